@@ -1,0 +1,36 @@
+"""Score a reconstruction."""
+
+from pathlib import Path
+
+from ptychoflow.command_line import run_program
+
+
+def main(reconstruction: Path, data: Path, output: Path, correlation: Path, threads: int | None = None) -> None:
+    """Align a reconstruction to the true object and score it; without one, score what the photons allow.
+
+    Parameters
+    ----------
+    reconstruction : Path
+        HDF5 file written by stitch.py or reconstruct.py.
+    data : Path
+        The dataset it was made from.
+    output : Path
+        JSON file of flat scores to write; null where a score cannot be computed.
+    correlation : Path
+        CSV file of the Fourier ring correlation to write.
+    threads : int, optional
+        CPU threads; by default what the environment says.
+    """
+    import torch
+
+    from ptychoflow.data.readers import read_dataset
+    from ptychoflow.metrics.scoring import score, write_scores
+    from ptychoflow.reconstruction import read_reconstruction
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+    write_scores(*score(read_reconstruction(reconstruction), read_dataset(data)), output, correlation)
+
+
+if __name__ == "__main__":
+    run_program(main)

@@ -1,0 +1,48 @@
+"""Reconstruct the patches of a dataset with a trained network."""
+
+from pathlib import Path
+from typing import Literal
+
+from ptychoflow.command_line import run_program
+
+
+def main(
+    checkpoint: Path,
+    data: Path,
+    output: Path,
+    probe: Literal["dataset", "checkpoint"] = "dataset",
+    batch_size: int = 64,
+    accelerator: Literal["auto", "cpu", "gpu", "cuda"] = "auto",
+    threads: int | None = None,
+) -> None:
+    """Reconstruct an object patch for every frame, batch by batch into an HDF5 file.
+
+    Parameters
+    ----------
+    checkpoint : Path
+        model.ckpt of a training.
+    data : Path
+        Dataset: CXI, or NPZ of PtychoPINN or tike.
+    output : Path
+        HDF5 file of patches to write.
+    probe : {"dataset", "checkpoint"}
+        The dataset's own probe, or the one that training refined.
+    batch_size : int
+        Frames at a time.
+    accelerator : {"auto", "cpu", "gpu", "cuda"}
+        What to run on, by Lightning's names.
+    threads : int, optional
+        CPU threads; by default what the environment says.
+    """
+    import torch
+
+    from ptychoflow.data.readers import read_dataset
+    from ptychoflow.inference import Inference
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+    Inference(checkpoint, read_dataset(data), data, probe).write(output, batch_size, accelerator)
+
+
+if __name__ == "__main__":
+    run_program(main)

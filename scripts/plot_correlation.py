@@ -1,0 +1,27 @@
+"""Draw a Fourier ring correlation with its thresholds."""
+
+from pathlib import Path
+
+from ptychoflow.command_line import run_program
+
+
+def main(correlation: Path, title: str, png: Path, svg: Path) -> None:
+    """Draw a Fourier ring correlation with its thresholds.
+
+    Parameters
+    ----------
+    correlation : Path
+        CSV file written by evaluate.py.
+    title : str
+        Title of the figure.
+    png, svg : Path
+        Pictures to write.
+    """
+    from ptychoflow.figures import correlation_figure, save_figure
+    from ptychoflow.metrics.scoring import read_correlation
+
+    save_figure(correlation_figure(read_correlation(correlation), title), png, svg)
+
+
+if __name__ == "__main__":
+    run_program(main)

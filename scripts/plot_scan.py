@@ -1,0 +1,25 @@
+"""Draw the scan positions over the overlap of the frames."""
+
+from pathlib import Path
+
+from ptychoflow.command_line import run_program
+
+
+def main(reconstruction: Path, png: Path, svg: Path) -> None:
+    """Draw the scan positions over the overlap of the frames.
+
+    Parameters
+    ----------
+    reconstruction : Path
+        HDF5 file written by stitch.py or reconstruct.py.
+    png, svg : Path
+        Pictures to write.
+    """
+    from ptychoflow.figures import save_figure, scan_figure
+    from ptychoflow.reconstruction import read_reconstruction
+
+    save_figure(scan_figure(read_reconstruction(reconstruction)), png, svg)
+
+
+if __name__ == "__main__":
+    run_program(main)

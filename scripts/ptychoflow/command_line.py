@@ -1,0 +1,65 @@
+"""How every program of scripts/ reads its command line, and how it fails."""
+
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from typing import Any
+
+import jsonargparse
+
+from ptychoflow.errors import InputError
+
+BAD_INPUT = 2
+
+
+def run_program(
+    main: Callable[..., Any], flat: Mapping[str, type] | None = None, arguments: list[str] | None = None
+) -> None:
+    """Run a program: its parameters are the flags, its docstring is the help.
+
+    Settings may also come from ``--config file.yaml``; flags that follow it win. Bad input, from the command line or
+    from a file, ends the process with one sentence on standard error and status 2.
+
+    Parameters
+    ----------
+    main : callable
+        Typed function with a numpydoc docstring.
+    flat : mapping of str to dataclass, optional
+        Parameters of `main` whose fields are flags of their own, without the parameter's name before them.
+    arguments : list of str, optional
+        In place of the process's own.
+    """
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    logging.captureWarnings(True)
+    # Lightning's hints on devices and products, and its warnings of its own dependencies, say nothing to our users.
+    logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", module="lightning")
+    parser = _parser(main, flat or {})
+    try:
+        settings = vars(parser.instantiate_classes(parser.parse_args(arguments)))
+        settings.pop("config", None)
+        for name, kind in (flat or {}).items():
+            settings[name] = kind(**{field.name: settings.pop(field.name) for field in fields(kind)})
+        main(**settings)
+    except (InputError, jsonargparse.ArgumentError) as error:
+        print(f"{parser.prog}: error: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(BAD_INPUT)
+
+
+def _parser(main: Callable[..., Any], flat: Mapping[str, type]) -> jsonargparse.ArgumentParser:
+    description = (main.__doc__ or "").split("\n\n    Parameters")[0]
+    parser = jsonargparse.ArgumentParser(
+        prog=os.path.basename(sys.argv[0]), description=description, allow_abbrev=False, exit_on_error=False
+    )
+    parser.add_argument("--config", action="config", help="YAML file with any of the settings below")
+    parser.add_function_arguments(main, as_positional=False, skip=set(flat))
+    for kind in flat.values():
+        parser.add_class_arguments(kind)
+    for action in parser._actions:
+        # A switch may stand alone (--quiet) as well as with its value (--quiet false).
+        if getattr(action, "_typehint", None) is bool:
+            action.nargs, action.const = "?", True
+    return parser

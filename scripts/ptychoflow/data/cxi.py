@@ -1,0 +1,110 @@
+"""The canonical dataset file: CXI 1.6 (Maia, Nat. Methods 9, 854, 2012), one scan in one HDF5 file.
+
+Detector, source, geometry and data groups stand where cdtools, Ptychodus and other readers of ptychographic CXI look
+for them. The probe is ``image_1`` and the true object, if known, ``image_2``, as Ptychodus writes them. The group
+``ptychoflow_1`` holds what CXI has no place for: positions in pixels of the object frame, and that frame's shape.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from ptychoflow.data.dataset import Dataset, wavelength_of
+from ptychoflow.errors import InputError
+from ptychoflow.files import replacing
+
+JOULES = 1.602176634e-19
+"""Joules in an electronvolt."""
+
+DETECTOR = "entry_1/instrument_1/detector_1"
+SOURCE = "entry_1/instrument_1/source_1"
+TRANSLATION = "entry_1/sample_1/geometry_1/translation"
+OWN = "entry_1/ptychoflow_1"
+BAD_PIXEL = 1
+"""CXI marks good pixels by 0; bit 0 stands for an invalid pixel."""
+
+
+def write_cxi(path: Path, dataset: Dataset) -> None:
+    """Write a dataset, whole or not at all.
+
+    Parameters
+    ----------
+    path : Path
+        The file to write.
+    dataset : Dataset
+        A validated dataset.
+    """
+    pixel = dataset.detector_pixel_size
+    # CXI's x points against the columns and y against the rows, so translations are minus the array's positions.
+    from_centre = (dataset.positions - np.array(dataset.object_shape) / 2) * dataset.pixel_size
+    translation = np.stack([-from_centre[:, 1], -from_centre[:, 0], np.zeros(len(from_centre))], axis=1)
+    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+        file["cxi_version"] = 160
+        file["number_of_entries"] = 1
+        detector, source, own = (file.create_group(name) for name in (DETECTOR, SOURCE, OWN))
+        detector.create_dataset(
+            "data", data=dataset.frames, chunks=(1, *dataset.frames.shape[1:]), compression="gzip", compression_opts=1
+        )
+        detector["data"].attrs.update(units="photons", axes="translation:y:x", zero_frequency="centre")
+        detector["mask"] = np.where(dataset.mask, 0, BAD_PIXEL).astype(np.uint32)
+        detector["distance"] = dataset.detector_distance
+        detector["x_pixel_size"] = detector["y_pixel_size"] = pixel
+        detector["basis_vectors"] = np.array([[0, -pixel], [-pixel, 0], [0, 0]])
+        detector["corner_position"] = np.array([1, 1, 0]) * pixel * dataset.size / 2 + [0, 0, dataset.detector_distance]
+        source["energy"] = dataset.energy * JOULES
+        source["wavelength"] = wavelength_of(dataset.energy)
+        file[TRANSLATION] = translation
+        file["entry_1/data_1/data"] = h5py.SoftLink(f"/{DETECTOR}/data")
+        file["entry_1/data_1/translation"] = h5py.SoftLink(f"/{TRANSLATION}")
+        file["entry_1/image_1/data"] = dataset.probe
+        file["entry_1/image_1/data"].attrs["description"] = "probe modes; the sum of |P|² is photons in the empty beam"
+        if dataset.truth is not None:
+            file["entry_1/image_2/data"] = dataset.truth
+            file["entry_1/image_2/data"].attrs["description"] = "true object of a simulation"
+        own["positions"] = dataset.positions
+        own["positions"].attrs.update(units="pixels", description="(row, column) of patch centres in the object frame")
+        own["object_shape"] = np.array(dataset.object_shape)
+
+
+def read_cxi(path: Path) -> Dataset:
+    """Read a dataset that `write_cxi` wrote and validate it.
+
+    Raises
+    ------
+    InputError
+        Where the file is no HDF5 file, a key is missing, or a value cannot be right.
+    """
+    try:
+        with h5py.File(path, "r") as file:
+            truth = file["entry_1/image_2/data"][()] if "entry_1/image_2/data" in file else None
+            dataset = Dataset(
+                frames=_read(file, f"{DETECTOR}/data", np.float32),
+                positions=_read(file, f"{OWN}/positions", np.float64),
+                probe=_read(file, "entry_1/image_1/data", np.complex64),
+                mask=_read(file, f"{DETECTOR}/mask", np.uint32) == 0,
+                object_shape=_read(file, f"{OWN}/object_shape", tuple),
+                energy=_read(file, f"{SOURCE}/energy", float) / JOULES,
+                detector_distance=_read(file, f"{DETECTOR}/distance", float),
+                detector_pixel_size=_read(file, f"{DETECTOR}/x_pixel_size", float),
+                truth=truth,
+            )
+    except OSError as error:
+        raise InputError(f"{path} cannot be read as an HDF5 file: {error}") from None
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    return dataset.validate(str(path))
+
+
+def _read(file: h5py.File, key: str, kind: Callable | type) -> Any:
+    if key not in file:
+        raise InputError(f"key {key} is missing: expected a dataset written by simulate.py or ingest.py")
+    value = file[key][()]
+    try:
+        if kind is tuple:
+            return tuple(int(length) for length in value)
+        return kind(value) if kind is float else value.astype(kind)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"key {key} cannot be used: {error}") from None

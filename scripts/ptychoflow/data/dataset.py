@@ -1,0 +1,160 @@
+"""A scan in memory, validated once: what every format is read into and every later step relies on."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ptychoflow.errors import InputError
+
+PLANCK_TIMES_LIGHT = 1.23984198e-6
+"""h c in electronvolt metres (CODATA 2018)."""
+
+
+def wavelength_of(energy: float) -> float:
+    """Wavelength in metres of photons of an energy in electronvolts."""
+    return PLANCK_TIMES_LIGHT / energy
+
+
+@dataclass
+class Dataset:
+    """A ptychographic scan.
+
+    Parameters
+    ----------
+    frames : ndarray
+        (frames, N, N) float32, photon counts with the zero frequency at pixel N // 2.
+    positions : ndarray
+        (frames, 2) float64, (row, column) pixels of the patch centres in the object frame.
+    probe : ndarray
+        (modes, N, N) complex64, Σ|P|² = photons in the empty beam.
+    mask : ndarray
+        (N, N) bool, True for good pixels.
+    object_shape : tuple of int
+        (H, W) pixels of the object frame.
+    energy : float
+        Photon energy in electronvolts.
+    detector_distance : float
+        Metres from sample to detector.
+    detector_pixel_size : float
+        Metres.
+    truth : ndarray, optional
+        (H, W) complex64, the true object of a simulation.
+    """
+
+    frames: np.ndarray
+    positions: np.ndarray
+    probe: np.ndarray
+    mask: np.ndarray
+    object_shape: tuple[int, int]
+    energy: float
+    detector_distance: float
+    detector_pixel_size: float
+    truth: np.ndarray | None = None
+
+    @property
+    def size(self) -> int:
+        """Edge length N of a frame in pixels."""
+        return self.frames.shape[-1]
+
+    @property
+    def pixel_size(self) -> float:
+        """Pixel at the sample in metres, λ z / (N p)."""
+        wavelength = wavelength_of(self.energy)
+        return wavelength * self.detector_distance / (self.size * self.detector_pixel_size)
+
+    def validate(self, source: str) -> "Dataset":
+        """Return the dataset itself once everything about it has been checked.
+
+        Parameters
+        ----------
+        source : str
+            Name of the file it came from, for the message.
+
+        Raises
+        ------
+        InputError
+            For the first shape, value or position that cannot be right.
+        """
+        try:
+            self._check_shapes()
+            self._check_values()
+            self._check_positions()
+        except InputError as error:
+            raise InputError(f"{source}: {error}") from None
+        return self
+
+    def _check_shapes(self) -> None:
+        if self.frames.ndim != 3 or self.frames.shape[1] != self.frames.shape[2]:
+            raise InputError(f"frames have shape {self.frames.shape}: expected (frames, N, N)")
+        count, size = len(self.frames), self.size
+        if count == 0:
+            raise InputError("frames are empty: expected at least one frame")
+        if size % 2 or size < 8:
+            raise InputError(f"frames are {size} pixels wide: expected an even number of at least 8")
+        for name, found, expected in (
+            ("positions", self.positions.shape, (count, 2)),
+            ("probe", self.probe.shape, (len(self.probe) or "modes", size, size)),
+            ("mask", self.mask.shape, (size, size)),
+        ):
+            if found != expected:
+                raise InputError(
+                    f"{name} has shape {found}: expected {expected} beside {count} frames of {size} pixels"
+                )
+        if self.truth is not None and self.truth.shape != tuple(self.object_shape):
+            raise InputError(f"true object has shape {self.truth.shape}: expected {tuple(self.object_shape)}")
+
+    def _check_values(self) -> None:
+        for name in ("frames", "positions", "probe", "truth"):
+            array = getattr(self, name)
+            if array is not None and not np.isfinite(array).all():
+                raise InputError(
+                    f"{name} holds {np.count_nonzero(~np.isfinite(array))} NaN or infinite values: expected none"
+                )
+        if self.frames.min() < 0:
+            raise InputError(f"frames hold counts down to {self.frames.min():g}: expected none below 0")
+        if not self.mask.any():
+            raise InputError("mask has no good pixel: expected at least one")
+        dark = np.flatnonzero(~(self.frames * self.mask).any(axis=(1, 2)))
+        if dark.size:
+            raise InputError(
+                f"frame {dark[0]} has no photon on a good pixel ({dark.size} such frames): expected some in each"
+            )
+        if not self.probe.any():
+            raise InputError("probe is zero everywhere: expected some light")
+        for name in ("energy", "detector_distance", "detector_pixel_size"):
+            value = getattr(self, name)
+            if not (np.isfinite(value) and value > 0):
+                raise InputError(f"{name} is {value}: expected a positive number")
+
+    def _check_positions(self) -> None:
+        lowest, highest = self.size / 2, np.array(self.object_shape) - self.size / 2
+        outside = np.flatnonzero(((self.positions < lowest) | (self.positions > highest)).any(axis=1))
+        if outside.size:
+            row, column = self.positions[outside[0]]
+            raise InputError(
+                f"position {outside[0]} is ({row:.1f}, {column:.1f}), its patch outside the object of "
+                f"{self.object_shape[0]}×{self.object_shape[1]} pixels: expected all {len(self.positions)} inside"
+            )
+
+
+def object_frame(offsets: np.ndarray, size: int) -> tuple[np.ndarray, tuple[int, int]]:
+    """Put scan positions of any origin into the smallest object frame that holds all patches with a small border.
+
+    Parameters
+    ----------
+    offsets : ndarray
+        (frames, 2) float, (row, column) pixels about any origin.
+    size : int
+        Edge length N of a frame.
+
+    Returns
+    -------
+    positions : ndarray
+        (frames, 2) float64, pixels of the patch centres in the object frame.
+    object_shape : tuple of int
+        (H, W), even.
+    """
+    border = size // 2 + 2
+    low, high = offsets.min(axis=0), offsets.max(axis=0)
+    shape = 2 * np.ceil((high - low + 2 * border) / 2).astype(int)
+    return offsets - (low + high) / 2 + shape / 2, (int(shape[0]), int(shape[1]))

@@ -1,0 +1,83 @@
+"""The Lightning data module: datasets, split into training and validation groups on the device."""
+
+import numpy as np
+import torch
+from lightning.pytorch import LightningDataModule
+
+from ptychoflow.data.dataset import Dataset
+from ptychoflow.data.groups import frames_in_region, nearest_frames, split_frames
+from ptychoflow.data.loading import FrameTable, GroupLoader
+from ptychoflow.settings import TrainingSettings
+
+
+class ScanDataModule(LightningDataModule):
+    """Training and validation groups of one or more scans.
+
+    Parameters
+    ----------
+    scans : list of Dataset
+        Validated datasets.
+    settings : TrainingSettings
+        Region, number of frames, groups, batch size.
+    seed : int
+        Fixes the split and the order of the groups.
+    """
+
+    def __init__(self, scans: list[Dataset], settings: TrainingSettings, seed: int) -> None:
+        super().__init__()
+        self.scans = scans
+        self.settings = settings
+        self.seed = seed
+        self.training: list[np.ndarray] = []
+        self.validation: list[np.ndarray] = []
+        for number, scan in enumerate(scans):
+            inside = frames_in_region(scan.positions, settings.region)
+            training, validation = split_frames(
+                inside, settings.n_groups, settings.validation_fraction, seed=seed * len(scans) + number
+            )
+            self.training.append(training)
+            self.validation.append(validation)
+        self.table: FrameTable | None = None
+
+    @property
+    def has_validation(self) -> bool:
+        """Whether any frame is held out."""
+        return any(len(frames) for frames in self.validation)
+
+    def setup(self, stage: str | None = None) -> None:
+        """Put all frames on the device of this process, once."""
+        if self.table is None:
+            device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
+            self.table = FrameTable.of(self.scans, device, with_truth=self.settings.supervised)
+
+    def train_dataloader(self) -> GroupLoader:
+        """Shuffled groups of the training frames."""
+        return self._loader(self.training, shuffle=True)
+
+    def val_dataloader(self) -> GroupLoader | list:
+        """Groups of the held-out frames in fixed order; none where nothing is held out."""
+        if not self.has_validation:
+            return []
+        # A few held-out frames lie far apart: their groups are completed by training frames.
+        return self._loader(self.validation, shuffle=False)
+
+    def _loader(self, frames: list[np.ndarray], shuffle: bool) -> GroupLoader:
+        groups, first = self.settings.groups, 0
+        tables = []
+        for number, scan in enumerate(self.scans):
+            candidates = frames[number]
+            if not shuffle and groups.size > 1:
+                candidates = np.union1d(candidates, self.training[number])
+            neighbours = nearest_frames(scan.positions, candidates, groups)
+            tables.append(first + neighbours[np.isin(candidates, frames[number])])
+            first += len(scan.frames)
+        return GroupLoader(
+            self.table,
+            torch.from_numpy(np.concatenate(tables)),
+            groups,
+            self.settings.batch_size,
+            self.seed,
+            (lambda: self.trainer.current_epoch) if shuffle else None,
+            self.trainer.global_rank,
+            self.trainer.world_size,
+        )

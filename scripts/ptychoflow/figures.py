@@ -1,0 +1,200 @@
+"""Pictures of a reconstruction, for a page or a screen: each function draws one matplotlib figure."""
+
+import csv
+import math
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ptychoflow.data.dataset import Dataset
+from ptychoflow.files import replacing
+from ptychoflow.metrics.alignment import align, scored_area
+from ptychoflow.metrics.resolution import RingCorrelation
+from ptychoflow.reconstruction import Reconstruction
+
+AMPLITUDE_COLOURS, PHASE_COLOURS, ERROR_COLOURS = "gray", "twilight_shifted", "magma"
+
+
+def save_figure(figure: Figure, *paths: Path) -> None:
+    """Save a figure in each of the formats that the suffixes name, whole or not at all, and close it."""
+    for path in paths:
+        with replacing(path) as temporary:
+            # Without dates the same data give the same file.
+            metadata = {"Date": None} if path.suffix == ".svg" else {}
+            figure.savefig(temporary, dpi=150, metadata=metadata, bbox_inches="tight")
+    plt.close(figure)
+
+
+def save_images(reconstruction: Reconstruction, amplitude: Path, phase: Path) -> None:
+    """Save amplitude and phase of the illuminated part as plain pictures, one image pixel for each object pixel."""
+    box = lit_box(reconstruction)
+    image = reconstruction.object[box]
+    area = _area(reconstruction)[box]
+    turned = image * np.exp(-1j * np.angle(image[area].mean()))
+    for path, values, colours in ((amplitude, np.abs(image), "gray"), (phase, np.angle(turned), "gray")):
+        low, high = np.percentile(values[area], [0.5, 99.5])
+        with replacing(path) as temporary:
+            plt.imsave(temporary, values, cmap=colours, vmin=low, vmax=max(high, low + 1e-6))
+
+
+def reconstruction_figure(reconstruction: Reconstruction, dataset: Dataset) -> Figure:
+    """Draw amplitude and phase, beside truth and error where the true object is known."""
+    area, box = _area(reconstruction), lit_box(reconstruction)
+    image = reconstruction.object
+    if dataset.truth is None:
+        turned = image * np.exp(-1j * np.angle(image[area].mean()))
+        figure, axes = plt.subplots(1, 2, figsize=(10, 4.5), layout="constrained")
+        _show(axes[0], np.abs(turned), area, box, "amplitude", AMPLITUDE_COLOURS, reconstruction)
+        _show(axes[1], np.angle(turned), area, box, "phase [rad]", AMPLITUDE_COLOURS, reconstruction)
+        return figure
+    truth, aligned = dataset.truth, align(image, dataset.truth, area)
+    figure, axes = plt.subplots(2, 3, figsize=(13, 8), layout="constrained")
+    for row, (name, part) in enumerate((("amplitude", np.abs), ("phase [rad]", np.angle))):
+        limits = tuple(np.percentile(part(truth)[area], [0.1, 99.9]))
+        _show(
+            axes[row, 0], part(aligned), area, box, f"reconstructed {name}", AMPLITUDE_COLOURS, reconstruction, limits
+        )
+        _show(axes[row, 1], part(truth), area, box, f"true {name}", AMPLITUDE_COLOURS, reconstruction, limits)
+        error = np.abs(part(aligned) - part(truth)) if row == 0 else np.abs(np.angle(aligned * truth.conj()))
+        _show(axes[row, 2], error, area, box, f"error of {name}", ERROR_COLOURS, reconstruction, (0, limits[1] / 4))
+        # What is scored lies inside this line.
+        for axis in axes[row]:
+            axis.contour(
+                area[box],
+                [0.5],
+                colors="tab:orange",
+                linewidths=0.7,
+                extent=_extent(box, reconstruction),
+                origin="upper",
+            )
+    return figure
+
+
+def training_figure(metrics: Path) -> Figure:
+    """Draw loss and learning rate by epoch from a metrics.csv."""
+    with open(metrics, newline="", encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+
+    def series(key: str) -> tuple[list[int], list[float]]:
+        points = [(int(row["epoch"]), float(row[key])) for row in rows if row.get(key)]
+        return [epoch + 1 for epoch, _ in points], [value for _, value in points]
+
+    figure, (loss, deviance) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
+    for axis, key, title in (
+        (loss, "loss/epoch", "loss"),
+        (deviance, "metrics/deviance/epoch", "Poisson deviance per pixel"),
+    ):
+        for mode, label in (("train", "training"), ("val", "validation")):
+            epochs, values = series(f"{mode}/{key}")
+            if epochs:
+                axis.plot(epochs, values, marker="o", markersize=3, label=label)
+        axis.set(xlabel="epoch", ylabel=title, yscale="log")
+        axis.xaxis.get_major_locator().set_params(integer=True)
+        axis.grid(alpha=0.3, which="both")
+        axis.legend()
+    return figure
+
+
+def correlation_figure(correlation: RingCorrelation, title: str) -> Figure:
+    """Draw a Fourier ring correlation with its thresholds."""
+    figure, axis = plt.subplots(figsize=(6, 4), layout="constrained")
+    axis.plot(correlation.frequency, correlation.correlation, color="black", label="correlation")
+    for name, label in (("half", "1/2"), ("half_bit", "half bit"), ("one_seventh", "1/7")):
+        axis.plot(
+            correlation.frequency,
+            correlation.threshold(name),
+            linestyle="--",
+            linewidth=1,
+            label=f"{label}: {correlation.crossing(name):.2f} of Nyquist",
+        )
+    axis.set(
+        xlabel="spatial frequency / Nyquist",
+        ylabel="Fourier ring correlation",
+        ylim=(-0.1, 1.05),
+        xlim=(0, 1),
+        title=title,
+    )
+    axis.grid(alpha=0.3)
+    axis.legend(loc="lower left")
+    return figure
+
+
+def probe_figure(reconstruction: Reconstruction) -> Figure:
+    """Draw amplitude and phase of every probe mode."""
+    modes = reconstruction.probe
+    peak = np.abs(modes).max()
+    figure, axes = plt.subplots(2, len(modes), figsize=(4 * len(modes), 7), squeeze=False, layout="constrained")
+    shares = (np.abs(modes) ** 2).sum(axis=(1, 2)) / (np.abs(modes) ** 2).sum()
+    for number, mode in enumerate(modes):
+        image = axes[0, number].imshow(np.abs(mode), cmap="viridis", vmin=0, vmax=peak)
+        axes[0, number].set_title(f"mode {number + 1}: amplitude, {shares[number]:.0%} of the light", fontsize=9)
+        # Where there is no light the phase means nothing: it fades out.
+        phase = axes[1, number].imshow(
+            np.angle(mode), cmap=PHASE_COLOURS, vmin=-np.pi, vmax=np.pi, alpha=np.abs(mode) / peak
+        )
+        axes[1, number].set_title("phase", fontsize=9)
+    figure.colorbar(image, ax=axes[0], label="√photons")
+    figure.colorbar(phase, ax=axes[1], label="rad")
+    return figure
+
+
+def scan_figure(reconstruction: Reconstruction) -> Figure:
+    """Draw the scan positions over the light that the object received."""
+    figure, axis = plt.subplots(figsize=(6, 5), layout="constrained")
+    image = axis.imshow(reconstruction.coverage, cmap="magma")
+    figure.colorbar(image, label="overlap (one frame's peak = 1)")
+    for held_out, colour, label in ((False, "cyan", "trained on"), (True, "white", "held out")):
+        chosen = reconstruction.positions[reconstruction.held_out == held_out]
+        if len(chosen):
+            axis.plot(
+                chosen[:, 1], chosen[:, 0], ".", markersize=2, color=colour, label=f"{len(chosen)} frames {label}"
+            )
+    axis.set(xlabel="column [pixels]", ylabel="row [pixels]", title="scan positions and overlap")
+    axis.legend(loc="upper right", fontsize=8)
+    return figure
+
+
+def lit_box(reconstruction: Reconstruction) -> tuple[slice, slice]:
+    """Smallest rectangle of the object that holds the scored area."""
+    rows, columns = np.nonzero(_area(reconstruction))
+    return slice(rows.min(), rows.max() + 1), slice(columns.min(), columns.max() + 1)
+
+
+def _area(reconstruction: Reconstruction) -> np.ndarray:
+    return scored_area(reconstruction.coverage, reconstruction.probe, reconstruction.positions)
+
+
+def _extent(box: tuple[slice, slice], reconstruction: Reconstruction) -> tuple[float, float, float, float]:
+    micrometres = 1e6 * reconstruction.pixel_size
+    return (
+        box[1].start * micrometres,
+        box[1].stop * micrometres,
+        box[0].stop * micrometres,
+        box[0].start * micrometres,
+    )
+
+
+def _show(
+    axis: Axes,
+    values: np.ndarray,
+    area: np.ndarray,
+    box: tuple[slice, slice],
+    title: str,
+    colours: str,
+    reconstruction: Reconstruction,
+    limits: tuple[float, float] | None = None,
+) -> None:
+    low, high = limits or np.percentile(values[area], [0.5, 99.5])
+    if math.isclose(low, high):
+        high = low + 1e-6
+    image = axis.imshow(values[box], cmap=colours, vmin=low, vmax=high, extent=_extent(box, reconstruction))
+    axis.set_title(title)
+    axis.set(xlabel="µm", ylabel="µm")
+    axis.figure.colorbar(image, ax=axis, shrink=0.8)

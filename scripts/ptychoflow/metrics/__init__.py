@@ -1,0 +1,1 @@
+"""How well a reconstruction agrees with a reference, and how well it explains the photons; one way for all methods."""

@@ -1,0 +1,113 @@
+"""All scores of one reconstruction of one dataset."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ptychoflow.data.dataset import Dataset
+from ptychoflow.errors import InputError
+from ptychoflow.files import replacing
+from ptychoflow.metrics.alignment import align, scored_area
+from ptychoflow.metrics.resolution import RingCorrelation, ring_correlation
+from ptychoflow.metrics.similarity import similarity_scores
+from ptychoflow.physics.diffraction import diffraction
+from ptychoflow.physics.losses import poisson_deviance
+from ptychoflow.physics.patches import extract_patches
+from ptychoflow.reconstruction import Reconstruction
+
+THRESHOLDS = ("half", "half_bit", "one_seventh")
+SCORES = (
+    *(
+        f"{image}_{score}"
+        for score in ("ssim", "ssim_uniform", "psnr", "psnr_legacy", "mae")
+        for image in ("amplitude", "phase")
+    ),
+    *("complex_nrmse", "frc_half", "frc_half_bit", "frc_one_seventh", "deviance", "frames", "seconds"),
+)
+FRAMES_AT_ONCE = 256
+
+
+def score(reconstruction: Reconstruction, dataset: Dataset) -> tuple[dict[str, float | int | None], RingCorrelation]:
+    """Compute all scores and the Fourier ring correlation.
+
+    Parameters
+    ----------
+    reconstruction : Reconstruction
+        What to score.
+    dataset : Dataset
+        The frames it was made from, with the true object if there is one.
+
+    Returns
+    -------
+    scores : dict
+        Flat; what cannot be computed is None. ``frc_*`` are fractions of Nyquist and ``frc_*_nm`` the half-periods they
+        stand for in nanometres; ``deviance`` is the Poisson deviance per good pixel of the held-out frames.
+    correlation : RingCorrelation
+        With the true object, or without one between the objects of the even and of the odd frames.
+
+    Raises
+    ------
+    InputError
+        Where reconstruction and dataset do not belong together.
+    """
+    count = len(reconstruction.positions)
+    if reconstruction.object.shape != tuple(dataset.object_shape) or count > len(dataset.frames):
+        raise InputError(
+            f"the reconstruction has {count} frames and an object of {reconstruction.object.shape} pixels: "
+            f"expected those of the dataset, {len(dataset.frames)} and {tuple(dataset.object_shape)}"
+        )
+    scores: dict[str, float | int | None] = dict.fromkeys(SCORES)
+    area = scored_area(reconstruction.coverage, reconstruction.probe, reconstruction.positions)
+    if dataset.truth is not None:
+        aligned = align(reconstruction.object, dataset.truth, area)
+        scores.update(similarity_scores(aligned, dataset.truth, area))
+        correlation = ring_correlation(aligned, dataset.truth, area)
+    else:
+        correlation = ring_correlation(*reconstruction.halves, area)
+    for name in THRESHOLDS:
+        crossing = correlation.crossing(name)
+        scores[f"frc_{name}"] = crossing
+        scores[f"frc_{name}_nm"] = 1e9 * reconstruction.pixel_size / crossing
+    held_out = np.flatnonzero(reconstruction.held_out)
+    scores["deviance"] = photon_deviance(reconstruction, dataset, held_out) if held_out.size else None
+    scores["frames"] = count
+    seconds = [reconstruction.origin.get(name) for name in ("inference_seconds", "stitching_seconds")]
+    known = [value for value in seconds if value is not None]
+    scores["seconds"] = sum(known) if known else None
+    return scores, correlation
+
+
+def photon_deviance(reconstruction: Reconstruction, dataset: Dataset, frames: np.ndarray) -> float:
+    """Poisson deviance per good pixel of measured frames under the stitched object and its probe."""
+    canvas = torch.from_numpy(reconstruction.object)[None]
+    probe = torch.from_numpy(reconstruction.probe)
+    mask = torch.from_numpy(dataset.mask)
+    total = 0.0
+    for chosen in np.array_split(frames, -(-len(frames) // FRAMES_AT_ONCE)):
+        places = torch.from_numpy(reconstruction.positions[chosen]).float()[None]
+        expected = diffraction(extract_patches(canvas, places, probe.shape[-1])[0], probe)
+        counts = torch.from_numpy(dataset.frames[chosen])
+        total += len(chosen) * float(poisson_deviance(torch.fft.fftshift(expected, dim=(-2, -1)), counts, mask))
+    return total / len(frames)
+
+
+def write_scores(
+    scores: dict[str, float | int | None], correlation: RingCorrelation, scores_file: Path, correlation_file: Path
+) -> None:
+    """Write the scores as JSON and the correlation as CSV."""
+    with replacing(scores_file) as temporary:
+        temporary.write_text(json.dumps(scores, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    with replacing(correlation_file) as temporary, open(temporary, "w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["frequency", "correlation", "samples"])
+        columns = (correlation.frequency, correlation.correlation, correlation.samples)
+        writer.writerows(zip(*(column.tolist() for column in columns), strict=True))
+
+
+def read_correlation(path: Path) -> RingCorrelation:
+    """Read the CSV that `write_scores` wrote."""
+    table = np.genfromtxt(path, delimiter=",", names=True)
+    return RingCorrelation(table["frequency"], table["correlation"], table["samples"])

@@ -1,0 +1,53 @@
+"""Networks from diffraction amplitudes and a probe to object patches, in a registry by name.
+
+Every model is a `torch.nn.Module` with the same call, so one Lightning module trains them all::
+
+    patches = model(amplitudes, probe, mask)
+
+amplitudes : (batch, C, N, N) float, square roots of photon counts, zero frequency in the corner.
+probe : (batch or 1, modes, N, N) complex.
+mask : (batch or 1, N, N) bool, True for good detector pixels.
+patches : (batch, C, N, N) complex, dimensionless.
+
+``model.mixes_frames`` says whether a patch depends on the other frames of its group; where it does not, inference
+needs no groups.
+
+Amplitudes and probe are both divided by max|P|, so a network never meets photon numbers.
+"""
+
+from collections.abc import Callable
+
+from torch import nn
+
+from ptychoflow.errors import InputError
+from ptychoflow.models.autoencoder import Autoencoder
+from ptychoflow.models.unet import UNet
+from ptychoflow.models.unrolled import Unrolled
+from ptychoflow.settings import ModelSettings
+
+MODELS: dict[str, Callable[..., nn.Module]] = {"autoencoder": Autoencoder, "unet": UNet, "unrolled": Unrolled}
+
+
+def build_model(settings: ModelSettings, size: int, channels: int) -> nn.Module:
+    """Build the network that the settings name.
+
+    Parameters
+    ----------
+    settings : ModelSettings
+        Name and dimensions.
+    size : int
+        Edge length N of a frame in pixels.
+    channels : int
+        Frames C of a group.
+
+    Raises
+    ------
+    InputError
+        For a frame size that the network cannot halve as often as it must, or one that is too small.
+    """
+    if size % 2**settings.depth or size < 4 * 2**settings.depth:
+        raise InputError(
+            f"frame size {size} does not suit model.depth {settings.depth}: expected a multiple of {2**settings.depth} "
+            f"of at least {4 * 2**settings.depth} pixels"
+        )
+    return MODELS[settings.name](settings, channels)

@@ -1,0 +1,21 @@
+"""The plain convolutional encoder-decoder that PtychoPINN made known (Hoidn et al., Sci. Rep. 13, 22789, 2023)."""
+
+from torch import Tensor, nn
+
+from ptychoflow.models.blocks import AmplitudePhaseHead, EncoderDecoder, normalised_frames
+from ptychoflow.settings import ModelSettings
+
+
+class Autoencoder(nn.Module):
+    """Encoder-decoder from centred amplitudes to amplitude and phase of the patches; the frames are its channels."""
+
+    mixes_frames = True
+    skips = False
+
+    def __init__(self, settings: ModelSettings, channels: int) -> None:
+        super().__init__()
+        self.network = EncoderDecoder(channels, 2 * channels, settings.features, settings.depth, self.skips)
+        self.head = AmplitudePhaseHead()
+
+    def forward(self, amplitudes: Tensor, probe: Tensor, mask: Tensor) -> Tensor:
+        return self.head(self.network(normalised_frames(amplitudes, probe, mask)))

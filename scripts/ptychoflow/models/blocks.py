@@ -1,0 +1,74 @@
+"""Convolutional building blocks shared by the models."""
+
+import torch
+from torch import Tensor, nn
+
+from ptychoflow.physics.diffraction import far_field
+
+
+class ConvolutionBlock(nn.Module):
+    """Two 3×3 convolutions with SiLU and a residual connection, (batch, inputs, H, W) to (batch, outputs, H, W).
+
+    The normalisation has no batch statistics: a frame's image does not depend on its neighbours in the batch.
+    """
+
+    def __init__(self, inputs: int, outputs: int, normalise: bool = True) -> None:
+        super().__init__()
+        self.norm = nn.GroupNorm(1, outputs) if normalise else nn.Identity()
+        self.first = nn.Conv2d(inputs, outputs, 3, padding=1)
+        self.second = nn.Conv2d(outputs, outputs, 3, padding=1)
+        self.activation = nn.SiLU(inplace=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.first(x)
+        return x + self.second(self.activation(self.norm(x)))
+
+
+class EncoderDecoder(nn.Module):
+    """U-Net (Ronneberger et al., MICCAI 2015) with additive skip connections, or a plain encoder-decoder without them.
+
+    (batch, inputs, H, W) to (batch, outputs, H, W); H and W must be multiples of 2**depth.
+    """
+
+    def __init__(
+        self, inputs: int, outputs: int, features: int, depth: int, skips: bool, normalise: bool = True
+    ) -> None:
+        super().__init__()
+        widths = [features * 2**level for level in range(depth + 1)]
+        self.skips = skips
+        self.entry = ConvolutionBlock(inputs, widths[0], normalise)
+        self.down = nn.ModuleList(nn.Conv2d(a, b, 2, stride=2) for a, b in zip(widths, widths[1:], strict=False))
+        self.encode = nn.ModuleList(ConvolutionBlock(width, width, normalise) for width in widths[1:])
+        self.up = nn.ModuleList(nn.ConvTranspose2d(b, a, 2, stride=2) for a, b in zip(widths, widths[1:], strict=False))
+        self.decode = nn.ModuleList(ConvolutionBlock(width, width, normalise) for width in widths[:-1])
+        self.exit = nn.Conv2d(widths[0], outputs, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.entry(x.contiguous(memory_format=torch.channels_last))
+        levels = []
+        for down, encode in zip(self.down, self.encode, strict=True):
+            levels.append(x)
+            x = encode(down(x))
+        for up, decode, level in zip(reversed(self.up), reversed(self.decode), reversed(levels), strict=True):
+            x = up(x)
+            x = decode(x + level if self.skips else x)
+        return self.exit(x)
+
+
+class AmplitudePhaseHead(nn.Module):
+    """Complex patches from amplitude in (0, 1.2) and phase in (−π, π): (batch, 2C, H, W) to (batch, C, H, W) complex.
+
+    Amplitudes start near 1, an empty object, from which both loss and gradients are finite.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        # Polar form in float32: torch has no complex bfloat16.
+        amplitude, phase = x.float().chunk(2, dim=1)
+        return torch.polar(1.2 * torch.sigmoid(amplitude + 1.6), torch.pi * torch.tanh(phase))
+
+
+def normalised_frames(amplitudes: Tensor, probe: Tensor, mask: Tensor) -> Tensor:
+    """Centre amplitudes (batch, C, N, N) and divide them by the empty beam's largest, zero where masked."""
+    empty_beam = far_field(probe).abs().square().sum(dim=-3, keepdim=True).sqrt()
+    scaled = torch.where(mask[:, None], amplitudes, 0) / empty_beam.amax(dim=(-2, -1), keepdim=True)
+    return torch.fft.fftshift(scaled, dim=(-2, -1))

@@ -1,0 +1,1 @@
+"""The differentiable diffraction model: patches of an object, exit waves, far fields and losses."""

@@ -1,0 +1,155 @@
+"""Patches of an object at sub-pixel scan positions, and their merging into one object.
+
+Positions are (row, column) pixels of the patch centre in the object frame; the centre of an N×N patch is its pixel
+N // 2. Fractional parts are carried out as Fourier shifts, so extracting and merging lose no resolution.
+"""
+
+import torch
+from torch import Tensor
+
+MARGIN = 8
+"""Pixels over which a patch fades to zero before it is shifted, so that the periodic transform rings nowhere."""
+
+
+def fourier_shift(images: Tensor, shifts: Tensor) -> Tensor:
+    """Move images by a fraction of a pixel through the Fourier shift theorem.
+
+    Parameters
+    ----------
+    images : Tensor
+        (..., H, W) complex, periodic at their edges.
+    shifts : Tensor
+        (..., 2) float, (row, column) pixels; the content moves towards larger indices.
+
+    Returns
+    -------
+    Tensor
+        (..., H, W) complex.
+    """
+    height, width = images.shape[-2:]
+    rows = torch.fft.fftfreq(height, device=images.device, dtype=shifts.dtype)
+    columns = torch.fft.fftfreq(width, device=images.device, dtype=shifts.dtype)
+    row_phase = -2 * torch.pi * shifts[..., 0:1] * rows
+    column_phase = -2 * torch.pi * shifts[..., 1:2] * columns
+    phase = row_phase[..., :, None] + column_phase[..., None, :]
+    return torch.fft.ifft2(torch.fft.fft2(images) * torch.polar(torch.ones_like(phase), phase))
+
+
+def extract_patches(objects: Tensor, positions: Tensor, size: int) -> Tensor:
+    """Cut patches out of objects at sub-pixel positions.
+
+    Parameters
+    ----------
+    objects : Tensor
+        (batch, H, W) complex; taken as zero outside.
+    positions : Tensor
+        (batch, patches, 2) float, (row, column) pixels of the patch centres.
+    size : int
+        Edge length N of a patch in pixels.
+
+    Returns
+    -------
+    Tensor
+        (batch, patches, N, N) complex.
+    """
+    corner, fraction = _split(positions, size)
+    padded = torch.nn.functional.pad(objects, [MARGIN] * 4)
+    # In the padded frame the margin's corner has the index of the patch's own corner in the object.
+    wide = size + 2 * MARGIN
+    crops = padded.reshape(-1)[_flat_index(corner, wide, padded.shape)]
+    crops = crops * fade(wide, torch.zeros_like(positions[:1, :1]))
+    return fourier_shift(crops, -fraction)[..., MARGIN:-MARGIN, MARGIN:-MARGIN]
+
+
+def accumulate_patches(
+    patches: Tensor, weight: Tensor, positions: Tensor, shape: tuple[int, int]
+) -> tuple[Tensor, Tensor]:
+    """Add weighted patches into one object each, and their weights beside them.
+
+    Each patch, faded over its outermost pixels, is shifted by its sub-pixel fraction; only then it is weighted, so
+    that fine fringes of the probe cannot alias into the object. The coverage fades alike and divides that out again.
+
+    Parameters
+    ----------
+    patches : Tensor
+        (batch, patches, N, N) complex.
+    weight : Tensor
+        (batch or 1, 1, N, N) real, the probe intensity; its maximum counts as 1.
+    positions : Tensor
+        (batch, patches, 2) float, (row, column) pixels of the patch centres.
+    shape : tuple of int
+        (H, W) of the objects.
+
+    Returns
+    -------
+    total : Tensor
+        (batch, H, W) complex, the weighted sum.
+    coverage : Tensor
+        (batch, H, W) float, the accumulated weight.
+    """
+    size = patches.shape[-1]
+    corner, fraction = _split(positions, size)
+    weight = weight / weight.amax(dim=(-2, -1), keepdim=True)
+    shifted = fourier_shift(patches * fade(size, torch.zeros_like(positions[:1, :1])), fraction)
+    weighted = torch.view_as_real(shifted * weight)
+    faded = fade(size, fraction) * weight
+    total, coverage = _add_up(torch.cat([weighted, faded[..., None]], dim=-1), corner, shape).split([2, 1], dim=-1)
+    return torch.view_as_complex(total.contiguous()), coverage[..., 0]
+
+
+def weighted_mean(total: Tensor, coverage: Tensor, floor: float = 1e-4) -> Tensor:
+    """Divide accumulated patches by their coverage; far below the floor the object falls back to 1, as where no light fell.
+
+    Parameters and shapes are what `accumulate_patches` returns.
+    """
+    return (total + floor) / (coverage + floor)
+
+
+def fade(size: int, shifts: Tensor) -> Tensor:
+    """Window that falls from 1 to 0 as a squared cosine over the outermost pixels of a patch moved by `shifts`.
+
+    Parameters
+    ----------
+    size : int
+        Edge length N in pixels.
+    shifts : Tensor
+        (..., 2) float, (row, column) pixels, below 1.
+
+    Returns
+    -------
+    Tensor
+        (..., N, N) float.
+    """
+    middle = size / 2
+    distance = middle - (torch.arange(size, device=shifts.device) + 0.5 - middle - shifts[..., None]).abs()
+    line = torch.sin(torch.pi / 2 * (distance / MARGIN).clamp(0, 1)) ** 2
+    return line[..., 0, :, None] * line[..., 1, None, :]
+
+
+def _add_up(values: Tensor, corner: Tensor, shape: tuple[int, int]) -> Tensor:
+    """Add (batch, patches, N, N, channels) real values into (batch, H, W, channels) at whole-pixel corners."""
+    batch = len(values)
+    index = _flat_index(corner, values.shape[2], (batch, *shape))
+    # index_add_ on real values is deterministic on the CPU and has a deterministic kernel on CUDA.
+    canvas = values.new_zeros(batch * shape[0] * shape[1], values.shape[-1])
+    return canvas.index_add(0, index.reshape(-1), values.flatten(0, 3)).reshape(batch, *shape, -1)
+
+
+def _split(positions: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    """Split patch centres into whole-pixel top-left corners and the fraction in [-0.5, 0.5] that remains."""
+    corner = positions - size // 2
+    whole = corner.round()
+    return whole.long(), corner - whole
+
+
+def _flat_index(corner: Tensor, size: int, shape: tuple[int, int, int]) -> Tensor:
+    """Index (batch, patches, size, size) into flattened (batch, H, W) objects."""
+    batch, height, width = shape
+    # A patch outside would silently touch a neighbour's rows: it is held inside here and refused in validation.
+    limit = torch.tensor([height - size, width - size], device=corner.device)
+    corner = corner.clamp_min(0).minimum(limit)
+    offset = torch.arange(size, device=corner.device)
+    rows = corner[..., 0, None] + offset
+    columns = corner[..., 1, None] + offset
+    entry = torch.arange(batch, device=corner.device)[:, None, None, None]
+    return (entry * height + rows[..., :, None]) * width + columns[..., None, :]

@@ -1,0 +1,80 @@
+"""A reconstruction on disk: the form that network and iterative solvers share, and that scores and figures read."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from ptychoflow.errors import InputError
+from ptychoflow.files import replacing
+
+ARRAYS = ("object", "coverage", "halves", "probe", "positions", "held_out")
+
+
+@dataclass
+class Reconstruction:
+    """An object, the light that fell on it, and where it came from.
+
+    Parameters
+    ----------
+    object : ndarray
+        (H, W) complex64, dimensionless transmission.
+    coverage : ndarray
+        (H, W) float32, accumulated probe intensity; one frame's peak counts as 1.
+    halves : ndarray
+        (2, H, W) complex64, objects of the even and of the odd frames alone.
+    probe : ndarray
+        (modes, N, N) complex64, Σ|P|² = photons in the empty beam.
+    positions : ndarray
+        (frames, 2) float64, (row, column) pixels of the patch centres in the object frame.
+    held_out : ndarray
+        (frames,) bool, frames that the reconstruction was not fitted to.
+    pixel_size : float
+        Metres at the sample.
+    origin : dict
+        Names, digests and times of what made it; text and numbers.
+    """
+
+    object: np.ndarray
+    coverage: np.ndarray
+    halves: np.ndarray
+    probe: np.ndarray
+    positions: np.ndarray
+    held_out: np.ndarray
+    pixel_size: float
+    origin: dict[str, str | int | float] = field(default_factory=dict)
+
+
+def write_reconstruction(path: Path, reconstruction: Reconstruction) -> None:
+    """Write a reconstruction as HDF5, whole or not at all."""
+    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+        for name in ARRAYS:
+            file[name] = getattr(reconstruction, name)
+        file["pixel_size"] = reconstruction.pixel_size
+        file["pixel_size"].attrs["units"] = "m"
+        file.attrs.update(reconstruction.origin)
+
+
+def read_reconstruction(path: Path) -> Reconstruction:
+    """Read what `write_reconstruction` wrote.
+
+    Raises
+    ------
+    InputError
+        Where the file is no HDF5 file or a key is missing.
+    """
+    try:
+        with h5py.File(path, "r") as file:
+            missing = [name for name in (*ARRAYS, "pixel_size") if name not in file]
+            if missing:
+                raise InputError(f"{path} has no {missing[0]}: expected a reconstruction written by stitch.py")
+            arrays = {name: file[name][()] for name in ARRAYS}
+            return Reconstruction(**arrays, pixel_size=float(file["pixel_size"][()]), origin=plain(file.attrs))
+    except OSError as error:
+        raise InputError(f"{path} cannot be read as an HDF5 file: {error}") from None
+
+
+def plain(attributes: h5py.AttributeManager) -> dict[str, str | int | float]:
+    """Attributes of an HDF5 object as text and Python numbers."""
+    return {key: value.item() if isinstance(value, np.generic) else value for key, value in attributes.items()}

@@ -1,0 +1,190 @@
+"""Settings of models and training as plain dataclasses: what a config file or a command line may say.
+
+No torch here, so that a program can answer ``--help`` and refuse a bad setting at once.
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from ptychoflow.errors import InputError
+
+
+@dataclass
+class ModelSettings:
+    """The network.
+
+    Parameters
+    ----------
+    name : {"unrolled", "unet", "autoencoder"}
+        Architecture: learned PIE iterations, a U-Net on amplitudes, or the plain encoder-decoder of PtychoPINN.
+    features : int
+        Channels at full resolution; they double with each halving of the resolution.
+    depth : int
+        How often the resolution is halved.
+    iterations : int
+        Learned iterations of `unrolled`; the other models ignore it.
+    share_weights : bool
+        Whether all iterations of `unrolled` use one set of weights.
+    """
+
+    name: Literal["unrolled", "unet", "autoencoder"] = "unrolled"
+    features: int = 16
+    depth: int = 2
+    iterations: int = 4
+    share_weights: bool = False
+
+    def __post_init__(self) -> None:
+        for key in ("features", "depth", "iterations"):
+            _at_least(f"model.{key}", getattr(self, key), 1)
+
+
+@dataclass
+class GroupSettings:
+    """Groups of overlapping frames that share one object region.
+
+    Parameters
+    ----------
+    size : int
+        Frames C of a group; 1 is single-shot, without overlap constraint.
+    neighbours : int
+        Nearest positions K, the anchor included, among which the frames of a group are drawn.
+    per_anchor : int
+        Groups drawn round each frame in every epoch.
+    """
+
+    size: int = 1
+    neighbours: int = 6
+    per_anchor: int = 1
+
+    def __post_init__(self) -> None:
+        _at_least("groups.size", self.size, 1)
+        _at_least("groups.per_anchor", self.per_anchor, 1)
+        if self.size > 1 and self.neighbours < self.size:
+            raise InputError(f"groups.neighbours is {self.neighbours}: expected at least groups.size, {self.size}")
+
+
+@dataclass
+class RegionSettings:
+    """The part of the scanned field whose frames are used, as fractions of the scan's extent.
+
+    Parameters
+    ----------
+    rows : tuple of float
+        Lower and upper end along the rows, 0 to 1.
+    columns : tuple of float
+        Lower and upper end along the columns, 0 to 1.
+    """
+
+    rows: tuple[float, float] = (0.0, 1.0)
+    columns: tuple[float, float] = (0.0, 1.0)
+
+    def __post_init__(self) -> None:
+        for key in ("rows", "columns"):
+            low, high = getattr(self, key)
+            if not 0 <= low < high <= 1:
+                raise InputError(f"region.{key} is [{low}, {high}]: expected two rising fractions between 0 and 1")
+
+
+@dataclass
+class TrainingSettings:
+    """How a network is trained.
+
+    Parameters
+    ----------
+    max_epochs : int
+        Passes over the training frames.
+    batch_size : int
+        Groups in a step.
+    learning_rate : float
+        Peak learning rate of the network.
+    weight_decay : float
+        Decoupled weight decay of AdamW.
+    schedule : {"cosine", "constant"}
+        Learning rate after a short warm-up: falling to zero as a half cosine, or constant.
+    warmup : float
+        Share of all steps over which the learning rate rises linearly.
+    gradient_clip : float
+        Largest gradient norm; 0 clips nothing.
+    loss : {"poisson", "amplitude_mse", "amplitude_mae"}
+        How the modelled intensity is compared with the measured photons.
+    supervised : bool
+        Train against the dataset's true object patches instead of its photons: the twin baseline of the papers.
+    groups : GroupSettings
+        Groups of overlapping frames.
+    region : RegionSettings
+        The part of each scan that is trained on.
+    n_groups : int, optional
+        Frames to train on, drawn from each scan by the seed; all if not given.
+    validation_fraction : float
+        Share of the frames that is held out to choose the best checkpoint.
+    early_stopping : int, optional
+        Epochs without a better validation loss after which training ends; never if not given.
+    publish : {"best", "last"}
+        Which checkpoint becomes model.ckpt: the least validation loss, or the end of training.
+    train_probe : bool
+        Refine the probe together with the network.
+    probe_learning_rate : float
+        Learning rate of the probe, in units of max|P|.
+    probe_delay : float
+        Share of all steps during which the probe stays as it was given.
+    learn_flux : bool
+        Learn one factor between modelled and measured intensities, for counts that are not absolute.
+    precision : {"32-true", "bf16-mixed"}
+        Arithmetic of the network; the diffraction model is always computed in float32.
+    compile : bool
+        Compile the network with torch.compile; pays off on GPUs only.
+    deterministic : bool
+        Insist on deterministic kernels, on GPUs too.
+    accelerator : {"auto", "cpu", "gpu", "cuda"}
+        What to train on, by Lightning's names.
+    devices : int
+        Devices on each node.
+    num_nodes : int
+        Nodes.
+    strategy : str
+        Lightning's strategy, such as auto or ddp.
+    """
+
+    max_epochs: int = 50
+    batch_size: int = 16
+    learning_rate: float = 2e-3
+    weight_decay: float = 1e-4
+    schedule: Literal["cosine", "constant"] = "cosine"
+    warmup: float = 0.05
+    gradient_clip: float = 1.0
+    loss: Literal["poisson", "amplitude_mse", "amplitude_mae"] = "poisson"
+    supervised: bool = False
+    groups: GroupSettings = field(default_factory=GroupSettings)
+    region: RegionSettings = field(default_factory=RegionSettings)
+    n_groups: int | None = None
+    validation_fraction: float = 0.05
+    early_stopping: int | None = None
+    publish: Literal["best", "last"] = "last"
+    train_probe: bool = False
+    probe_learning_rate: float = 1e-3
+    probe_delay: float = 0.2
+    learn_flux: bool = False
+    precision: Literal["32-true", "bf16-mixed"] = "32-true"
+    compile: bool = False
+    deterministic: bool = True
+    accelerator: Literal["auto", "cpu", "gpu", "cuda"] = "auto"
+    devices: int = 1
+    num_nodes: int = 1
+    strategy: str = "auto"
+
+    def __post_init__(self) -> None:
+        for key in ("max_epochs", "batch_size", "devices", "num_nodes"):
+            _at_least(key, getattr(self, key), 1)
+        if self.n_groups is not None:
+            _at_least("n_groups", self.n_groups, 2)
+        for key in ("warmup", "validation_fraction", "probe_delay"):
+            if not 0 <= getattr(self, key) < 1:
+                raise InputError(f"{key} is {getattr(self, key)}: expected a fraction of at least 0 and below 1")
+        for key in ("learning_rate", "probe_learning_rate"):
+            if not getattr(self, key) > 0:
+                raise InputError(f"{key} is {getattr(self, key)}: expected a positive number")
+
+
+def _at_least(key: str, value: int, least: int) -> None:
+    if value < least:
+        raise InputError(f"{key} is {value}: expected at least {least}")

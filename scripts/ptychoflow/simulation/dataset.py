@@ -1,0 +1,63 @@
+"""One simulated dataset: an object seen through a probe at scan positions, counted by a detector."""
+
+import numpy as np
+import torch
+
+from ptychoflow.data.dataset import Dataset, wavelength_of
+from ptychoflow.physics.diffraction import diffraction
+from ptychoflow.physics.patches import MARGIN, extract_patches
+from ptychoflow.simulation.objects import make_object
+from ptychoflow.simulation.probes import make_probe
+from ptychoflow.simulation.scans import make_scan
+from ptychoflow.simulation.settings import SimulationSettings
+
+FRAMES_AT_ONCE = 256
+
+
+def simulate(settings: SimulationSettings) -> Dataset:
+    """Simulate a dataset with its ground-truth object."""
+    object_random, scan_random, noise_random = (
+        np.random.default_rng(stream) for stream in np.random.SeedSequence(settings.seed).spawn(3)
+    )
+    size, wavelength = settings.size, wavelength_of(settings.energy)
+    pixel_size = wavelength * settings.detector_distance / (size * settings.detector_pixel_size)
+    probe = make_probe(settings.probe, size, pixel_size, wavelength)
+
+    offsets = make_scan(settings.scan, scan_random)
+    # Room for the outermost patches and the margin of their shift, rounded up to even edges.
+    reach = np.ceil(np.abs(offsets).max(axis=0)).astype(int) + size // 2 + MARGIN + 2
+    shape = (2 * int(reach[0]), 2 * int(reach[1]))
+    positions = offsets + np.array(shape) / 2
+    truth = make_object(settings.object, shape, object_random)
+
+    expected = expected_photons(truth, positions, probe)
+    frames = noise_random.poisson(expected) if settings.noise else expected
+    return Dataset(
+        frames=frames.astype(np.float32),
+        positions=positions,
+        probe=probe.astype(np.complex64),
+        mask=np.ones((size, size), dtype=bool),
+        object_shape=shape,
+        energy=settings.energy,
+        detector_distance=settings.detector_distance,
+        detector_pixel_size=settings.detector_pixel_size,
+        truth=truth.astype(np.complex64),
+    )
+
+
+def expected_photons(truth: np.ndarray, positions: np.ndarray, probe: np.ndarray) -> np.ndarray:
+    """Noise-free frames (frames, N, N) float64 with the zero frequency in the centre.
+
+    Parameters
+    ----------
+    truth : ndarray
+        (H, W) complex object.
+    positions : ndarray
+        (frames, 2) float, pixels of the patch centres.
+    probe : ndarray
+        (modes, N, N) complex.
+    """
+    canvas, modes = torch.from_numpy(truth).to(torch.complex128)[None], torch.from_numpy(probe).to(torch.complex128)
+    batches = torch.from_numpy(positions).double().split(FRAMES_AT_ONCE)
+    frames = [diffraction(extract_patches(canvas, batch[None], probe.shape[-1])[0], modes) for batch in batches]
+    return torch.fft.fftshift(torch.cat(frames), dim=(-2, -1)).numpy()

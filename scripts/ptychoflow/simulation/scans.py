@@ -1,0 +1,53 @@
+"""Scan patterns to simulate: (frames, 2) float64 (row, column) pixels about the middle of the field."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from ptychoflow.errors import InputError
+
+
+@dataclass
+class ScanSettings:
+    """The simulated scan.
+
+    Parameters
+    ----------
+    kind : {"raster", "fermat", "random"}
+        Jittered raster, Fermat spiral, or uniformly random positions over the raster's area.
+    frames : int
+        Number of scan positions.
+    step : float
+        Mean distance of neighbouring positions in pixels.
+    jitter : float
+        Largest random displacement of the raster along each axis, as a fraction of the step.
+    """
+
+    kind: Literal["raster", "fermat", "random"] = "raster"
+    frames: int = 1024
+    step: float = 6.0
+    jitter: float = 0.3
+
+    def __post_init__(self) -> None:
+        if self.frames < 2:
+            raise InputError(f"scan.frames is {self.frames}: expected at least 2")
+        if not self.step > 0:
+            raise InputError(f"scan.step is {self.step}: expected a positive number of pixels")
+
+
+def make_scan(settings: ScanSettings, random: np.random.Generator) -> np.ndarray:
+    """Draw the scan positions, (frames, 2) float64 pixels about the middle of the field."""
+    frames, step = settings.frames, settings.step
+    rows = int(np.ceil(np.sqrt(frames)))
+    if settings.kind == "fermat":
+        # Golden-angle spiral (Huang et al., Opt. Express 22, 12634, 2014); step²  is the area for each position.
+        turn = np.arange(frames)
+        radius, angle = step * np.sqrt(turn / np.pi), turn * np.pi * (3 - np.sqrt(5))
+        return np.stack([radius * np.sin(angle), radius * np.cos(angle)], axis=1)
+    if settings.kind == "random":
+        half = step * np.sqrt(frames) / 2
+        return random.uniform(-half, half, (frames, 2))
+    index = np.arange(frames)
+    grid = np.stack([index // rows, index % rows], axis=1) - (rows - 1) / 2
+    return step * (grid + random.uniform(-settings.jitter, settings.jitter, (frames, 2)))

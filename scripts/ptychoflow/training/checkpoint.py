@@ -1,0 +1,103 @@
+"""Checkpoints that say what they are: tensors and plain containers, loaded without unpickling anything else.
+
+A checkpoint holds Lightning's state and, under ``ptychoflow``, what the network was made of and from:
+
+- ``model``, ``training``: the settings as plain dictionaries,
+- ``scans``: for each training dataset its file name, sha256 and the frames used,
+- ``seed``, ``commit``, ``fingerprint``: the latter changes with settings, data, seed or code.
+"""
+
+import pickle
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ptychoflow.errors import InputError
+from ptychoflow.files import replacing
+from ptychoflow.settings import GroupSettings, ModelSettings, RegionSettings, TrainingSettings
+from ptychoflow.training.module import Reconstructor
+
+PUBLISHED = ("state_dict", "ptychoflow", "epoch", "global_step", "pytorch-lightning_version")
+"""What a published checkpoint keeps; the optimiser's state stays with the run."""
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """Load a checkpoint onto the CPU without unpickling objects.
+
+    Raises
+    ------
+    InputError
+        Where the file is missing, damaged, or was not written by PtychoFlow's training.
+    """
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
+    except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError) as error:
+        raise InputError(f"{path} is not a whole checkpoint of tensors ({str(error).splitlines()[0]})") from None
+    if not isinstance(checkpoint, dict) or not {"ptychoflow", "state_dict"} <= checkpoint.keys():
+        raise InputError(f"{path} has no entries ptychoflow and state_dict: expected a checkpoint written by train.py")
+    return checkpoint
+
+
+def restore(checkpoint: dict[str, Any]) -> Reconstructor:
+    """Rebuild the network, with its probes, from what `load_checkpoint` returned."""
+    description, state = checkpoint["ptychoflow"], checkpoint["state_dict"]
+    probes = torch.view_as_complex(state["probe_pairs"].contiguous())
+    training = dict(description["training"])
+    training["groups"] = GroupSettings(**training["groups"])
+    training["region"] = RegionSettings(**training["region"])
+    module = Reconstructor(ModelSettings(**description["model"]), TrainingSettings(**training), probes, state["masks"])
+    module.load_state_dict(state)
+    module.description = description
+    return module.eval()
+
+
+def publish(source: Path, target: Path) -> None:
+    """Write the part of a run's checkpoint that inference needs, by an atomic rename."""
+    checkpoint = load_checkpoint(source)
+    with replacing(target) as temporary:
+        torch.save({key: checkpoint[key] for key in PUBLISHED}, temporary)
+
+
+def describe(
+    model: ModelSettings,
+    training: TrainingSettings,
+    scans: list[dict[str, Any]],
+    seed: int,
+    commit: str,
+    fingerprint: str,
+) -> dict[str, Any]:
+    """Compose the ``ptychoflow`` entry of a checkpoint from plain containers only."""
+    settings = asdict(training)
+    settings["region"] = {key: list(value) for key, value in settings["region"].items()}
+    return {
+        "model": asdict(model),
+        "training": settings,
+        "scans": scans,
+        "seed": seed,
+        "commit": commit,
+        "fingerprint": fingerprint,
+    }
+
+
+def held_out_frames(description: dict[str, Any], sha256: str, frames: int) -> Tensor:
+    """Which frames of a dataset a network never trained on, (frames,) bool.
+
+    Parameters
+    ----------
+    description : dict
+        The ``ptychoflow`` entry of its checkpoint.
+    sha256 : str
+        Of the dataset's file.
+    frames : int
+        Frames in the dataset.
+    """
+    held_out = torch.ones(frames, dtype=torch.bool)
+    for scan in description["scans"]:
+        if scan["sha256"] == sha256:
+            held_out[torch.tensor(scan["frames"], dtype=torch.long)] = False
+    return held_out

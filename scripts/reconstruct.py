@@ -1,0 +1,82 @@
+"""From a checkpoint to an image in one process."""
+
+import logging
+from pathlib import Path
+from typing import Literal
+
+from ptychoflow.command_line import run_program
+from ptychoflow.errors import InputError
+
+
+def main(
+    model_path: Path,
+    test_data: Path,
+    output_dir: Path,
+    n_groups: int | None = None,
+    n_images: int | None = None,
+    probe: Literal["dataset", "checkpoint"] = "dataset",
+    batch_size: int = 64,
+    phase_iterations: int = 5,
+    accelerator: Literal["auto", "cpu", "gpu", "cuda"] = "auto",
+    device: Literal["cpu", "cuda"] | None = None,
+    threads: int | None = None,
+) -> None:
+    """Reconstruct a dataset: patches, stitched image, reconstructed_amplitude.png and reconstructed_phase.png.
+
+    Parameters
+    ----------
+    model_path : Path
+        A checkpoint, or the output folder of train.py, in which model.ckpt and then checkpoints/last.ckpt is looked for.
+    test_data : Path
+        Dataset: CXI, or NPZ of PtychoPINN or tike.
+    output_dir : Path
+        Folder for reconstruction.h5 and the two pictures.
+    n_groups : int, optional
+        Frames to reconstruct, the first ones; all if not given.
+    n_images : int, optional
+        Older name of --n_groups.
+    probe : {"dataset", "checkpoint"}
+        The dataset's own probe, or the one that training refined.
+    batch_size : int
+        Frames at a time.
+    phase_iterations : int
+        How often the global phases of the patches are brought into agreement.
+    accelerator : {"auto", "cpu", "gpu", "cuda"}
+        What to run on, by Lightning's names.
+    device : {"cpu", "cuda"}, optional
+        Older name of --accelerator.
+    threads : int, optional
+        CPU threads; by default what the environment says.
+    """
+    import torch
+
+    from ptychoflow.data.readers import read_dataset
+    from ptychoflow.figures import save_images
+    from ptychoflow.inference import Inference
+    from ptychoflow.reconstruction import write_reconstruction
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+    if n_images is not None:
+        logging.warning("--n_images is deprecated: use --n_groups")
+        n_groups = n_images
+    if device is not None:
+        logging.warning("--device is deprecated: use --accelerator")
+        accelerator = device
+    inference = Inference(find_checkpoint(model_path), read_dataset(test_data), test_data, probe, n_groups)
+    reconstruction = inference.reconstruct(batch_size, phase_iterations, accelerator)
+    save_images(reconstruction, output_dir / "reconstructed_amplitude.png", output_dir / "reconstructed_phase.png")
+    write_reconstruction(output_dir / "reconstruction.h5", reconstruction)
+
+
+def find_checkpoint(path: Path) -> Path:
+    """Give a checkpoint file itself, or the best one of a training's output folder."""
+    candidates = [path / "model.ckpt", path / "checkpoints" / "last.ckpt"] if path.is_dir() else [path]
+    for candidate in candidates:
+        if candidate.is_file():
+            return candidate
+    raise InputError(f"{path} has no checkpoint: expected {' or '.join(str(candidate) for candidate in candidates)}")
+
+
+if __name__ == "__main__":
+    run_program(main)

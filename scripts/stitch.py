@@ -1,0 +1,47 @@
+"""Stitch patches into one image."""
+
+from pathlib import Path
+
+from ptychoflow.command_line import run_program
+
+
+def main(
+    patches: Path,
+    output: Path,
+    amplitude: Path,
+    phase: Path,
+    phase_iterations: int = 0,
+    threads: int | None = None,
+) -> None:
+    """Average patches where they overlap, at their sub-pixel positions and weighted by the probe's intensity.
+
+    Parameters
+    ----------
+    patches : Path
+        HDF5 file written by infer.py.
+    output : Path
+        HDF5 reconstruction to write.
+    amplitude : Path
+        PNG of the amplitude to write.
+    phase : Path
+        PNG of the phase to write.
+    phase_iterations : int
+        How often the global phases of the patches are brought into agreement.
+    threads : int, optional
+        CPU threads; by default what the environment says.
+    """
+    import torch
+
+    from ptychoflow.figures import save_images
+    from ptychoflow.reconstruction import write_reconstruction
+    from ptychoflow.stitching import stitch_file
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+    reconstruction = stitch_file(patches, phase_iterations)
+    save_images(reconstruction, amplitude, phase)
+    write_reconstruction(output, reconstruction)
+
+
+if __name__ == "__main__":
+    run_program(main)
