@@ -1,0 +1,83 @@
+rule dataset_settings:
+    output:
+        "results/data/{dataset}.yaml",
+    log:
+        "results/data/logs/{dataset}.settings.log",
+    localrule: True
+    conda:
+        "../envs/data.yaml"
+    params:
+        settings=dataset_settings,
+    shell:
+        "printf '%s' {params.settings:q} > {output} 2> {log}"
+
+
+rule simulate:
+    input:
+        settings="results/data/{dataset}.yaml",
+    output:
+        "results/data/{dataset}.cxi",
+    log:
+        "results/data/logs/{dataset}.log",
+    benchmark:
+        "results/data/benchmarks/{dataset}.tsv"
+    wildcard_constraints:
+        dataset=one_of(n for n, d in config["datasets"].items() if "simulate" in d),
+    conda:
+        "../envs/data.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        code=code("simulate"),
+    shell:
+        "python $PTYCHOFLOW_SCRIPTS/simulate.py --config {input.settings} --output {output} 2> {log}"
+
+
+rule fetch:
+    output:
+        "results/raw/{dataset}/{file}",
+    log:
+        "results/raw/logs/{dataset}/{file}.log",
+    benchmark:
+        "results/raw/benchmarks/{dataset}/{file}.tsv"
+    retries: 2
+    conda:
+        "../envs/data.yaml"
+    threads: 1
+    resources:
+        mem_mb=500,
+        runtime=60,
+    params:
+        url=lambda wildcards: ingested(wildcards)["url"],
+        sha256=lambda wildcards: ingested(wildcards)["sha256"],
+        code=code("fetch"),
+    shell:
+        "python $PTYCHOFLOW_SCRIPTS/fetch.py --url {params.url:q} --sha256 {params.sha256} --output {output:q} 2> {log:q}"
+
+
+rule ingest:
+    input:
+        settings="results/data/{dataset}.yaml",
+        raw=raw_file,
+    output:
+        "results/data/{dataset}.cxi",
+    log:
+        "results/data/logs/{dataset}.log",
+    benchmark:
+        "results/data/benchmarks/{dataset}.tsv"
+    wildcard_constraints:
+        dataset=one_of(n for n, d in config["datasets"].items() if "ingest" in d),
+    conda:
+        "../envs/data.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        sha256=lambda wildcards: ingested(wildcards).get("sha256", "null"),
+        code=code("ingest"),
+    shell:
+        "python $PTYCHOFLOW_SCRIPTS/ingest.py --config {input.settings} --input {input.raw:q}"
+        " --sha256 {params.sha256} --output {output} 2> {log}"

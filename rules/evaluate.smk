@@ -1,0 +1,22 @@
+rule evaluate:
+    input:
+        reconstruction="results/{experiment}/seed{seed}/{dataset}/reconstruction.h5",
+        data="results/data/{dataset}.cxi",
+    output:
+        scores="results/{experiment}/seed{seed}/{dataset}/metrics.json",
+        correlation="results/{experiment}/seed{seed}/{dataset}/correlation.csv",
+    log:
+        "results/{experiment}/seed{seed}/{dataset}/logs/evaluate.log",
+    benchmark:
+        "results/{experiment}/seed{seed}/{dataset}/benchmarks/evaluate.tsv"
+    conda:
+        "../envs/reconstruct.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        code=code("evaluate"),
+    shell:
+        "python $PTYCHOFLOW_SCRIPTS/evaluate.py --reconstruction {input.reconstruction} --data {input.data}"
+        " --output {output.scores} --correlation {output.correlation} --threads {threads} 2> {log}"

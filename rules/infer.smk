@@ -1,0 +1,26 @@
+rule infer:
+    input:
+        checkpoint="results/{experiment}/seed{seed}/model.ckpt",
+        data="results/data/{dataset}.cxi",
+    output:
+        temp("results/{experiment}/seed{seed}/{dataset}/patches.h5"),
+    log:
+        "results/{experiment}/seed{seed}/{dataset}/logs/infer.log",
+    benchmark:
+        "results/{experiment}/seed{seed}/{dataset}/benchmarks/infer.tsv"
+    conda:
+        "../envs/reconstruct.yaml"
+    threads: 2
+    resources:
+        gpu=lambda wildcards: int(on_gpu(wildcards)),
+        mem_mb=8000,
+        runtime=60,
+    params:
+        probe=setting("inference", "probe", "dataset"),
+        batch_size=setting("inference", "batch_size", 64),
+        accelerator=accelerator,
+        code=code("infer"),
+    shell:
+        "python $PTYCHOFLOW_SCRIPTS/infer.py --checkpoint {input.checkpoint} --data {input.data} --output {output}"
+        " --probe {params.probe} --batch_size {params.batch_size} --accelerator {params.accelerator}"
+        " --threads {threads} 2> {log}"

@@ -1,0 +1,24 @@
+rule stitch:
+    input:
+        "results/{experiment}/seed{seed}/{dataset}/patches.h5",
+    output:
+        reconstruction="results/{experiment}/seed{seed}/{dataset}/reconstruction.h5",
+        amplitude="results/{experiment}/seed{seed}/{dataset}/reconstructed_amplitude.png",
+        phase="results/{experiment}/seed{seed}/{dataset}/reconstructed_phase.png",
+    log:
+        "results/{experiment}/seed{seed}/{dataset}/logs/stitch.log",
+    benchmark:
+        "results/{experiment}/seed{seed}/{dataset}/benchmarks/stitch.tsv"
+    conda:
+        "../envs/reconstruct.yaml"
+    threads: 2
+    resources:
+        mem_mb=8000,
+        runtime=60,
+    params:
+        phase_iterations=setting("stitching", "phase_iterations", 5),
+        code=code("stitch"),
+    shell:
+        "python $PTYCHOFLOW_SCRIPTS/stitch.py --patches {input} --output {output.reconstruction}"
+        " --amplitude {output.amplitude} --phase {output.phase}"
+        " --phase_iterations {params.phase_iterations} --threads {threads} 2> {log}"

@@ -1,0 +1,44 @@
+rule training_settings:
+    output:
+        "results/{experiment}/training.yaml",
+    log:
+        "results/{experiment}/logs/training_settings.log",
+    localrule: True
+    conda:
+        "../envs/train.yaml"
+    params:
+        settings=training_settings,
+    shell:
+        "printf '%s' {params.settings:q} > {output} 2> {log}"
+
+
+# The working state in run/ is not an output: Snakemake would delete it with a failed job, and a retry goes on from it.
+rule train:
+    input:
+        settings="results/{experiment}/training.yaml",
+        data=training_data,
+    output:
+        checkpoint="results/{experiment}/seed{seed}/model.ckpt",
+        metrics="results/{experiment}/seed{seed}/metrics.csv",
+        config="results/{experiment}/seed{seed}/config.yaml",
+    log:
+        "results/{experiment}/seed{seed}/logs/train.log",
+    benchmark:
+        "results/{experiment}/seed{seed}/benchmarks/train.tsv"
+    retries: 2
+    conda:
+        "../envs/train.yaml"
+    threads: 2
+    resources:
+        gpu=gpus,
+        mem_mb=8000,
+        runtime=lambda wildcards, attempt: 240 * attempt,
+    params:
+        data=lambda wildcards, input: f"[{','.join(input.data)}]",
+        folder="results/{experiment}/seed{seed}",
+        accelerator=accelerator,
+        code=code("train"),
+    shell:
+        "python $PTYCHOFLOW_SCRIPTS/train.py --config {input.settings} --train_data_file {params.data:q}"
+        " --output_dir {params.folder} --run_dir {params.folder}/run --seed {wildcards.seed}"
+        " --accelerator {params.accelerator} --threads {threads} 2>> {log}"
