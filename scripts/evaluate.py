@@ -24,12 +24,15 @@ def main(reconstruction: Path, data: Path, output: Path, correlation: Path, thre
     import torch
 
     from ptychoflow.data.readers import read_dataset
+    from ptychoflow.metrics.resolution import write_correlation
     from ptychoflow.metrics.scoring import score, write_scores
     from ptychoflow.reconstruction import read_reconstruction
 
     if threads is not None:
         torch.set_num_threads(threads)
-    write_scores(*score(read_reconstruction(reconstruction), read_dataset(data)), output, correlation)
+    scores, rings = score(read_reconstruction(reconstruction), read_dataset(data))
+    write_correlation(correlation, rings)
+    write_scores(output, scores)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ def main(correlation: Path, title: str, png: Path, svg: Path) -> None:
         Pictures to write.
     """
     from ptychoflow.figures import correlation_figure, save_figure
-    from ptychoflow.metrics.scoring import read_correlation
+    from ptychoflow.metrics.resolution import read_correlation
 
     save_figure(correlation_figure(read_correlation(correlation), title), png, svg)
 

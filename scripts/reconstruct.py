@@ -26,7 +26,7 @@ def main(
     Parameters
     ----------
     model_path : Path
-        A checkpoint, or the output folder of train.py, in which model.ckpt and then checkpoints/last.ckpt is looked for.
+        A checkpoint, or the output folder of train.py: there model.ckpt, and then checkpoints/last.ckpt, is looked for.
     test_data : Path
         Dataset: CXI, or NPZ of PtychoPINN or tike.
     output_dir : Path

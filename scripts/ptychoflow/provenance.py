@@ -59,7 +59,7 @@ def _imported_modules(path: Path) -> tuple[Path, ...]:
 
 
 def repository_commit() -> str:
-    """Commit of the checkout that the library runs from, with ``-dirty`` where files differ; ``unknown`` without git."""
+    """Commit of the checkout that the library runs from, ``-dirty`` where files differ; ``unknown`` without git."""
     command = ["git", "-C", str(LIBRARY), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()

@@ -1,4 +1,4 @@
-"""From patches at scan positions to one object: sub-pixel, weighted by probe intensity, phases brought into agreement."""
+"""From patches at scan positions to one object: sub-pixel, weighted by the probe, phases brought into agreement."""
 
 import time
 from collections.abc import Callable, Iterable
@@ -71,7 +71,7 @@ def stitch(
 
 
 def _phase_towards(target: Tensor, patches: Tensor, weight: Tensor) -> Tensor:
-    """Unit factors (1, frames, 1, 1) that turn patches to the phase of their targets, in the weighted least-squares sense."""
+    """Unit factors (1, frames, 1, 1) that turn patches to the phase of their targets, by weighted least squares."""
     overlap = (target * patches.conj() * weight).sum(dim=(-2, -1), keepdim=True)
     return overlap / overlap.abs().clamp_min(1e-12)
 

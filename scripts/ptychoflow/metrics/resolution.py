@@ -1,8 +1,15 @@
-"""Fourier ring correlation: to which spatial frequency two images agree (van Heel and Schatz, J. Struct. Biol. 151, 250, 2005)."""
+"""To which spatial frequency two images agree: Fourier ring correlation.
 
+Thresholds are those of van Heel and Schatz, J. Struct. Biol. 151, 250 (2005).
+"""
+
+import csv
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
+
+from ptychoflow.files import replacing
 
 
 @dataclass
@@ -31,7 +38,7 @@ class RingCorrelation:
         return np.full(len(self.frequency), {"half": 1 / 2, "one_seventh": 1 / 7}[name])
 
     def crossing(self, name: str) -> float:
-        """First frequency, as a fraction of Nyquist, at which the correlation falls below a threshold; 1 if it never does."""
+        """First frequency, as a fraction of Nyquist, where the correlation falls below a threshold; 1 if nowhere."""
         margin = self.correlation - self.threshold(name)
         below = np.flatnonzero(margin[1:] < 0)
         if not below.size:
@@ -73,10 +80,25 @@ def ring_correlation(first: np.ndarray, second: np.ndarray, area: np.ndarray) ->
     return RingCorrelation(np.arange(1, rings + 1) / (size / 2), correlation, samples)
 
 
+def write_correlation(path: Path, correlation: RingCorrelation) -> None:
+    """Write a correlation as CSV, one ring in a row."""
+    with replacing(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["frequency", "correlation", "samples"])
+        columns = (correlation.frequency, correlation.correlation, correlation.samples)
+        writer.writerows(zip(*(column.tolist() for column in columns), strict=True))
+
+
+def read_correlation(path: Path) -> RingCorrelation:
+    """Read the CSV that `write_correlation` wrote."""
+    table = np.genfromtxt(path, delimiter=",", names=True)
+    return RingCorrelation(table["frequency"], table["correlation"], table["samples"])
+
+
 def _inner_square(area: np.ndarray) -> tuple[slice, slice]:
     """Grow a square from the middle of an area until it would leave it; at least 16 pixels."""
     rows, columns = np.nonzero(area)
-    centre = int(round(rows.mean())), int(round(columns.mean()))
+    centre = round(rows.mean()), round(columns.mean())
     integral = np.pad(np.cumsum(np.cumsum(area, axis=0), axis=1), ((1, 0), (1, 0)))
     best = 8
     for half in range(8, min(*centre, area.shape[0] - centre[0], area.shape[1] - centre[1]) + 1):

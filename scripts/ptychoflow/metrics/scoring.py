@@ -1,6 +1,5 @@
 """All scores of one reconstruction of one dataset."""
 
-import csv
 import json
 from pathlib import Path
 
@@ -94,20 +93,7 @@ def photon_deviance(reconstruction: Reconstruction, dataset: Dataset, frames: np
     return total / len(frames)
 
 
-def write_scores(
-    scores: dict[str, float | int | None], correlation: RingCorrelation, scores_file: Path, correlation_file: Path
-) -> None:
-    """Write the scores as JSON and the correlation as CSV."""
-    with replacing(scores_file) as temporary:
+def write_scores(path: Path, scores: dict[str, float | int | None]) -> None:
+    """Write the scores as JSON."""
+    with replacing(path) as temporary:
         temporary.write_text(json.dumps(scores, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-    with replacing(correlation_file) as temporary, open(temporary, "w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(["frequency", "correlation", "samples"])
-        columns = (correlation.frequency, correlation.correlation, correlation.samples)
-        writer.writerows(zip(*(column.tolist() for column in columns), strict=True))
-
-
-def read_correlation(path: Path) -> RingCorrelation:
-    """Read the CSV that `write_scores` wrote."""
-    table = np.genfromtxt(path, delimiter=",", names=True)
-    return RingCorrelation(table["frequency"], table["correlation"], table["samples"])

@@ -1,5 +1,7 @@
 """Convolutional building blocks shared by the models."""
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 
@@ -37,9 +39,9 @@ class EncoderDecoder(nn.Module):
         widths = [features * 2**level for level in range(depth + 1)]
         self.skips = skips
         self.entry = ConvolutionBlock(inputs, widths[0], normalise)
-        self.down = nn.ModuleList(nn.Conv2d(a, b, 2, stride=2) for a, b in zip(widths, widths[1:], strict=False))
+        self.down = nn.ModuleList(nn.Conv2d(a, b, 2, stride=2) for a, b in pairwise(widths))
         self.encode = nn.ModuleList(ConvolutionBlock(width, width, normalise) for width in widths[1:])
-        self.up = nn.ModuleList(nn.ConvTranspose2d(b, a, 2, stride=2) for a, b in zip(widths, widths[1:], strict=False))
+        self.up = nn.ModuleList(nn.ConvTranspose2d(b, a, 2, stride=2) for a, b in pairwise(widths))
         self.decode = nn.ModuleList(ConvolutionBlock(width, width, normalise) for width in widths[:-1])
         self.exit = nn.Conv2d(widths[0], outputs, 3, padding=1)
 

@@ -1,4 +1,7 @@
-"""Learned iterations of the ptychographic iterative engine: the probe is an input, so a trained network serves another."""
+"""Learned iterations of the ptychographic iterative engine.
+
+The probe is an input: a network trained with one serves another.
+"""
 
 import torch
 from torch import Tensor, nn

@@ -98,7 +98,7 @@ def accumulate_patches(
 
 
 def weighted_mean(total: Tensor, coverage: Tensor, floor: float = 1e-4) -> Tensor:
-    """Divide accumulated patches by their coverage; far below the floor the object falls back to 1, as where no light fell.
+    """Divide accumulated patches by their coverage; far below the floor the object falls back to 1, an empty place.
 
     Parameters and shapes are what `accumulate_patches` returns.
     """

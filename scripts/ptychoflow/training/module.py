@@ -72,7 +72,7 @@ class Reconstructor(LightningModule):
         return self.network(batch.amplitudes / scale, probe, self.masks[batch.scan])
 
     def merged(self, patches: Tensor, batch: Batch) -> Tensor:
-        """Replace the patches of each group by cuts from their common, probe-weighted average: the overlap constraint."""
+        """Cut the patches of each group anew from their common, probe-weighted average: the overlap constraint."""
         if patches.shape[1] == 1:
             return patches
         edge = patches.shape[-1] + 2 * (batch.reach + 1)

@@ -1,0 +1,3 @@
+from workflow_runs import finished
+
+__all__ = ["finished"]

@@ -1,0 +1,126 @@
+"""The workflow leaves what it promises, goes on where it stopped, and redoes just what a change affects."""
+
+import copy
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from workflow_runs import SMALL, command_of, environment_of, run_snakemake
+
+from ptychoflow.reconstruction import read_reconstruction
+
+
+def rerun_rules(folder: Path, config: dict) -> set[str]:
+    """Rules that a dry run would run again, the collecting rule aside."""
+    result = run_snakemake(folder, config, "--dry-run")
+    assert result.returncode == 0, result.stderr
+    starts = [line for line in result.stdout.splitlines() if line.startswith(("rule ", "localrule "))]
+    return {line.split()[1].rstrip(":") for line in starts} - {"all"}
+
+
+@pytest.fixture
+def workflow(finished: Path, tmp_path: Path) -> Path:
+    """A copy of the finished workflow to change, with times kept."""
+    return Path(shutil.copytree(finished, tmp_path / "workflow", copy_function=shutil.copy2))
+
+
+def test_every_promised_file_is_there_and_the_patches_are_not(finished: Path):
+    result = finished / "results/small/seed3/unseen"
+    for name in ("reconstruction.h5", "reconstructed_amplitude.png", "reconstructed_phase.png", "metrics.json"):
+        assert (result / name).stat().st_size > 200
+    for kind in ("reconstruction", "correlation", "probe", "scan"):
+        assert (result / f"figures/{kind}.png").read_bytes().startswith(b"\x89PNG")
+        assert "<svg" in (result / f"figures/{kind}.svg").read_text()[:2000]
+    assert (finished / "results/small/seed3/figures/training.png").exists()
+    assert (finished / "results/small/seed3/run/last.ckpt").exists()
+    assert not (result / "patches.h5").exists()
+    assert not list(finished.rglob(".*.h5")) + list(finished.rglob(".model*"))
+
+
+def test_scores_are_flat_numbers(finished: Path):
+    scores = json.loads((finished / "results/small/seed3/unseen/metrics.json").read_text())
+    assert scores["frames"] == 36
+    assert all(value is None or isinstance(value, int | float) for value in scores.values())
+    assert 0 < scores["amplitude_ssim"] <= 1
+
+
+def test_the_checkpoint_says_what_made_it(finished: Path):
+    checkpoint = torch.load(finished / "results/small/seed3/model.ckpt", weights_only=True)["ptychoflow"]
+    assert checkpoint["seed"] == 3
+    assert checkpoint["training"]["groups"]["size"] == 4
+    assert checkpoint["scans"][0]["file"] == "seen.cxi"
+
+
+def test_jobs_run_with_the_threads_of_their_rule(finished: Path):
+    # Snakemake sets OMP_NUM_THREADS from threads, and the programs hand the same number to torch.
+    output = run_snakemake(finished, SMALL, "--dry-run", "--forceall", "--printshellcmds", "--cores", "2").stdout
+    training = output.split("rule train:")[1].split("\n[")[0]
+    assert "--threads 2" in training
+
+
+def test_nothing_is_left_to_do(finished: Path):
+    assert "Nothing to be done" in run_snakemake(finished, SMALL, "--dry-run").stderr
+
+
+def test_changed_stitching_spares_the_training(workflow: Path):
+    config = copy.deepcopy(SMALL)
+    config["experiments"]["small"]["stitching"] = {"phase_iterations": 1}
+    rules = rerun_rules(workflow, config)
+    assert {"infer", "stitch", "evaluate", "plot_reconstruction"} <= rules
+    assert not rules & {"train", "simulate", "plot_training", "training_settings"}
+
+
+def test_changed_training_reruns_all_that_follows_from_it(workflow: Path):
+    config = copy.deepcopy(SMALL)
+    config["experiments"]["small"]["training"]["max_epochs"] = 3
+    rules = rerun_rules(workflow, config)
+    assert {"training_settings", "train", "infer", "stitch", "evaluate", "plot_training"} <= rules
+    assert "simulate" not in rules
+
+
+def test_another_seed_adds_its_own_run_only(workflow: Path):
+    config = copy.deepcopy(SMALL)
+    config["experiments"]["small"]["seeds"] = [3, 4]
+    output = run_snakemake(workflow, config, "--dry-run").stdout
+    assert "results/small/seed4/model.ckpt" in output
+    assert "output: results/small/seed3" not in output
+
+
+def test_a_killed_workflow_goes_on_to_the_same_image(finished: Path, tmp_path: Path):
+    config = copy.deepcopy(SMALL)
+    config["experiments"]["small"]["training"]["max_epochs"] = 40
+    goal = "results/small/seed3/unseen/reconstruction.h5"
+    folder = tmp_path / "killed"
+    shutil.copytree(finished / "results/data", folder / "results/data", copy_function=shutil.copy2)
+    process = subprocess.Popen(
+        command_of(folder, config, goal),
+        env=environment_of(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    last = folder / "results/small/seed3/run/last.ckpt"
+    deadline = time.monotonic() + 120
+    while not last.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert last.exists()
+    assert not (folder / "results/small/seed3/model.ckpt").exists()
+    run_snakemake(folder, config, "--unlock")
+    resumed = run_snakemake(folder, config, "--rerun-incomplete", goal)
+    assert resumed.returncode == 0, resumed.stderr
+    assert "going on from" in (folder / "results/small/seed3/logs/train.log").read_text()
+
+    undisturbed = tmp_path / "undisturbed"
+    shutil.copytree(finished / "results/data", undisturbed / "results/data", copy_function=shutil.copy2)
+    assert run_snakemake(undisturbed, config, goal).returncode == 0
+    images = [read_reconstruction(place / goal).object for place in (folder, undisturbed)]
+    np.testing.assert_array_equal(*images)

@@ -1,0 +1,61 @@
+"""One small workflow, run once from simulation to figures; the tests look at what it left and at what it would redo."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+
+SMALL = {
+    "defaults": {"seeds": [3]},
+    "datasets": {
+        "seen": {"simulate": {"seed": 1, "size": 32, "probe": {"kind": "disk"}, "scan": {"frames": 49, "step": 4}}},
+        "unseen": {"simulate": {"seed": 2, "size": 32, "probe": {"kind": "disk"}, "scan": {"frames": 36, "step": 4}}},
+    },
+    "experiments": {
+        "small": {
+            "train": ["seen"],
+            "test": ["unseen"],
+            "model": {"features": 4, "depth": 1, "iterations": 2},
+            "training": {"max_epochs": 2, "groups": {"size": 4}},
+        }
+    },
+}
+
+
+def command_of(folder: Path, config: dict | Path, *arguments: str) -> list[str]:
+    """Command that runs the repository's workflow in a folder, with a config given as a dictionary or as a file."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if isinstance(config, dict):
+        path = folder / "config.yaml"
+        path.write_text(yaml.safe_dump(config), encoding="utf-8")
+        config = path
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--directory", str(folder)]
+    return [*command, "--configfile", str(config), "--cores", "2", *arguments]
+
+
+def environment_of(**variables: str) -> dict[str, str]:
+    """Environment in which jobs find the Python that runs the tests."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return {**os.environ, "PATH": path, **variables}
+
+
+def run_snakemake(
+    folder: Path, config: dict | Path, *arguments: str, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Run the workflow to its end and keep what it prints; keywords are environment variables."""
+    command = command_of(folder, config, *arguments)
+    return subprocess.run(command, capture_output=True, text=True, env=environment_of(**environment))
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder in which the small workflow has run to its end."""
+    folder = tmp_path_factory.mktemp("workflow")
+    result = run_snakemake(folder, SMALL)
+    assert result.returncode == 0, result.stdout + result.stderr
+    return folder
