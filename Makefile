@@ -16,7 +16,7 @@ test: $(ENVIRONMENT)
 	pytest
 
 bench: $(ENVIRONMENT)
-	pytest tests/benchmarks --benchmark-only
+	pytest tests/benchmarks --override-ini addopts=-ra --benchmark-only
 
 lint: $(ENVIRONMENT)
 	ruff check

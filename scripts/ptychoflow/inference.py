@@ -99,9 +99,10 @@ class Inference:
     def loader(self, batch_size: int, device: torch.device) -> GroupLoader:
         """Batches of the frames in their order, grouped only where the network needs groups."""
         groups = self.module.training_settings.groups if self.module.network.mixes_frames else GroupSettings()
-        neighbours = nearest_frames(self.dataset.positions, np.arange(len(self.dataset.frames)), groups)
+        anchors, all_frames = np.arange(self.frames), np.arange(len(self.dataset.frames))
+        neighbours = nearest_frames(self.dataset.positions, anchors, all_frames, groups)
         table = FrameTable.of([self.dataset], device)
-        return GroupLoader(table, torch.from_numpy(neighbours[: self.frames]), groups, batch_size)
+        return GroupLoader(table, torch.from_numpy(neighbours), groups, batch_size)
 
     def reconstruct(self, batch_size: int, phase_iterations: int = 0, accelerator: str = "auto") -> Reconstruction:
         """Predict and stitch in memory, on one device."""

@@ -28,9 +28,9 @@ class ModelSettings:
     """
 
     name: Literal["unrolled", "unet", "autoencoder"] = "unrolled"
-    features: int = 16
+    features: int = 12
     depth: int = 2
-    iterations: int = 4
+    iterations: int = 6
     share_weights: bool = False
 
     def __post_init__(self) -> None:
@@ -45,14 +45,14 @@ class GroupSettings:
     Parameters
     ----------
     size : int
-        Frames C of a group; 1 is single-shot, without overlap constraint.
+        Frames C of a group; 1 is single-shot, without overlap constraint, which a strong probe curvature must make up.
     neighbours : int
         Nearest positions K, the anchor included, among which the frames of a group are drawn.
     per_anchor : int
         Groups drawn round each frame in every epoch.
     """
 
-    size: int = 1
+    size: int = 4
     neighbours: int = 6
     per_anchor: int = 1
 
@@ -114,7 +114,7 @@ class TrainingSettings:
     region : RegionSettings
         The part of each scan that is trained on.
     n_groups : int, optional
-        Frames to train on, drawn from each scan by the seed; all if not given.
+        Training frames round which groups are formed, drawn from each scan by the seed; all if not given.
     validation_fraction : float
         Share of the frames that is held out to choose the best checkpoint.
     early_stopping : int, optional
@@ -176,7 +176,7 @@ class TrainingSettings:
         for key in ("max_epochs", "batch_size", "devices", "num_nodes"):
             _at_least(key, getattr(self, key), 1)
         if self.n_groups is not None:
-            _at_least("n_groups", self.n_groups, 2)
+            _at_least("n_groups", self.n_groups, 1)
         for key in ("warmup", "validation_fraction", "probe_delay"):
             if not 0 <= getattr(self, key) < 1:
                 raise InputError(f"{key} is {getattr(self, key)}: expected a fraction of at least 0 and below 1")

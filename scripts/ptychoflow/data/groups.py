@@ -30,58 +30,62 @@ def frames_in_region(positions: np.ndarray, region: RegionSettings) -> np.ndarra
     return np.flatnonzero(((fractions >= bounds[:, 0]) & (fractions <= bounds[:, 1])).all(axis=1))
 
 
-def split_frames(
-    frames: np.ndarray, n_groups: int | None, validation_fraction: float, seed: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Draw the frames to train on and those to hold out.
+def split_frames(frames: np.ndarray, validation_fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Draw the frames that are held out of training.
 
     Parameters
     ----------
     frames : ndarray
         (frames,) int, the candidates.
-    n_groups : int, optional
-        How many of them to use; all if not given.
     validation_fraction : float
-        Share of the used ones that is held out, at least one frame unless it is 0.
+        Share of them that is held out, at least one unless it is 0.
     seed : int
         Fixes the draw.
 
     Returns
     -------
     training, validation : ndarray
-        Disjoint, each rising.
+        Disjoint, together all of them, each rising.
     """
-    if n_groups is not None and n_groups > len(frames):
-        raise InputError(f"n_groups is {n_groups}: expected at most the {len(frames)} frames that there are")
-    order = np.random.default_rng(seed).permutation(frames)[:n_groups]
-    held_out = max(1, round(validation_fraction * len(order))) if validation_fraction > 0 else 0
-    if held_out >= len(order):
-        raise InputError(f"{len(order)} frames are too few to train on and hold {held_out} out: expected more")
+    held_out = max(1, round(validation_fraction * len(frames))) if validation_fraction > 0 else 0
+    if held_out >= len(frames):
+        raise InputError(f"{len(frames)} frames are too few to train on and hold {held_out} out: expected more")
+    order = np.random.default_rng(seed).permutation(frames)
     return np.sort(order[held_out:]), np.sort(order[:held_out])
 
 
-def nearest_frames(positions: np.ndarray, frames: np.ndarray, groups: GroupSettings) -> np.ndarray:
-    """For each frame itself and its nearest neighbours, (frames, K) int64; K is 1 for single-shot groups.
+def draw_anchors(frames: np.ndarray, count: int | None, seed: int) -> np.ndarray:
+    """Draw the frames round which groups are formed: `count` of them, or all if that is None or more than there are."""
+    return np.sort(np.random.default_rng(seed).permutation(frames)[:count])
+
+
+def nearest_frames(
+    positions: np.ndarray, anchors: np.ndarray, candidates: np.ndarray, groups: GroupSettings
+) -> np.ndarray:
+    """For each anchor itself and its nearest neighbours, (anchors, K) int64; K is 1 for single-shot groups.
 
     Parameters
     ----------
     positions : ndarray
         (all frames, 2) float, pixels.
-    frames : ndarray
-        (frames,) int, the anchors, which are also the candidates.
+    anchors : ndarray
+        (anchors,) int, a frame for each group.
+    candidates : ndarray
+        (candidates,) int, frames that may complete a group; the anchor itself need not be one of them.
     groups : GroupSettings
         Size C and neighbours K.
     """
     if groups.size == 1:
-        return frames[:, None]
-    if len(frames) < groups.size:
-        raise InputError(f"{len(frames)} frames cannot form groups of {groups.size}: expected at least as many")
-    count = min(groups.neighbours, len(frames))
-    _, index = cKDTree(positions[frames]).query(positions[frames], k=count)
-    # Two frames at one position may come in either order: the anchor must stand first.
-    index = np.where(index == np.arange(len(frames))[:, None], index[:, :1], index)
-    index[:, 0] = np.arange(len(frames))
-    return frames[index]
+        return anchors[:, None]
+    if len(candidates) < groups.size:
+        raise InputError(f"{len(candidates)} frames cannot form groups of {groups.size}: expected at least as many")
+    count = min(groups.neighbours, len(candidates))
+    _, index = cKDTree(positions[candidates]).query(positions[anchors], k=count)
+    near = candidates[index]
+    # The anchor comes first: it is moved there if it was found, and else takes the place of the farthest.
+    others = np.where(near == anchors[:, None], -1, near)
+    order = np.argsort(others == -1, axis=1, kind="stable")[:, : count - 1]
+    return np.concatenate([anchors[:, None], np.take_along_axis(others, order, axis=1)], axis=1)
 
 
 def draw_groups(neighbours: Tensor, size: int, generator: torch.Generator) -> Tensor:

@@ -5,7 +5,7 @@ import torch
 from lightning.pytorch import LightningDataModule
 
 from ptychoflow.data.dataset import Dataset
-from ptychoflow.data.groups import frames_in_region, nearest_frames, split_frames
+from ptychoflow.data.groups import draw_anchors, frames_in_region, nearest_frames, split_frames
 from ptychoflow.data.loading import FrameTable, GroupLoader
 from ptychoflow.settings import TrainingSettings
 
@@ -32,9 +32,7 @@ class ScanDataModule(LightningDataModule):
         self.validation: list[np.ndarray] = []
         for number, scan in enumerate(scans):
             inside = frames_in_region(scan.positions, settings.region)
-            training, validation = split_frames(
-                inside, settings.n_groups, settings.validation_fraction, seed=seed * len(scans) + number
-            )
+            training, validation = split_frames(inside, settings.validation_fraction, seed * len(scans) + number)
             self.training.append(training)
             self.validation.append(validation)
         self.table: FrameTable | None = None
@@ -58,18 +56,15 @@ class ScanDataModule(LightningDataModule):
         """Groups of the held-out frames in fixed order; none where nothing is held out."""
         if not self.has_validation:
             return []
-        # A few held-out frames lie far apart: their groups are completed by training frames.
         return self._loader(self.validation, shuffle=False)
 
     def _loader(self, frames: list[np.ndarray], shuffle: bool) -> GroupLoader:
         groups, first = self.settings.groups, 0
         tables = []
         for number, scan in enumerate(self.scans):
-            candidates = frames[number]
-            if not shuffle and groups.size > 1:
-                candidates = np.union1d(candidates, self.training[number])
-            neighbours = nearest_frames(scan.positions, candidates, groups)
-            tables.append(first + neighbours[np.isin(candidates, frames[number])])
+            anchors = draw_anchors(frames[number], self.settings.n_groups, self.seed)
+            # Held-out frames lie far apart: their groups are completed by training frames.
+            tables.append(first + nearest_frames(scan.positions, anchors, self.training[number], groups))
             first += len(scan.frames)
         return GroupLoader(
             self.table,

@@ -29,7 +29,7 @@ class IngestSettings:
     ----------
     format : {"auto", "ptychopinn", "tike", "cxi"}
         Format of the file, or found by content.
-    values : {"default", "amplitude", "intensity"}
+    quantity : {"default", "amplitude", "intensity"}
         What the frames hold; by default amplitudes in PtychoPINN files and photon counts in tike files.
     zero_frequency : {"default", "centre", "corner"}
         Where the direct beam falls; by default the centre in PtychoPINN files and the corner in tike files.
@@ -45,7 +45,7 @@ class IngestSettings:
     """
 
     format: Literal["auto", "ptychopinn", "tike", "cxi"] = "auto"
-    values: Literal["default", "amplitude", "intensity"] = "default"
+    quantity: Literal["default", "amplitude", "intensity"] = "default"
     zero_frequency: Literal["default", "centre", "corner"] = "default"
     flux: float | None = None
     energy: float = 8000.0
@@ -95,9 +95,13 @@ def _open_npz(content: bytes) -> np.lib.npyio.NpzFile:
     if not zipfile.is_zipfile(io.BytesIO(content)):
         raise InputError("neither an HDF5 nor a whole NPZ file: expected CXI, or NPZ of PtychoPINN or tike")
     try:
-        return np.load(io.BytesIO(content), allow_pickle=False)
+        arrays = np.load(io.BytesIO(content), allow_pickle=False)
     except (ValueError, OSError, zipfile.BadZipFile, EOFError) as error:
         raise InputError(f"the NPZ file is damaged ({error}): expected a whole file") from None
+    twice = sorted(name for name in set(arrays.files) if arrays.files.count(name) > 1)
+    if twice:
+        raise InputError(f"key {twice[0]} stands twice in the NPZ file: expected each once")
+    return arrays
 
 
 def _format_of(arrays: np.lib.npyio.NpzFile, named: str) -> str:
@@ -154,7 +158,7 @@ def read_ptychopinn(arrays: np.lib.npyio.NpzFile, settings: IngestSettings) -> D
                 f"{name} has shape {coordinates.shape}: expected ({len(frames)},) beside {len(frames)} frames"
             )
     offsets = np.stack([rows, columns], axis=1).astype(np.float64)
-    counts = _photon_counts(frames, settings, values="amplitude", zero_frequency="centre")
+    counts = _photon_counts(frames, settings, quantity="amplitude", zero_frequency="centre")
     positions, shape = object_frame(offsets, frames.shape[-1])
     truth = None
     if "objectGuess" in arrays.files:
@@ -180,7 +184,7 @@ def read_tike(arrays: np.lib.npyio.NpzFile, settings: IngestSettings) -> Dataset
     frames, scan = frames.reshape(frames.shape[-3:]), scan.reshape(scan.shape[-2:]).astype(np.float64)
     if scan.shape != (len(frames), 2):
         raise InputError(f"scan has shape {scan.shape}: expected ({len(frames)}, 2) beside {len(frames)} frames")
-    counts = _photon_counts(frames, settings, values="intensity", zero_frequency="corner")
+    counts = _photon_counts(frames, settings, quantity="intensity", zero_frequency="corner")
     positions, shape = object_frame(scan, frames.shape[-1])
     return _dataset(counts, positions, shape, probe, settings, None)
 
@@ -214,9 +218,9 @@ def _probe_modes(probe: np.ndarray) -> np.ndarray:
     return probe.reshape(modes, *probe.shape[-2:]).astype(np.complex64)
 
 
-def _photon_counts(frames: np.ndarray, settings: IngestSettings, values: str, zero_frequency: str) -> np.ndarray:
+def _photon_counts(frames: np.ndarray, settings: IngestSettings, quantity: str, zero_frequency: str) -> np.ndarray:
     """Turn frames into photon counts with the zero frequency in the centre, (n, N, N) float32."""
-    kind = values if settings.values == "default" else settings.values
+    kind = quantity if settings.quantity == "default" else settings.quantity
     place = zero_frequency if settings.zero_frequency == "default" else settings.zero_frequency
     if frames.min() < 0:
         raise InputError(f"frames hold values down to {frames.min():g}: expected none below 0")

@@ -1,0 +1,56 @@
+"""How long the hot paths take; run by `make bench`, with nothing asserted about time."""
+
+import pytest
+import torch
+
+from ptychoflow.data.loading import Batch
+from ptychoflow.models import MODELS
+from ptychoflow.physics.patches import accumulate_patches, extract_patches
+from ptychoflow.settings import ModelSettings, TrainingSettings
+from ptychoflow.simulation.dataset import simulate
+from ptychoflow.simulation.probes import ProbeSettings
+from ptychoflow.simulation.scans import ScanSettings
+from ptychoflow.simulation.settings import SimulationSettings
+from ptychoflow.training.module import Reconstructor
+
+
+@pytest.fixture(scope="module")
+def probe() -> torch.Tensor:
+    settings = SimulationSettings(probe=ProbeSettings(), scan=ScanSettings(frames=4))
+    return torch.from_numpy(simulate(settings).probe)
+
+
+@pytest.fixture
+def positions() -> torch.Tensor:
+    return torch.rand(1, 1024, 2, generator=torch.Generator().manual_seed(0)) * 200 + 40
+
+
+def test_simulation(benchmark):
+    benchmark(simulate, SimulationSettings(scan=ScanSettings(frames=256)))
+
+
+def test_stitching_of_1024_patches(benchmark, positions: torch.Tensor, probe: torch.Tensor):
+    patches = torch.randn(1, 1024, 64, 64, dtype=torch.complex64)
+    weight = probe.abs().square().sum(dim=0)[None, None]
+    benchmark(accumulate_patches, patches, weight, positions, (280, 280))
+
+
+def test_extraction_of_1024_patches(benchmark, positions: torch.Tensor):
+    benchmark(extract_patches, torch.randn(1, 280, 280, dtype=torch.complex64), positions, 64)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("name", sorted(MODELS))
+def test_training_step_of_16_frames(benchmark, name: str, precision: str, probe: torch.Tensor):
+    masks = torch.ones(1, 64, 64, dtype=torch.bool)
+    module = Reconstructor(ModelSettings(name=name), TrainingSettings(), probe[None], masks)
+    frames = torch.arange(16)[:, None]
+    amplitudes = torch.rand(16, 1, 64, 64) * 30
+    batch = Batch(frames, torch.zeros(16, dtype=torch.long), amplitudes, torch.zeros(16, 1, 2), None, 0)
+
+    def step() -> None:
+        module.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
+            module.losses(batch)["loss"].backward()
+
+    benchmark(step)
