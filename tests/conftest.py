@@ -1,0 +1,33 @@
+"""One small simulated scan for all tests."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from ptychoflow.data.cxi import write_cxi
+from ptychoflow.data.dataset import Dataset
+from ptychoflow.simulation.dataset import simulate
+from ptychoflow.simulation.probes import ProbeSettings
+from ptychoflow.simulation.scans import ScanSettings
+from ptychoflow.simulation.settings import SimulationSettings
+
+# Jobs of one core each run fastest; two threads each on two cores crawl.
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def small_dataset() -> Dataset:
+    """64 frames of 32×32 pixels under a disk probe."""
+    settings = SimulationSettings(
+        size=32, probe=ProbeSettings(kind="disk"), scan=ScanSettings(frames=64, step=4.0), seed=7
+    )
+    return simulate(settings).validate("small dataset")
+
+
+@pytest.fixture(scope="session")
+def small_cxi(small_dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The small dataset as a file."""
+    path = tmp_path_factory.mktemp("data") / "small.cxi"
+    write_cxi(path, small_dataset)
+    return path

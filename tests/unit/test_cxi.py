@@ -1,0 +1,96 @@
+"""The canonical file keeps every number, speaks CXI, and refuses what cannot be right."""
+
+import dataclasses
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from ptychoflow.data.cxi import read_cxi, write_cxi
+from ptychoflow.data.dataset import Dataset
+from ptychoflow.errors import InputError
+
+
+def test_what_is_written_is_read_back_bit_for_bit(small_dataset: Dataset, small_cxi: Path):
+    read = read_cxi(small_cxi)
+    for field in dataclasses.fields(Dataset):
+        np.testing.assert_array_equal(getattr(read, field.name), getattr(small_dataset, field.name))
+
+
+def test_other_readers_find_cxi(small_dataset: Dataset, small_cxi: Path):
+    with h5py.File(small_cxi) as file:
+        assert file["cxi_version"][()] == 160
+        instrument = file["entry_1/instrument_1"]
+        assert instrument["source_1/energy"][()] == pytest.approx(small_dataset.energy * 1.602176634e-19)
+        assert not instrument["detector_1/mask"][()].any()
+        np.testing.assert_array_equal(file["entry_1/data_1/data"][()], small_dataset.frames)
+        centred = small_dataset.positions - np.array(small_dataset.object_shape) / 2
+        translation = file["entry_1/data_1/translation"][()]
+        np.testing.assert_allclose(translation[:, 0], -centred[:, 1] * small_dataset.pixel_size)
+        np.testing.assert_allclose(translation[:, 1], -centred[:, 0] * small_dataset.pixel_size)
+
+
+def test_a_bad_pixel_is_marked_by_a_nonzero_mask(small_dataset: Dataset, tmp_path: Path):
+    mask = small_dataset.mask.copy()
+    mask[3, 4] = False
+    path = tmp_path / "masked.cxi"
+    write_cxi(path, dataclasses.replace(small_dataset, mask=mask))
+    with h5py.File(path) as file:
+        assert np.argwhere(file["entry_1/instrument_1/detector_1/mask"][()]).tolist() == [[3, 4]]
+    np.testing.assert_array_equal(read_cxi(path).mask, mask)
+
+
+def test_the_file_does_not_depend_on_when_it_is_written(small_dataset: Dataset, small_cxi: Path, tmp_path: Path):
+    write_cxi(tmp_path / "again.cxi", small_dataset)
+    assert (tmp_path / "again.cxi").read_bytes() == small_cxi.read_bytes()
+
+
+def test_a_failed_write_leaves_nothing(small_dataset: Dataset, tmp_path: Path):
+    with pytest.raises(TypeError):
+        write_cxi(tmp_path / "broken.cxi", dataclasses.replace(small_dataset, truth=object()))
+    assert not list(tmp_path.iterdir())
+
+
+def _drop(key: str) -> Callable[[h5py.File], None]:
+    return lambda file: file.__delitem__(key)
+
+
+def _poke(key: str, index: object, value: object) -> Callable[[h5py.File], None]:
+    return lambda file: file[key].__setitem__(index, value)
+
+
+DATA, OWN = "entry_1/instrument_1/detector_1/data", "entry_1/ptychoflow_1/positions"
+
+
+@pytest.mark.parametrize(
+    ("spoil", "sentence"),
+    [
+        (_drop("entry_1/image_1/data"), "entry_1/image_1/data is missing"),
+        (_drop(OWN), "positions is missing"),
+        (_poke(DATA, (2, 3, 4), np.nan), "frames holds 1 NaN"),
+        (_poke(DATA, (2, 3, 4), -1), "none below 0"),
+        (_poke(DATA, 5, 0), "frame 5 has no photon"),
+        (_poke(OWN, 3, (-20, 30)), "position 3 is"),
+        (_poke("entry_1/instrument_1/detector_1/mask", ..., 1), "mask has no good pixel"),
+        (_poke("entry_1/instrument_1/detector_1/distance", (), 0), "detector_distance is 0"),
+        (_poke("entry_1/image_1/data", ..., 0), "probe is zero"),
+    ],
+)
+def test_a_spoilt_file_is_refused_by_name(spoil: Callable, sentence: str, small_cxi: Path, tmp_path: Path):
+    path = Path(shutil.copy(small_cxi, tmp_path / "spoilt.cxi"))
+    with h5py.File(path, "r+") as file:
+        spoil(file)
+    with pytest.raises(InputError, match=sentence) as caught:
+        read_cxi(path)
+    assert str(caught.value).startswith(str(path))
+
+
+@pytest.mark.parametrize("length", [0, 100, 5000])
+def test_a_truncated_file_is_refused(length: int, small_cxi: Path, tmp_path: Path):
+    path = tmp_path / "short.cxi"
+    path.write_bytes(small_cxi.read_bytes()[:length])
+    with pytest.raises(InputError, match=r"short\.cxi"):
+        read_cxi(path)

@@ -1,0 +1,172 @@
+"""Other formats are read as their tools mean them, and damaged files end in one sentence."""
+
+import bz2
+import io
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ptychoflow.data.dataset import Dataset
+from ptychoflow.data.readers import IngestSettings, read_dataset
+from ptychoflow.errors import InputError
+
+SIEMENS = Path(__file__).parents[3] / "shared/data/siemens-star-small.npz.bz2"
+
+
+@pytest.fixture
+def arrays(small_dataset: Dataset) -> dict[str, np.ndarray]:
+    """The small dataset as PtychoPINN would hold it."""
+    return {
+        "diffraction": np.sqrt(small_dataset.frames),
+        "probeGuess": small_dataset.probe[0] / 7,
+        "objectGuess": small_dataset.truth,
+        "xcoords": small_dataset.positions[:, 1],
+        "ycoords": small_dataset.positions[:, 0],
+        "metadata": np.array({"any": "object"}, dtype=object),
+    }
+
+
+def save(path: Path, arrays: dict[str, np.ndarray]) -> Path:
+    np.savez(path, **arrays)
+    return path
+
+
+def test_a_ptychopinn_file_becomes_photon_counts(arrays: dict, small_dataset: Dataset, tmp_path: Path):
+    read = read_dataset(save(tmp_path / "scan.npz", arrays))
+    np.testing.assert_allclose(read.frames, small_dataset.frames, rtol=1e-5)
+    np.testing.assert_array_equal(read.positions, small_dataset.positions)
+    np.testing.assert_array_equal(read.truth, small_dataset.truth)
+    assert np.sum(np.abs(read.probe) ** 2) == pytest.approx(read.frames.sum(axis=(1, 2)).max(), rel=1e-4)
+
+
+def test_the_older_axis_order_is_recognised(arrays: dict, small_dataset: Dataset, tmp_path: Path):
+    arrays["diffraction"] = np.moveaxis(arrays["diffraction"], 0, 2)
+    read = read_dataset(save(tmp_path / "legacy.npz", arrays))
+    np.testing.assert_allclose(read.frames, small_dataset.frames, rtol=1e-5)
+
+
+def test_a_placeholder_object_is_no_truth(arrays: dict, tmp_path: Path):
+    arrays["objectGuess"] = np.ones_like(arrays["objectGuess"])
+    assert read_dataset(save(tmp_path / "scan.npz", arrays)).truth is None
+
+
+def test_positions_of_any_origin_keep_their_distances(arrays: dict, small_dataset: Dataset, tmp_path: Path):
+    del arrays["objectGuess"]
+    arrays["xcoords"] = arrays["xcoords"] - 1000
+    read = read_dataset(save(tmp_path / "scan.npz", arrays))
+    np.testing.assert_allclose(np.diff(read.positions, axis=0), np.diff(small_dataset.positions, axis=0), atol=1e-9)
+
+
+def test_stated_intensities_are_not_squared(arrays: dict, tmp_path: Path):
+    path = save(tmp_path / "scan.npz", arrays)
+    read = read_dataset(path, IngestSettings(quantity="intensity"))
+    np.testing.assert_allclose(read.frames, arrays["diffraction"], rtol=1e-6)
+
+
+def test_a_stated_flux_scales_the_probe(arrays: dict, tmp_path: Path):
+    read = read_dataset(save(tmp_path / "scan.npz", arrays), IngestSettings(flux=5e5))
+    assert np.sum(np.abs(read.probe) ** 2) == pytest.approx(5e5, rel=1e-4)
+
+
+@pytest.mark.parametrize("pack", [bytes, bz2.compress])
+def test_a_tike_file_has_its_zero_frequency_brought_to_the_centre(
+    pack: Callable, small_dataset: Dataset, tmp_path: Path
+):
+    stream = io.BytesIO()
+    shape = small_dataset.frames.shape
+    np.savez(
+        stream,
+        data=np.fft.ifftshift(small_dataset.frames, axes=(1, 2))[None],
+        probe=small_dataset.probe.reshape(1, 1, 1, 1, *shape[1:]),
+        scan=small_dataset.positions[None] - 50,
+    )
+    path = tmp_path / "scan.npz.bz2"
+    path.write_bytes(pack(stream.getvalue()))
+    read = read_dataset(path)
+    np.testing.assert_array_equal(read.frames, small_dataset.frames)
+    np.testing.assert_allclose(np.diff(read.positions, axis=0), np.diff(small_dataset.positions, axis=0))
+
+
+@pytest.mark.skipif(not SIEMENS.exists(), reason=f"needs the measured scan {SIEMENS}")
+def test_the_siemens_scan_is_read():
+    read = read_dataset(SIEMENS)
+    assert read.frames.shape == (516, 128, 128)
+    assert read.probe.shape == (1, 128, 128)
+    middle = read.frames.mean(axis=0)[32:96, 32:96].sum()
+    assert middle > 0.8 * read.frames.mean(axis=0).sum()
+
+
+def _damaged(arrays: dict, **changes: object) -> dict:
+    return {key: value for key, value in (arrays | changes).items() if value is not None}
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"probeGuess": None}, "of no known format"),
+        ({"xcoords": None}, "key xcoords is missing"),
+        ({"diffraction": None}, "key diffraction or diff3d is missing"),
+        ({"xcoords": np.zeros(3)}, r"xcoords has shape \(3,\)"),
+        ({"xcoords": np.array([{}] * 64, dtype=object)}, "key xcoords cannot be read"),
+        ({"ycoords": np.array(["a"] * 64)}, "key ycoords has dtype"),
+        ({"diffraction": np.zeros((0, 32, 32))}, r"diffraction has shape \(0, 32, 32\)"),
+        ({"diffraction": np.zeros((64, 30, 32))}, r"diffraction has shape \(64, 30, 32\)"),
+        ({"diffraction": np.full((64, 32, 32), np.nan)}, "key diffraction holds 65536 NaN"),
+        ({"diffraction": np.full((64, 32, 32), -1.0)}, "none below 0"),
+        ({"diffraction": np.ones((64, 32, 32), complex)}, "expected real numbers"),
+        ({"probeGuess": np.zeros((32, 32))}, "probe is zero"),
+        ({"probeGuess": np.ones((2, 2, 32, 32))}, "the probe has shape"),
+    ],
+)
+def test_a_wrong_file_is_refused_by_name(changes: dict, sentence: str, arrays: dict, tmp_path: Path):
+    path = save(tmp_path / "wrong.npz", _damaged(arrays, **changes))
+    with pytest.raises(InputError, match=sentence) as caught:
+        read_dataset(path)
+    assert str(caught.value).startswith(str(path))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_key_that_stands_twice_is_refused(arrays: dict, tmp_path: Path):
+    path = save(tmp_path / "twice.npz", arrays)
+    stream = io.BytesIO()
+    np.save(stream, arrays["xcoords"])
+    with pytest.warns(UserWarning, match="Duplicate name"), zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("xcoords.npy", stream.getvalue())
+    with pytest.raises(InputError, match="xcoords stands twice"):
+        read_dataset(path)
+
+
+def test_a_missing_file_and_a_text_file_are_refused(tmp_path: Path):
+    with pytest.raises(InputError, match="No such file"):
+        read_dataset(tmp_path / "nowhere.npz")
+    (tmp_path / "notes.npz").write_text("not a scan")
+    with pytest.raises(InputError, match="neither an HDF5 nor a whole NPZ"):
+        read_dataset(tmp_path / "notes.npz")
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_no_mutation_of_a_file_ends_otherwise_than_in_a_dataset_or_a_sentence(arrays: dict, tmp_path: Path):
+    small = {key: value[:2] if len(value) == 64 else value for key, value in arrays.items() if key != "metadata"}
+    whole = save(tmp_path / "scan.npz", small).read_bytes()
+    random = np.random.default_rng(0)
+    refused = 0
+    for _ in range(300):
+        content = bytearray(whole)
+        if random.random() < 0.3:
+            content = content[: random.integers(0, len(content))]
+        else:
+            # Headers and directory stand at the ends of the entries: half of the hits go to the last kilobyte.
+            low = len(content) - 1024 if random.random() < 0.5 else 0
+            for place in random.integers(low, len(content), random.integers(1, 8)):
+                content[place] = random.integers(0, 256)
+        path = tmp_path / "mutation.npz"
+        path.write_bytes(content)
+        try:
+            read_dataset(path)
+        except InputError as error:
+            assert "\n" not in str(error)
+            refused += 1
+    assert refused > 100
