@@ -3,8 +3,9 @@
 No torch here, so that a program can answer ``--help`` and refuse a bad setting at once.
 """
 
-from dataclasses import dataclass, field
-from typing import Literal
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
 
 from ptychoflow.errors import InputError
 
@@ -80,6 +81,7 @@ class RegionSettings:
 
     def __post_init__(self) -> None:
         for key in ("rows", "columns"):
+            setattr(self, key, tuple(getattr(self, key)))
             low, high = getattr(self, key)
             if not 0 <= low < high <= 1:
                 raise InputError(f"region.{key} is [{low}, {high}]: expected two rising fractions between 0 and 1")
@@ -183,6 +185,11 @@ class TrainingSettings:
         for key in ("learning_rate", "probe_learning_rate"):
             if not getattr(self, key) > 0:
                 raise InputError(f"{key} is {getattr(self, key)}: expected a positive number")
+
+
+def plain(settings: ModelSettings | TrainingSettings) -> dict[str, Any]:
+    """Settings as plain containers that YAML, JSON and a checkpoint can hold, tuples as lists."""
+    return json.loads(json.dumps(asdict(settings)))
 
 
 def _at_least(key: str, value: int, least: int) -> None:

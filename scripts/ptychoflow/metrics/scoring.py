@@ -65,7 +65,8 @@ def score(reconstruction: Reconstruction, dataset: Dataset) -> tuple[dict[str, f
         scores.update(similarity_scores(aligned, dataset.truth, area))
         correlation = ring_correlation(aligned, dataset.truth, area)
     else:
-        correlation = ring_correlation(*reconstruction.halves, area)
+        even, odd = reconstruction.halves
+        correlation = ring_correlation(align(even, odd, area), odd, area)
     for name in THRESHOLDS:
         crossing = correlation.crossing(name)
         scores[f"frc_{name}"] = crossing

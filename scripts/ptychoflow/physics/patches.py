@@ -97,8 +97,10 @@ def accumulate_patches(
     return torch.view_as_complex(total.contiguous()), coverage[..., 0]
 
 
-def weighted_mean(total: Tensor, coverage: Tensor, floor: float = 1e-4) -> Tensor:
+def weighted_mean(total: Tensor, coverage: Tensor, floor: float = 1e-3) -> Tensor:
     """Divide accumulated patches by their coverage; far below the floor the object falls back to 1, an empty place.
+
+    The way there is smooth, so that a sub-pixel cut does not carry ringing from the dark into the light.
 
     Parameters and shapes are what `accumulate_patches` returns.
     """

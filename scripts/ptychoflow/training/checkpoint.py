@@ -8,7 +8,6 @@ A checkpoint holds Lightning's state and, under ``ptychoflow``, what the network
 """
 
 import pickle
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from torch import Tensor
 
 from ptychoflow.errors import InputError
 from ptychoflow.files import replacing
-from ptychoflow.settings import GroupSettings, ModelSettings, RegionSettings, TrainingSettings
+from ptychoflow.settings import GroupSettings, ModelSettings, RegionSettings, TrainingSettings, plain
 from ptychoflow.training.module import Reconstructor
 
 PUBLISHED = ("state_dict", "ptychoflow", "epoch", "global_step", "pytorch-lightning_version")
@@ -72,11 +71,9 @@ def describe(
     fingerprint: str,
 ) -> dict[str, Any]:
     """Compose the ``ptychoflow`` entry of a checkpoint from plain containers only."""
-    settings = asdict(training)
-    settings["region"] = {key: list(value) for key, value in settings["region"].items()}
     return {
-        "model": asdict(model),
-        "training": settings,
+        "model": plain(model),
+        "training": plain(training),
         "scans": scans,
         "seed": seed,
         "commit": commit,

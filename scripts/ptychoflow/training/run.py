@@ -7,7 +7,7 @@ import logging
 import shutil
 import sys
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,7 +24,7 @@ from ptychoflow.errors import InputError
 from ptychoflow.files import replacing, sha256_of
 from ptychoflow.inference import Inference
 from ptychoflow.provenance import code_digest, repository_commit
-from ptychoflow.settings import ModelSettings, TrainingSettings
+from ptychoflow.settings import ModelSettings, TrainingSettings, plain
 from ptychoflow.training.checkpoint import describe, load_checkpoint, publish
 from ptychoflow.training.module import Reconstructor
 
@@ -101,7 +101,7 @@ class TrainingRun:
             for path, frames in zip(self.data, data.training, strict=True)
         ]
         code = code_digest(Path(__file__))
-        parts = [asdict(self.model), asdict(self.training), sources, self.seed, code]
+        parts = [plain(self.model), plain(self.training), sources, self.seed, code]
         fingerprint = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
         module.description = describe(self.model, self.training, sources, self.seed, repository_commit(), fingerprint)
         if self.training.compile:
@@ -176,10 +176,8 @@ class TrainingRun:
 
     def resolved(self) -> dict[str, Any]:
         """Everything this run was told, as plain containers."""
-        training = asdict(self.training)
-        training["region"] = {key: list(value) for key, value in training["region"].items()}
         data = [str(path) for path in self.data]
-        return {"train_data_file": data, "seed": self.seed, "model": asdict(self.model), **training}
+        return {"train_data_file": data, "seed": self.seed, "model": plain(self.model), **plain(self.training)}
 
 
 def test_deviance(checkpoint: Path, data: Path, batch_size: int) -> float:

@@ -1,0 +1,237 @@
+"""Training learns, repeats itself bit for bit, goes on where it stopped, and refuses foreign checkpoints."""
+
+import csv
+import dataclasses
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from ptychoflow.data.cxi import write_cxi
+from ptychoflow.data.dataset import Dataset
+from ptychoflow.data.groups import nearest_frames
+from ptychoflow.data.loading import Batch, FrameTable, GroupLoader
+from ptychoflow.errors import InputError
+from ptychoflow.physics.losses import poisson_deviance
+from ptychoflow.settings import GroupSettings, ModelSettings, RegionSettings, TrainingSettings
+from ptychoflow.simulation.dataset import simulate
+from ptychoflow.simulation.scans import ScanSettings
+from ptychoflow.simulation.settings import SimulationSettings
+from ptychoflow.training.checkpoint import held_out_frames, load_checkpoint, restore
+from ptychoflow.training.module import Reconstructor
+from ptychoflow.training.run import TrainingRun, collect_metrics
+
+TINY = ModelSettings(features=4, depth=1, iterations=2)
+
+
+def train(
+    data: Path | list[Path], folder: Path, seed: int = 0, model: ModelSettings = TINY, **settings: object
+) -> Path:
+    """Train a tiny network and give its checkpoint."""
+    settings = {"max_epochs": 2, "batch_size": 8, "accelerator": "cpu", "groups": GroupSettings(size=2)} | settings
+    data = data if isinstance(data, list) else [data]
+    return TrainingRun(data, folder, folder / "run", model, TrainingSettings(**settings), seed).run()
+
+
+def weights(checkpoint: Path) -> dict[str, torch.Tensor]:
+    return load_checkpoint(checkpoint)["state_dict"]
+
+
+def assert_same_weights(first: Path, second: Path) -> None:
+    first, second = weights(first), weights(second)
+    assert first.keys() == second.keys()
+    for name in first:
+        assert torch.equal(first[name], second[name]), name
+
+
+def metric_rows(folder: Path) -> list[dict[str, str]]:
+    with open(folder / "metrics.csv", newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def epoch_values(folder: Path, key: str) -> list[float]:
+    return [float(row[key]) for row in metric_rows(folder) if row[key]]
+
+
+def reconstructor(dataset: Dataset, **settings: object) -> Reconstructor:
+    probes, masks = torch.from_numpy(dataset.probe)[None], torch.from_numpy(dataset.mask)[None]
+    return Reconstructor(TINY, TrainingSettings(**settings), probes, masks)
+
+
+def test_the_loss_falls(small_cxi: Path, tmp_path: Path):
+    train(small_cxi, tmp_path, max_epochs=6)
+    losses = epoch_values(tmp_path, "train/loss/epoch")
+    assert len(losses) == 6
+    assert losses[-1] < 0.7 * losses[0]
+    assert epoch_values(tmp_path, "val/metrics/deviance/epoch")[-1] > 0
+    assert epoch_values(tmp_path, "train/beta2") == pytest.approx([0.999] * 6)
+
+
+@pytest.mark.parametrize("name", ["autoencoder", "unet"])
+def test_other_models_learn_too(name: str, small_cxi: Path, tmp_path: Path):
+    train(small_cxi, tmp_path, max_epochs=6, model=dataclasses.replace(TINY, name=name))
+    losses = epoch_values(tmp_path, "train/loss/epoch")
+    assert losses[-1] < losses[0]
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others(small_cxi: Path, tmp_path: Path):
+    first, second = (train(small_cxi, tmp_path / name) for name in ("first", "second"))
+    assert_same_weights(first, second)
+    other = train(small_cxi, tmp_path / "other", seed=1)
+    name = "network.corrections.0.entry.first.weight"
+    assert not torch.equal(weights(first)[name], weights(other)[name])
+
+
+def test_an_interrupted_run_ends_like_an_undisturbed_one(
+    small_cxi: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    undisturbed = train(small_cxi, tmp_path / "undisturbed", max_epochs=4)
+    step = Reconstructor.training_step
+
+    def fail_in_the_third_epoch(self: Reconstructor, batch: object, batch_idx: int) -> torch.Tensor:
+        if self.current_epoch == 2 and batch_idx == 3:
+            raise RuntimeError("the node went down")
+        return step(self, batch, batch_idx)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Reconstructor, "training_step", fail_in_the_third_epoch)
+        with pytest.raises(RuntimeError, match="the node went down"):
+            train(small_cxi, tmp_path / "interrupted", max_epochs=4)
+    assert not (tmp_path / "interrupted/model.ckpt").exists()
+    assert_same_weights(train(small_cxi, tmp_path / "interrupted", max_epochs=4), undisturbed)
+    rows = [metric_rows(tmp_path / name) for name in ("interrupted", "undisturbed")]
+    assert [row["train/loss/epoch"] for row in rows[0]] == [row["train/loss/epoch"] for row in rows[1]]
+    assert [row["step"] for row in rows[0]] == [row["step"] for row in rows[1]]
+
+
+def test_a_finished_run_and_one_of_other_settings_start_afresh(
+    small_cxi: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    caplog.set_level("INFO")
+    first = weights(train(small_cxi, tmp_path))
+    train(small_cxi, tmp_path)
+    assert "of a finished run" in caplog.text
+    again = weights(train(small_cxi, tmp_path, learning_rate=1e-4))
+    assert "of other settings, data or code" in caplog.text
+    assert not torch.equal(first["network.step_sizes"], again["network.step_sizes"])
+    assert len(epoch_values(tmp_path, "train/loss/epoch")) == 2
+
+
+def test_the_published_checkpoint_describes_itself(small_cxi: Path, tmp_path: Path):
+    checkpoint = load_checkpoint(train(small_cxi, tmp_path, region=RegionSettings(columns=(0.0, 0.5))))
+    description = checkpoint["ptychoflow"]
+    assert "optimizer_states" not in checkpoint
+    assert description["scans"][0]["file"] == small_cxi.name
+    module = restore(checkpoint)
+    assert module.model_settings == TINY
+    assert module.training_settings.region == RegionSettings(columns=(0.0, 0.5))
+
+
+def test_held_out_frames_are_all_that_were_not_trained_on(small_cxi: Path, small_dataset: Dataset, tmp_path: Path):
+    region = RegionSettings(columns=(0.0, 0.5))
+    description = load_checkpoint(train(small_cxi, tmp_path, region=region))["ptychoflow"]
+    source = description["scans"][0]
+    held_out = held_out_frames(description, source["sha256"], 64).numpy()
+    middle = small_dataset.positions[:, 1].min() + np.ptp(small_dataset.positions[:, 1]) / 2
+    assert held_out[small_dataset.positions[:, 1] > middle].all()
+    assert 0 < held_out[small_dataset.positions[:, 1] <= middle].sum() < 5
+    assert held_out_frames(description, "of another file", 64).all()
+
+
+def true_batch(dataset: Dataset, groups: GroupSettings) -> Batch:
+    """All groups of a dataset with their true patches."""
+    frames = np.arange(len(dataset.frames))
+    neighbours = torch.from_numpy(nearest_frames(dataset.positions, frames, frames, groups))
+    table = FrameTable.of([dataset], torch.device("cpu"), with_truth=True)
+    return next(iter(GroupLoader(table, neighbours, groups, len(frames))))
+
+
+def test_true_patches_pass_the_overlap_constraint_and_explain_the_photons():
+    groups, dataset = GroupSettings(size=4), simulate(SimulationSettings(scan=ScanSettings(frames=49, step=4.0)))
+    module, batch = reconstructor(dataset, groups=groups), true_batch(dataset, groups)
+    merged = module.merged(batch.truth, batch)
+    lit = np.abs(dataset.probe[0]) > 0.3 * np.abs(dataset.probe).max()
+    error = (merged - batch.truth)[..., torch.from_numpy(lit)].abs().square().mean().sqrt()
+    assert error < 5e-3
+    mask = torch.ones(64, 64, dtype=torch.bool)
+    counts = batch.amplitudes.square()
+    at_truth = poisson_deviance(module.intensity(merged, batch), counts, mask)
+    empty = poisson_deviance(module.intensity(torch.ones_like(merged), batch), counts, mask)
+    assert 0.5 < at_truth < 1.5
+    assert empty > 20 * at_truth
+
+
+def test_the_flux_that_explains_the_photons_is_found(small_dataset: Dataset):
+    weak = dataclasses.replace(small_dataset, probe=small_dataset.probe * np.float32(np.sqrt(0.5)))
+    module = reconstructor(weak, learn_flux=True)
+    batch = true_batch(small_dataset, GroupSettings(size=1))
+    optimizer = torch.optim.Adam([module.log_flux], lr=0.1)
+    mask = torch.ones(32, 32, dtype=torch.bool)
+    for _ in range(100):
+        optimizer.zero_grad()
+        poisson_deviance(module.intensity(batch.truth, batch), batch.amplitudes.square(), mask).backward()
+        optimizer.step()
+    assert float(module.log_flux.detach()) == pytest.approx(np.log(2), abs=0.01)
+    assert float(module.probes.detach().abs().square().sum()) == pytest.approx(1e6, rel=0.01)
+
+
+def test_the_probe_is_refined_only_on_request(small_dataset: Dataset, small_cxi: Path, tmp_path: Path):
+    fixed = restore(load_checkpoint(train(small_cxi, tmp_path / "fixed"))).probes[0]
+    torch.testing.assert_close(fixed, torch.from_numpy(small_dataset.probe))
+    refined = restore(load_checkpoint(train(small_cxi, tmp_path / "refined", train_probe=True))).probes[0]
+    assert (refined - fixed).abs().max() > 1e-3 * fixed.abs().max()
+
+
+def test_supervised_training_nears_the_truth(small_cxi: Path, tmp_path: Path):
+    train(small_cxi, tmp_path, max_epochs=6, supervised=True)
+    losses = epoch_values(tmp_path, "train/loss/supervised/epoch")
+    assert losses[-1] < losses[0]
+
+
+def test_supervised_training_needs_a_truth(small_dataset: Dataset, tmp_path: Path):
+    write_cxi(tmp_path / "measured.cxi", dataclasses.replace(small_dataset, truth=None))
+    with pytest.raises(InputError, match="needs the true object"):
+        train(tmp_path / "measured.cxi", tmp_path / "run", supervised=True)
+
+
+def test_two_scans_train_together_with_a_probe_each(small_dataset: Dataset, small_cxi: Path, tmp_path: Path):
+    turned = dataclasses.replace(small_dataset, probe=1j * small_dataset.probe)
+    write_cxi(tmp_path / "turned.cxi", turned)
+    module = restore(load_checkpoint(train([small_cxi, tmp_path / "turned.cxi"], tmp_path / "run", max_epochs=1)))
+    torch.testing.assert_close(module.probes[1], 1j * module.probes[0])
+
+
+def test_early_stopping_without_validation_is_refused(small_cxi: Path, tmp_path: Path):
+    with pytest.raises(InputError, match="validation_fraction is 0"):
+        train(small_cxi, tmp_path, early_stopping=2, validation_fraction=0.0)
+
+
+def test_of_steps_done_twice_the_later_attempt_stays(tmp_path: Path):
+    for start, rows in ((0, "0,9,a\n0,19,b\n0,29,c\n"), (20, "0,29,d\n1,39,e\n")):
+        folder = tmp_path / f"logs/from_step_{start:08d}"
+        folder.mkdir(parents=True)
+        (folder / "metrics.csv").write_text("epoch,step,value\n" + rows)
+    collect_metrics(tmp_path / "logs", tmp_path / "metrics.csv")
+    assert [row["value"] for row in metric_rows(tmp_path)] == ["a", "b", "d", "e"]
+
+
+class Unwanted:
+    pass
+
+
+def test_foreign_checkpoints_are_refused(small_cxi: Path, tmp_path: Path):
+    whole = train(small_cxi, tmp_path, max_epochs=1).read_bytes()
+    files = {
+        "garbage": b"not a checkpoint",
+        "truncated": whole[: len(whole) // 2],
+        "pickle": pickle.dumps({"state_dict": Unwanted()}),
+    }
+    for name, content in files.items():
+        (tmp_path / f"{name}.ckpt").write_bytes(content)
+    torch.save({"state_dict": {}, "ptychoflow": Unwanted()}, tmp_path / "object.ckpt")
+    torch.save({"state_dict": {}}, tmp_path / "other.ckpt")
+    for name in (*files, "object", "other", "missing"):
+        with pytest.raises(InputError, match=rf"{name}\.ckpt"):
+            load_checkpoint(tmp_path / f"{name}.ckpt")
