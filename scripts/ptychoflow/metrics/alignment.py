@@ -8,6 +8,12 @@ import numpy as np
 from scipy import ndimage, optimize
 from skimage.registration import phase_cross_correlation
 
+LARGEST_SHIFT = 4
+"""Pixels that a reconstruction may lie off its reference."""
+
+REFINEMENTS = 4
+"""Gauss-Newton steps of the sub-pixel registration."""
+
 
 def scored_area(coverage: np.ndarray, probe: np.ndarray, positions: np.ndarray) -> np.ndarray:
     """Well-illuminated scan area eroded by half a probe, (H, W) bool.
@@ -50,8 +56,8 @@ def probe_radius(probe: np.ndarray) -> float:
 def align(estimate: np.ndarray, reference: np.ndarray, area: np.ndarray) -> np.ndarray:
     """Bring an estimate to the reference's place, complex scale and phase ramp.
 
-    The shift comes from upsampled cross-correlation (Guizar-Sicairos, Thurman and Fienup, Opt. Lett. 33, 156, 2008),
-    the ramp and scale from a least-squares fit; both are refined together once.
+    The shift starts from cross-correlation and is refined by Gauss-Newton steps on the squared error; factor and ramp
+    are fitted anew after each. A shift that does not lower the error is not made.
 
     Parameters
     ----------
@@ -65,19 +71,33 @@ def align(estimate: np.ndarray, reference: np.ndarray, area: np.ndarray) -> np.n
     ndarray
         (H, W) complex128, the aligned estimate.
     """
-    aligned = fit_scale_and_ramp(estimate, reference, area)
-    filled = [np.where(area, image - reference[area].mean(), 0) for image in (aligned, reference)]
-    shift, _, _ = phase_cross_correlation(filled[1], filled[0], upsample_factor=100, normalization=None)
-    # Cross-correlation of two images that agree may wander far off on a periodic object: a scan knows its place to
-    # a few pixels.
-    if np.abs(shift).max() > 0 and np.abs(shift).max() <= 4:
-        moved = ndimage.shift(estimate.real, shift, order=5, mode="nearest") + 1j * ndimage.shift(
-            estimate.imag, shift, order=5, mode="nearest"
-        )
-        moved = fit_scale_and_ramp(moved, reference, area)
-        if _error(moved, reference, area) < _error(aligned, reference, area):
-            return moved
-    return aligned
+    best = fit_scale_and_ramp(estimate, reference, area)
+    filled = [np.where(area, image - reference[area].mean(), 0) for image in (best, reference)]
+    shift, _, _ = phase_cross_correlation(filled[1], filled[0], normalization=None)
+    # A scan knows its place to a few pixels: a farther peak is a likeness of the object with itself.
+    total = shift if np.abs(shift).max() <= LARGEST_SHIFT else np.zeros(2)
+    for _ in range(REFINEMENTS):
+        moved = fit_scale_and_ramp(_shifted(estimate, total), reference, area)
+        if _error(moved, reference, area) < _error(best, reference, area):
+            best = moved
+        total = total + _shift_step(moved, reference, area)
+    return best
+
+
+def _shifted(image: np.ndarray, shift: np.ndarray) -> np.ndarray:
+    """Move a complex image by (row, column) pixels with quintic splines."""
+    real, imaginary = (ndimage.shift(part, shift, order=5, mode="nearest") for part in (image.real, image.imag))
+    return real + 1j * imaginary
+
+
+def _shift_step(image: np.ndarray, reference: np.ndarray, area: np.ndarray) -> np.ndarray:
+    """Small (row, column) shift that brings an image nearest to the reference, to first order."""
+    slopes = np.stack([-slope[area] for slope in np.gradient(image)], axis=1)
+    residual = (reference - image)[area]
+    step = np.linalg.lstsq(
+        np.concatenate([slopes.real, slopes.imag]), np.concatenate([residual.real, residual.imag]), rcond=None
+    )[0]
+    return np.clip(step, -1, 1)
 
 
 def fit_scale_and_ramp(estimate: np.ndarray, reference: np.ndarray, area: np.ndarray) -> np.ndarray:

@@ -1,0 +1,108 @@
+"""Groups hold near frames, the anchor first, and are drawn from the seed alone."""
+
+import numpy as np
+import pytest
+import torch
+
+from ptychoflow.data.dataset import Dataset
+from ptychoflow.data.groups import draw_anchors, draw_groups, frames_in_region, nearest_frames, split_frames
+from ptychoflow.data.loading import FrameTable, GroupLoader
+from ptychoflow.errors import InputError
+from ptychoflow.settings import GroupSettings, RegionSettings
+
+
+@pytest.fixture
+def positions() -> np.ndarray:
+    return np.random.default_rng(0).uniform(0, 100, (60, 2))
+
+
+def loader(dataset: Dataset, groups: GroupSettings, **settings: object) -> GroupLoader:
+    frames = np.arange(len(dataset.frames))
+    neighbours = torch.from_numpy(nearest_frames(dataset.positions, frames, frames, groups))
+    return GroupLoader(FrameTable.of([dataset], torch.device("cpu")), neighbours, groups, 10, **settings)
+
+
+def test_neighbours_are_the_nearest_by_brute_force(positions: np.ndarray):
+    everyone = np.arange(60)
+    found = nearest_frames(positions, everyone, everyone, GroupSettings(size=4, neighbours=6))
+    distance = np.linalg.norm(positions[:, None] - positions[None], axis=2)
+    np.testing.assert_array_equal(np.sort(found, axis=1), np.sort(np.argsort(distance, axis=1)[:, :6], axis=1))
+    np.testing.assert_array_equal(found[:, 0], everyone)
+
+
+def test_an_anchor_outside_the_candidates_comes_first_all_the_same(positions: np.ndarray):
+    anchors, candidates = np.array([3, 7]), np.setdiff1d(np.arange(60), [3, 7])
+    found = nearest_frames(positions, anchors, candidates, GroupSettings(size=3, neighbours=5))
+    assert found.shape == (2, 5)
+    np.testing.assert_array_equal(found[:, 0], anchors)
+    assert not np.isin(found[:, 1:], anchors).any()
+
+
+def test_frames_at_one_position_do_not_lose_their_anchor():
+    everyone = np.arange(5)
+    found = nearest_frames(np.zeros((5, 2)), everyone, everyone, GroupSettings(size=2, neighbours=3))
+    np.testing.assert_array_equal(found[:, 0], everyone)
+    assert all(len(set(row)) == 3 for row in found.tolist())
+
+
+def test_a_group_repeats_no_frame_and_uses_all_neighbours_in_time():
+    neighbours = torch.arange(40).reshape(8, 5)
+    generator = torch.Generator().manual_seed(0)
+    seen = set()
+    for _ in range(50):
+        groups = draw_groups(neighbours, 3, generator)
+        assert torch.equal(groups[:, 0], neighbours[:, 0])
+        assert all(len(set(row)) == 3 for row in groups.tolist())
+        seen |= set(groups[0].tolist())
+    assert seen == set(range(5))
+
+
+def test_the_region_is_a_share_of_the_extent(positions: np.ndarray):
+    chosen = frames_in_region(positions, RegionSettings(columns=(0.0, 0.5)))
+    middle = positions[:, 1].min() + np.ptp(positions[:, 1]) / 2
+    np.testing.assert_array_equal(chosen, np.flatnonzero(positions[:, 1] <= middle))
+
+
+def test_the_split_is_disjoint_complete_and_repeatable():
+    training, validation = split_frames(np.arange(100), 0.1, seed=3)
+    assert len(validation) == 10
+    assert sorted([*training, *validation]) == list(range(100))
+    np.testing.assert_array_equal(validation, split_frames(np.arange(100), 0.1, seed=3)[1])
+    assert not np.array_equal(validation, split_frames(np.arange(100), 0.1, seed=4)[1])
+    assert len(draw_anchors(training, 7, 0)) == 7
+    assert len(draw_anchors(training, 1000, 0)) == 90
+    with pytest.raises(InputError, match="too few"):
+        split_frames(np.arange(1), 0.1, seed=0)
+
+
+def test_every_frame_is_an_anchor_once_in_an_epoch(small_dataset: Dataset):
+    batches = list(loader(small_dataset, GroupSettings(size=4), epoch=lambda: 0))
+    assert sorted(torch.cat([batch.frames[:, 0] for batch in batches]).tolist()) == list(range(64))
+    assert [len(batch.frames) for batch in batches] == [10] * 6 + [4]
+
+
+def test_a_batch_holds_the_amplitudes_of_its_frames(small_dataset: Dataset):
+    batch = next(iter(loader(small_dataset, GroupSettings(size=4), epoch=lambda: 0)))
+    counts = np.fft.ifftshift(small_dataset.frames[batch.frames.numpy()], axes=(2, 3))
+    np.testing.assert_allclose(batch.amplitudes.numpy() ** 2, counts, rtol=1e-4, atol=1e-4)
+    distance = (batch.positions - batch.positions[:, :1]).abs().max()
+    assert distance <= batch.reach
+
+
+def test_order_and_groups_follow_from_seed_and_epoch(small_dataset: Dataset):
+    def frames(seed: int, epoch: int) -> list:
+        made = loader(small_dataset, GroupSettings(size=4), seed=seed, epoch=lambda: epoch)
+        return [batch.frames.tolist() for batch in made]
+
+    assert frames(0, 3) == frames(0, 3)
+    assert frames(0, 3) != frames(0, 4)
+    assert frames(0, 3) != frames(1, 3)
+
+
+def test_processes_share_the_groups_without_overlap(small_dataset: Dataset):
+    shares = [
+        torch.cat([b.frames[:, 0] for b in loader(small_dataset, GroupSettings(), epoch=lambda: 0, rank=r, replicas=3)])
+        for r in range(3)
+    ]
+    assert [len(share) for share in shares] == [21, 21, 21]
+    assert len(torch.cat(shares).unique()) == 63

@@ -1,0 +1,164 @@
+"""Scores against scikit-image, closed forms and known limits; alignment undoes what diffraction cannot tell."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from scipy import ndimage
+from skimage.metrics import structural_similarity
+
+from ptychoflow.data.dataset import Dataset
+from ptychoflow.errors import InputError
+from ptychoflow.metrics.alignment import align, probe_radius, scored_area
+from ptychoflow.metrics.resolution import read_correlation, ring_correlation, write_correlation
+from ptychoflow.metrics.scoring import score
+from ptychoflow.metrics.similarity import similarity_scores
+from ptychoflow.reconstruction import Reconstruction
+from ptychoflow.simulation.objects import ObjectSettings, make_object
+
+EVERYWHERE = np.ones((120, 120), bool)
+
+
+@pytest.fixture(scope="module")
+def truth() -> np.ndarray:
+    image = make_object(ObjectSettings(), (120, 120), np.random.default_rng(0))
+    return ndimage.gaussian_filter(image.real, 1) + 1j * ndimage.gaussian_filter(image.imag, 1)
+
+
+@pytest.fixture
+def perfect(small_dataset: Dataset) -> Reconstruction:
+    coverage = np.zeros(small_dataset.object_shape, np.float32)
+    rows, columns = small_dataset.positions.round().astype(int).T
+    np.add.at(coverage, (rows, columns), 1)
+    return Reconstruction(
+        object=small_dataset.truth,
+        coverage=ndimage.gaussian_filter(coverage, 4),
+        halves=np.stack([small_dataset.truth] * 2),
+        probe=small_dataset.probe,
+        positions=small_dataset.positions,
+        held_out=np.ones(64, bool),
+        pixel_size=1e-8,
+        origin={"inference_seconds": 1.0, "stitching_seconds": 0.5},
+    )
+
+
+def test_alignment_undoes_factor_ramp_and_shift(truth: np.ndarray):
+    rows, columns = np.indices(truth.shape)
+    spoilt = truth * 0.6 * np.exp(1j * (2.1 + 0.013 * rows - 0.021 * columns))
+    area = EVERYWHERE.copy()
+    np.testing.assert_allclose(align(spoilt, truth, area), truth, atol=1e-3)
+    moved = ndimage.shift(truth.real, (0.7, -1.3), order=5) + 1j * ndimage.shift(truth.imag, (0.7, -1.3), order=5)
+    area[:8], area[-8:], area[:, :8], area[:, -8:] = False, False, False, False
+    before = np.linalg.norm((moved - truth)[area])
+    after = np.linalg.norm((align(moved * 1j, truth, area) - truth)[area])
+    assert after < 0.1 * before
+
+
+def test_alignment_adds_nothing_to_noise(truth: np.ndarray):
+    random = np.random.default_rng(1)
+    noise = random.normal(size=truth.shape) + 1j * random.normal(size=truth.shape)
+    error = np.linalg.norm(align(noise, truth, EVERYWHERE) - truth) / np.linalg.norm(truth)
+    assert error > 0.95
+
+
+def test_ssim_is_that_of_scikit_image(truth: np.ndarray):
+    noisy = truth + 0.05 * np.random.default_rng(0).normal(size=truth.shape)
+    scores = similarity_scores(noisy, truth, EVERYWHERE)
+    amplitude, reference = np.abs(noisy), np.abs(truth)
+    span = np.ptp(reference)
+    _, uniform = structural_similarity(amplitude, reference, win_size=7, data_range=span, full=True)
+    assert scores["amplitude_ssim_uniform"] == pytest.approx(uniform.mean())
+    blurred = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
+    _, gaussian = structural_similarity(amplitude, reference, data_range=span, full=True, **blurred)
+    assert scores["amplitude_ssim"] == pytest.approx(gaussian.mean())
+
+
+def test_errors_worked_out_by_hand(truth: np.ndarray):
+    scores = similarity_scores(truth * 1.1, truth, EVERYWHERE)
+    assert scores["complex_nrmse"] == pytest.approx(0.1)
+    assert scores["amplitude_mae"] == pytest.approx(0.1 * np.abs(truth).mean())
+    assert scores["amplitude_psnr"] == pytest.approx(-10 * np.log10(0.01 * np.mean(np.abs(truth) ** 2)))
+    assert scores["amplitude_psnr_legacy"] - scores["amplitude_psnr"] == pytest.approx(48.13, abs=0.005)
+    assert scores["phase_mae"] == pytest.approx(0, abs=1e-12)
+
+
+def test_a_flat_phase_has_no_similarity(truth: np.ndarray):
+    assert similarity_scores(np.abs(truth), np.abs(truth), EVERYWHERE)["phase_ssim"] is None
+
+
+def test_an_image_correlates_with_itself_everywhere_and_noise_nowhere(truth: np.ndarray):
+    same = ring_correlation(truth, truth, EVERYWHERE)
+    np.testing.assert_allclose(same.correlation, 1)
+    assert same.crossing("half") == 1
+    random = np.random.default_rng(0)
+    noises = [random.normal(size=truth.shape) + 0j for _ in range(2)]
+    apart = ring_correlation(*noises, EVERYWHERE)
+    assert np.abs(apart.correlation[10:]).mean() < 0.15
+    assert apart.crossing("one_seventh") < 0.2
+
+
+def test_correlation_falls_where_the_signal_ends():
+    random = np.random.default_rng(0)
+
+    def low_passed(cutoff: float) -> np.ndarray:
+        spectrum = np.fft.fft2(common)
+        frequency = np.hypot(*np.meshgrid(np.fft.fftfreq(120), np.fft.fftfreq(120)))
+        return np.fft.ifft2(np.where(frequency < cutoff / 2, spectrum, 0))
+
+    common = random.normal(size=(120, 120))
+    noisy = [low_passed(0.5) + 0.05 * random.normal(size=(120, 120)) for _ in range(2)]
+    crossing = ring_correlation(*noisy, EVERYWHERE).crossing("half")
+    assert crossing == pytest.approx(0.5, abs=0.05)
+
+
+def test_half_bit_threshold_tends_to_its_limit(truth: np.ndarray):
+    rings = dataclasses.replace(ring_correlation(truth, truth, EVERYWHERE), samples=np.full(60, 10**10))
+    np.testing.assert_allclose(rings.threshold("half_bit"), 0.2071 / 1.2071, rtol=1e-3)
+
+
+def test_a_correlation_is_read_back(truth: np.ndarray, tmp_path):
+    rings = ring_correlation(truth, truth + 0.1, EVERYWHERE)
+    write_correlation(tmp_path / "rings.csv", rings)
+    np.testing.assert_array_equal(read_correlation(tmp_path / "rings.csv").correlation, rings.correlation)
+
+
+def test_half_the_power_of_a_disk_lies_within_its_radius_over_root_two():
+    axis = np.arange(64) - 31.5
+    disk = (np.hypot(axis[:, None], axis[None, :]) < 20).astype(complex)
+    assert probe_radius(disk[None]) == pytest.approx(20 / np.sqrt(2), abs=1)
+
+
+def test_the_scored_area_lies_inside_the_light(perfect: Reconstruction):
+    area = scored_area(perfect.coverage, perfect.probe, perfect.positions)
+    assert 0 < area.sum() < (perfect.coverage > 0).sum()
+    assert perfect.coverage[area].min() > 0
+
+
+def test_the_truth_scores_as_the_truth(perfect: Reconstruction, small_dataset: Dataset):
+    scores, _ = score(perfect, small_dataset)
+    assert scores["amplitude_ssim"] == pytest.approx(1, abs=1e-6)
+    assert scores["phase_ssim"] == pytest.approx(1, abs=1e-6)
+    assert scores["complex_nrmse"] < 1e-3
+    assert scores["frc_half"] == 1
+    assert scores["frc_half_nm"] == pytest.approx(10)
+    assert 0.5 < scores["deviance"] < 1.3
+    assert (scores["frames"], scores["seconds"]) == (64, 1.5)
+
+
+def test_without_truth_the_halves_are_correlated_and_the_rest_is_null(perfect: Reconstruction, small_dataset: Dataset):
+    scores, rings = score(perfect, dataclasses.replace(small_dataset, truth=None))
+    assert scores["amplitude_ssim"] is None
+    assert scores["complex_nrmse"] is None
+    np.testing.assert_allclose(rings.correlation, 1, atol=1e-6)
+    assert scores["deviance"] is not None
+
+
+def test_without_held_out_frames_there_is_no_deviance(perfect: Reconstruction, small_dataset: Dataset):
+    fitted = dataclasses.replace(perfect, held_out=np.zeros(64, bool))
+    assert score(fitted, small_dataset)[0]["deviance"] is None
+
+
+def test_a_reconstruction_of_other_data_is_refused(perfect: Reconstruction, small_dataset: Dataset):
+    foreign = dataclasses.replace(perfect, object=perfect.object[2:])
+    with pytest.raises(InputError, match="expected those of the dataset"):
+        score(foreign, small_dataset)
