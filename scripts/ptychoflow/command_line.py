@@ -6,7 +6,7 @@ import sys
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import fields
-from typing import Any
+from typing import Any, NoReturn
 
 import jsonargparse
 
@@ -45,8 +45,16 @@ def run_program(
             settings[name] = kind(**{field.name: settings.pop(field.name) for field in fields(kind)})
         main(**settings)
     except (InputError, jsonargparse.ArgumentError) as error:
-        print(f"{parser.prog}: error: {' '.join(str(error).split())}", file=sys.stderr)
-        sys.exit(BAD_INPUT)
+        _end(parser.prog, str(error))
+    except OSError as error:
+        if error.filename is None:
+            raise
+        _end(parser.prog, f"{error.filename} cannot be used: {error.strerror}")
+
+
+def _end(program: str, message: str) -> NoReturn:
+    print(f"{program}: error: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(BAD_INPUT)
 
 
 def _parser(main: Callable[..., Any], flat: Mapping[str, type]) -> jsonargparse.ArgumentParser:

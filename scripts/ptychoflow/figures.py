@@ -7,6 +7,8 @@ from pathlib import Path
 import matplotlib
 
 matplotlib.use("Agg")
+# Without random names and dates the same data give the same file.
+matplotlib.rcParams["svg.hashsalt"] = "ptychoflow"
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -26,7 +28,6 @@ def save_figure(figure: Figure, *paths: Path) -> None:
     """Save a figure in each of the formats that the suffixes name, whole or not at all, and close it."""
     for path in paths:
         with replacing(path) as temporary:
-            # Without dates the same data give the same file.
             metadata = {"Date": None} if path.suffix == ".svg" else {}
             figure.savefig(temporary, dpi=150, metadata=metadata, bbox_inches="tight")
     plt.close(figure)
@@ -98,7 +99,8 @@ def training_figure(metrics: Path) -> Figure:
         axis.set(xlabel="epoch", ylabel=title, yscale="log")
         axis.xaxis.get_major_locator().set_params(integer=True)
         axis.grid(alpha=0.3, which="both")
-        axis.legend()
+        if axis.lines:
+            axis.legend()
     return figure
 
 

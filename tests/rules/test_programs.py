@@ -1,0 +1,247 @@
+"""Each program runs without Snakemake, on tiny input, and ends bad input in one sentence."""
+
+import importlib.util
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ptychoflow import command_line
+from ptychoflow.data.dataset import Dataset
+
+SCRIPTS = Path(__file__).parents[2] / "scripts"
+PROGRAMS = sorted(path.stem for path in SCRIPTS.glob("*.py"))
+TINY = ["--model.features", "4", "--model.depth", "1", "--model.iterations", "2", "--accelerator", "cpu"]
+
+
+def run_in_process(monkeypatch: pytest.MonkeyPatch, program: str, *arguments: object) -> int:
+    """Run a program as `python scripts/{program}.py` would, without starting another Python; give its status."""
+    specification = importlib.util.spec_from_file_location(program, SCRIPTS / f"{program}.py")
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    captured: dict = {}
+    monkeypatch.setattr(module, "run_program", lambda main, flat=None: captured.update(main=main, flat=flat))
+    source = (SCRIPTS / f"{program}.py").read_text().split('if __name__ == "__main__":\n')[1]
+    exec(source.replace("    ", "", 1), module.__dict__)
+    monkeypatch.setattr(sys, "argv", [f"{program}.py"])
+    try:
+        command_line.run_program(**captured, arguments=[str(argument) for argument in arguments])
+    except SystemExit as stopped:
+        return stopped.code
+    return 0
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    return lambda program, *arguments: run_in_process(monkeypatch, program, *arguments)
+
+
+@pytest.fixture
+def arrays(small_dataset: Dataset) -> dict[str, np.ndarray]:
+    """The small dataset as PtychoPINN would hold it."""
+    return {
+        "diffraction": np.sqrt(small_dataset.frames),
+        "probeGuess": small_dataset.probe[0],
+        "objectGuess": small_dataset.truth,
+        "xcoords": small_dataset.positions[:, 1],
+        "ycoords": small_dataset.positions[:, 0],
+    }
+
+
+@pytest.fixture
+def npz(arrays: dict, tmp_path: Path) -> Path:
+    path = tmp_path / "scan.npz"
+    np.savez(path, **arrays)
+    return path
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_help_shows_the_docstring(program: str):
+    command = [sys.executable, str(SCRIPTS / f"{program}.py"), "--help"]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert "--config" in result.stdout
+    assert len(result.stdout.splitlines()) > 8
+
+
+def test_the_whole_way_from_simulation_to_figures(run: Callable, tmp_path: Path):
+    data, model, patches = tmp_path / "scan.cxi", tmp_path / "run", tmp_path / "patches.h5"
+    reconstruction, correlation = tmp_path / "reconstruction.h5", tmp_path / "correlation.csv"
+    settings = tmp_path / "simulation.yaml"
+    settings.write_text("size: 32\nprobe: {kind: disk}\nscan: {frames: 49, step: 4}\n")
+    assert run("simulate", "--config", settings, "--output", data) == 0
+    assert run("train", "--train_data_file", data, "--output_dir", model, "--max_epochs", 1, *TINY) == 0
+    assert run("infer", "--checkpoint", model / "model.ckpt", "--data", data, "--output", patches) == 0
+    images = ["--amplitude", tmp_path / "amplitude.png", "--phase", tmp_path / "phase.png"]
+    assert run("stitch", "--patches", patches, "--output", reconstruction, *images) == 0
+    made = ["--reconstruction", reconstruction]
+    scores = ["--output", tmp_path / "metrics.json", "--correlation", correlation]
+    assert run("evaluate", *made, "--data", data, *scores) == 0
+    picture = ["--png", tmp_path / "figure.png", "--svg", tmp_path / "figure.svg"]
+    for program, sources in (
+        ("plot_reconstruction", [*made, "--data", data]),
+        ("plot_training", ["--metrics", model / "metrics.csv"]),
+        ("plot_correlation", ["--correlation", correlation, "--title", "title"]),
+        ("plot_probe", made),
+        ("plot_scan", made),
+    ):
+        assert run(program, *sources, *picture) == 0
+        assert (tmp_path / "figure.png").stat().st_size > 5000
+        assert (tmp_path / "figure.svg").read_text().count("<path") > 5
+        (tmp_path / "figure.png").unlink()
+
+
+def test_the_same_figure_is_the_same_file(run: Callable, tmp_path: Path):
+    (tmp_path / "metrics.csv").write_text("epoch,step,train/loss/epoch\n0,9,1.0\n1,19,0.5\n")
+    for name in ("first", "second"):
+        picture = ["--png", tmp_path / f"{name}.png", "--svg", tmp_path / f"{name}.svg"]
+        assert run("plot_training", "--metrics", tmp_path / "metrics.csv", *picture) == 0
+    for suffix in ("png", "svg"):
+        assert (tmp_path / f"first.{suffix}").read_bytes() == (tmp_path / f"second.{suffix}").read_bytes()
+
+
+def test_the_flags_that_users_of_ptychopinn_know(npz: Path, tmp_path: Path):
+    # As real processes: this is what a user types.
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    out, image = tmp_path / "out", tmp_path / "image"
+    training = ["--train_data_file", npz, "--test_data_file", npz, "--output_dir", out, "--max_epochs", "2"]
+    training += ["--n_images", "64", "--gridsize", "1", "--batch_size", "4", "--device", "cpu", "--disable_mlflow"]
+    command = [sys.executable, SCRIPTS / "train.py", *training]
+    result = subprocess.run(list(map(str, command)), capture_output=True, text=True, env=environment)
+    assert result.returncode == 0, result.stderr
+    assert (out / "checkpoints/last.ckpt").exists()
+    assert "--device is deprecated: use --accelerator" in result.stderr
+    assert "--n_images is deprecated: use --n_groups" in result.stderr
+    assert "--disable_mlflow is deprecated: use --logger none" in result.stderr
+    assert "Poisson deviance per pixel" in result.stderr
+    reconstruction = ["--model_path", out, "--test_data", npz, "--output_dir", image, "--n_images", "64"]
+    command = [sys.executable, SCRIPTS / "reconstruct.py", *reconstruction, "--device", "cpu"]
+    result = subprocess.run(list(map(str, command)), capture_output=True, text=True, env=environment)
+    assert result.returncode == 0, result.stderr
+    for part in ("amplitude", "phase"):
+        assert (image / f"reconstructed_{part}.png").stat().st_size > 1000
+
+
+def test_the_last_checkpoint_serves_where_none_is_published(run: Callable, npz: Path, tmp_path: Path):
+    out = tmp_path / "out"
+    assert run("train", "--train_data_file", npz, "--output_dir", out, "--max_epochs", 1, *TINY) == 0
+    (out / "model.ckpt").unlink()
+    image = ["--test_data", npz, "--output_dir", tmp_path / "image", "--accelerator", "cpu"]
+    assert run("reconstruct", "--model_path", out, *image) == 0
+    (out / "checkpoints/last.ckpt").unlink()
+    assert run("reconstruct", "--model_path", out, *image) == 2
+
+
+def test_no_logger_leaves_no_table(run: Callable, npz: Path, tmp_path: Path):
+    out = tmp_path / "out"
+    settings = ["--output_dir", out, "--max_epochs", 1, "--logger", "none", *TINY]
+    assert run("train", "--train_data_file", npz, *settings) == 0
+    assert (out / "model.ckpt").exists()
+    assert not (out / "metrics.csv").exists()
+
+
+def test_gridsize_is_the_edge_of_a_group(run: Callable, npz: Path, tmp_path: Path):
+    settings = ["--output_dir", tmp_path, "--max_epochs", 1, "--gridsize", 3, *TINY]
+    assert run("train", "--train_data_file", npz, *settings) == 0
+    assert "size: 9" in (tmp_path / "config.yaml").read_text()
+
+
+def spoil(path: Path, arrays: dict, kind: str) -> None:
+    """Write a PtychoPINN file that has one thing wrong."""
+    frames = arrays["diffraction"]
+    changes = {
+        "pickled": {"xcoords": np.array([{}] * len(frames), dtype=object)},
+        "nan": {"diffraction": np.where(np.arange(len(frames))[:, None, None] == 3, np.nan, frames)},
+        "wrong key": {"diffraction": None, "frames": frames},
+        "zero frames": {"diffraction": frames[:0], "xcoords": np.zeros(0), "ycoords": np.zeros(0)},
+    }
+    np.savez(path, **{k: v for k, v in (arrays | changes.get(kind, {})).items() if v is not None})
+    content = path.read_bytes()
+    if kind == "truncated":
+        path.write_bytes(content[: len(content) // 2])
+    elif kind == "corrupt":
+        path.write_bytes(content[:2000] + bytes(500) + content[2500:])
+
+
+@pytest.mark.parametrize("program", ["train", "ingest", "reconstruct"])
+@pytest.mark.parametrize("kind", ["corrupt", "truncated", "pickled", "nan", "wrong key", "zero frames"])
+def test_a_bad_scan_ends_in_one_sentence_and_leaves_nothing(
+    program: str, kind: str, run: Callable, arrays: dict, tmp_path: Path, capsys: pytest.CaptureFixture
+):
+    bad, out = tmp_path / "bad.npz", tmp_path / "out"
+    spoil(bad, arrays, kind)
+    arguments = {
+        "train": ["--train_data_file", bad, "--output_dir", out, *TINY],
+        "ingest": ["--input", bad, "--output", out / "scan.cxi"],
+        "reconstruct": ["--model_path", bad, "--test_data", bad, "--output_dir", out],
+    }
+    capsys.readouterr()
+    assert run(program, *arguments[program]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1
+    assert str(bad) in lines[0]
+    assert not out.exists() or not list(out.iterdir())
+
+
+def test_a_transposed_scan_is_accepted(run: Callable, arrays: dict, tmp_path: Path):
+    arrays["diffraction"] = np.moveaxis(arrays["diffraction"], 0, 2)
+    np.savez(tmp_path / "legacy.npz", **arrays)
+    assert run("ingest", "--input", tmp_path / "legacy.npz", "--output", tmp_path / "scan.cxi") == 0
+
+
+@pytest.mark.parametrize(
+    ("program", "arguments", "sentence"),
+    [
+        (
+            "train",
+            ["--train_data_file", "x.npz", "--output_dir", "{out}", "--learning_rate", "-1"],
+            "learning_rate is -1",
+        ),
+        ("train", ["--train_data_file", "x.npz", "--output_dir", "{out}", "--model.name", "best"], "best"),
+        ("train", ["--train_data_file", "x.npz", "--output_dir", "{out}", "--logger", "disk"], "csv"),
+        ("train", ["--train_data_file", "nowhere.npz", "--output_dir", "{out}"], "nowhere.npz"),
+        ("simulate", ["--output", "{out}/a.cxi", "--size", "31"], "size is 31"),
+        ("simulate", ["--output", "{out}/a.cxi", "--probe.defocus", "1"], "spreads the beam"),
+        ("ingest", ["--input", "nowhere.npz", "--output", "{out}/a.cxi"], "nowhere.npz"),
+        ("ingest", ["--input", str(SCRIPTS / "train.py"), "--output", "{out}/a.cxi", "--sha256", "00"], "sha256"),
+        ("fetch", ["--url", "http://x.org/a", "--sha256", "00", "--output", "{out}/a"], "https"),
+        ("infer", ["--checkpoint", "nowhere.ckpt", "--data", "nowhere.cxi", "--output", "{out}/p.h5"], "nowhere"),
+        (
+            "stitch",
+            ["--patches", "nowhere.h5", "--output", "{out}/r", "--amplitude", "a", "--phase", "p"],
+            "nowhere.h5",
+        ),
+        (
+            "evaluate",
+            ["--reconstruction", "no.h5", "--data", "no.cxi", "--output", "{out}/m", "--correlation", "c"],
+            "no.",
+        ),
+        ("plot_training", ["--metrics", "nowhere.csv", "--png", "{out}/a.png", "--svg", "{out}/a.svg"], "nowhere.csv"),
+        ("plot_probe", ["--reconstruction", "no.h5", "--png", "{out}/a.png", "--svg", "{out}/a.svg"], "no.h5"),
+        ("reconstruct", ["--model_path", "nowhere", "--test_data", "no.npz", "--output_dir", "{out}"], "nowhere"),
+    ],
+)
+def test_a_bad_argument_ends_in_one_sentence_and_leaves_nothing(
+    program: str, arguments: list[str], sentence: str, run: Callable, tmp_path: Path, capsys: pytest.CaptureFixture
+):
+    out = tmp_path / "out"
+    assert run(program, *(argument.format(out=out) for argument in arguments)) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1
+    assert sentence in lines[0]
+    assert not out.exists() or not list(out.iterdir())
+
+
+@pytest.fixture(autouse=True)
+def fresh_logging():
+    """Let each program set up its own logging to the standard error of the test."""
+    root = logging.getLogger()
+    handlers = root.handlers[:]
+    root.handlers.clear()
+    yield
+    root.handlers[:] = handlers

@@ -1,0 +1,72 @@
+"""A file is whole or absent, and its digests follow its content and nothing else."""
+
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ptychoflow.files import replacing, sha256_of
+from ptychoflow.provenance import LIBRARY, code_digest
+
+SCRIPTS = LIBRARY.parent
+
+
+def test_a_finished_file_takes_its_place(tmp_path: Path):
+    path = tmp_path / "deep/er/name.txt"
+    with replacing(path) as temporary:
+        assert temporary.parent == path.parent
+        assert temporary.suffix == ".txt"
+        temporary.write_text("whole")
+        assert not path.exists()
+    assert path.read_text() == "whole"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_failed_write_keeps_what_was_there(tmp_path: Path):
+    path = tmp_path / "name.txt"
+    path.write_text("before")
+    with pytest.raises(RuntimeError), replacing(path) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert path.read_text() == "before"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_sha256_is_that_of_hashlib(tmp_path: Path):
+    path = tmp_path / "data"
+    path.write_bytes(b"frames" * 100000)
+    assert sha256_of(path) == hashlib.sha256(b"frames" * 100000).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("program", "imported", "not_imported"),
+    [
+        ("stitch", "physics/patches", "training/run"),
+        ("train", "models/blocks", "metrics/similarity"),
+        ("plot_training", "figures", "models/unrolled"),
+        ("simulate", "simulation/probes", "training/module"),
+    ],
+)
+def test_a_program_is_stale_when_a_module_it_imports_changes(
+    program: str, imported: str, not_imported: str, monkeypatch: pytest.MonkeyPatch
+):
+    before = code_digest(SCRIPTS / f"{program}.py")
+    assert before == code_digest(SCRIPTS / f"{program}.py")
+    read = Path.read_bytes
+
+    def changed(name: str) -> str:
+        edited = LIBRARY / f"{name}.py"
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "read_bytes", lambda path: read(path) + (b"#" if path == edited else b""))
+            return code_digest(SCRIPTS / f"{program}.py")
+
+    assert changed(imported) != before
+    assert changed(not_imported) == before
+
+
+def test_digests_need_neither_torch_nor_numpy():
+    code = "import sys; from ptychoflow.provenance import code_digest; print({'torch', 'numpy'} & set(sys.modules))"
+    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=SCRIPTS, check=True)
+    assert output.stdout.strip() == "set()"

@@ -1,0 +1,91 @@
+"""From a checkpoint to patches: the same in a file and in memory, in small batches and in large."""
+
+import dataclasses
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from ptychoflow.data.cxi import write_cxi
+from ptychoflow.data.dataset import Dataset
+from ptychoflow.errors import InputError
+from ptychoflow.inference import Inference
+from ptychoflow.reconstruction import read_reconstruction, write_reconstruction
+from ptychoflow.settings import GroupSettings, ModelSettings, TrainingSettings
+from ptychoflow.stitching import stitch_file
+from ptychoflow.training.run import TrainingRun, test_deviance
+
+
+def trained(name: str, data: Path, folder: Path, **settings: object) -> Path:
+    training = TrainingSettings(max_epochs=1, groups=GroupSettings(size=2), accelerator="cpu", **settings)
+    model = ModelSettings(name=name, features=4, depth=1, iterations=2)
+    return TrainingRun([data], folder, folder / "run", model, training, seed=0).run()
+
+
+@pytest.fixture(scope="module")
+def checkpoint(small_cxi: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return trained("unrolled", small_cxi, tmp_path_factory.mktemp("run"), train_probe=True, probe_delay=0.0)
+
+
+@pytest.mark.parametrize("name", ["unrolled", "unet"])
+def test_files_and_memory_give_the_same_image(name: str, small_cxi: Path, small_dataset: Dataset, tmp_path: Path):
+    inference = Inference(trained(name, small_cxi, tmp_path), small_dataset, small_cxi)
+    inference.write(tmp_path / "patches.h5", batch_size=7, accelerator="cpu")
+    from_file = stitch_file(tmp_path / "patches.h5", phase_iterations=2)
+    in_memory = inference.reconstruct(batch_size=64, phase_iterations=2, accelerator="cpu")
+    area = in_memory.coverage > 0.1 * in_memory.coverage.max()
+    np.testing.assert_allclose(from_file.object[area], in_memory.object[area], atol=1e-4)
+    np.testing.assert_array_equal(from_file.probe, in_memory.probe)
+    assert from_file.origin["checkpoint_sha256"] == in_memory.origin["checkpoint_sha256"]
+
+
+def test_a_part_of_the_frames_is_reconstructed(checkpoint: Path, small_cxi: Path, small_dataset: Dataset):
+    part = Inference(checkpoint, small_dataset, small_cxi, n_groups=10).reconstruct(4, accelerator="cpu")
+    assert len(part.positions) == len(part.held_out) == 10
+
+
+def test_the_probe_is_the_datasets_own_or_the_refined_one(checkpoint: Path, small_cxi: Path, small_dataset: Dataset):
+    own = Inference(checkpoint, small_dataset, small_cxi).probe
+    np.testing.assert_allclose(own, small_dataset.probe, rtol=1e-5, atol=1e-3)
+    refined = Inference(checkpoint, small_dataset, small_cxi, probe="checkpoint").probe
+    assert np.abs(refined - own).max() > 1e-4 * np.abs(own).max()
+
+
+def test_frames_of_other_datasets_are_all_held_out(checkpoint: Path, small_cxi: Path, small_dataset: Dataset, tmp_path):
+    assert 0 < Inference(checkpoint, small_dataset, small_cxi).held_out.sum() < 10
+    brighter = dataclasses.replace(small_dataset, frames=small_dataset.frames + 1)
+    write_cxi(tmp_path / "other.cxi", brighter)
+    assert Inference(checkpoint, brighter, tmp_path / "other.cxi").held_out.all()
+
+
+def test_what_does_not_fit_is_refused(checkpoint: Path, small_cxi: Path, small_dataset: Dataset):
+    with pytest.raises(InputError, match="n_groups is 65"):
+        Inference(checkpoint, small_dataset, small_cxi, n_groups=65)
+    with h5py.File(small_cxi) as file:
+        assert "patches" not in file
+    with pytest.raises(InputError, match="has no patches"):
+        stitch_file(small_cxi)
+
+
+def test_a_failed_inference_leaves_no_file(checkpoint: Path, small_cxi: Path, small_dataset: Dataset, tmp_path: Path):
+    inference = Inference(checkpoint, small_dataset, small_cxi)
+    inference.dataset = dataclasses.replace(small_dataset, positions=None)
+    with pytest.raises(TypeError):
+        inference.write(tmp_path / "patches.h5", 8, "cpu")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_reconstruction_is_read_back(checkpoint: Path, small_cxi: Path, small_dataset: Dataset, tmp_path: Path):
+    made = Inference(checkpoint, small_dataset, small_cxi).reconstruct(64, accelerator="cpu")
+    write_reconstruction(tmp_path / "reconstruction.h5", made)
+    read = read_reconstruction(tmp_path / "reconstruction.h5")
+    for field in dataclasses.fields(made):
+        np.testing.assert_array_equal(getattr(read, field.name), getattr(made, field.name))
+
+
+def test_deviance_of_a_test_dataset_is_that_of_its_patches(checkpoint: Path, small_cxi: Path):
+    assert 0.5 < test_deviance(checkpoint, small_cxi, 16) < 100
+
+
+test_deviance.__test__ = False
