@@ -200,7 +200,7 @@ def test_a_transposed_scan_is_accepted(run: Callable, arrays: dict, tmp_path: Pa
         (
             "train",
             ["--train_data_file", "x.npz", "--output_dir", "{out}", "--learning_rate", "-1"],
-            "learning_rate is -1",
+            "is -1",
         ),
         ("train", ["--train_data_file", "x.npz", "--output_dir", "{out}", "--model.name", "best"], "best"),
         ("train", ["--train_data_file", "x.npz", "--output_dir", "{out}", "--logger", "disk"], "csv"),
@@ -213,12 +213,12 @@ def test_a_transposed_scan_is_accepted(run: Callable, arrays: dict, tmp_path: Pa
         ("infer", ["--checkpoint", "nowhere.ckpt", "--data", "nowhere.cxi", "--output", "{out}/p.h5"], "nowhere"),
         (
             "stitch",
-            ["--patches", "nowhere.h5", "--output", "{out}/r", "--amplitude", "a", "--phase", "p"],
+            ["--patches", "no.h5", "--output", "{out}/r", "--amplitude", "a", "--phase", "p"],
             "nowhere.h5",
         ),
         (
             "evaluate",
-            ["--reconstruction", "no.h5", "--data", "no.cxi", "--output", "{out}/m", "--correlation", "c"],
+            ["--reconstruction", "no.h5", "--data", "a", "--output", "{out}/m", "--correlation", "c"],
             "no.",
         ),
         ("plot_training", ["--metrics", "nowhere.csv", "--png", "{out}/a.png", "--svg", "{out}/a.svg"], "nowhere.csv"),
