@@ -17,7 +17,7 @@ rule infer:
         runtime=60,
     params:
         probe=setting("inference", "probe", "dataset"),
-        batch_size=setting("inference", "batch_size", 64),
+        batch_size=setting("inference", "batch_size", 16),
         accelerator=accelerator,
         code=code("infer"),
     shell:

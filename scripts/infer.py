@@ -11,7 +11,7 @@ def main(
     data: Path,
     output: Path,
     probe: Literal["dataset", "checkpoint"] = "dataset",
-    batch_size: int = 64,
+    batch_size: int = 16,
     accelerator: Literal["auto", "cpu", "gpu", "cuda"] = "auto",
     threads: int | None = None,
 ) -> None:

@@ -15,7 +15,7 @@ def main(
     n_groups: int | None = None,
     n_images: int | None = None,
     probe: Literal["dataset", "checkpoint"] = "dataset",
-    batch_size: int = 64,
+    batch_size: int = 16,
     phase_iterations: int = 5,
     accelerator: Literal["auto", "cpu", "gpu", "cuda"] = "auto",
     device: Literal["cpu", "cuda"] | None = None,

@@ -214,7 +214,7 @@ def test_a_transposed_scan_is_accepted(run: Callable, arrays: dict, tmp_path: Pa
         (
             "stitch",
             ["--patches", "no.h5", "--output", "{out}/r", "--amplitude", "a", "--phase", "p"],
-            "nowhere.h5",
+            "no.h5",
         ),
         (
             "evaluate",
