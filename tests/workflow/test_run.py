@@ -66,7 +66,7 @@ def test_jobs_run_with_the_threads_of_their_rule(finished: Path):
 
 
 def test_nothing_is_left_to_do(finished: Path):
-    assert "Nothing to be done" in run_snakemake(finished, SMALL, "--dry-run").stderr
+    assert "Nothing to be done" in run_snakemake(finished, SMALL, "--dry-run").stdout
 
 
 def test_changed_stitching_spares_the_training(workflow: Path):
