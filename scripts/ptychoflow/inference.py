@@ -98,7 +98,7 @@ class Inference:
 
     def loader(self, batch_size: int, device: torch.device) -> GroupLoader:
         """Batches of the frames in their order, grouped only where the network needs groups."""
-        groups = self.module.training_settings.groups if self.module.network.mixes_frames else GroupSettings()
+        groups = self.module.training_settings.groups if self.module.network.mixes_frames else GroupSettings(size=1)
         anchors, all_frames = np.arange(self.frames), np.arange(len(self.dataset.frames))
         neighbours = nearest_frames(self.dataset.positions, anchors, all_frames, groups)
         table = FrameTable.of([self.dataset], device)

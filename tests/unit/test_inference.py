@@ -6,6 +6,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+import torch
 
 from ptychoflow.data.cxi import write_cxi
 from ptychoflow.data.dataset import Dataset
@@ -38,6 +39,16 @@ def test_files_and_memory_give_the_same_image(name: str, small_cxi: Path, small_
     np.testing.assert_allclose(from_file.object[area], in_memory.object[area], atol=1e-4)
     np.testing.assert_array_equal(from_file.probe, in_memory.probe)
     assert from_file.origin["checkpoint_sha256"] == in_memory.origin["checkpoint_sha256"]
+
+
+def test_groups_are_formed_only_where_the_network_mixes_frames(
+    checkpoint: Path, small_cxi: Path, small_dataset: Dataset, tmp_path: Path
+):
+    cpu = torch.device("cpu")
+    single = next(iter(Inference(checkpoint, small_dataset, small_cxi).loader(8, cpu)))
+    assert single.amplitudes.shape == (8, 1, 32, 32)
+    grouped = next(iter(Inference(trained("unet", small_cxi, tmp_path), small_dataset, small_cxi).loader(8, cpu)))
+    assert grouped.amplitudes.shape == (8, 2, 32, 32)
 
 
 def test_a_part_of_the_frames_is_reconstructed(checkpoint: Path, small_cxi: Path, small_dataset: Dataset):
