@@ -10,11 +10,13 @@ import torch
 
 from ptychoflow.data.cxi import write_cxi
 from ptychoflow.data.dataset import Dataset
+from ptychoflow.data.loading import Batch
 from ptychoflow.errors import InputError
 from ptychoflow.inference import Inference
 from ptychoflow.reconstruction import read_reconstruction, write_reconstruction
 from ptychoflow.settings import GroupSettings, ModelSettings, TrainingSettings
 from ptychoflow.stitching import stitch_file
+from ptychoflow.training.module import Reconstructor
 from ptychoflow.training.run import TrainingRun, test_deviance
 
 
@@ -79,10 +81,19 @@ def test_what_does_not_fit_is_refused(checkpoint: Path, small_cxi: Path, small_d
         stitch_file(small_cxi)
 
 
-def test_a_failed_inference_leaves_no_file(checkpoint: Path, small_cxi: Path, small_dataset: Dataset, tmp_path: Path):
+def test_a_failed_inference_leaves_no_file(
+    checkpoint: Path, small_cxi: Path, small_dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     inference = Inference(checkpoint, small_dataset, small_cxi)
-    inference.dataset = dataclasses.replace(small_dataset, positions=None)
-    with pytest.raises(TypeError):
+    step = Reconstructor.predict_step
+
+    def fail_in_the_third_batch(self: Reconstructor, batch: Batch, batch_idx: int) -> tuple:
+        if batch_idx == 2:
+            raise RuntimeError("out of memory")
+        return step(self, batch, batch_idx)
+
+    monkeypatch.setattr(Reconstructor, "predict_step", fail_in_the_third_batch)
+    with pytest.raises(RuntimeError, match="out of memory"):
         inference.write(tmp_path / "patches.h5", 8, "cpu")
     assert not list(tmp_path.iterdir())
 

@@ -198,6 +198,8 @@ class EpochReport(Callback):
         self.started = time.perf_counter()
 
     def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
+        if not trainer.is_global_zero:
+            return
         seconds = time.perf_counter() - self.started
         groups = module.training_settings.groups
         frames = len(trainer.train_dataloader.neighbours) * groups.size
