@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
+from jsonargparse.typing import PositiveInt
+
 from ptychoflow.command_line import run_program
 
 
-def main(reconstruction: Path, data: Path, output: Path, correlation: Path, threads: int | None = None) -> None:
+def main(reconstruction: Path, data: Path, output: Path, correlation: Path, threads: PositiveInt | None = None) -> None:
     """Align a reconstruction to the true object and score it; without one, score what the photons allow.
 
     Parameters

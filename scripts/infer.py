@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Literal
 
+from jsonargparse.typing import PositiveInt
+
 from ptychoflow.command_line import run_program
 
 
@@ -11,9 +13,9 @@ def main(
     data: Path,
     output: Path,
     probe: Literal["dataset", "checkpoint"] = "dataset",
-    batch_size: int = 16,
+    batch_size: PositiveInt = 16,
     accelerator: Literal["auto", "cpu", "gpu", "cuda"] = "auto",
-    threads: int | None = None,
+    threads: PositiveInt | None = None,
 ) -> None:
     """Reconstruct an object patch for every frame, batch by batch into an HDF5 file.
 

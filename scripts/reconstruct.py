@@ -4,6 +4,8 @@ import logging
 from pathlib import Path
 from typing import Literal
 
+from jsonargparse.typing import NonNegativeInt, PositiveInt
+
 from ptychoflow.command_line import run_program
 from ptychoflow.errors import InputError
 
@@ -15,11 +17,11 @@ def main(
     n_groups: int | None = None,
     n_images: int | None = None,
     probe: Literal["dataset", "checkpoint"] = "dataset",
-    batch_size: int = 16,
-    phase_iterations: int = 5,
+    batch_size: PositiveInt = 16,
+    phase_iterations: NonNegativeInt = 5,
     accelerator: Literal["auto", "cpu", "gpu", "cuda"] = "auto",
     device: Literal["cpu", "cuda"] | None = None,
-    threads: int | None = None,
+    threads: PositiveInt | None = None,
 ) -> None:
     """Reconstruct a dataset: patches, stitched image, reconstructed_amplitude.png and reconstructed_phase.png.
 

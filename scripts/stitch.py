@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from jsonargparse.typing import NonNegativeInt, PositiveInt
+
 from ptychoflow.command_line import run_program
 
 
@@ -10,8 +12,8 @@ def main(
     output: Path,
     amplitude: Path,
     phase: Path,
-    phase_iterations: int = 0,
-    threads: int | None = None,
+    phase_iterations: NonNegativeInt = 0,
+    threads: PositiveInt | None = None,
 ) -> None:
     """Average patches where they overlap, at their sub-pixel positions and weighted by the probe's intensity.
 

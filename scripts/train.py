@@ -4,6 +4,8 @@ import logging
 from pathlib import Path
 from typing import Literal
 
+from jsonargparse.typing import PositiveInt
+
 from ptychoflow.command_line import run_program
 from ptychoflow.settings import ModelSettings, TrainingSettings
 
@@ -18,9 +20,9 @@ def main(
     seed: int = 0,
     logger: Literal["csv", "none"] = "csv",
     quiet: bool = False,
-    threads: int | None = None,
-    gridsize: int | None = None,
-    n_images: int | None = None,
+    threads: PositiveInt | None = None,
+    gridsize: PositiveInt | None = None,
+    n_images: PositiveInt | None = None,
     device: Literal["cpu", "cuda"] | None = None,
     disable_mlflow: bool = False,
 ) -> None:
@@ -62,6 +64,7 @@ def main(
     """
     import torch
 
+    from ptychoflow.data.readers import read_dataset
     from ptychoflow.training.run import TrainingRun, test_deviance
 
     if threads is not None:
@@ -77,6 +80,8 @@ def main(
         training.accelerator = device
     if disable_mlflow:
         _deprecated("--disable_mlflow", "--logger none")
+    if test_data_file is not None:
+        read_dataset(test_data_file)  # what is wrong with it shall show before the training, not after
     data = train_data_file if isinstance(train_data_file, list) else [train_data_file]
     run = TrainingRun(data, output_dir, run_dir or output_dir / "checkpoints", model, training, seed, logger, quiet)
     checkpoint = run.run()

@@ -39,7 +39,7 @@ def run_program(
     warnings.filterwarnings("ignore", module="lightning")
     parser = _parser(main, flat or {})
     try:
-        settings = vars(parser.instantiate_classes(parser.parse_args(arguments)))
+        settings = vars(parser.instantiate_classes(_parsed(parser, arguments)))
         settings.pop("config", None)
         for name, kind in (flat or {}).items():
             settings[name] = kind(**{field.name: settings.pop(field.name) for field in fields(kind)})
@@ -50,6 +50,13 @@ def run_program(
         if error.filename is None:
             raise
         _end(parser.prog, f"{error.filename} cannot be used: {error.strerror}")
+
+
+def _parsed(parser: jsonargparse.ArgumentParser, arguments: list[str] | None) -> jsonargparse.Namespace:
+    try:
+        return parser.parse_args(arguments)
+    except UnicodeDecodeError as error:
+        raise InputError(f"the file of --config is no text: expected YAML in UTF-8 ({error})") from None
 
 
 def _end(program: str, message: str) -> NoReturn:

@@ -177,8 +177,11 @@ class TrainingSettings:
     def __post_init__(self) -> None:
         for key in ("max_epochs", "batch_size", "devices", "num_nodes"):
             _at_least(key, getattr(self, key), 1)
-        if self.n_groups is not None:
-            _at_least("n_groups", self.n_groups, 1)
+        for key in ("n_groups", "early_stopping"):
+            if getattr(self, key) is not None:
+                _at_least(key, getattr(self, key), 1)
+        for key in ("weight_decay", "gradient_clip"):
+            _at_least(key, getattr(self, key), 0)
         for key in ("warmup", "validation_fraction", "probe_delay"):
             if not 0 <= getattr(self, key) < 1:
                 raise InputError(f"{key} is {getattr(self, key)}: expected a fraction of at least 0 and below 1")
@@ -192,6 +195,6 @@ def plain(settings: ModelSettings | TrainingSettings) -> dict[str, Any]:
     return json.loads(json.dumps(asdict(settings)))
 
 
-def _at_least(key: str, value: int, least: int) -> None:
+def _at_least(key: str, value: float, least: int) -> None:
     if value < least:
         raise InputError(f"{key} is {value}: expected at least {least}")

@@ -63,6 +63,8 @@ def stitch(
                 portion = portion * _phase_towards(extract_patches(canvas, place, portion.shape[-1]), portion, weight)
             for half in range(2):
                 mine = parity == half
+                if not mine.any():  # a portion of one frame
+                    continue
                 part, light = accumulate_patches(portion[:, mine], weight, place[:, mine], shape)
                 totals[half] += part[0]
                 coverages[half] += light[0]

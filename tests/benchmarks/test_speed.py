@@ -6,7 +6,7 @@ import torch
 from ptychoflow.data.loading import Batch
 from ptychoflow.models import MODELS
 from ptychoflow.physics.patches import accumulate_patches, extract_patches
-from ptychoflow.settings import ModelSettings, TrainingSettings
+from ptychoflow.settings import GroupSettings, ModelSettings, TrainingSettings
 from ptychoflow.simulation.dataset import simulate
 from ptychoflow.simulation.probes import ProbeSettings
 from ptychoflow.simulation.scans import ScanSettings
@@ -43,7 +43,7 @@ def test_extraction_of_1024_patches(benchmark, positions: torch.Tensor):
 @pytest.mark.parametrize("name", sorted(MODELS))
 def test_training_step_of_16_frames(benchmark, name: str, precision: str, probe: torch.Tensor):
     masks = torch.ones(1, 64, 64, dtype=torch.bool)
-    module = Reconstructor(ModelSettings(name=name), TrainingSettings(), probe[None], masks)
+    module = Reconstructor(ModelSettings(name=name), TrainingSettings(groups=GroupSettings(size=1)), probe[None], masks)
     frames = torch.arange(16)[:, None]
     amplitudes = torch.rand(16, 1, 64, 64) * 30
     batch = Batch(frames, torch.zeros(16, dtype=torch.long), amplitudes, torch.zeros(16, 1, 2), None, 0)

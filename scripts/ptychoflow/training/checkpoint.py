@@ -36,7 +36,8 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
     except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError) as error:
-        raise InputError(f"{path} is not a whole checkpoint of tensors ({str(error).splitlines()[0]})") from None
+        reason = str(error).splitlines()[0].split(". ")[0]
+        raise InputError(f"{path} is not a whole checkpoint of tensors ({reason}): expected one of train.py") from None
     if not isinstance(checkpoint, dict) or not {"ptychoflow", "state_dict"} <= checkpoint.keys():
         raise InputError(f"{path} has no entries ptychoflow and state_dict: expected a checkpoint written by train.py")
     return checkpoint
