@@ -7,7 +7,9 @@ from torch import Tensor
 
 
 def poisson_deviance(intensity: Tensor, counts: Tensor, mask: Tensor) -> Tensor:
-    """Mean Poisson deviance per good pixel, 2 (I − n + n ln(n / I)), which is about 1 for a perfect model.
+    """Mean Poisson deviance per good pixel, 2 (I − n + n ln(n / I)).
+
+    A perfect model scores about 1 where pixels hold many photons, and less where most are dark.
 
     The deviance is twice the negative log-likelihood less its least value, so it is never negative (McCullagh and
     Nelder, Generalized Linear Models, 1989, section 2.3).
