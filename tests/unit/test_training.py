@@ -235,3 +235,23 @@ def test_foreign_checkpoints_are_refused(small_cxi: Path, tmp_path: Path):
     for name in (*files, "object", "other", "missing"):
         with pytest.raises(InputError, match=rf"{name}\.ckpt"):
             load_checkpoint(tmp_path / f"{name}.ckpt")
+
+
+def test_last_is_the_end_of_training_also_where_an_earlier_epoch_was_better(
+    small_cxi: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    step = Reconstructor.validation_step
+
+    def worse_with_each_epoch(self: Reconstructor, batch: Batch, batch_idx: int) -> torch.Tensor:
+        loss = step(self, batch, batch_idx)
+        self.log("val/loss/epoch", torch.tensor(1.0 + self.current_epoch), batch_size=1)
+        return loss
+
+    def losses_without_their_log(self: Reconstructor, batch: Batch, mode: str) -> torch.Tensor:
+        return self.losses(batch)["loss"]
+
+    monkeypatch.setattr(Reconstructor, "_logged_loss", losses_without_their_log)
+    monkeypatch.setattr(Reconstructor, "validation_step", worse_with_each_epoch)
+    assert load_checkpoint(train(small_cxi, tmp_path / "last", max_epochs=3))["epoch"] == 2
+    assert load_checkpoint(tmp_path / "last/run/last.ckpt")["epoch"] == 2
+    assert load_checkpoint(train(small_cxi, tmp_path / "best", max_epochs=3, publish="best"))["epoch"] == 0

@@ -116,7 +116,11 @@ def fit_scale_and_ramp(estimate: np.ndarray, reference: np.ndarray, area: np.nda
     peak = np.unravel_index(np.argmax(np.abs(np.fft.fft2(product, padded))), padded)
     start = [2 * np.pi * np.fft.fftfreq(n)[p] for n, p in zip(padded, peak, strict=True)]
     scale = np.pi / np.array(product.shape)
-    found = optimize.minimize(lambda s: negative_overlap(s * scale), np.array(start) / scale, method="Nelder-Mead")
+    # The default simplex is degenerate where one slope starts at 0, and gets stuck.
+    simplex = np.array(start) / scale + 0.5 * np.array([[0, 0], [1, 0], [0, 1]])
+    found = optimize.minimize(
+        lambda s: negative_overlap(s * scale), simplex[0], method="Nelder-Mead", options={"initial_simplex": simplex}
+    )
     slope = found.x * scale
     ramp = np.exp(1j * (slope[0] * rows[:, None] + slope[1] * columns[None, :]))
     turned = estimate * ramp

@@ -130,13 +130,13 @@ class TrainingRun:
         settings = self.training
         # An attempt that goes on writes beside the log of the one before, which the logger would else overwrite.
         version = f"from_step_{load_checkpoint(start)['global_step'] if start else 0:08d}"
-        monitor = "val/loss/epoch" if validate else None
+        # Two of them: with save_last a single one would renew last.ckpt only in epochs that are the best so far.
+        kept = {"best": "val/loss/epoch", "last": None} if validate else {"last": None}
         callbacks: list[Callback] = [
-            ModelCheckpoint(
-                dirpath=self.run_dir, filename="best", monitor=monitor, save_last=True, enable_version_counter=False
-            ),
-            EpochReport(),
+            ModelCheckpoint(dirpath=self.run_dir, filename=name, monitor=monitor, enable_version_counter=False)
+            for name, monitor in kept.items()
         ]
+        callbacks.append(EpochReport())
         if settings.early_stopping is not None:
             if not validate:
                 raise InputError(
