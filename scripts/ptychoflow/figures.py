@@ -16,6 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ptychoflow.data.dataset import Dataset
+from ptychoflow.errors import InputError
 from ptychoflow.files import replacing
 from ptychoflow.metrics.alignment import align, scored_area
 from ptychoflow.metrics.resolution import RingCorrelation
@@ -26,6 +27,7 @@ AMPLITUDE_COLOURS, PHASE_COLOURS, ERROR_COLOURS = "gray", "twilight_shifted", "m
 
 def save_figure(figure: Figure, *paths: Path) -> None:
     """Save a figure in each of the formats that the suffixes name, whole or not at all, and close it."""
+    _check_formats(*paths)
     for path in paths:
         with replacing(path) as temporary:
             metadata = {"Date": None} if path.suffix == ".svg" else {}
@@ -35,6 +37,7 @@ def save_figure(figure: Figure, *paths: Path) -> None:
 
 def save_images(reconstruction: Reconstruction, amplitude: Path, phase: Path) -> None:
     """Save amplitude and phase of the illuminated part as plain pictures, one image pixel for each object pixel."""
+    _check_formats(amplitude, phase)
     box = lit_box(reconstruction)
     image = reconstruction.object[box]
     area = _area(reconstruction)[box]
@@ -55,6 +58,10 @@ def reconstruction_figure(reconstruction: Reconstruction, dataset: Dataset) -> F
         _show(axes[0], np.abs(turned), area, box, "amplitude", AMPLITUDE_COLOURS, reconstruction)
         _show(axes[1], np.angle(turned), area, box, "phase [rad]", AMPLITUDE_COLOURS, reconstruction)
         return figure
+    if image.shape != dataset.truth.shape:
+        raise InputError(
+            f"the reconstruction has {image.shape} pixels: expected the {dataset.truth.shape} of the dataset's object"
+        )
     truth, aligned = dataset.truth, align(image, dataset.truth, area)
     figure, axes = plt.subplots(2, 3, figsize=(13, 8), layout="constrained")
     for row, (name, part) in enumerate((("amplitude", np.abs), ("phase [rad]", np.angle))):
@@ -80,8 +87,13 @@ def reconstruction_figure(reconstruction: Reconstruction, dataset: Dataset) -> F
 
 def training_figure(metrics: Path) -> Figure:
     """Draw loss and learning rate by epoch from a metrics.csv."""
-    with open(metrics, newline="", encoding="utf-8") as stream:
-        rows = list(csv.DictReader(stream))
+    try:
+        with open(metrics, newline="", encoding="utf-8") as stream:
+            rows = list(csv.DictReader(stream))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{metrics} is no CSV table: expected metrics.csv of a training ({error})") from None
+    if not rows or not {"epoch", "step"} <= rows[0].keys():
+        raise InputError(f"{metrics} has no rows of epoch and step: expected metrics.csv of a training")
 
     def series(key: str) -> tuple[list[int], list[float]]:
         points = [(int(row["epoch"]), float(row[key])) for row in rows if row.get(key)]
@@ -161,6 +173,12 @@ def scan_figure(reconstruction: Reconstruction) -> Figure:
     axis.set(xlabel="column [pixels]", ylabel="row [pixels]", title="scan positions and overlap")
     axis.legend(loc="upper right", fontsize=8)
     return figure
+
+
+def _check_formats(*paths: Path) -> None:
+    for path in paths:
+        if path.suffix.lower() not in (".png", ".svg", ".pdf"):
+            raise InputError(f"{path} names no known format of pictures: expected .png, .svg or .pdf at its end")
 
 
 def lit_box(reconstruction: Reconstruction) -> tuple[slice, slice]:

@@ -20,6 +20,7 @@ from ptychoflow.provenance import repository_commit
 from ptychoflow.reconstruction import Reconstruction
 from ptychoflow.settings import GroupSettings
 from ptychoflow.stitching import stitch
+from ptychoflow.trainer import make_trainer
 from ptychoflow.training.checkpoint import held_out_frames, load_checkpoint, restore
 from ptychoflow.training.module import Reconstructor
 
@@ -107,7 +108,7 @@ class Inference:
     def reconstruct(self, batch_size: int, phase_iterations: int = 0, accelerator: str = "auto") -> Reconstruction:
         """Predict and stitch in memory, on one device."""
         started = time.perf_counter()
-        device = Trainer(accelerator=accelerator, devices=1, **SILENT).strategy.root_device
+        device = make_trainer(accelerator=accelerator, devices=1, **SILENT).strategy.root_device
         module = self.module.to(device)
         positions = torch.from_numpy(self.positions).to(device)
         with torch.inference_mode():
@@ -135,7 +136,7 @@ class Inference:
         """Predict with Lightning and write patches.h5 batch by batch: whole at the end, or not at all."""
         with replacing(output) as temporary:
             writer = PatchWriter(temporary, self)
-            trainer = Trainer(accelerator=accelerator, devices=1, callbacks=[writer], **SILENT)
+            trainer = make_trainer(accelerator=accelerator, devices=1, callbacks=[writer], **SILENT)
             loader = self.loader(batch_size, trainer.strategy.root_device)
             trainer.predict(self.module, loader, return_predictions=False)
 

@@ -1,5 +1,6 @@
 """The canonical file keeps every number, speaks CXI, and refuses what cannot be right."""
 
+import contextlib
 import dataclasses
 import shutil
 from collections.abc import Callable
@@ -94,3 +95,61 @@ def test_a_truncated_file_is_refused(length: int, small_cxi: Path, tmp_path: Pat
     path.write_bytes(small_cxi.read_bytes()[:length])
     with pytest.raises(InputError, match=r"short\.cxi"):
         read_cxi(path)
+
+
+@pytest.mark.parametrize("modes", [1, 3])
+def test_probe_modes_and_an_unknown_object_are_kept(modes: int, small_dataset: Dataset, tmp_path: Path):
+    probe = np.concatenate([small_dataset.probe * (k + 1j) for k in range(modes)])
+    write_cxi(tmp_path / "scan.cxi", dataclasses.replace(small_dataset, probe=probe, truth=None))
+    read = read_cxi(tmp_path / "scan.cxi")
+    assert read.truth is None
+    np.testing.assert_array_equal(read.probe, probe)
+
+
+@pytest.mark.parametrize("key", [DATA, OWN, "entry_1/image_1/data", "entry_1/image_2/data"])
+@pytest.mark.parametrize("value", [None, "text", h5py.Empty("f4"), np.complex64(1)])
+def test_a_key_that_holds_something_else_is_refused(key: str, value: object, small_cxi: Path, tmp_path: Path):
+    path = Path(shutil.copy(small_cxi, tmp_path / "other.cxi"))
+    with h5py.File(path, "r+") as file:
+        del file[key]
+        if value is None:
+            file.create_group(key)
+        else:
+            file[key] = value
+    with pytest.raises(InputError, match=r"other\.cxi: (key entry_1|frames|positions|probe|true object)"):
+        read_cxi(path)
+
+
+def test_complex_counts_are_refused(small_cxi: Path, tmp_path: Path):
+    path = Path(shutil.copy(small_cxi, tmp_path / "complex.cxi"))
+    with h5py.File(path, "r+") as file:
+        frames = file[DATA][()]
+        del file[DATA]
+        file[DATA] = frames + 1j
+    with pytest.raises(InputError, match=f"key {DATA} cannot be used: it has dtype complex64, expected real"):
+        read_cxi(path)
+
+
+@pytest.mark.parametrize("shape", [(84,), (84, 84, 84)])
+def test_an_object_frame_of_other_than_two_axes_is_refused(shape: tuple[int, ...], small_cxi: Path, tmp_path: Path):
+    path = Path(shutil.copy(small_cxi, tmp_path / "shape.cxi"))
+    with h5py.File(path, "r+") as file:
+        del file["entry_1/image_2"], file["entry_1/ptychoflow_1/object_shape"]
+        file["entry_1/ptychoflow_1/object_shape"] = shape
+    with pytest.raises(InputError, match=r"object_shape is .*: expected \(H, W\)"):
+        read_cxi(path)
+
+
+def test_damage_inside_the_file_is_refused(small_cxi: Path, tmp_path: Path):
+    whole = small_cxi.read_bytes()
+    places = [place for place in range(len(whole)) if whole.startswith((b"SNOD", b"TREE", b"HEAP"), place)]
+    path = tmp_path / "damaged.cxi"
+    refused = 0
+    for place in places:
+        path.write_bytes(whole[:place] + b"XXXX" + whole[place + 4 :])
+        # Any other error than this one fails the test.
+        with contextlib.suppress(InputError):
+            read_cxi(path)
+            continue
+        refused += 1
+    assert refused > 10

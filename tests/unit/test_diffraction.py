@@ -51,3 +51,27 @@ def test_modes_add_up_incoherently():
     torch.testing.assert_close(diffraction(patch, probe), apart)
     assert exit_waves(patch, probe).shape == (2, 8, 8)
     assert incoherent_sum(probe).shape == (8, 8)
+
+
+def test_a_tilted_wave_lands_on_its_pixel():
+    axis = torch.arange(16, dtype=torch.float64)
+    tilt = torch.exp(2j * torch.pi * (3 * axis[:, None] - 5 * axis[None, :]) / 16)
+    frame = diffraction(tilt, torch.full((1, 16, 16), 2.0, dtype=torch.complex128))
+    expected = torch.zeros(16, 16, dtype=torch.float64)
+    expected[3, -5] = 4 * 16 * 16
+    torch.testing.assert_close(frame, expected)
+
+
+def test_the_gradient_of_propagation_is_the_way_back(waves: torch.Tensor):
+    leaf = waves.clone().requires_grad_()
+    arriving = torch.randn(waves.shape, dtype=torch.complex128, generator=torch.Generator().manual_seed(1))
+    (gradient,) = torch.autograd.grad(far_field(leaf), leaf, grad_outputs=arriving)
+    torch.testing.assert_close(gradient, near_side(arriving))
+
+
+def test_a_probe_for_each_frame_is_broadcast():
+    generator = torch.Generator().manual_seed(2)
+    patches = torch.randn(4, 8, 8, dtype=torch.complex128, generator=generator)
+    probes = torch.randn(4, 2, 8, 8, dtype=torch.complex128, generator=generator)
+    apart = torch.stack([diffraction(patch, probe) for patch, probe in zip(patches, probes, strict=True)])
+    torch.testing.assert_close(diffraction(patches, probes), apart)

@@ -1,6 +1,7 @@
 """A file is whole or absent, and its digests follow its content and nothing else."""
 
 import hashlib
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -70,3 +71,41 @@ def test_digests_need_neither_torch_nor_numpy():
     code = "import sys; from ptychoflow.provenance import code_digest; print({'torch', 'numpy'} & set(sys.modules))"
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=SCRIPTS, check=True)
     assert output.stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize(("mask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
+def test_a_file_is_as_readable_as_the_user_wants(mask: int, mode: int, tmp_path: Path):
+    before = os.umask(mask)
+    try:
+        with replacing(tmp_path / "name.txt") as temporary:
+            temporary.write_text("whole")
+        assert os.umask(mask) == mask
+    finally:
+        os.umask(before)
+    assert (tmp_path / "name.txt").stat().st_mode & 0o777 == mode
+
+
+def test_an_older_file_is_replaced_in_one_step(tmp_path: Path):
+    path = tmp_path / "name.txt"
+    path.write_text("before")
+    with replacing(path) as temporary, open(path) as reader:
+        temporary.write_text("after")
+        assert path.read_text() == "before"
+        held = reader.read()
+    assert held == "before"
+    assert path.read_text() == "after"
+
+
+def test_two_writers_of_one_file_do_not_meet(tmp_path: Path):
+    path = tmp_path / "name.txt"
+    with replacing(path) as first, replacing(path) as second:
+        assert first != second
+        first.write_text("first")
+        second.write_text("second")
+    assert path.read_text() == "first"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_sha256_of_nothing_is_the_published_digest(tmp_path: Path):
+    (tmp_path / "empty").touch()
+    assert sha256_of(tmp_path / "empty") == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"

@@ -106,3 +106,56 @@ def test_processes_share_the_groups_without_overlap(small_dataset: Dataset):
     ]
     assert [len(share) for share in shares] == [21, 21, 21]
     assert len(torch.cat(shares).unique()) == 63
+
+
+def test_a_single_shot_group_is_its_anchor(positions: np.ndarray):
+    found = nearest_frames(positions, np.array([4, 9]), np.arange(60), GroupSettings(size=1))
+    assert found.tolist() == [[4], [9]]
+    assert draw_groups(torch.from_numpy(found), 1, torch.Generator()).tolist() == [[4], [9]]
+
+
+def test_fewer_candidates_than_a_group_needs_are_refused(positions: np.ndarray):
+    with pytest.raises(InputError, match="3 frames cannot form groups of 4"):
+        nearest_frames(positions, np.arange(3), np.arange(3), GroupSettings(size=4))
+
+
+def test_more_neighbours_than_candidates_are_all_of_them(positions: np.ndarray):
+    found = nearest_frames(positions, np.arange(5), np.arange(5), GroupSettings(size=2, neighbours=50))
+    assert [sorted(row) for row in found.tolist()] == [list(range(5))] * 5
+
+
+def test_members_of_a_group_are_drawn_evenly():
+    neighbours = torch.arange(5).repeat(6000, 1)
+    groups = draw_groups(neighbours, 3, torch.Generator().manual_seed(0))
+    # Two of four neighbours: each is drawn in half of the groups, by ± 0.5/√6000.
+    shares = torch.bincount(groups[:, 1:].flatten(), minlength=5)[1:] / 6000
+    np.testing.assert_allclose(shares, 0.5, atol=0.03)
+
+
+def test_a_region_in_both_directions_and_the_whole_of_it(positions: np.ndarray):
+    assert len(frames_in_region(positions, RegionSettings())) == 60
+    quarter = frames_in_region(positions, RegionSettings(rows=(0.5, 1.0), columns=(0.0, 0.5)))
+    low, extent = positions.min(axis=0), np.ptp(positions, axis=0)
+    expected = [i for i, (r, c) in enumerate((positions - low) / extent) if r >= 0.5 and c <= 0.5]
+    assert quarter.tolist() == expected
+
+
+def test_a_line_scan_has_no_extent_across_and_is_used_all_the_same():
+    line = np.stack([np.full(10, 30.0), np.arange(10.0)], axis=1)
+    assert frames_in_region(line, RegionSettings(columns=(0.0, 0.5))).tolist() == [0, 1, 2, 3, 4]
+
+
+def test_nothing_is_held_out_where_nothing_is_asked():
+    training, validation = split_frames(np.arange(10), 0.0, seed=0)
+    assert training.tolist() == list(range(10))
+    assert len(validation) == 0
+    assert len(split_frames(np.arange(10), 0.01, seed=0)[1]) == 1
+
+
+def test_anchors_are_drawn_without_repetition_by_the_seed():
+    frames = np.arange(100, 200)
+    assert draw_anchors(frames, None, 0).tolist() == frames.tolist()
+    first, again, other = (draw_anchors(frames, 20, seed) for seed in (0, 0, 1))
+    assert len(np.unique(first)) == 20
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, other)

@@ -53,6 +53,39 @@ def test_groups_are_formed_only_where_the_network_mixes_frames(
     assert grouped.amplitudes.shape == (8, 2, 32, 32)
 
 
+@pytest.mark.parametrize("batch_size", [1, 9])
+def test_the_image_does_not_depend_on_the_batches(
+    batch_size: int, checkpoint: Path, small_cxi: Path, small_dataset: Dataset
+):
+    # 64 frames in batches of 9 leave one frame alone, which has no odd half.
+    inference = Inference(checkpoint, small_dataset, small_cxi)
+    image, whole = (inference.reconstruct(size, phase_iterations=1, accelerator="cpu") for size in (batch_size, 64))
+    np.testing.assert_allclose(image.object, whole.object, atol=1e-4)
+    np.testing.assert_allclose(image.halves, whole.halves, atol=1e-4)
+    np.testing.assert_allclose(image.coverage, whole.coverage, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["unrolled", "unet"])
+def test_the_patches_of_a_file_are_those_of_the_network_in_the_order_of_the_frames(
+    name: str, small_cxi: Path, small_dataset: Dataset, tmp_path: Path
+):
+    inference = Inference(trained(name, small_cxi, tmp_path), small_dataset, small_cxi)
+    inference.write(tmp_path / "patches.h5", batch_size=9, accelerator="cpu")
+    batch = next(iter(inference.loader(64, torch.device("cpu"))))
+    with torch.inference_mode():
+        expected = inference.module(batch)[:, 0].numpy()
+    with h5py.File(tmp_path / "patches.h5") as file:
+        np.testing.assert_allclose(file["patches"], expected, atol=1e-4)
+        np.testing.assert_array_equal(file["positions"], small_dataset.positions)
+        np.testing.assert_array_equal(file["held_out"], inference.held_out)
+
+
+def test_a_single_frame_can_be_reconstructed(checkpoint: Path, small_cxi: Path, small_dataset: Dataset):
+    single = Inference(checkpoint, small_dataset, small_cxi, n_groups=1).reconstruct(16, accelerator="cpu")
+    assert np.abs(single.object - 1).max() > 0.1
+    np.testing.assert_array_equal(single.halves[1], np.ones_like(single.object))
+
+
 def test_a_part_of_the_frames_is_reconstructed(checkpoint: Path, small_cxi: Path, small_dataset: Dataset):
     part = Inference(checkpoint, small_dataset, small_cxi, n_groups=10).reconstruct(4, accelerator="cpu")
     assert len(part.positions) == len(part.held_out) == 10
@@ -75,10 +108,18 @@ def test_frames_of_other_datasets_are_all_held_out(checkpoint: Path, small_cxi: 
 def test_what_does_not_fit_is_refused(checkpoint: Path, small_cxi: Path, small_dataset: Dataset):
     with pytest.raises(InputError, match="n_groups is 65"):
         Inference(checkpoint, small_dataset, small_cxi, n_groups=65)
-    with h5py.File(small_cxi) as file:
-        assert "patches" not in file
+    with pytest.raises(InputError, match=r"accelerator quantum, .* cannot be used here"):
+        Inference(checkpoint, small_dataset, small_cxi).reconstruct(8, accelerator="quantum")
     with pytest.raises(InputError, match="has no patches"):
         stitch_file(small_cxi)
+
+
+def test_a_checkpoint_of_two_scans_has_no_probe_to_give(small_cxi: Path, small_dataset: Dataset, tmp_path: Path):
+    training = TrainingSettings(max_epochs=1, groups=GroupSettings(size=1), accelerator="cpu")
+    model = ModelSettings(features=4, depth=1, iterations=2)
+    both = TrainingRun([small_cxi, small_cxi], tmp_path, tmp_path / "run", model, training, seed=0).run()
+    with pytest.raises(InputError, match="has no single probe"):
+        Inference(both, small_dataset, small_cxi, probe="checkpoint")
 
 
 def test_a_failed_inference_leaves_no_file(

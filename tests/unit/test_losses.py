@@ -5,7 +5,13 @@ import pytest
 import torch
 from scipy import stats
 
-from ptychoflow.physics.losses import LOSSES, amplitude_absolute_error, amplitude_squared_error, poisson_deviance
+from ptychoflow.physics.losses import (
+    LOSSES,
+    amplitude_absolute_error,
+    amplitude_squared_error,
+    masked_mean,
+    poisson_deviance,
+)
 
 GOOD = torch.ones(1, 4, dtype=torch.bool)
 
@@ -57,3 +63,25 @@ def test_gradients_are_finite_in_the_dark(name: str):
     intensity = torch.zeros(1, 4, requires_grad=True)
     LOSSES[name](intensity, torch.tensor([[0.0, 1.0, 0.0, 5.0]]), GOOD).backward()
     assert torch.isfinite(intensity.grad).all()
+
+
+def test_the_gradient_of_the_deviance_worked_out_by_hand():
+    intensity = torch.tensor([[2.0, 1.0, 3.0, 4.0]], requires_grad=True)
+    counts = torch.tensor([[2.0, 0.0, 1.0, 8.0]])
+    poisson_deviance(intensity, counts, GOOD).backward()
+    # 2 (1 − n/I), a quarter of it for the mean of four.
+    torch.testing.assert_close(intensity.grad, torch.tensor([[0.0, 2.0, 4 / 3, -2.0]]) / 4)
+
+
+@pytest.mark.parametrize("name", sorted(LOSSES))
+def test_a_loss_is_zero_where_the_model_is_the_measurement_and_positive_elsewhere(name: str):
+    counts = torch.tensor([[1.0, 2.0, 7.0, 30.0]])
+    assert float(LOSSES[name](counts, counts, GOOD)) == pytest.approx(0, abs=1e-6)
+    for factor in (0.8, 1.2):
+        assert LOSSES[name](factor * counts, counts, GOOD) > 1e-3
+
+
+def test_the_mean_runs_over_good_pixels_of_all_frames():
+    values = torch.tensor([[[1.0, 100.0], [3.0, 4.0]], [[5.0, torch.inf], [7.0, 10.0]]])
+    mask = torch.tensor([[True, False], [True, True]])
+    assert float(masked_mean(values, mask)) == (1 + 3 + 4 + 5 + 7 + 10) / 6

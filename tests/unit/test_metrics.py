@@ -9,7 +9,7 @@ from skimage.metrics import structural_similarity
 
 from ptychoflow.data.dataset import Dataset
 from ptychoflow.errors import InputError
-from ptychoflow.metrics.alignment import align, fit_scale_and_ramp, probe_radius, scored_area
+from ptychoflow.metrics.alignment import align, probe_radius, scored_area
 from ptychoflow.metrics.resolution import read_correlation, ring_correlation, write_correlation
 from ptychoflow.metrics.scoring import score
 from ptychoflow.metrics.similarity import similarity_scores
@@ -162,10 +162,3 @@ def test_a_reconstruction_of_other_data_is_refused(perfect: Reconstruction, smal
     foreign = dataclasses.replace(perfect, object=perfect.object[2:])
     with pytest.raises(InputError, match="expected those of the dataset"):
         score(foreign, small_dataset)
-
-
-@pytest.mark.parametrize("slope", [(0.0, 0.03), (0.03, 0.0), (-0.004, 0.0), (0.011, -0.019)])
-def test_a_ramp_is_undone_also_where_it_runs_along_one_axis(slope: tuple[float, float], truth: np.ndarray):
-    rows, columns = np.indices(truth.shape)
-    spoilt = truth * np.exp(1j * (slope[0] * rows + slope[1] * columns))
-    np.testing.assert_allclose(fit_scale_and_ramp(spoilt, truth, EVERYWHERE), truth, atol=1e-3)

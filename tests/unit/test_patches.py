@@ -103,3 +103,53 @@ def test_merging_the_cuts_of_a_smooth_object_gives_the_object_back(shape: tuple[
 def test_where_no_light_fell_the_object_is_empty():
     total, coverage = torch.zeros(1, 8, 8, dtype=torch.complex64), torch.zeros(1, 8, 8)
     assert torch.all(weighted_mean(total, coverage) == 1)
+
+
+def test_a_patch_between_pixels_equals_the_sum_over_its_frequencies():
+    random = np.random.default_rng(5)
+    canvas = random.normal(size=(44, 50)) + 1j * random.normal(size=(44, 50))
+    row, column, size = 22.4, 24.7, 8
+    wide = size + 2 * MARGIN
+    # The corner of the patch lies at (18.4, 20.7): whole pixels (18, 21), fraction (0.4, −0.3).
+    crop = canvas[18 - MARGIN : 18 + size + MARGIN, 21 - MARGIN : 21 + size + MARGIN]
+    line = np.sin(np.pi / 2 * np.clip((np.minimum(np.arange(wide), np.arange(wide)[::-1]) + 0.5) / MARGIN, 0, 1)) ** 2
+    spectrum = np.fft.fft2(crop * np.outer(line, line)) / wide**2
+    frequency = np.fft.fftfreq(wide)
+    rows, columns = MARGIN + np.arange(size) + 0.4, MARGIN + np.arange(size) - 0.3
+    expected = np.exp(2j * np.pi * np.outer(rows, frequency)) @ spectrum
+    expected = expected @ np.exp(2j * np.pi * np.outer(frequency, columns))
+    positions = torch.tensor([[[row, column]]], dtype=torch.float64)
+    computed = extract_patches(torch.from_numpy(canvas)[None], positions, size)[0, 0]
+    np.testing.assert_allclose(computed, expected, atol=1e-10)
+
+
+def test_the_adjoint_of_extraction_passes_the_dot_test():
+    generator = torch.Generator().manual_seed(6)
+
+    def draw(*shape: int) -> torch.Tensor:
+        return torch.randn(*shape, dtype=torch.complex128, generator=generator)
+
+    positions = torch.tensor([[[14.3, 20.8], [22.5, 17.1]]], dtype=torch.float64)
+    somewhere, elsewhere, weights = draw(1, 40, 44), draw(1, 40, 44), draw(1, 2, 12, 12)
+    canvas = elsewhere.requires_grad_()
+    (adjoint,) = torch.autograd.grad(extract_patches(canvas, positions, 12), canvas, grad_outputs=weights)
+    # ⟨weights, E x⟩ = ⟨E* weights, x⟩ for an object x at which the gradient was not taken.
+    forward = (weights.conj() * extract_patches(somewhere, positions, 12)).sum()
+    torch.testing.assert_close((adjoint.conj() * somewhere).sum(), forward)
+
+
+def test_beyond_the_edge_of_the_object_it_is_dark():
+    # The margin round a patch in the corner reaches out of the object; the patch itself is all there.
+    canvas = torch.ones(1, 24, 24, dtype=torch.complex128)
+    at_the_corner = extract_patches(canvas, torch.tensor([[[8.0, 8.0]]], dtype=torch.float64), 16)
+    torch.testing.assert_close(at_the_corner, torch.ones(1, 1, 16, 16, dtype=torch.complex128))
+
+
+def test_accumulating_one_patch_at_a_whole_pixel_puts_it_in_its_place():
+    patch = torch.randn(1, 1, 24, 24, dtype=torch.complex128, generator=torch.Generator().manual_seed(7))
+    weight = torch.ones(1, 1, 24, 24, dtype=torch.float64)
+    total, coverage = accumulate_patches(patch, weight, torch.tensor([[[20.0, 25.0]]], dtype=torch.float64), (40, 50))
+    inside = slice(MARGIN, 24 - MARGIN)
+    torch.testing.assert_close(total[0, 8:32, 13:37][inside, inside], patch[0, 0][inside, inside])
+    assert torch.count_nonzero(coverage) == torch.count_nonzero(coverage[0, 8:32, 13:37])
+    assert coverage.max() == 1

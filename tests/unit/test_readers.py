@@ -171,3 +171,101 @@ def test_no_mutation_of_a_file_ends_otherwise_than_in_a_dataset_or_a_sentence(ar
             continue
         refused += 1
     assert refused > 100
+
+
+def tike(path: Path, **changes: object) -> Path:
+    whole = {"data": np.ones((4, 16, 16)), "probe": np.ones((1, 16, 16), complex), "scan": np.arange(8.0).reshape(4, 2)}
+    return save(path, _damaged(whole, **changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        (
+            {"data": np.ones((0, 16, 16)), "scan": np.ones((0, 2))},
+            r"frames have shape \(0, 16, 16\): expected at least",
+        ),
+        ({"data": np.ones((2, 4, 16, 16))}, "expected one scan"),
+        ({"data": np.ones((16, 16))}, r"data has shape \(16, 16\)"),
+        ({"data": np.ones((4, 16, 14))}, r"frames have shape \(4, 16, 14\)"),
+        ({"data": np.full((4, 16, 16), np.inf)}, "key data holds 1024 NaN or infinite"),
+        ({"scan": np.ones(4)}, r"scan has shape \(4,\)"),
+        ({"scan": np.ones((3, 2))}, r"scan has shape \(3, 2\): expected \(4, 2\)"),
+        ({"probe": np.ones((14, 14))}, r"probe has shape \(1, 14, 14\): expected \(1, 16, 16\)"),
+        ({"probe": np.array([{}], dtype=object)}, "key probe cannot be read"),
+        ({"scan": None}, "of no known format"),
+    ],
+)
+def test_a_wrong_tike_file_is_refused_by_name(changes: dict, sentence: str, tmp_path: Path):
+    path = tike(tmp_path / "wrong.npz", **changes)
+    with pytest.raises(InputError, match=sentence) as caught:
+        read_dataset(path)
+    assert str(caught.value).startswith(str(path))
+
+
+def test_tike_scans_are_rows_then_columns_and_probes_may_have_modes(tmp_path: Path):
+    scan = np.array([[0.0, 0.0], [10.0, 1.0], [20.0, 2.0], [30.0, 3.0]])
+    read = read_dataset(tike(tmp_path / "scan.npz", scan=scan, probe=np.ones((1, 1, 1, 3, 16, 16), complex)))
+    np.testing.assert_allclose(np.ptp(read.positions, axis=0), [30, 3])
+    assert read.object_shape[0] > read.object_shape[1]
+    assert read.probe.shape == (3, 16, 16)
+
+
+def test_ptychopinn_coordinates_are_columns_and_rows(arrays: dict, tmp_path: Path):
+    del arrays["objectGuess"]
+    arrays["xcoords"], arrays["ycoords"] = np.linspace(0, 90, 64), np.linspace(0, 30, 64)
+    read = read_dataset(save(tmp_path / "scan.npz", arrays))
+    np.testing.assert_allclose(np.ptp(read.positions, axis=0), [30, 90])
+
+
+def test_stated_amplitudes_are_squared_and_a_stated_centre_is_left_there(tmp_path: Path):
+    data = np.random.default_rng(0).uniform(1, 3, (4, 16, 16)).astype(np.float32)
+    settings = IngestSettings(quantity="amplitude", zero_frequency="centre")
+    np.testing.assert_array_equal(read_dataset(tike(tmp_path / "scan.npz", data=data), settings).frames, data**2)
+
+
+@pytest.mark.parametrize("frames_of", [np.uint8, np.int32, np.float16, np.float64])
+def test_counts_of_any_number_type_are_read(frames_of: type, tmp_path: Path):
+    data = np.random.default_rng(0).integers(1, 250, (4, 16, 16)).astype(frames_of)
+    read = read_dataset(tike(tmp_path / "scan.npz", data=data), IngestSettings(zero_frequency="centre"))
+    assert read.frames.dtype == np.float32
+    np.testing.assert_array_equal(read.frames, data)
+
+
+@pytest.mark.parametrize("flux", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_flux_that_cannot_be_is_refused(flux: float):
+    with pytest.raises(InputError, match=f"flux is {flux}: expected a positive number"):
+        IngestSettings(flux=flux)
+
+
+def test_a_file_of_another_format_than_stated_is_refused(small_cxi: Path, tmp_path: Path):
+    path = tike(tmp_path / "scan.npz")
+    with pytest.raises(InputError, match="key probeGuess is missing"):
+        read_dataset(path, IngestSettings(format="ptychopinn"))
+    with pytest.raises(InputError, match="expected the format cxi"):
+        read_dataset(path, IngestSettings(format="cxi"))
+    with pytest.raises(InputError, match="HDF5 file: expected the format tike"):
+        read_dataset(small_cxi, IngestSettings(format="tike"))
+
+
+def test_the_canonical_file_is_read_through_the_same_door(small_cxi: Path, small_dataset: Dataset):
+    np.testing.assert_array_equal(read_dataset(small_cxi).frames, small_dataset.frames)
+
+
+@pytest.mark.parametrize("keep", [3, 0.3, 0.9, 0.999])
+@pytest.mark.parametrize("pack", [bytes, bz2.compress])
+def test_a_truncated_file_is_refused(keep: float, pack: Callable, tmp_path: Path):
+    path = tike(tmp_path / "scan.npz")
+    content = pack(path.read_bytes())
+    path.write_bytes(content[: keep if keep > 1 else int(keep * len(content))])
+    with pytest.raises(InputError, match=r"scan\.npz: .*expected"):
+        read_dataset(path)
+
+
+def test_a_bare_array_with_an_archive_behind_it_is_refused(tmp_path: Path):
+    path = tike(tmp_path / "scan.npz")
+    stream = io.BytesIO()
+    np.save(stream, np.ones(3))
+    path.write_bytes(stream.getvalue() + path.read_bytes())
+    with pytest.raises(InputError, match="neither an HDF5 nor a whole NPZ"):
+        read_dataset(path)

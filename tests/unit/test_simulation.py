@@ -1,13 +1,14 @@
 """Simulated datasets follow the statistics, the optics and the seed that they were asked for."""
 
 import dataclasses
+from typing import get_args, get_type_hints
 
 import numpy as np
 import pytest
 
 from ptychoflow.errors import InputError
 from ptychoflow.simulation.dataset import expected_photons, simulate
-from ptychoflow.simulation.objects import ObjectSettings, make_object
+from ptychoflow.simulation.objects import ObjectSettings, make_object, siemens_star
 from ptychoflow.simulation.probes import ProbeSettings, make_probe
 from ptychoflow.simulation.scans import ScanSettings, make_scan
 from ptychoflow.simulation.settings import SimulationSettings
@@ -112,3 +113,116 @@ def test_the_pixel_follows_from_the_geometry():
     dataset = simulate(SMALL).validate("simulation")
     wavelength = 6.62607015e-34 * 299792458 / (8850 * 1.602176634e-19)
     assert dataset.pixel_size == pytest.approx(wavelength * 0.343 / (64 * 75e-6))
+
+
+def test_expected_photons_equal_plain_numpy():
+    random = np.random.default_rng(8)
+    truth, probe = (random.normal(size=shape) + 1j * random.normal(size=shape) for shape in ((50, 60), (3, 16, 16)))
+    positions = np.array([[20.0, 22.0], [24.0, 31.0], [33.0, 40.0]])
+    computed = expected_photons(truth, positions, probe)
+    for frame, (row, column) in zip(computed, positions.astype(int), strict=True):
+        patch = truth[row - 8 : row + 8, column - 8 : column + 8]
+        expected = sum(np.abs(np.fft.fftshift(np.fft.fft2(mode * patch)) / 16) ** 2 for mode in probe)
+        np.testing.assert_allclose(frame, expected)
+
+
+def test_nothing_in_the_beam_lets_the_whole_flux_through():
+    probe = make_probe(ProbeSettings(kind="disk", flux=3e5, modes=2), 32, 1e-8, 1.4e-10)
+    frames = expected_photons(np.ones((64, 64), complex), np.array([[30.0, 33.0], [32.0, 31.0]]), probe)
+    np.testing.assert_allclose(frames.sum(axis=(1, 2)), 3e5)
+    assert np.unravel_index(frames[0].argmax(), (32, 32)) == (16, 16)
+
+
+def test_the_mean_and_the_variance_of_repeated_counts_are_the_expectation():
+    # A star on a grid without jitter is the same for every seed: only the counts differ.
+    settings = SimulationSettings(
+        size=32,
+        scan=ScanSettings(frames=2, jitter=0.0),
+        probe=ProbeSettings(kind="disk", flux=2e4),
+        object=ObjectSettings(kind="siemens_star"),
+    )
+    still = simulate(dataclasses.replace(settings, noise=False)).frames
+    counts = np.stack([simulate(dataclasses.replace(settings, seed=seed)).frames for seed in range(200)])
+    bright = still > 5
+    assert bright.sum() > 100
+    # Over 200 draws the mean is known to √(I/200) and the variance to I √(2/200).
+    deviates = (counts.mean(axis=0) - still)[bright] / np.sqrt(still[bright] / 200)
+    assert np.abs(deviates).max() < 5
+    assert deviates.std() == pytest.approx(1, abs=0.15)
+    assert (counts.var(axis=0, ddof=1)[bright] / still[bright]).mean() == pytest.approx(1, abs=0.03)
+
+
+def test_a_siemens_star_has_its_spokes():
+    star = siemens_star((201, 201), 24)
+    angle = np.linspace(0, 2 * np.pi, 4000, endpoint=False)
+    ring = star[np.rint(100.5 + 70 * np.sin(angle)).astype(int), np.rint(100.5 + 70 * np.cos(angle)).astype(int)]
+    spectrum = np.abs(np.fft.rfft(ring - ring.mean()))
+    assert spectrum.argmax() == 24
+    assert ring.min() < 0.01
+    assert ring.max() > 0.99
+    assert star[:8].max() == 0
+
+
+@pytest.mark.parametrize("name", get_args(get_type_hints(ObjectSettings)["amplitude_image"]))
+def test_every_named_picture_is_at_hand(name: str):
+    settings = ObjectSettings(kind="image", amplitude_image=name, phase_image=name)
+    made = make_object(settings, (70, 600), np.random.default_rng(0))
+    assert made.shape == (70, 600)
+    assert np.ptp(np.abs(made)) == pytest.approx(0.6)
+
+
+def test_a_raster_without_jitter_is_a_grid_about_the_middle():
+    positions = make_scan(ScanSettings(frames=16, step=5.0, jitter=0.0), np.random.default_rng(0))
+    axis = [-7.5, -2.5, 2.5, 7.5]
+    np.testing.assert_allclose(positions, [(row, column) for row in axis for column in axis])
+
+
+def test_jitter_stays_within_its_bound():
+    still, moved = (
+        make_scan(ScanSettings(frames=400, step=5.0, jitter=jitter), np.random.default_rng(0)) for jitter in (0.0, 0.2)
+    )
+    assert 0.95 < np.abs(moved - still).max() <= 1
+
+
+def test_a_spiral_has_the_golden_angle_and_the_area_of_its_steps():
+    positions = make_scan(ScanSettings(kind="fermat", frames=300, step=4.0), np.random.default_rng(0))
+    radius, angle = np.hypot(*positions.T), np.arctan2(positions[:, 0], positions[:, 1])
+    np.testing.assert_allclose(np.pi * radius**2, 16 * np.arange(300), atol=1e-9)
+    np.testing.assert_allclose(np.mod(np.diff(angle[1:]), 2 * np.pi), np.pi * (3 - np.sqrt(5)))
+
+
+@pytest.mark.parametrize("scan", ["raster", "fermat", "random"])
+@pytest.mark.parametrize("size", [8, 10, 32])
+def test_every_scan_fits_into_its_object(scan: str, size: int):
+    settings = SimulationSettings(
+        size=size, scan=ScanSettings(kind=scan, frames=7), probe=ProbeSettings(kind="disk", modes=2)
+    )
+    dataset = simulate(settings).validate("simulation")
+    assert dataset.truth.shape == dataset.object_shape
+    assert len(dataset.frames) == len(dataset.positions) == 7
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes", "sentence"),
+    [
+        (SimulationSettings, {"size": 31}, "size is 31"),
+        (SimulationSettings, {"size": 6}, "size is 6"),
+        (SimulationSettings, {"energy": 0.0}, "energy is 0.0"),
+        (SimulationSettings, {"detector_distance": -1.0}, "detector_distance is -1.0"),
+        (SimulationSettings, {"detector_pixel_size": float("nan")}, "detector_pixel_size is nan"),
+        (ProbeSettings, {"flux": 0.0}, "probe.flux is 0.0"),
+        (ProbeSettings, {"flux": float("inf")}, "probe.flux is inf"),
+        (ProbeSettings, {"flux": 1e30}, "probe.flux is 1e\\+30"),
+        (ProbeSettings, {"modes": 0}, "probe.modes is 0"),
+        (ProbeSettings, {"disk_diameter": 0.0}, "probe.disk_diameter is 0.0"),
+        (ProbeSettings, {"central_stop": 1.0}, "probe.central_stop is 1.0"),
+        (ScanSettings, {"frames": 1}, "scan.frames is 1"),
+        (ScanSettings, {"step": 0.0}, "scan.step is 0.0"),
+        (ScanSettings, {"jitter": -0.1}, "scan.jitter is -0.1"),
+        (ObjectSettings, {"absorption": 1.5}, "object.absorption is 1.5"),
+        (ObjectSettings, {"spokes": 0}, "object.spokes is 0"),
+    ],
+)
+def test_a_setting_that_cannot_be_simulated_is_refused(kind: type, changes: dict, sentence: str):
+    with pytest.raises(InputError, match=f"^{sentence}: expected"):
+        kind(**changes)

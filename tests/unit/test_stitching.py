@@ -1,18 +1,25 @@
 """First test of all: what goes into stitching comes out of it."""
 
+import dataclasses
+from pathlib import Path
+
+import h5py
 import numpy as np
 import pytest
 import torch
 
+from ptychoflow import stitching
 from ptychoflow.data.dataset import Dataset
 from ptychoflow.data.loading import true_patches
+from ptychoflow.errors import InputError
 from ptychoflow.metrics.alignment import scored_area
 from ptychoflow.metrics.similarity import similarity_scores
 from ptychoflow.simulation.dataset import simulate
+from ptychoflow.simulation.objects import ObjectSettings
 from ptychoflow.simulation.probes import ProbeSettings
 from ptychoflow.simulation.scans import ScanSettings
 from ptychoflow.simulation.settings import SimulationSettings
-from ptychoflow.stitching import stitch
+from ptychoflow.stitching import stitch, stitch_file
 
 
 def stitched(dataset: Dataset, patches: torch.Tensor, phase_iterations: int = 0) -> tuple[np.ndarray, ...]:
@@ -66,3 +73,75 @@ def test_the_halves_are_made_of_even_and_odd_frames(scan: Dataset):
     np.testing.assert_allclose(halves[0][area], scan.truth[area], atol=0.05)
     np.testing.assert_allclose(halves[1][area], 5, atol=0.05)
     assert 1 < np.abs(canvas[area]).mean() < 5
+
+
+@pytest.mark.parametrize(
+    "settings", [{"object": ObjectSettings(kind="siemens_star")}, {"probe": ProbeSettings(modes=2)}]
+)
+def test_other_objects_and_several_modes_come_out_as_well(settings: dict):
+    dataset = simulate(SimulationSettings(scan=ScanSettings(frames=256), **settings))
+    canvas, coverage, _ = stitched(dataset, true_patches(dataset))
+    area = scored_area(coverage, dataset.probe, dataset.positions)
+    assert area.sum() > 5000
+    assert similarity_scores(canvas, dataset.truth, area)["complex_nrmse"] < 2e-3
+
+
+def test_the_order_of_the_frames_does_not_matter(scan: Dataset):
+    patches, order = true_patches(scan), torch.randperm(256, generator=torch.Generator().manual_seed(0))
+    shuffled = dataclasses.replace(scan, positions=scan.positions[order.numpy()])
+    for one, other in zip(stitched(scan, patches)[:2], stitched(shuffled, patches[order])[:2], strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
+
+
+def test_frames_may_come_one_by_one(scan: Dataset):
+    patches, positions, probe = (
+        true_patches(scan)[:9],
+        torch.from_numpy(scan.positions)[:9],
+        torch.from_numpy(scan.probe),
+    )
+    whole = stitch(lambda: [patches], positions, probe, scan.object_shape, phase_iterations=1)
+    single = stitch(lambda: patches.split(1), positions, probe, scan.object_shape, phase_iterations=1)
+    for one, other in zip(whole, single, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+
+
+def test_where_no_light_fell_the_object_is_one(scan: Dataset):
+    canvas, coverage, _ = stitched(scan, true_patches(scan))
+    assert np.all(canvas[coverage == 0] == 1)
+    assert (coverage == 0).any()
+
+
+def patches_file(path: Path, scan: Dataset) -> Path:
+    with h5py.File(path, "w") as file:
+        file["patches"], file["positions"], file["probe"] = true_patches(scan).numpy(), scan.positions, scan.probe
+        file["held_out"], file["object_shape"] = np.zeros(256, bool), np.array(scan.object_shape)
+        file["pixel_size"] = scan.pixel_size
+        file.attrs["method"] = "truth"
+    return path
+
+
+def test_a_file_is_stitched_like_patches_in_memory(scan: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(stitching, "PATCHES_AT_ONCE", 100)
+    read = stitch_file(patches_file(tmp_path / "patches.h5", scan))
+    canvas, coverage, halves = stitched(scan, true_patches(scan))
+    np.testing.assert_allclose(read.object, canvas, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(read.coverage, coverage, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(read.halves, halves, rtol=1e-3, atol=1e-4)
+    assert read.origin["method"] == "truth"
+    assert read.origin["stitching_seconds"] > 0
+
+
+@pytest.mark.parametrize("key", ["patches", "positions", "held_out", "probe", "object_shape", "pixel_size"])
+def test_a_file_without_a_key_is_refused(key: str, scan: Dataset, tmp_path: Path):
+    path = patches_file(tmp_path / "patches.h5", scan)
+    with h5py.File(path, "r+") as file:
+        del file[key]
+    with pytest.raises(InputError, match=rf"patches\.h5 has no {key}"):
+        stitch_file(path)
+
+
+def test_a_file_that_is_none_is_refused(tmp_path: Path):
+    (tmp_path / "notes.h5").write_text("no patches")
+    for name in ("notes.h5", "nowhere.h5"):
+        with pytest.raises(InputError, match=f"{name} cannot be read"):
+            stitch_file(tmp_path / name)

@@ -106,6 +106,61 @@ def test_an_interrupted_run_ends_like_an_undisturbed_one(
     assert [row["step"] for row in rows[0]] == [row["step"] for row in rows[1]]
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"publish": "best", "learning_rate": 0.05, "schedule": "constant"},
+        {"train_probe": True, "learn_flux": True, "precision": "bf16-mixed"},
+        {"validation_fraction": 0.0, "groups": GroupSettings(size=2, per_anchor=2)},
+        {"early_stopping": 1, "learning_rate": 0.05, "schedule": "constant", "max_epochs": 20},
+    ],
+    ids=["best", "probe", "no validation", "early stopping"],
+)
+def test_a_run_interrupted_before_publication_ends_like_an_undisturbed_one(
+    settings: dict, small_cxi: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    settings = {"max_epochs": 5} | settings
+    undisturbed = train(small_cxi, tmp_path / "undisturbed", **settings)
+
+    def fail(self: TrainingRun, trainer: object) -> None:
+        raise RuntimeError("the disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TrainingRun, "_publish", fail)
+        with pytest.raises(RuntimeError, match="the disk is full"):
+            train(small_cxi, tmp_path / "interrupted", **settings)
+    resumed = train(small_cxi, tmp_path / "interrupted", **settings)
+    assert_same_weights(resumed, undisturbed)
+    assert load_checkpoint(resumed)["epoch"] == load_checkpoint(undisturbed)["epoch"]
+    assert metric_rows(tmp_path / "interrupted") == metric_rows(tmp_path / "undisturbed")
+
+
+def test_the_best_and_the_last_epoch_can_be_published(small_cxi: Path, tmp_path: Path):
+    # Steps this large soon make the validation loss rise again.
+    settings = {"max_epochs": 8, "learning_rate": 0.05, "schedule": "constant"}
+    best = load_checkpoint(train(small_cxi, tmp_path / "best", publish="best", **settings))
+    last = load_checkpoint(train(small_cxi, tmp_path / "last", publish="last", **settings))
+    losses = epoch_values(tmp_path / "best", "val/loss/epoch")
+    assert np.argmin(losses) < 7
+    assert best["epoch"] == np.argmin(losses)
+    assert last["epoch"] == 7
+
+
+def test_training_stops_where_the_validation_loss_no_longer_falls(small_cxi: Path, tmp_path: Path):
+    train(small_cxi, tmp_path, max_epochs=30, learning_rate=0.05, schedule="constant", early_stopping=2)
+    losses = epoch_values(tmp_path, "val/loss/epoch")
+    assert len(losses) < 30
+    assert len(losses) - 1 == np.argmin(losses) + 2
+
+
+def test_a_damaged_state_starts_afresh(small_cxi: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    undisturbed = train(small_cxi, tmp_path / "undisturbed")
+    (tmp_path / "damaged/run").mkdir(parents=True)
+    whole = (tmp_path / "undisturbed/run/last.ckpt").read_bytes()
+    (tmp_path / "damaged/run/last.ckpt").write_bytes(whole[: len(whole) // 2])
+    assert_same_weights(train(small_cxi, tmp_path / "damaged"), undisturbed)
+
+
 def test_a_finished_run_and_one_of_other_settings_start_afresh(
     small_cxi: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ):
@@ -184,6 +239,25 @@ def test_the_probe_is_refined_only_on_request(small_dataset: Dataset, small_cxi:
     assert (refined - fixed).abs().max() > 1e-3 * fixed.abs().max()
 
 
+def test_a_slightly_wrong_probe_is_mended(small_dataset: Dataset):
+    # With the true patches given, nothing but the probe can explain the photons better.
+    bent = small_dataset.probe * np.exp(6j * np.linspace(-1, 1, 32) ** 2).astype(np.complex64)
+    module = reconstructor(dataclasses.replace(small_dataset, probe=bent), train_probe=True)
+    batch, mask = true_batch(small_dataset, GroupSettings(size=1)), torch.ones(32, 32, dtype=torch.bool)
+    optimizer = torch.optim.Adam([module.probe_pairs], lr=3e-3)
+    for _ in range(150):
+        optimizer.zero_grad()
+        poisson_deviance(module.intensity(batch.truth, batch), batch.amplitudes.square(), mask).backward()
+        optimizer.step()
+
+    def distance(probe: np.ndarray) -> float:
+        overlap = np.vdot(probe, small_dataset.probe)
+        return np.linalg.norm(probe * overlap / abs(overlap) - small_dataset.probe) / np.linalg.norm(probe)
+
+    assert distance(bent) > 0.1
+    assert distance(module.probes[0].detach().numpy()) < 0.5 * distance(bent)
+
+
 def test_supervised_training_nears_the_truth(small_cxi: Path, tmp_path: Path):
     train(small_cxi, tmp_path, max_epochs=6, supervised=True)
     losses = epoch_values(tmp_path, "train/loss/supervised/epoch")
@@ -217,8 +291,52 @@ def test_of_steps_done_twice_the_later_attempt_stays(tmp_path: Path):
     assert [row["value"] for row in metric_rows(tmp_path)] == ["a", "b", "d", "e"]
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("max_epochs", 0),
+        ("batch_size", -1),
+        ("n_groups", 0),
+        ("early_stopping", 0),
+        ("weight_decay", -0.1),
+        ("gradient_clip", -1.0),
+        ("learning_rate", 0.0),
+        ("probe_learning_rate", float("nan")),
+        ("validation_fraction", 1.0),
+        ("warmup", -0.1),
+    ],
+)
+def test_settings_that_cannot_be_right_are_refused(name: str, value: float):
+    with pytest.raises(InputError, match=rf"^{name} is {value}: expected"):
+        TrainingSettings(**{name: value})
+
+
+def test_what_lightning_refuses_is_an_input_error_and_leaves_nothing(small_cxi: Path, tmp_path: Path):
+    with pytest.raises(InputError, match=r"strategy telepathy, .* cannot be used here"):
+        train(small_cxi, tmp_path / "run", strategy="telepathy")
+    with pytest.raises(InputError, match="seed is -1"):
+        train(small_cxi, tmp_path / "run", seed=-1)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_checkpoint_of_other_settings_or_weights_is_refused(small_cxi: Path, tmp_path: Path):
+    path = train(small_cxi, tmp_path, max_epochs=1)
+    unknown, lacking = load_checkpoint(path), load_checkpoint(path)
+    unknown["ptychoflow"]["model"]["attention"] = True
+    del lacking["state_dict"]["network.step_sizes"]
+    for checkpoint, reason in ((unknown, "attention"), (lacking, "step_sizes")):
+        with pytest.raises(InputError, match=reason):
+            restore(checkpoint)
+
+
 class Unwanted:
-    pass
+    """Leaves a file behind where it is unpickled."""
+
+    def __init__(self, trace: Path) -> None:
+        self.trace = trace
+
+    def __reduce__(self) -> tuple:
+        return Path.touch, (self.trace,)
 
 
 def test_foreign_checkpoints_are_refused(small_cxi: Path, tmp_path: Path):
@@ -226,32 +344,15 @@ def test_foreign_checkpoints_are_refused(small_cxi: Path, tmp_path: Path):
     files = {
         "garbage": b"not a checkpoint",
         "truncated": whole[: len(whole) // 2],
-        "pickle": pickle.dumps({"state_dict": Unwanted()}),
+        "pickle": pickle.dumps({"state_dict": Unwanted(tmp_path / "trace")}),
+        "empty": b"",
+        "pickle_like": b"0a.",
     }
     for name, content in files.items():
         (tmp_path / f"{name}.ckpt").write_bytes(content)
-    torch.save({"state_dict": {}, "ptychoflow": Unwanted()}, tmp_path / "object.ckpt")
+    torch.save({"state_dict": {}, "ptychoflow": Unwanted(tmp_path / "trace")}, tmp_path / "object.ckpt")
     torch.save({"state_dict": {}}, tmp_path / "other.ckpt")
     for name in (*files, "object", "other", "missing"):
         with pytest.raises(InputError, match=rf"{name}\.ckpt"):
             load_checkpoint(tmp_path / f"{name}.ckpt")
-
-
-def test_last_is_the_end_of_training_also_where_an_earlier_epoch_was_better(
-    small_cxi: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    step = Reconstructor.validation_step
-
-    def worse_with_each_epoch(self: Reconstructor, batch: Batch, batch_idx: int) -> torch.Tensor:
-        loss = step(self, batch, batch_idx)
-        self.log("val/loss/epoch", torch.tensor(1.0 + self.current_epoch), batch_size=1)
-        return loss
-
-    def losses_without_their_log(self: Reconstructor, batch: Batch, mode: str) -> torch.Tensor:
-        return self.losses(batch)["loss"]
-
-    monkeypatch.setattr(Reconstructor, "_logged_loss", losses_without_their_log)
-    monkeypatch.setattr(Reconstructor, "validation_step", worse_with_each_epoch)
-    assert load_checkpoint(train(small_cxi, tmp_path / "last", max_epochs=3))["epoch"] == 2
-    assert load_checkpoint(tmp_path / "last/run/last.ckpt")["epoch"] == 2
-    assert load_checkpoint(train(small_cxi, tmp_path / "best", max_epochs=3, publish="best"))["epoch"] == 0
+    assert not (tmp_path / "trace").exists()

@@ -79,7 +79,7 @@ def read_cxi(path: Path) -> Dataset:
     """
     try:
         with h5py.File(path, "r") as file:
-            truth = file["entry_1/image_2/data"][()] if "entry_1/image_2/data" in file else None
+            known = "entry_1/image_2/data" in file
             dataset = Dataset(
                 frames=_read(file, f"{DETECTOR}/data", np.float32),
                 positions=_read(file, f"{OWN}/positions", np.float64),
@@ -89,20 +89,23 @@ def read_cxi(path: Path) -> Dataset:
                 energy=_read(file, f"{SOURCE}/energy", float) / JOULES,
                 detector_distance=_read(file, f"{DETECTOR}/distance", float),
                 detector_pixel_size=_read(file, f"{DETECTOR}/x_pixel_size", float),
-                truth=truth,
+                truth=_read(file, "entry_1/image_2/data", np.complex64) if known else None,
             )
-    except OSError as error:
-        raise InputError(f"{path} cannot be read as an HDF5 file: {error}") from None
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
+    # HDF5 answers damage with anything from OSError and KeyError to RuntimeError.
+    except Exception as error:
+        raise InputError(f"{path} cannot be read as an HDF5 file: {error}") from None
     return dataset.validate(str(path))
 
 
 def _read(file: h5py.File, key: str, kind: Callable | type) -> Any:
     if key not in file:
         raise InputError(f"key {key} is missing: expected a dataset written by simulate.py or ingest.py")
-    value = file[key][()]
     try:
+        value = np.asarray(file[key][()])
+        if np.iscomplexobj(value) and kind is not np.complex64:
+            raise TypeError(f"it has dtype {value.dtype}, expected real numbers")
         if kind is tuple:
             return tuple(int(length) for length in value)
         return kind(value) if kind is float else value.astype(kind)

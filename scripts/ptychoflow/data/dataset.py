@@ -91,15 +91,18 @@ class Dataset:
             raise InputError("frames are empty: expected at least one frame")
         if size % 2 or size < 8:
             raise InputError(f"frames are {size} pixels wide: expected an even number of at least 8")
+        modes = len(self.probe) if self.probe.ndim == 3 and self.probe.size else "modes"
         for name, found, expected in (
             ("positions", self.positions.shape, (count, 2)),
-            ("probe", self.probe.shape, (len(self.probe) or "modes", size, size)),
+            ("probe", self.probe.shape, (modes, size, size)),
             ("mask", self.mask.shape, (size, size)),
         ):
             if found != expected:
                 raise InputError(
                     f"{name} has shape {found}: expected {expected} beside {count} frames of {size} pixels"
                 )
+        if len(self.object_shape) != 2:
+            raise InputError(f"object_shape is {tuple(self.object_shape)}: expected (H, W)")
         if self.truth is not None and self.truth.shape != tuple(self.object_shape):
             raise InputError(f"true object has shape {self.truth.shape}: expected {tuple(self.object_shape)}")
 

@@ -51,6 +51,10 @@ class IngestSettings:
     detector_distance: float = 1.0
     detector_pixel_size: float = 75e-6
 
+    def __post_init__(self) -> None:
+        if self.flux is not None and not 0 < self.flux < float("inf"):
+            raise InputError(f"flux is {self.flux}: expected a positive number of photons")
+
 
 def read_dataset(path: Path, settings: IngestSettings | None = None) -> Dataset:
     """Read and validate a dataset of any known format.
@@ -91,7 +95,7 @@ def _open_npz(content: bytes) -> np.lib.npyio.NpzFile:
             content = bz2.decompress(content)
         except (OSError, ValueError, EOFError) as error:
             raise InputError(f"the bzip2 packing is damaged ({error}): expected a whole file") from None
-    if not zipfile.is_zipfile(io.BytesIO(content)):
+    if not (content.startswith(b"PK") and zipfile.is_zipfile(io.BytesIO(content))):
         raise InputError("neither an HDF5 nor a whole NPZ file: expected CXI, or NPZ of PtychoPINN or tike")
     try:
         arrays = np.load(io.BytesIO(content), allow_pickle=False)
@@ -222,7 +226,9 @@ def _photon_counts(frames: np.ndarray, settings: IngestSettings, quantity: str, 
     """Turn frames into photon counts with the zero frequency in the centre, (n, N, N) float32."""
     kind = quantity if settings.quantity == "default" else settings.quantity
     place = zero_frequency if settings.zero_frequency == "default" else settings.zero_frequency
-    if frames.size and frames.min() < 0:
+    if frames.size == 0:
+        raise InputError(f"frames have shape {frames.shape}: expected at least one frame")
+    if frames.min() < 0:
         raise InputError(f"frames hold values down to {frames.min():g}: expected none below 0")
     frames = frames.astype(np.float32)
     if place == "corner":

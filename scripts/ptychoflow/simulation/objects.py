@@ -6,6 +6,8 @@ from typing import Literal
 import numpy as np
 from scipy import ndimage
 
+from ptychoflow.errors import InputError
+
 BLUR = 0.8
 """Standard deviation in pixels of the blur that makes objects nearly band-limited, as sub-pixel positions require."""
 
@@ -47,6 +49,12 @@ class ObjectSettings:
     )
     phase_image: Literal["camera", "astronaut", "brick", "grass", "gravel", "coins", "moon", "page", "text"] = "coins"
     spokes: int = 24
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.absorption <= 1:
+            raise InputError(f"object.absorption is {self.absorption}: expected a fraction between 0 and 1")
+        if self.spokes < 1:
+            raise InputError(f"object.spokes is {self.spokes}: expected at least 1")
 
 
 def make_object(settings: ObjectSettings, shape: tuple[int, int], random: np.random.Generator) -> np.ndarray:

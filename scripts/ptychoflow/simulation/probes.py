@@ -43,8 +43,13 @@ class ProbeSettings:
     central_stop: float = 0.3
 
     def __post_init__(self) -> None:
-        if not self.flux > 0:
-            raise InputError(f"probe.flux is {self.flux}: expected a positive number of photons")
+        # Poisson counts are drawn as 64-bit integers.
+        if not 0 < self.flux <= 1e18:
+            raise InputError(f"probe.flux is {self.flux}: expected a positive number of photons, at most 1e18")
+        if not 0 < self.disk_diameter <= 1:
+            raise InputError(f"probe.disk_diameter is {self.disk_diameter}: expected a fraction above 0, at most 1")
+        if not 0 <= self.central_stop < 1:
+            raise InputError(f"probe.central_stop is {self.central_stop}: expected at least 0 and below 1")
         if self.modes < 1:
             raise InputError(f"probe.modes is {self.modes}: expected at least 1")
 

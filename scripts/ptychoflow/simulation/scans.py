@@ -34,6 +34,8 @@ class ScanSettings:
             raise InputError(f"scan.frames is {self.frames}: expected at least 2")
         if not self.step > 0:
             raise InputError(f"scan.step is {self.step}: expected a positive number of pixels")
+        if not 0 <= self.jitter < float("inf"):
+            raise InputError(f"scan.jitter is {self.jitter}: expected a fraction of the step of at least 0")
 
 
 def make_scan(settings: ScanSettings, random: np.random.Generator) -> np.ndarray:

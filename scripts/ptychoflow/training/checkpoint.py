@@ -7,7 +7,6 @@ A checkpoint holds Lightning's state and, under ``ptychoflow``, what the network
 - ``seed``, ``commit``, ``fingerprint``: the latter changes with settings, data, seed or code.
 """
 
-import pickle
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +34,9 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
-    except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError) as error:
-        reason = str(error).splitlines()[0].split(". ")[0]
+    # A damaged archive or pickle raises anything from EOFError to IndexError.
+    except Exception as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0].split(". ")[0]
         raise InputError(f"{path} is not a whole checkpoint of tensors ({reason}): expected one of train.py") from None
     if not isinstance(checkpoint, dict) or not {"ptychoflow", "state_dict"} <= checkpoint.keys():
         raise InputError(f"{path} has no entries ptychoflow and state_dict: expected a checkpoint written by train.py")
@@ -44,8 +44,23 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def restore(checkpoint: dict[str, Any]) -> Reconstructor:
-    """Rebuild the network, with its probes, from what `load_checkpoint` returned."""
-    description, state = checkpoint["ptychoflow"], checkpoint["state_dict"]
+    """Rebuild the network, with its probes, from what `load_checkpoint` returned.
+
+    Raises
+    ------
+    InputError
+        Where settings and weights are not those of this version of PtychoFlow.
+    """
+    try:
+        return _rebuilt(checkpoint["ptychoflow"], checkpoint["state_dict"])
+    except (KeyError, TypeError, AttributeError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(
+            f"the checkpoint does not fit this version of PtychoFlow ({reason:.200}): expected one that it wrote"
+        ) from None
+
+
+def _rebuilt(description: dict[str, Any], state: dict[str, Tensor]) -> Reconstructor:
     probes = torch.view_as_complex(state["probe_pairs"].contiguous())
     training = dict(description["training"])
     training["groups"] = GroupSettings(**training["groups"])

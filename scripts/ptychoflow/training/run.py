@@ -25,6 +25,7 @@ from ptychoflow.files import replacing, sha256_of
 from ptychoflow.inference import Inference
 from ptychoflow.provenance import code_digest, repository_commit
 from ptychoflow.settings import ModelSettings, TrainingSettings, plain
+from ptychoflow.trainer import make_trainer
 from ptychoflow.training.checkpoint import describe, load_checkpoint, publish
 from ptychoflow.training.module import Reconstructor
 
@@ -74,14 +75,16 @@ class TrainingRun:
         Path
             The published model.ckpt.
         """
+        if not 0 <= self.seed < 2**32:
+            raise InputError(f"seed is {self.seed}: expected a number from 0 to {2**32 - 1}")
         scans = [read_dataset(path) for path in self.data]
         settings = self.training
         seed_everything(self.seed, verbose=False)
         module_data = ScanDataModule(scans, settings, self.seed)
         module = self._module(scans, module_data)
         start = self._resume_from(module.description["fingerprint"])
-        self.run_dir.mkdir(parents=True, exist_ok=True)
         trainer = self._trainer(start, validate=module_data.has_validation)
+        self.run_dir.mkdir(parents=True, exist_ok=True)
         trainer.fit(module, module_data, ckpt_path=start)
         if trainer.interrupted:
             raise KeyboardInterrupt
@@ -142,11 +145,11 @@ class TrainingRun:
                 raise InputError(
                     "early_stopping is set but validation_fraction is 0: expected held-out frames to watch"
                 )
-            callbacks.append(EarlyStopping("val/loss/epoch", patience=settings.early_stopping))
+            callbacks.append(LastingStop("val/loss/epoch", patience=settings.early_stopping))
         bar = not self.quiet and sys.stderr.isatty()
         if bar:
             callbacks.append(TQDMProgressBar(refresh_rate=50))
-        return Trainer(
+        return make_trainer(
             accelerator=settings.accelerator,
             devices=settings.devices,
             num_nodes=settings.num_nodes,
@@ -189,6 +192,13 @@ def test_deviance(checkpoint: Path, data: Path, batch_size: int) -> float:
         for batch in inference.loader(batch_size, device):
             total += len(batch.frames) * float(inference.module.losses(batch)["deviance"])
     return total / inference.frames
+
+
+class LastingStop(EarlyStopping):
+    """Early stopping that holds for a run which was interrupted between its last epoch and its publication."""
+
+    def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
+        trainer.should_stop = self.wait_count >= self.patience
 
 
 class EpochReport(Callback):

@@ -1,0 +1,27 @@
+"""Lightning's trainer, with its refusals in our words."""
+
+from typing import Any
+
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch import Trainer
+
+from ptychoflow.errors import InputError
+
+
+def make_trainer(**options: Any) -> Trainer:
+    """Make a trainer.
+
+    Raises
+    ------
+    InputError
+        Where Lightning refuses the options, such as an accelerator that this machine has not.
+    """
+    try:
+        return Trainer(**options)
+    except (MisconfigurationException, ValueError) as error:
+        chosen = ", ".join(
+            f"{name} {options[name]}"
+            for name in ("accelerator", "devices", "num_nodes", "strategy", "precision")
+            if name in options
+        )
+        raise InputError(f"{chosen} cannot be used here: {str(error).split('. ')[0]}") from None

@@ -1,0 +1,88 @@
+"""A scan in memory is checked once, and its geometry is that of the textbooks."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from scipy import constants
+
+from ptychoflow.data.dataset import Dataset, object_frame, wavelength_of
+from ptychoflow.errors import InputError
+
+
+def test_the_wavelength_is_planck_times_light_over_energy():
+    expected = constants.h * constants.c / (8850 * constants.e)
+    assert wavelength_of(8850) == pytest.approx(expected, rel=1e-8)
+
+
+def test_the_pixel_is_wavelength_times_distance_over_the_detector(small_dataset: Dataset):
+    expected = wavelength_of(small_dataset.energy) * small_dataset.detector_distance / (32 * 75e-6)
+    assert small_dataset.pixel_size == pytest.approx(expected)
+
+
+def test_a_valid_dataset_is_returned_itself(small_dataset: Dataset):
+    assert small_dataset.validate("scan") is small_dataset
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"frames": np.ones((64, 32, 30))}, r"frames have shape \(64, 32, 30\)"),
+        ({"frames": np.ones((0, 32, 32))}, "frames are empty"),
+        ({"frames": np.ones((64, 31, 31))}, "frames are 31 pixels wide"),
+        ({"frames": np.ones((64, 6, 6))}, "frames are 6 pixels wide"),
+        ({"positions": np.ones((63, 2))}, r"positions has shape \(63, 2\): expected \(64, 2\)"),
+        ({"probe": np.array(1 + 0j)}, r"probe has shape \(\): expected \('modes', 32, 32\)"),
+        ({"probe": np.ones((32, 32), complex)}, r"probe has shape \(32, 32\)"),
+        ({"probe": np.ones((0, 32, 32), complex)}, r"probe has shape \(0, 32, 32\): expected \('modes', 32, 32\)"),
+        ({"mask": np.ones((32, 30), bool)}, r"mask has shape \(32, 30\)"),
+        ({"object_shape": (90,), "truth": None}, r"object_shape is \(90,\): expected \(H, W\)"),
+        ({"object_shape": (90, 90, 2), "truth": None}, r"object_shape is \(90, 90, 2\)"),
+        ({"truth": np.ones((5, 5), complex)}, r"true object has shape \(5, 5\)"),
+        ({"mask": np.zeros((32, 32), bool)}, "mask has no good pixel"),
+        ({"probe": np.zeros((1, 32, 32), complex)}, "probe is zero"),
+        ({"probe": np.full((1, 32, 32), np.inf + 0j)}, "probe holds 1024 NaN or infinite"),
+        ({"positions": np.full((64, 2), np.nan)}, "positions holds 128 NaN"),
+        ({"energy": 0.0}, "energy is 0.0"),
+        ({"energy": float("nan")}, "energy is nan"),
+        ({"detector_distance": -1.0}, "detector_distance is -1.0"),
+        ({"detector_pixel_size": float("inf")}, "detector_pixel_size is inf"),
+    ],
+)
+def test_what_cannot_be_right_is_refused_by_name(changes: dict, sentence: str, small_dataset: Dataset):
+    with pytest.raises(InputError, match=f"^scan.cxi: {sentence}"):
+        dataclasses.replace(small_dataset, **changes).validate("scan.cxi")
+
+
+def test_light_on_bad_pixels_alone_does_not_count(small_dataset: Dataset):
+    frames, mask = small_dataset.frames.copy(), small_dataset.mask.copy()
+    frames[7] = 0
+    frames[7, 2, 3] = 100
+    dataclasses.replace(small_dataset, frames=frames).validate("scan")
+    mask[2, 3] = False
+    with pytest.raises(InputError, match=r"frame 7 has no photon on a good pixel \(1 such frames\)"):
+        dataclasses.replace(small_dataset, frames=frames, mask=mask).validate("scan")
+
+
+@pytest.mark.parametrize(("row", "fits"), [(16.0, True), (15.9, False)])
+def test_a_patch_may_touch_the_edge_of_the_object_and_no_more(row: float, fits: bool, small_dataset: Dataset):
+    positions = small_dataset.positions.copy()
+    positions[5, 0] = row
+    moved = dataclasses.replace(small_dataset, positions=positions)
+    if fits:
+        assert moved.validate("scan") is moved
+    else:
+        with pytest.raises(InputError, match=r"position 5 is \(15\.9, .* outside the object of"):
+            moved.validate("scan")
+
+
+def test_the_object_frame_holds_all_patches_round_its_middle():
+    offsets = np.random.default_rng(0).uniform((-900, 40), (-870.5, 103), (50, 2))
+    positions, shape = object_frame(offsets, 16)
+    np.testing.assert_allclose(np.diff(positions, axis=0), np.diff(offsets, axis=0), atol=1e-9)
+    np.testing.assert_allclose(positions.min(axis=0) + positions.max(axis=0), shape)
+    assert all(length % 2 == 0 for length in shape)
+    # Half a patch and two pixels of border on either side, and at most two pixels of rounding in all.
+    slack = np.array(shape) - (np.ptp(offsets, axis=0) + 16 + 4)
+    assert (slack >= 0).all()
+    assert (slack < 2).all()

@@ -1,0 +1,105 @@
+"""All scores of one reconstruction, and the deviance of its frames against plain NumPy and scipy."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+from ptychoflow.data.dataset import Dataset
+from ptychoflow.data.loading import true_patches
+from ptychoflow.errors import InputError
+from ptychoflow.metrics import scoring
+from ptychoflow.metrics.scoring import SCORES, photon_deviance, score, write_scores
+from ptychoflow.reconstruction import Reconstruction
+from ptychoflow.stitching import stitch
+
+
+@pytest.fixture(scope="module")
+def stitched(small_dataset: Dataset) -> Reconstruction:
+    positions, probe = torch.from_numpy(small_dataset.positions), torch.from_numpy(small_dataset.probe)
+    result = stitch(lambda: [true_patches(small_dataset)], positions, probe, small_dataset.object_shape)
+    canvas, coverage, halves = (array.numpy() for array in result)
+    return Reconstruction(
+        object=canvas,
+        coverage=coverage,
+        halves=halves,
+        probe=small_dataset.probe,
+        positions=small_dataset.positions,
+        held_out=np.arange(64) % 4 == 0,
+        pixel_size=2e-8,
+    )
+
+
+def test_every_score_is_there_and_the_stitched_truth_scores_well(stitched: Reconstruction, small_dataset: Dataset):
+    scores, _ = score(stitched, small_dataset)
+    assert set(scores) == {*SCORES, "frc_half_nm", "frc_half_bit_nm", "frc_one_seventh_nm"}
+    assert scores["amplitude_ssim"] > 0.99
+    assert scores["phase_ssim"] > 0.99
+    assert scores["complex_nrmse"] < 0.02
+    assert scores["seconds"] is None
+
+
+def test_a_turned_tilted_and_scaled_reconstruction_scores_the_same(stitched: Reconstruction, small_dataset: Dataset):
+    rows, columns = np.indices(stitched.object.shape)
+    free = 0.7 * np.exp(1j * (1.1 + 0.02 * rows - 0.01 * columns))
+    turned = dataclasses.replace(stitched, object=(stitched.object * free).astype(np.complex64))
+    expected, found = score(stitched, small_dataset)[0], score(turned, small_dataset)[0]
+    for name in ("amplitude_ssim", "phase_ssim", "complex_nrmse", "frc_half"):
+        assert found[name] == pytest.approx(expected[name], abs=2e-3), name
+
+
+def test_half_periods_follow_from_the_pixel(stitched: Reconstruction, small_dataset: Dataset):
+    noisy = dataclasses.replace(stitched, object=stitched.object + np.random.default_rng(0).normal(0, 0.2, (1, 1)))
+    scores, rings = score(noisy, small_dataset)
+    for name in ("half", "half_bit", "one_seventh"):
+        assert scores[f"frc_{name}"] == rings.crossing(name)
+        assert scores[f"frc_{name}_nm"] == pytest.approx(20 / scores[f"frc_{name}"])
+
+
+def test_the_deviance_is_that_of_scipy_over_good_pixels(
+    stitched: Reconstruction, small_dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(scoring, "FRAMES_AT_ONCE", 4)
+    mask = np.random.default_rng(0).random((32, 32)) > 0.2
+    frames = np.array([1, 5, 8, 30, 31, 40, 41, 50, 63])
+    whole = dataclasses.replace(
+        stitched, object=small_dataset.truth, positions=small_dataset.positions.round(), held_out=np.ones(64, bool)
+    )
+    deviances = []
+    for frame in frames:
+        row, column = whole.positions[frame].astype(int)
+        patch = small_dataset.truth[row - 16 : row + 16, column - 16 : column + 16]
+        wave = np.fft.fftshift(np.fft.fft2(small_dataset.probe[0] * patch)) / 32
+        expected = np.maximum(np.abs(wave) ** 2, 1e-2)[mask]
+        counts = small_dataset.frames[frame][mask]
+        deviances.append(2 * (stats.poisson.logpmf(counts, counts) - stats.poisson.logpmf(counts, expected)).mean())
+    computed = photon_deviance(whole, dataclasses.replace(small_dataset, mask=mask), frames)
+    assert computed == pytest.approx(np.mean(deviances), rel=1e-4)
+
+
+def test_the_deviance_counts_the_held_out_frames_alone(stitched: Reconstruction, small_dataset: Dataset):
+    spoilt = small_dataset.frames.copy()
+    spoilt[1::4] *= 30
+    expected = score(stitched, small_dataset)[0]["deviance"]
+    assert score(stitched, dataclasses.replace(small_dataset, frames=spoilt))[0]["deviance"] == expected
+    spoilt[0::4] *= 30
+    assert score(stitched, dataclasses.replace(small_dataset, frames=spoilt))[0]["deviance"] > 10 * expected
+
+
+def test_a_reconstruction_of_more_frames_than_there_are_is_refused(stitched: Reconstruction, small_dataset: Dataset):
+    fewer = dataclasses.replace(small_dataset, frames=small_dataset.frames[:10])
+    with pytest.raises(InputError, match="the reconstruction has 64 frames"):
+        score(stitched, fewer)
+
+
+def test_scores_are_json_without_nan(stitched: Reconstruction, small_dataset: Dataset, tmp_path: Path):
+    scores, _ = score(stitched, dataclasses.replace(small_dataset, truth=None))
+    write_scores(tmp_path / "scores.json", scores)
+    assert json.loads((tmp_path / "scores.json").read_text()) == scores
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_scores(tmp_path / "nan.json", {"deviance": float("nan")})
+    assert not (tmp_path / "nan.json").exists()

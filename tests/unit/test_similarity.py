@@ -1,0 +1,85 @@
+"""Scores of aligned images are those of scikit-image, over the scored pixels alone."""
+
+import numpy as np
+import pytest
+from scipy import ndimage
+from skimage import metrics
+
+from ptychoflow.metrics.similarity import complex_nrmse, mean_ssim, similarity_scores
+
+AREA = np.zeros((64, 72), bool)
+AREA[12:-12, 10:-14] = True
+
+
+@pytest.fixture(scope="module")
+def pair() -> tuple[np.ndarray, np.ndarray]:
+    random = np.random.default_rng(0)
+    absorbing, shifting = (ndimage.gaussian_filter(random.normal(size=AREA.shape), 2) for _ in range(2))
+    truth = (0.8 + absorbing) * np.exp(2j * shifting)
+    return truth + 0.03 * (random.normal(size=AREA.shape) + 1j * random.normal(size=AREA.shape)), truth
+
+
+def test_peak_signal_to_noise_is_that_of_scikit_image(pair: tuple):
+    scores = similarity_scores(*pair, AREA)
+    amplitudes = (np.abs(image)[AREA] for image in pair)
+    assert scores["amplitude_psnr"] == pytest.approx(
+        metrics.peak_signal_noise_ratio(*reversed(list(amplitudes)), data_range=1)
+    )
+    phases = [np.angle(image)[AREA] for image in pair]
+    assert scores["phase_psnr"] == pytest.approx(metrics.peak_signal_noise_ratio(phases[1], phases[0], data_range=1))
+    assert scores["phase_psnr_legacy"] == pytest.approx(
+        metrics.peak_signal_noise_ratio(phases[1], phases[0], data_range=255)
+    )
+
+
+def test_complex_nrmse_is_that_of_scikit_image_on_real_and_imaginary_parts(pair: tuple):
+    estimate, truth = (np.stack([image[AREA].real, image[AREA].imag]) for image in pair)
+    expected = metrics.normalized_root_mse(truth, estimate, normalization="euclidean")
+    assert complex_nrmse(*pair, AREA) == pytest.approx(expected)
+
+
+def test_phase_similarity_is_that_of_scikit_image(pair: tuple):
+    # Structural similarity depends on the mean: phases count from that of the reference.
+    phases = [np.angle(image * np.conj(np.mean(pair[1][AREA]))) for image in pair]
+    span = np.ptp(phases[1][AREA])
+    _, similarity = metrics.structural_similarity(*phases, win_size=7, data_range=span, full=True)
+    assert similarity_scores(*pair, AREA)["phase_ssim_uniform"] == pytest.approx(similarity[AREA].mean())
+
+
+def test_a_common_phase_does_not_change_the_scores_even_across_the_wrap(pair: tuple):
+    expected = similarity_scores(*pair, AREA)
+    turned = similarity_scores(*(image * np.exp(1j * np.pi) for image in pair), AREA)
+    for name, value in expected.items():
+        assert turned[name] == pytest.approx(value, rel=1e-9), name
+
+
+def test_a_phase_error_worked_out_by_hand(pair: tuple):
+    truth = pair[1]
+    scores = similarity_scores(truth * np.exp(0.1j), truth, AREA)
+    assert scores["phase_mae"] == pytest.approx(0.1)
+    assert scores["phase_psnr"] == pytest.approx(20)
+    assert scores["amplitude_mae"] == pytest.approx(0, abs=1e-12)
+    assert scores["complex_nrmse"] == pytest.approx(2 * np.sin(0.05))
+
+
+def test_pixels_far_outside_the_area_do_not_count(pair: tuple):
+    estimate, truth = pair
+    spoilt = estimate.copy()
+    spoilt[:3], spoilt[:, -3:] = 40, -7j
+    expected = similarity_scores(estimate, truth, AREA)
+    # Running sums of the uniform window round differently.
+    assert similarity_scores(spoilt, truth, AREA) == pytest.approx(expected, rel=1e-9)
+
+
+def test_more_noise_scores_worse_everywhere(pair: tuple):
+    estimate, truth = pair
+    good, bad = (similarity_scores(truth + factor * (estimate - truth), truth, AREA) for factor in (1, 3))
+    for name in good:
+        falls = "ssim" in name or "psnr" in name
+        assert (bad[name] < good[name]) if falls else (bad[name] > good[name]), name
+
+
+def test_an_image_is_wholly_similar_to_itself_and_a_flat_reference_to_nothing(pair: tuple):
+    amplitude = np.abs(pair[1])
+    assert mean_ssim(amplitude, amplitude, AREA, win_size=7) == pytest.approx(1)
+    assert mean_ssim(amplitude, np.ones_like(amplitude), AREA, win_size=7) is None
