@@ -5,7 +5,9 @@ ENVIRONMENT := .venv/.complete
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: demo test bench lint format clean environment
+STORE = $(CURDIR)/results/mlflow/mlflow.db
+
+.PHONY: demo test bench mlflow lint format clean environment
 
 demo: $(ENVIRONMENT)
 	snakemake --configfile config/config.yaml
@@ -17,6 +19,11 @@ test: $(ENVIRONMENT)
 
 bench: $(ENVIRONMENT)
 	pytest tests/benchmarks --override-ini addopts=-ra --benchmark-only
+
+# All tracked runs in a browser, http://127.0.0.1:5000; those whose process was killed are marked as failed first.
+mlflow: $(ENVIRONMENT)
+	python scripts/close_runs.py
+	mlflow server --host 127.0.0.1 --port 5000 --workers 1 --backend-store-uri $${MLFLOW_TRACKING_URI:-sqlite:///$(STORE)}
 
 lint: $(ENVIRONMENT)
 	ruff check

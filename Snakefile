@@ -18,6 +18,13 @@ include: "rules/infer.smk"
 include: "rules/stitch.smk"
 include: "rules/evaluate.smk"
 include: "rules/figures.smk"
+include: "rules/track.smk"
+
+
+onerror:
+    # A training that was killed could not say so itself.
+    if tracked_in_mlflow():
+        shell("python $PTYCHOFLOW_SCRIPTS/close_runs.py || true")
 
 
 rule all:

@@ -1,3 +1,4 @@
+import json
 import os
 import re
 import sys
@@ -20,7 +21,7 @@ envvars:
 
 from ptychoflow.provenance import code_digest
 
-RESERVED = {"data", "raw", "studies"}
+RESERVED = {"benchmarks", "data", "logs", "mlflow", "raw", "studies"}
 
 
 def resolve_experiments():
@@ -44,6 +45,12 @@ def resolve_experiments():
                     f"expected one of {', '.join(config['datasets'])}"
                 )
         resolved[name] = settings
+    for name, settings in resolved.items():
+        if settings.get("init_from") not in (None, *set(resolved) - {name}):
+            raise WorkflowError(
+                f"experiments.{name}.init_from names {settings['init_from']}: "
+                f"expected another experiment, {', '.join(resolved)}"
+            )
     return resolved
 
 
@@ -83,11 +90,38 @@ def dataset_settings(wildcards):
 def training_settings(wildcards):
     """What train.py is told by --config: nothing that a later step decides, so that it reruns no training."""
     experiment = EXPERIMENTS[wildcards.experiment]
-    return as_yaml({"model": experiment.get("model", {})} | experiment.get("training", {}))
+    tracking = {"logger": ["csv"]} | experiment.get("tracking", {})
+    if "csv" not in tracking["logger"]:
+        tracking["logger"] = ["csv", *tracking["logger"]]  # the training figure is drawn from it
+    return as_yaml({"model": experiment.get("model", {})} | experiment.get("training", {}) | tracking)
 
 
 def training_data(wildcards):
     return expand("results/data/{dataset}.cxi", dataset=EXPERIMENTS[wildcards.experiment]["train"])
+
+
+def initial_checkpoint(wildcards):
+    """Checkpoint of the experiment that this one fine-tunes, of the same seed."""
+    experiment = EXPERIMENTS[wildcards.experiment].get("init_from")
+    return (
+        expand("results/{name}/seed{seed}/model.ckpt", name=experiment, seed=wildcards.seed)
+        if experiment
+        else []
+    )
+
+
+def tags(wildcards):
+    """What the tracked run of a training says about the job."""
+    named = ", ".join(f"{name}={value}" for name, value in wildcards.items())
+    return json.dumps(
+        {"experiment": wildcards.experiment, "snakemake_rule": "train", "snakemake_wildcards": named}
+    )
+
+
+def tracked_in_mlflow():
+    return any(
+        "mlflow" in settings.get("tracking", {}).get("logger", []) for settings in EXPERIMENTS.values()
+    )
 
 
 def setting(section, key, default):
@@ -141,6 +175,10 @@ def each_run(*names):
 
 def images():
     return each_result("reconstruction.h5", "reconstructed_amplitude.png", "reconstructed_phase.png")
+
+
+def result_folders(wildcards):
+    return each_result("")
 
 
 def scores():

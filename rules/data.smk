@@ -16,7 +16,8 @@ rule simulate:
     input:
         settings="results/data/{dataset}.yaml",
     output:
-        "results/data/{dataset}.cxi",
+        data="results/data/{dataset}.cxi",
+        provenance="results/data/{dataset}.provenance.json",
     log:
         "results/data/logs/{dataset}.log",
     benchmark:
@@ -32,7 +33,8 @@ rule simulate:
     params:
         code=code("simulate"),
     shell:
-        "python $PTYCHOFLOW_SCRIPTS/simulate.py --config {input.settings} --output {output} 2> {log}"
+        "python $PTYCHOFLOW_SCRIPTS/simulate.py --config {input.settings} --output {output.data}"
+        " --provenance {output.provenance} 2> {log}"
 
 
 rule fetch:
@@ -62,7 +64,8 @@ rule ingest:
         settings="results/data/{dataset}.yaml",
         raw=raw_file,
     output:
-        "results/data/{dataset}.cxi",
+        data="results/data/{dataset}.cxi",
+        provenance="results/data/{dataset}.provenance.json",
     log:
         "results/data/logs/{dataset}.log",
     benchmark:
@@ -80,4 +83,4 @@ rule ingest:
         code=code("ingest"),
     shell:
         "python $PTYCHOFLOW_SCRIPTS/ingest.py --config {input.settings} --input {input.raw:q}"
-        " --sha256 {params.sha256} --output {output} 2> {log}"
+        " --sha256 {params.sha256} --output {output.data} --provenance {output.provenance} 2> {log}"

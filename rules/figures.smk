@@ -25,6 +25,7 @@ rule plot_reconstruction:
 rule plot_correlation:
     input:
         correlation="results/{experiment}/seed{seed}/{dataset}/correlation.csv",
+        provenance="results/{experiment}/seed{seed}/{dataset}/provenance.json",
     output:
         png="results/{experiment}/seed{seed}/{dataset}/figures/correlation.png",
         svg="results/{experiment}/seed{seed}/{dataset}/figures/correlation.svg",
@@ -43,7 +44,7 @@ rule plot_correlation:
         code=code("plot_correlation"),
     shell:
         "python $PTYCHOFLOW_SCRIPTS/plot_correlation.py --correlation {input.correlation} --title {params.title:q}"
-        " --png {output.png} --svg {output.svg} 2> {log}"
+        " --provenance {input.provenance} --png {output.png} --svg {output.svg} 2> {log}"
 
 
 rule plot_probe:
@@ -95,6 +96,7 @@ rule plot_scan:
 rule plot_training:
     input:
         metrics="results/{experiment}/seed{seed}/metrics.csv",
+        provenance="results/{experiment}/seed{seed}/provenance.json",
     output:
         png="results/{experiment}/seed{seed}/figures/training.png",
         svg="results/{experiment}/seed{seed}/figures/training.svg",
@@ -111,5 +113,5 @@ rule plot_training:
     params:
         code=code("plot_training"),
     shell:
-        "python $PTYCHOFLOW_SCRIPTS/plot_training.py --metrics {input.metrics}"
+        "python $PTYCHOFLOW_SCRIPTS/plot_training.py --metrics {input.metrics} --provenance {input.provenance}"
         " --png {output.png} --svg {output.svg} 2> {log}"

@@ -5,6 +5,7 @@ rule stitch:
         reconstruction="results/{experiment}/seed{seed}/{dataset}/reconstruction.h5",
         amplitude="results/{experiment}/seed{seed}/{dataset}/reconstructed_amplitude.png",
         phase="results/{experiment}/seed{seed}/{dataset}/reconstructed_phase.png",
+        provenance="results/{experiment}/seed{seed}/{dataset}/provenance.json",
     log:
         "results/{experiment}/seed{seed}/{dataset}/logs/stitch.log",
     benchmark:
@@ -20,5 +21,5 @@ rule stitch:
         code=code("stitch"),
     shell:
         "python $PTYCHOFLOW_SCRIPTS/stitch.py --patches {input} --output {output.reconstruction}"
-        " --amplitude {output.amplitude} --phase {output.phase}"
+        " --amplitude {output.amplitude} --phase {output.phase} --provenance {output.provenance}"
         " --phase_iterations {params.phase_iterations} --threads {threads} 2> {log}"

@@ -17,10 +17,12 @@ rule train:
     input:
         settings="results/{experiment}/training.yaml",
         data=training_data,
+        initial=initial_checkpoint,
     output:
         checkpoint="results/{experiment}/seed{seed}/model.ckpt",
         metrics="results/{experiment}/seed{seed}/metrics.csv",
         config="results/{experiment}/seed{seed}/config.yaml",
+        provenance="results/{experiment}/seed{seed}/provenance.json",
     log:
         "results/{experiment}/seed{seed}/logs/train.log",
     benchmark:
@@ -36,9 +38,12 @@ rule train:
     params:
         data=lambda wildcards, input: f"[{','.join(input.data)}]",
         folder="results/{experiment}/seed{seed}",
+        initial=lambda wildcards, input: input.initial or "null",
         accelerator=accelerator,
+        tags=tags,
         code=code("train"),
     shell:
         "python $PTYCHOFLOW_SCRIPTS/train.py --config {input.settings} --train_data_file {params.data:q}"
         " --output_dir {params.folder} --run_dir {params.folder}/run --seed {wildcards.seed}"
-        " --accelerator {params.accelerator} --threads {threads} 2>> {log}"
+        " --init_from {params.initial} --tags {params.tags:q} --accelerator {params.accelerator} --threads {threads}"
+        " 2>> {log}"

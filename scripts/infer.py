@@ -15,6 +15,7 @@ def main(
     probe: Literal["dataset", "checkpoint"] = "dataset",
     batch_size: PositiveInt = 16,
     accelerator: Literal["auto", "cpu", "gpu", "cuda"] = "auto",
+    also: list[Literal["npy", "png", "tiff", "csv", "parquet"]] | None = None,
     threads: PositiveInt | None = None,
 ) -> None:
     """Reconstruct an object patch for every frame, batch by batch into an HDF5 file.
@@ -26,13 +27,15 @@ def main(
     data : Path
         Dataset: CXI, or NPZ of PtychoPINN or tike.
     output : Path
-        HDF5 file of patches to write.
+        HDF5 file of patches to write, named .h5.
     probe : {"dataset", "checkpoint"}
         The dataset's own probe, or the one that training refined.
     batch_size : int
         Frames at a time.
     accelerator : {"auto", "cpu", "gpu", "cuda"}
         What to run on, by Lightning's names.
+    also : list of {"npy", "png", "tiff", "csv", "parquet"}
+        More files of patches and tables of frames to write beside it.
     threads : int, optional
         CPU threads; by default what the environment says.
     """
@@ -43,7 +46,7 @@ def main(
 
     if threads is not None:
         torch.set_num_threads(threads)
-    Inference(checkpoint, read_dataset(data), data, probe).write(output, batch_size, accelerator)
+    Inference(checkpoint, read_dataset(data), data, probe).write(output, batch_size, accelerator, also or ())
 
 
 if __name__ == "__main__":

@@ -6,7 +6,13 @@ from ptychoflow.command_line import run_program
 from ptychoflow.data.readers import IngestSettings
 
 
-def main(input: Path, output: Path, settings: IngestSettings, sha256: str | None = None) -> None:
+def main(
+    input: Path,
+    output: Path,
+    settings: IngestSettings,
+    sha256: str | None = None,
+    provenance: Path | None = None,
+) -> None:
     """Read a scan of any known format, check it, and write it as CXI.
 
     Parameters
@@ -19,15 +25,28 @@ def main(input: Path, output: Path, settings: IngestSettings, sha256: str | None
         What the file does not say about itself.
     sha256 : str, optional
         Digest that the input must have.
+    provenance : Path, optional
+        JSON file to write about what made the dataset.
     """
-    from ptychoflow.data.cxi import write_cxi
+    from dataclasses import asdict
+
+    from ptychoflow.data.cxi import keep_dataset
     from ptychoflow.data.readers import read_dataset
     from ptychoflow.errors import InputError
     from ptychoflow.files import sha256_of
 
-    if sha256 is not None and (found := sha256_of(input)) != sha256:
+    found = sha256_of(input)
+    if sha256 is not None and found != sha256:
         raise InputError(f"{input} has sha256 {found}: expected {sha256}")
-    write_cxi(output, read_dataset(input, settings))
+    dataset = read_dataset(input, settings)
+    source = {"file": input.name, "sha256": found} | ({"made_by": dataset.provenance} if dataset.provenance else {})
+    dataset.provenance = {
+        "result": "dataset",
+        "program": "ingest.py",
+        "settings": asdict(settings),
+        "source": source,
+    }
+    keep_dataset(output, dataset, provenance)
 
 
 if __name__ == "__main__":

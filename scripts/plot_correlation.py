@@ -5,7 +5,7 @@ from pathlib import Path
 from ptychoflow.command_line import run_program
 
 
-def main(correlation: Path, title: str, png: Path, svg: Path) -> None:
+def main(correlation: Path, title: str, png: Path, svg: Path, provenance: Path | None = None) -> None:
     """Draw a Fourier ring correlation with its thresholds.
 
     Parameters
@@ -16,11 +16,15 @@ def main(correlation: Path, title: str, png: Path, svg: Path) -> None:
         Title of the figure.
     png, svg : Path
         Pictures to write.
+    provenance : Path, optional
+        provenance.json of the reconstruction, to go into them.
     """
+    from ptychoflow.embedded_provenance import read_provenance
     from ptychoflow.figures import correlation_figure, save_figure
     from ptychoflow.metrics.resolution import read_correlation
 
-    save_figure(correlation_figure(read_correlation(correlation), title), png, svg)
+    figure = correlation_figure(read_correlation(correlation), title)
+    save_figure(figure, read_provenance(provenance) if provenance else {}, png, svg)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,8 @@ def main(reconstruction: Path, data: Path, png: Path, svg: Path) -> None:
     from ptychoflow.figures import reconstruction_figure, save_figure
     from ptychoflow.reconstruction import read_reconstruction
 
-    save_figure(reconstruction_figure(read_reconstruction(reconstruction), read_dataset(data)), png, svg)
+    drawn = read_reconstruction(reconstruction)
+    save_figure(reconstruction_figure(drawn, read_dataset(data)), drawn.provenance, png, svg)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,8 @@ def main(reconstruction: Path, png: Path, svg: Path) -> None:
     from ptychoflow.figures import save_figure, scan_figure
     from ptychoflow.reconstruction import read_reconstruction
 
-    save_figure(scan_figure(read_reconstruction(reconstruction)), png, svg)
+    drawn = read_reconstruction(reconstruction)
+    save_figure(scan_figure(drawn), drawn.provenance, png, svg)
 
 
 if __name__ == "__main__":

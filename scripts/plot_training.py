@@ -5,7 +5,7 @@ from pathlib import Path
 from ptychoflow.command_line import run_program
 
 
-def main(metrics: Path, png: Path, svg: Path) -> None:
+def main(metrics: Path, png: Path, svg: Path, provenance: Path | None = None) -> None:
     """Draw the training curves of a run.
 
     Parameters
@@ -14,10 +14,13 @@ def main(metrics: Path, png: Path, svg: Path) -> None:
         metrics.csv of a training.
     png, svg : Path
         Pictures to write.
+    provenance : Path, optional
+        provenance.json of the training, to go into them.
     """
+    from ptychoflow.embedded_provenance import read_provenance
     from ptychoflow.figures import save_figure, training_figure
 
-    save_figure(training_figure(metrics), png, svg)
+    save_figure(training_figure(metrics), read_provenance(provenance) if provenance else {}, png, svg)
 
 
 if __name__ == "__main__":

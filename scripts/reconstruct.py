@@ -32,7 +32,7 @@ def main(
     test_data : Path
         Dataset: CXI, or NPZ of PtychoPINN or tike.
     output_dir : Path
-        Folder for reconstruction.h5 and the two pictures.
+        Folder for reconstruction.h5, the two pictures and provenance.json.
     n_groups : int, optional
         Frames to reconstruct, the first ones; all if not given.
     n_images : int, optional
@@ -55,6 +55,7 @@ def main(
     from ptychoflow.data.readers import read_dataset
     from ptychoflow.figures import save_images
     from ptychoflow.inference import Inference
+    from ptychoflow.provenance import write_provenance
     from ptychoflow.reconstruction import write_reconstruction
 
     if threads is not None:
@@ -69,6 +70,7 @@ def main(
     reconstruction = inference.reconstruct(batch_size, phase_iterations, accelerator)
     save_images(reconstruction, output_dir / "reconstructed_amplitude.png", output_dir / "reconstructed_phase.png")
     write_reconstruction(output_dir / "reconstruction.h5", reconstruction)
+    write_provenance(output_dir / "provenance.json", reconstruction.provenance)
 
 
 def find_checkpoint(path: Path) -> Path:

@@ -6,7 +6,7 @@ from ptychoflow.command_line import run_program
 from ptychoflow.simulation.settings import SimulationSettings
 
 
-def main(output: Path, settings: SimulationSettings) -> None:
+def main(output: Path, settings: SimulationSettings, provenance: Path | None = None) -> None:
     """Simulate a scan: object, probe, positions and photon counts, all drawn from one seed.
 
     Parameters
@@ -15,11 +15,17 @@ def main(output: Path, settings: SimulationSettings) -> None:
         CXI file to write.
     settings : SimulationSettings
         What to simulate.
+    provenance : Path, optional
+        JSON file to write about what made the dataset.
     """
-    from ptychoflow.data.cxi import write_cxi
+    from dataclasses import asdict
+
+    from ptychoflow.data.cxi import keep_dataset
     from ptychoflow.simulation.dataset import simulate
 
-    write_cxi(output, simulate(settings).validate(str(output)))
+    dataset = simulate(settings).validate(str(output))
+    dataset.provenance = {"result": "dataset", "program": "simulate.py", "settings": asdict(settings)}
+    keep_dataset(output, dataset, provenance)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ def main(
     output: Path,
     amplitude: Path,
     phase: Path,
+    provenance: Path | None = None,
     phase_iterations: NonNegativeInt = 0,
     threads: PositiveInt | None = None,
 ) -> None:
@@ -27,6 +28,8 @@ def main(
         PNG of the amplitude to write.
     phase : Path
         PNG of the phase to write.
+    provenance : Path, optional
+        JSON file to write about what made the reconstruction.
     phase_iterations : int
         How often the global phases of the patches are brought into agreement.
     threads : int, optional
@@ -35,6 +38,7 @@ def main(
     import torch
 
     from ptychoflow.figures import save_images
+    from ptychoflow.provenance import write_provenance
     from ptychoflow.reconstruction import write_reconstruction
     from ptychoflow.stitching import stitch_file
 
@@ -43,6 +47,8 @@ def main(
     reconstruction = stitch_file(patches, phase_iterations)
     save_images(reconstruction, amplitude, phase)
     write_reconstruction(output, reconstruction)
+    if provenance is not None:
+        write_provenance(provenance, reconstruction.provenance)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from typing import Literal
 from jsonargparse.typing import PositiveInt
 
 from ptychoflow.command_line import run_program
-from ptychoflow.settings import ModelSettings, TrainingSettings
+from ptychoflow.settings import ModelSettings, TrackingSettings, TrainingSettings
 
 
 def main(
@@ -15,10 +15,11 @@ def main(
     output_dir: Path,
     model: ModelSettings,
     training: TrainingSettings,
+    tracking: TrackingSettings,
     run_dir: Path | None = None,
     test_data_file: Path | None = None,
+    init_from: Path | None = None,
     seed: int = 0,
-    logger: Literal["csv", "none"] = "csv",
     quiet: bool = False,
     threads: PositiveInt | None = None,
     gridsize: PositiveInt | None = None,
@@ -28,8 +29,9 @@ def main(
 ) -> None:
     """Train a network without ground truth: what it sees in a frame must explain the frame's photons.
 
-    Leaves model.ckpt, metrics.csv and config.yaml in the output folder, and last.ckpt and best.ckpt in the run folder.
-    Started again after an interruption it goes on from last.ckpt, if settings, data, seed and code are still the same.
+    Leaves model.ckpt, metrics.csv, config.yaml and provenance.json in the output folder, and last.ckpt, best.ckpt, logs
+    and images in the run folder. Started again after an interruption it goes on from last.ckpt, if settings, data, seed
+    and code are still the same.
 
     Parameters
     ----------
@@ -41,14 +43,16 @@ def main(
         The network.
     training : TrainingSettings
         How to train it.
+    tracking : TrackingSettings
+        Where metrics go, and which images and predictions are kept.
     run_dir : Path, optional
         Folder for the working state; OUTPUT_DIR/checkpoints if not given.
     test_data_file : Path, optional
-        Dataset to test on after training: its mean Poisson deviance is printed.
+        Dataset to test on after training; its scores are logged under test/.
+    init_from : Path, optional
+        Checkpoint of the same network whose weights to start from.
     seed : int
         Fixes initial weights, split and order of the frames.
-    logger : {"csv", "none"}
-        Where metrics are kept.
     quiet : bool
         Hide the progress bar, and nothing else.
     threads : int, optional
@@ -60,12 +64,11 @@ def main(
     device : {"cpu", "cuda"}, optional
         Older name of --accelerator.
     disable_mlflow : bool
-        Older way to say --logger none; nothing is sent to MLflow.
+        Older way to leave mlflow out of --logger; the other loggers stay.
     """
     import torch
 
-    from ptychoflow.data.readers import read_dataset
-    from ptychoflow.training.run import TrainingRun, test_deviance
+    from ptychoflow.training.run import TrainingRun
 
     if threads is not None:
         torch.set_num_threads(threads)
@@ -79,15 +82,20 @@ def main(
         _deprecated("--device", "--accelerator")
         training.accelerator = device
     if disable_mlflow:
-        _deprecated("--disable_mlflow", "--logger none")
-    if test_data_file is not None:
-        read_dataset(test_data_file)  # what is wrong with it shall show before the training, not after
-    data = train_data_file if isinstance(train_data_file, list) else [train_data_file]
-    run = TrainingRun(data, output_dir, run_dir or output_dir / "checkpoints", model, training, seed, logger, quiet)
-    checkpoint = run.run()
-    if test_data_file is not None:
-        deviance = test_deviance(checkpoint, test_data_file, training.batch_size)
-        logging.info("Poisson deviance per pixel of %s: %.4g", test_data_file, deviance)
+        _deprecated("--disable_mlflow", "--logger without mlflow")
+        tracking.logger = [logger for logger in tracking.logger if logger != "mlflow"]
+    TrainingRun(
+        data=train_data_file if isinstance(train_data_file, list) else [train_data_file],
+        output_dir=output_dir,
+        run_dir=run_dir or output_dir / "checkpoints",
+        model=model,
+        training=training,
+        tracking=tracking,
+        seed=seed,
+        quiet=quiet,
+        init_from=init_from,
+        test_data=test_data_file,
+    ).run()
 
 
 def _deprecated(old: str, new: str) -> None:
@@ -95,4 +103,4 @@ def _deprecated(old: str, new: str) -> None:
 
 
 if __name__ == "__main__":
-    run_program(main, flat={"training": TrainingSettings})
+    run_program(main, flat={"training": TrainingSettings, "tracking": TrackingSettings})

@@ -1,12 +1,13 @@
 """How every program of scripts/ reads its command line, and how it fails."""
 
+import json
 import logging
 import os
 import sys
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import fields
-from typing import Any, NoReturn
+from typing import Any, NoReturn, get_args
 
 import jsonargparse
 
@@ -16,7 +17,10 @@ BAD_INPUT = 2
 
 
 def run_program(
-    main: Callable[..., Any], flat: Mapping[str, type] | None = None, arguments: list[str] | None = None
+    main: Callable[..., Any],
+    flat: Mapping[str, type] | None = None,
+    arguments: list[str] | None = None,
+    positional: bool = False,
 ) -> None:
     """Run a program: its parameters are the flags, its docstring is the help.
 
@@ -31,13 +35,15 @@ def run_program(
         Parameters of `main` whose fields are flags of their own, without the parameter's name before them.
     arguments : list of str, optional
         In place of the process's own.
+    positional : bool
+        Whether what is required is given without a flag.
     """
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     logging.captureWarnings(True)
     # Lightning's hints on devices and products, and its warnings of its own dependencies, say nothing to our users.
     logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", module="lightning")
-    parser = _parser(main, flat or {})
+    parser = _parser(main, flat or {}, positional)
     try:
         settings = vars(parser.instantiate_classes(_parsed(parser, arguments)))
         settings.pop("config", None)
@@ -54,9 +60,31 @@ def run_program(
 
 def _parsed(parser: jsonargparse.ArgumentParser, arguments: list[str] | None) -> jsonargparse.Namespace:
     try:
-        return parser.parse_args(arguments)
+        return parser.parse_args(_gathered(parser, sys.argv[1:] if arguments is None else arguments))
     except UnicodeDecodeError as error:
         raise InputError(f"the file of --config is no text: expected YAML in UTF-8 ({error})") from None
+
+
+def _gathered(parser: jsonargparse.ArgumentParser, arguments: list[str]) -> list[str]:
+    """Write the values of a list, ``--logger csv mlflow``, as the one list that jsonargparse takes."""
+    lists = {
+        flag
+        for action in parser._actions
+        if "list[" in str(getattr(action, "_typehint", ""))
+        for flag in action.option_strings
+    }
+    joined: list[str] = []
+    values: list[str] = []
+    for argument in [*arguments, "--"]:
+        if values and not argument.startswith("--"):
+            values.append(argument)
+            continue
+        # A single value may be a list, or an entry of one, that is written out.
+        written = len(values) == 2 and values[1].startswith(("[", "{"))
+        joined += values if written or len(values) < 2 else [values[0], json.dumps(values[1:])]
+        values = [argument] if argument in lists else []
+        joined += [] if values else [argument]
+    return joined[:-1]
 
 
 def _end(program: str, message: str) -> NoReturn:
@@ -64,17 +92,20 @@ def _end(program: str, message: str) -> NoReturn:
     sys.exit(BAD_INPUT)
 
 
-def _parser(main: Callable[..., Any], flat: Mapping[str, type]) -> jsonargparse.ArgumentParser:
+def _parser(
+    main: Callable[..., Any], flat: Mapping[str, type], positional: bool = False
+) -> jsonargparse.ArgumentParser:
     description = (main.__doc__ or "").split("\n\n    Parameters")[0]
     parser = jsonargparse.ArgumentParser(
         prog=os.path.basename(sys.argv[0]), description=description, allow_abbrev=False, exit_on_error=False
     )
     parser.add_argument("--config", action="config", help="YAML file with any of the settings below")
-    parser.add_function_arguments(main, as_positional=False, skip=set(flat))
+    parser.add_function_arguments(main, as_positional=positional, skip=set(flat))
     for kind in flat.values():
         parser.add_class_arguments(kind)
     for action in parser._actions:
         # A switch may stand alone (--quiet) as well as with its value (--quiet false).
-        if getattr(action, "_typehint", None) is bool:
+        kind = getattr(action, "_typehint", None)
+        if kind is bool or bool in get_args(kind):
             action.nargs, action.const = "?", True
     return parser

@@ -3,6 +3,7 @@
 import csv
 import math
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 
@@ -16,21 +17,34 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ptychoflow.data.dataset import Dataset
+from ptychoflow.embedded_provenance import picture_metadata
 from ptychoflow.errors import InputError
 from ptychoflow.files import replacing
 from ptychoflow.metrics.alignment import align, scored_area
 from ptychoflow.metrics.resolution import RingCorrelation
+from ptychoflow.provenance import package_versions, repository_commit
 from ptychoflow.reconstruction import Reconstruction
 
 AMPLITUDE_COLOURS, PHASE_COLOURS, ERROR_COLOURS = "gray", "twilight_shifted", "magma"
 
 
-def save_figure(figure: Figure, *paths: Path) -> None:
-    """Save a figure in each of the formats that the suffixes name, whole or not at all, and close it."""
+def save_figure(figure: Figure, provenance: dict[str, Any], *paths: Path) -> None:
+    """Save a figure in each of the formats that the suffixes name, whole or not at all, and close it.
+
+    Parameters
+    ----------
+    figure : Figure
+        The figure.
+    provenance : dict
+        What made the result that is drawn; it goes into the file.
+    *paths : Path
+        Where to save it, .png, .svg or .pdf.
+    """
     _check_formats(*paths)
+    provenance = provenance | {"drawn_by": drawn_by()}
     for path in paths:
         with replacing(path) as temporary:
-            metadata = {"Date": None} if path.suffix == ".svg" else {}
+            metadata = picture_metadata(path.suffix, provenance)
             figure.savefig(temporary, dpi=150, metadata=metadata, bbox_inches="tight")
     plt.close(figure)
 
@@ -42,10 +56,12 @@ def save_images(reconstruction: Reconstruction, amplitude: Path, phase: Path) ->
     image = reconstruction.object[box]
     area = _area(reconstruction)[box]
     turned = image * np.exp(-1j * np.angle(image[area].mean()))
+    provenance = reconstruction.provenance | {"drawn_by": drawn_by()}
     for path, values, colours in ((amplitude, np.abs(image), "gray"), (phase, np.angle(turned), "gray")):
         low, high = np.percentile(values[area], [0.5, 99.5])
         with replacing(path) as temporary:
-            plt.imsave(temporary, values, cmap=colours, vmin=low, vmax=max(high, low + 1e-6))
+            metadata = picture_metadata(path.suffix, provenance)
+            plt.imsave(temporary, values, cmap=colours, vmin=low, vmax=max(high, low + 1e-6), metadata=metadata)
 
 
 def reconstruction_figure(reconstruction: Reconstruction, dataset: Dataset) -> Figure:
@@ -173,6 +189,16 @@ def scan_figure(reconstruction: Reconstruction) -> Figure:
     axis.set(xlabel="column [pixels]", ylabel="row [pixels]", title="scan positions and overlap")
     axis.legend(loc="upper right", fontsize=8)
     return figure
+
+
+def drawn_by() -> dict[str, Any]:
+    """What draws a figure, which may be newer than what made its content; no time, so that the same stays the same."""
+    commit = repository_commit()
+    return {
+        "commit": commit.removesuffix("-dirty"),
+        "dirty": commit.endswith("-dirty"),
+        "packages": package_versions("matplotlib"),
+    }
 
 
 def _check_formats(*paths: Path) -> None:

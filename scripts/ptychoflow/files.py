@@ -38,6 +38,20 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+@contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """Give a temporary folder beside `path`, which takes its place, and that of its files, when the block ends well."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as place:
+        fresh, old = Path(place, "fresh"), Path(place, "old")
+        fresh.mkdir()
+        yield fresh
+        if path.exists():
+            path.rename(old)
+        fresh.rename(path)
+
+
 def sha256_of(path: Path) -> str:
     """Hexadecimal SHA-256 of a file's content."""
     with open(path, "rb") as stream:

@@ -1,26 +1,26 @@
 """From a checkpoint and a dataset to object patches, in memory or batch by batch into a file."""
 
 import time
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-import h5py
 import numpy as np
 import torch
-from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import BasePredictionWriter
-from torch import Tensor
+from lightning.pytorch import Trainer
 
 from ptychoflow.data.dataset import Dataset
 from ptychoflow.data.groups import nearest_frames
 from ptychoflow.data.loading import FrameTable, GroupLoader
+from ptychoflow.embedded_provenance import hdf5_attributes
 from ptychoflow.errors import InputError
-from ptychoflow.files import replacing, sha256_of
-from ptychoflow.provenance import repository_commit
+from ptychoflow.files import sha256_of
+from ptychoflow.provenance import circumstances, now
 from ptychoflow.reconstruction import Reconstruction
 from ptychoflow.settings import GroupSettings
 from ptychoflow.stitching import stitch
-from ptychoflow.trainer import make_trainer
+from ptychoflow.tracking.prediction_files import PredictionWriter
+from ptychoflow.trainer import device_name, make_trainer
 from ptychoflow.training.checkpoint import held_out_frames, load_checkpoint, restore
 from ptychoflow.training.module import Reconstructor
 
@@ -78,13 +78,21 @@ class Inference:
         self.frames = len(dataset.frames) if n_groups is None else n_groups
         description, digest = self.module.description, sha256_of(data)
         self.held_out = held_out_frames(description, digest, len(dataset.frames))[: self.frames].numpy()
-        self.origin: dict[str, str | int | float] = {
+        training = description.get("provenance", {})
+        self.provenance: dict[str, Any] = {
+            "result": "patches",
             "method": description["model"]["name"],
+            "run_id": training.get("run_id"),
+            "checkpoint_file": str(checkpoint),
             "checkpoint_sha256": sha256_of(checkpoint),
+            "data_file": str(data),
             "data_sha256": digest,
             "fingerprint": description["fingerprint"],
             "seed": description["seed"],
-            "commit": repository_commit(),
+            "probe": probe,
+            "training": training,
+            "data": dataset.provenance,
+            **circumstances(),
         }
 
     @property
@@ -97,12 +105,12 @@ class Inference:
         """(frames, 2) float64, pixels of the patch centres."""
         return self.dataset.positions[: self.frames]
 
-    def loader(self, batch_size: int, device: torch.device) -> GroupLoader:
+    def loader(self, batch_size: int, device: torch.device, with_truth: bool = False) -> GroupLoader:
         """Batches of the frames in their order, grouped only where the network needs groups."""
         groups = self.module.training_settings.groups if self.module.network.mixes_frames else GroupSettings(size=1)
         anchors, all_frames = np.arange(self.frames), np.arange(len(self.dataset.frames))
         neighbours = nearest_frames(self.dataset.positions, anchors, all_frames, groups)
-        table = FrameTable.of([self.dataset], device)
+        table = FrameTable.of([self.dataset], device, with_truth and self.dataset.truth is not None)
         return GroupLoader(table, torch.from_numpy(neighbours), groups, batch_size)
 
     def reconstruct(self, batch_size: int, phase_iterations: int = 0, accelerator: str = "auto") -> Reconstruction:
@@ -112,7 +120,7 @@ class Inference:
         module = self.module.to(device)
         positions = torch.from_numpy(self.positions).to(device)
         with torch.inference_mode():
-            patches = [module(batch)[:, 0] for batch in self.loader(batch_size, device)]
+            patches = [module.predict_step(batch, 0).patches for batch in self.loader(batch_size, device)]
             inference_seconds = time.perf_counter() - started
             shape = self.dataset.object_shape
             stitched = stitch(lambda: patches, positions, module.probes[0], shape, phase_iterations)
@@ -125,64 +133,75 @@ class Inference:
             positions=self.positions,
             held_out=self.held_out,
             pixel_size=self.dataset.pixel_size,
-            origin=self.origin
+            provenance=self.provenance
             | {
+                "result": "reconstruction",
+                "phase_iterations": phase_iterations,
+                "device": device_name(device),
+                "finished": now(),
                 "inference_seconds": inference_seconds,
                 "stitching_seconds": time.perf_counter() - started - inference_seconds,
             },
         )
 
-    def write(self, output: Path, batch_size: int, accelerator: str = "auto") -> None:
-        """Predict with Lightning and write patches.h5 batch by batch: whole at the end, or not at all."""
-        with replacing(output) as temporary:
-            writer = PatchWriter(temporary, self)
-            trainer = make_trainer(accelerator=accelerator, devices=1, callbacks=[writer], **SILENT)
-            loader = self.loader(batch_size, trainer.strategy.root_device)
-            trainer.predict(self.module, loader, return_predictions=False)
+    def write(self, output: Path, batch_size: int, accelerator: str = "auto", also: Iterable[str] = ()) -> None:
+        """Predict with Lightning, batch by batch, into patches.h5: whole at the end, or not at all.
+
+        Parameters
+        ----------
+        output : Path
+            HDF5 file to write, named .h5.
+        batch_size : int
+            Frames at a time.
+        accelerator : str
+            What to run on, by Lightning's names.
+        also : iterable of str
+            More formats of `ptychoflow.tracking.prediction_files` to write beside it.
+
+        Raises
+        ------
+        InputError
+            Where the output is not named .h5.
+        """
+        if output.suffix != ".h5":
+            raise InputError(f"output is {output}: expected a name that ends in .h5")
+        writer = PatchWriter(output, self, also)
+        trainer = make_trainer(accelerator=accelerator, devices=1, callbacks=[writer], **SILENT)
+        loader = self.loader(batch_size, trainer.strategy.root_device)
+        trainer.predict(self.module, loader, return_predictions=False)
 
 
-class PatchWriter(BasePredictionWriter):
-    """Writes the patches of each predicted batch into an HDF5 file, so that memory stays flat.
+class PatchWriter(PredictionWriter):
+    """Writes patches.h5 with all that stitching needs beside the patches, and other formats on request.
 
     Parameters
     ----------
-    path : Path
-        The file.
+    output : Path
+        The HDF5 file.
     inference : Inference
-        Positions, probe and origin, which stand in the file beside the patches.
+        Positions, probe and provenance.
+    also : iterable of str
+        Other formats, with the same name but for the suffix.
     """
 
-    def __init__(self, path: Path, inference: Inference) -> None:
-        super().__init__(write_interval="batch")
-        self.path = path
+    def __init__(self, output: Path, inference: Inference, also: Iterable[str]) -> None:
+        super().__init__(lambda mode: output.with_suffix(""), dict.fromkeys(("hdf5", *also)))
         self.inference = inference
 
-    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        inference, size = self.inference, self.inference.dataset.size
+    def on_predict_start(self, trainer: Trainer, pl_module: Reconstructor) -> None:
         self.started = time.perf_counter()
-        self.file = h5py.File(self.path, "w")
-        self.file.create_dataset("patches", (inference.frames, size, size), np.complex64)
-        self.file["positions"] = inference.positions
-        self.file["held_out"] = inference.held_out
-        self.file["probe"] = inference.probe
-        self.file["object_shape"] = np.array(inference.dataset.object_shape)
-        self.file["pixel_size"] = inference.dataset.pixel_size
-        self.file.attrs.update(inference.origin)
+        super().on_predict_start(trainer, pl_module)
 
-    def write_on_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: Reconstructor,
-        prediction: tuple[Tensor, Tensor],
-        batch_indices: list[int] | None,
-        batch: object,
-        batch_idx: int,
-        dataloader_idx: int,
-    ) -> None:
-        frames, patches = prediction
-        first = int(frames[0])
-        self.file["patches"][first : first + len(frames)] = patches.cpu().numpy()
-
-    def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.file.attrs["inference_seconds"] = time.perf_counter() - self.started
-        self.file.close()
+    def on_predict_end(self, trainer: Trainer, pl_module: Reconstructor) -> None:
+        inference, file = self.inference, self.files[0].file
+        file["positions"] = inference.positions
+        file["held_out"] = inference.held_out
+        file["probe"] = inference.probe
+        file["object_shape"] = np.array(inference.dataset.object_shape)
+        file["pixel_size"] = inference.dataset.pixel_size
+        provenance = inference.provenance | {
+            "device": device_name(pl_module.device),
+            "inference_seconds": time.perf_counter() - self.started,
+        }
+        file.attrs.update(hdf5_attributes(provenance))
+        super().on_predict_end(trainer, pl_module)

@@ -1,14 +1,28 @@
-"""What made a result: the code that ran, as a digest, and the state of the repository."""
+"""What made a result: code, commit, packages, host and time, as plain containers.
+
+A provenance is a dictionary that JSON can hold. Each result has one, in a file beside it and within itself
+(`ptychoflow.embedded_provenance`), and it holds those of its inputs: one figure leads back to the raw data.
+
+Only the standard library is imported here: the workflow asks for digests of code before anything runs.
+"""
 
 import ast
 import hashlib
 import importlib.metadata
+import json
+import platform
 import subprocess
+from contextlib import suppress
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
+from typing import Any
+
+from ptychoflow.files import replacing
 
 LIBRARY = Path(__file__).parent
 PACKAGE = LIBRARY.name
+PACKAGES = ("numpy", "scipy", "torch", "lightning", "h5py", "mlflow", "scikit-image", "matplotlib", "snakemake")
 
 
 def code_digest(script: Path) -> str:
@@ -68,5 +82,38 @@ def repository_commit() -> str:
 
 
 def package_versions(*names: str) -> dict[str, str]:
-    """Installed versions of packages by name."""
-    return {name: importlib.metadata.version(name) for name in names}
+    """Installed versions of packages by name; those that are not installed are left out."""
+    versions = {}
+    for name in names:
+        with suppress(importlib.metadata.PackageNotFoundError):
+            versions[name] = importlib.metadata.version(name)
+    return versions
+
+
+def now() -> str:
+    """The present time in UTC, ISO 8601."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def circumstances() -> dict[str, Any]:
+    """When, where and by which code something is made, as plain containers.
+
+    Returns
+    -------
+    dict
+        ``started``, ``commit``, ``dirty`` (whether the checkout differed from it), ``packages`` and ``host``.
+    """
+    commit = repository_commit()
+    return {
+        "started": now(),
+        "commit": commit.removesuffix("-dirty"),
+        "dirty": commit.endswith("-dirty"),
+        "packages": {"python": platform.python_version(), **package_versions(*PACKAGES)},
+        "host": platform.node(),
+    }
+
+
+def write_provenance(path: Path, provenance: dict[str, Any]) -> None:
+    """Write a provenance as JSON."""
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(provenance, indent=2) + "\n", encoding="utf-8")

@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 
+from ptychoflow.embedded_provenance import from_hdf5_attributes, hdf5_attributes
 from ptychoflow.errors import InputError
 from ptychoflow.files import replacing
 
@@ -32,8 +34,8 @@ class Reconstruction:
         (frames,) bool, frames that the reconstruction was not fitted to.
     pixel_size : float
         Metres at the sample.
-    origin : dict
-        Names, digests and times of what made it; text and numbers.
+    provenance : dict
+        What made it, as `ptychoflow.provenance` describes it, with ``inference_seconds`` and ``stitching_seconds``.
     """
 
     object: np.ndarray
@@ -43,7 +45,7 @@ class Reconstruction:
     positions: np.ndarray
     held_out: np.ndarray
     pixel_size: float
-    origin: dict[str, str | int | float] = field(default_factory=dict)
+    provenance: dict[str, Any] = field(default_factory=dict)
 
 
 def write_reconstruction(path: Path, reconstruction: Reconstruction) -> None:
@@ -53,7 +55,7 @@ def write_reconstruction(path: Path, reconstruction: Reconstruction) -> None:
             file[name] = getattr(reconstruction, name)
         file["pixel_size"] = reconstruction.pixel_size
         file["pixel_size"].attrs["units"] = "m"
-        file.attrs.update(reconstruction.origin)
+        file.attrs.update(hdf5_attributes(reconstruction.provenance))
 
 
 def read_reconstruction(path: Path) -> Reconstruction:
@@ -70,11 +72,7 @@ def read_reconstruction(path: Path) -> Reconstruction:
             if missing:
                 raise InputError(f"{path} has no {missing[0]}: expected a reconstruction written by stitch.py")
             arrays = {name: file[name][()] for name in ARRAYS}
-            return Reconstruction(**arrays, pixel_size=float(file["pixel_size"][()]), origin=plain(file.attrs))
+            provenance = from_hdf5_attributes(file.attrs)
+            return Reconstruction(**arrays, pixel_size=float(file["pixel_size"][()]), provenance=provenance)
     except OSError as error:
         raise InputError(f"{path} cannot be read as an HDF5 file: {error}") from None
-
-
-def plain(attributes: h5py.AttributeManager) -> dict[str, str | int | float]:
-    """Attributes of an HDF5 object as text and Python numbers."""
-    return {key: value.item() if isinstance(value, np.generic) else value for key, value in attributes.items()}

@@ -4,10 +4,12 @@ No torch here, so that a program can answer ``--help`` and refuse a bad setting 
 """
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
 from ptychoflow.errors import InputError
+
+LOGGERS = ("csv", "tensorboard", "mlflow", "none")
 
 
 @dataclass
@@ -111,6 +113,8 @@ class TrainingSettings:
         How the modelled intensity is compared with the measured photons.
     supervised : bool
         Train against the dataset's true object patches instead of its photons: the twin baseline of the papers.
+    total_variation : float
+        Weight of the object's total variation in the loss, which smooths; 0 leaves it out.
     groups : GroupSettings
         Groups of overlapping frames.
     region : RegionSettings
@@ -131,6 +135,8 @@ class TrainingSettings:
         Share of all steps during which the probe stays as it was given.
     learn_flux : bool
         Learn one factor between modelled and measured intensities, for counts that are not absolute.
+    freeze_encoder : bool
+        Keep the encoding half of the network as it is, to fine-tune the decoding half alone.
     precision : {"32-true", "bf16-mixed"}
         Arithmetic of the network; the diffraction model is always computed in float32.
     compile : bool
@@ -156,6 +162,7 @@ class TrainingSettings:
     gradient_clip: float = 1.0
     loss: Literal["poisson", "amplitude_mse", "amplitude_mae"] = "poisson"
     supervised: bool = False
+    total_variation: float = 0.0
     groups: GroupSettings = field(default_factory=GroupSettings)
     region: RegionSettings = field(default_factory=RegionSettings)
     n_groups: int | None = None
@@ -166,6 +173,7 @@ class TrainingSettings:
     probe_learning_rate: float = 1e-3
     probe_delay: float = 0.2
     learn_flux: bool = False
+    freeze_encoder: bool = False
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
     compile: bool = False
     deterministic: bool = True
@@ -180,7 +188,7 @@ class TrainingSettings:
         for key in ("n_groups", "early_stopping"):
             if getattr(self, key) is not None:
                 _at_least(key, getattr(self, key), 1)
-        for key in ("weight_decay", "gradient_clip"):
+        for key in ("weight_decay", "gradient_clip", "total_variation"):
             _at_least(key, getattr(self, key), 0)
         for key in ("warmup", "validation_fraction", "probe_delay"):
             if not 0 <= getattr(self, key) < 1:
@@ -190,9 +198,83 @@ class TrainingSettings:
                 raise InputError(f"{key} is {getattr(self, key)}: expected a positive number")
 
 
-def plain(settings: ModelSettings | TrainingSettings) -> dict[str, Any]:
+@dataclass
+class TrackingSettings:
+    """What is kept of a training: where its metrics go, and which images and predictions.
+
+    Parameters
+    ----------
+    logger : list
+        Any of csv, tensorboard, mlflow, or none; or another Lightning logger as {class_path: ..., init_args: {...}}.
+    log_every_n_steps : int
+        Steps between two values of the step metrics.
+    mlflow_tracking_uri : str, optional
+        MLflow's server or SQLite store; by default MLFLOW_TRACKING_URI, else results/mlflow/mlflow.db.
+    mlflow_experiment : str
+        MLflow's experiment, in which all runs stand side by side.
+    log_checkpoint : bool
+        Put model.ckpt into the MLflow run as well.
+    recon_log_every_n_epochs : int, optional
+        Epochs between two sets of reconstruction images; none if not given, 5 when just switched on.
+    recon_log_num_patches : int
+        Patches that are drawn.
+    recon_log_fixed_indices : list of int, optional
+        Which of the validation frames are drawn, counted from 0; evenly spaced ones if not given.
+    recon_log_stitch : bool
+        Draw the stitched object of the first scan as well.
+    recon_log_max_stitch_samples : int, optional
+        Frames to stitch, those nearest to the middle of the scan; all if not given.
+    write_predictions : list of {"hdf5", "npy", "png", "tiff", "csv", "parquet"}
+        Files of predicted patches and tables of frames that validation and test leave in the run folder.
+    tags : dict
+        More tags of the run, such as the experiment it belongs to.
+    """
+
+    logger: list[str | dict[str, Any]] | dict[str, Any] | str = "csv"
+    log_every_n_steps: int = 10
+    mlflow_tracking_uri: str | None = None
+    mlflow_experiment: str = "ptychoflow"
+    log_checkpoint: bool = False
+    recon_log_every_n_epochs: int | bool | None = None
+    recon_log_num_patches: int = 4
+    recon_log_fixed_indices: list[int] | None = None
+    recon_log_stitch: bool = False
+    recon_log_max_stitch_samples: int | None = None
+    write_predictions: list[Literal["hdf5", "npy", "png", "tiff", "csv", "parquet"]] = field(default_factory=list)
+    tags: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.logger, list):
+            self.logger = [self.logger]
+        if self.logger and all(isinstance(logger, str) for logger in self.logger):
+            self.logger = [name.strip() for name in ",".join(self.logger).split(",")]
+        for logger in self.logger:
+            known = logger in LOGGERS if isinstance(logger, str) else "class_path" in logger
+            if not known:
+                raise InputError(f"logger is {logger}: expected any of {', '.join(LOGGERS)}, or a class_path")
+        if "none" in self.logger:
+            if len(self.logger) > 1:
+                raise InputError("logger names none beside others: expected none alone, or the others")
+            self.logger = []
+        if isinstance(self.recon_log_every_n_epochs, bool):
+            self.recon_log_every_n_epochs = 5 if self.recon_log_every_n_epochs else None
+        for key in ("recon_log_every_n_epochs", "recon_log_max_stitch_samples"):
+            if getattr(self, key) is not None:
+                _at_least(key, getattr(self, key), 1)
+        for key in ("log_every_n_steps", "recon_log_num_patches"):
+            _at_least(key, getattr(self, key), 1)
+        for index in self.recon_log_fixed_indices or ():
+            _at_least("recon_log_fixed_indices", index, 0)
+
+
+def plain(settings: ModelSettings | TrainingSettings | TrackingSettings) -> dict[str, Any]:
     """Settings as plain containers that YAML, JSON and a checkpoint can hold, tuples as lists."""
     return json.loads(json.dumps(asdict(settings)))
+
+
+def names_of(settings: type) -> list[str]:
+    """Names of the fields of a settings class."""
+    return [field.name for field in fields(settings)]
 
 
 def _at_least(key: str, value: float, least: int) -> None:

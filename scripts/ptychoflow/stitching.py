@@ -8,10 +8,12 @@ import h5py
 import torch
 from torch import Tensor
 
+from ptychoflow.embedded_provenance import from_hdf5_attributes
 from ptychoflow.errors import InputError
 from ptychoflow.physics.diffraction import incoherent_sum
 from ptychoflow.physics.patches import accumulate_patches, extract_patches, weighted_mean
-from ptychoflow.reconstruction import Reconstruction, plain
+from ptychoflow.provenance import now
+from ptychoflow.reconstruction import Reconstruction
 
 PATCHES_AT_ONCE = 1024
 
@@ -102,8 +104,12 @@ def stitch_file(path: Path, phase_iterations: int = 0) -> Reconstruction:
             shape = tuple(int(length) for length in file["object_shape"])
             stitched = stitch(portions, torch.from_numpy(positions), torch.from_numpy(probe), shape, phase_iterations)
             canvas, coverage, halves = (array.numpy() for array in stitched)
-            origin = plain(file.attrs)
-            origin["stitching_seconds"] = time.perf_counter() - started
+            provenance = from_hdf5_attributes(file.attrs) | {
+                "result": "reconstruction",
+                "phase_iterations": phase_iterations,
+                "stitching_seconds": time.perf_counter() - started,
+                "finished": now(),
+            }
             return Reconstruction(
                 object=canvas,
                 coverage=coverage,
@@ -112,7 +118,7 @@ def stitch_file(path: Path, phase_iterations: int = 0) -> Reconstruction:
                 positions=positions,
                 held_out=file["held_out"][()],
                 pixel_size=float(file["pixel_size"][()]),
-                origin=origin,
+                provenance=provenance,
             )
     except OSError as error:
         raise InputError(f"{path} cannot be read as an HDF5 file: {error}") from None

@@ -1,7 +1,8 @@
-"""Lightning's trainer, with its refusals in our words."""
+"""Lightning's trainer with its refusals in our words, and what it runs on."""
 
 from typing import Any
 
+import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Trainer
 
@@ -25,3 +26,10 @@ def make_trainer(**options: Any) -> Trainer:
             if name in options
         )
         raise InputError(f"{chosen} cannot be used here: {str(error).split('. ')[0]}") from None
+
+
+def device_name(device: torch.device) -> str:
+    """What a device is called: the GPU's product name, or the number of CPU threads."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"cpu, {torch.get_num_threads()} threads"

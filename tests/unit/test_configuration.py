@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from ptychoflow.data.readers import IngestSettings
-from ptychoflow.settings import GroupSettings, ModelSettings, RegionSettings, TrainingSettings
+from ptychoflow.settings import GroupSettings, ModelSettings, RegionSettings, TrackingSettings, TrainingSettings
 from ptychoflow.simulation.objects import ObjectSettings
 from ptychoflow.simulation.probes import ProbeSettings
 from ptychoflow.simulation.scans import ScanSettings
@@ -18,6 +18,7 @@ SCHEMA = yaml.safe_load((ROOT / "config/schemas/config.schema.yaml").read_text()
 SECTIONS = {
     "model": ModelSettings,
     "training": TrainingSettings,
+    "tracking": TrackingSettings,
     "groups": GroupSettings,
     "region": RegionSettings,
     "simulate": SimulationSettings,
@@ -28,7 +29,7 @@ SECTIONS = {
 }
 # Keys of a section that are no field of its settings, and fields that an experiment sets by another key.
 LOCATION = {"path", "url", "sha256"}
-ELSEWHERE = {"accelerator"}
+ELSEWHERE = {"accelerator", "tags"}
 CONDA_NAMES = {"pytorch": "torch"}
 
 

@@ -38,7 +38,7 @@ def perfect(small_dataset: Dataset) -> Reconstruction:
         positions=small_dataset.positions,
         held_out=np.ones(64, bool),
         pixel_size=1e-8,
-        origin={"inference_seconds": 1.0, "stitching_seconds": 0.5},
+        provenance={"inference_seconds": 1.0, "stitching_seconds": 0.5},
     )
 
 

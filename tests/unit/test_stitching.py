@@ -1,6 +1,7 @@
 """First test of all: what goes into stitching comes out of it."""
 
 import dataclasses
+import json
 from pathlib import Path
 
 import h5py
@@ -116,7 +117,7 @@ def patches_file(path: Path, scan: Dataset) -> Path:
         file["patches"], file["positions"], file["probe"] = true_patches(scan).numpy(), scan.positions, scan.probe
         file["held_out"], file["object_shape"] = np.zeros(256, bool), np.array(scan.object_shape)
         file["pixel_size"] = scan.pixel_size
-        file.attrs["method"] = "truth"
+        file.attrs["provenance"] = json.dumps({"method": "truth", "data": {"program": "simulate.py"}})
     return path
 
 
@@ -127,8 +128,9 @@ def test_a_file_is_stitched_like_patches_in_memory(scan: Dataset, tmp_path: Path
     np.testing.assert_allclose(read.object, canvas, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(read.coverage, coverage, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(read.halves, halves, rtol=1e-3, atol=1e-4)
-    assert read.origin["method"] == "truth"
-    assert read.origin["stitching_seconds"] > 0
+    assert read.provenance["method"] == "truth"
+    assert read.provenance["data"] == {"program": "simulate.py"}
+    assert read.provenance["stitching_seconds"] > 0
 
 
 @pytest.mark.parametrize("key", ["patches", "positions", "held_out", "probe", "object_shape", "pixel_size"])

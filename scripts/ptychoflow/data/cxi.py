@@ -13,8 +13,10 @@ import h5py
 import numpy as np
 
 from ptychoflow.data.dataset import Dataset, wavelength_of
+from ptychoflow.embedded_provenance import from_hdf5_attributes, hdf5_attributes
 from ptychoflow.errors import InputError
-from ptychoflow.files import replacing
+from ptychoflow.files import replacing, sha256_of
+from ptychoflow.provenance import circumstances, write_provenance
 
 JOULES = 1.602176634e-19
 """Joules in an electronvolt."""
@@ -67,6 +69,14 @@ def write_cxi(path: Path, dataset: Dataset) -> None:
         own["positions"] = dataset.positions
         own["positions"].attrs.update(units="pixels", description="(row, column) of patch centres in the object frame")
         own["object_shape"] = np.array(dataset.object_shape)
+        file.attrs.update(hdf5_attributes(dataset.provenance))
+
+
+def keep_dataset(path: Path, dataset: Dataset, record: Path | None = None) -> None:
+    """Write a validated dataset, and beside it, where asked for, the record of what made it and when."""
+    write_cxi(path, dataset)
+    if record is not None:
+        write_provenance(record, dataset.provenance | {"data_sha256": sha256_of(path), **circumstances()})
 
 
 def read_cxi(path: Path) -> Dataset:
@@ -81,6 +91,7 @@ def read_cxi(path: Path) -> Dataset:
         with h5py.File(path, "r") as file:
             known = "entry_1/image_2/data" in file
             dataset = Dataset(
+                provenance=from_hdf5_attributes(file.attrs),
                 frames=_read(file, f"{DETECTOR}/data", np.float32),
                 positions=_read(file, f"{OWN}/positions", np.float64),
                 probe=_read(file, "entry_1/image_1/data", np.complex64),

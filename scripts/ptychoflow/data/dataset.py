@@ -1,6 +1,7 @@
 """A scan in memory, validated once: what every format is read into and every later step relies on."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -39,6 +40,8 @@ class Dataset:
         Metres.
     truth : ndarray, optional
         (H, W) complex64, the true object of a simulation.
+    provenance : dict
+        What made it: the program, its settings and its source, but no time, so that the same data make the same file.
     """
 
     frames: np.ndarray
@@ -50,6 +53,7 @@ class Dataset:
     detector_distance: float
     detector_pixel_size: float
     truth: np.ndarray | None = None
+    provenance: dict[str, Any] = field(default_factory=dict)
 
     @property
     def size(self) -> int:

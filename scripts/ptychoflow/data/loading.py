@@ -56,7 +56,7 @@ class FrameTable:
 
     @classmethod
     def of(cls, scans: list[Dataset], device: torch.device, with_truth: bool = False) -> "FrameTable":
-        """Put the frames of several scans end to end on a device.
+        """Put the frames of several scans end to end on a device, their true patches too if asked for.
 
         Raises
         ------
@@ -139,7 +139,7 @@ class GroupLoader:
         self.reach = math.ceil(float((places - places[:, :1]).abs().amax()))
 
     def __len__(self) -> int:
-        return -(-self._share() // self.batch_size)
+        return -(-self.groups_here // self.batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
         generator = torch.Generator().manual_seed(1_000_003 * self.seed + (self.epoch() if self.epoch else 0))
@@ -147,11 +147,18 @@ class GroupLoader:
         if self.epoch:
             order = torch.randperm(len(groups), generator=generator).to(groups.device)
             groups = groups[order]
-        groups = groups[self.rank :: self.replicas][: self._share()]
+        groups = groups[self.rank :: self.replicas][: self.groups_here]
         for chosen in groups.split(self.batch_size):
             yield self.table.batch(chosen, self.reach)
 
-    def _share(self) -> int:
+    def picked(self, anchors: Tensor) -> Batch:
+        """Give a batch of the groups round chosen anchors, rows of `neighbours`, always of the same members."""
+        generator = torch.Generator().manual_seed(1_000_003 * self.seed)
+        groups = draw_groups(self.neighbours, self.groups.size, generator)
+        return self.table.batch(groups[anchors.to(groups.device)], self.reach)
+
+    @property
+    def groups_here(self) -> int:
         """Groups for this process: the same for all when shuffling, so that none waits for another's last step."""
         total = len(self.neighbours)
         return total // self.replicas if self.epoch else len(range(self.rank, total, self.replicas))

@@ -46,7 +46,9 @@ class ScanDataModule(LightningDataModule):
         """Put all frames on the device of this process, once."""
         if self.table is None:
             device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
-            self.table = FrameTable.of(self.scans, device, with_truth=self.settings.supervised)
+            # Without truth everywhere, no patches are scored against it; supervised training then says what it misses.
+            with_truth = self.settings.supervised or all(scan.truth is not None for scan in self.scans)
+            self.table = FrameTable.of(self.scans, device, with_truth)
 
     def train_dataloader(self) -> GroupLoader:
         """Shuffled groups of the training frames."""

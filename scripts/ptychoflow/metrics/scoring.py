@@ -74,7 +74,7 @@ def score(reconstruction: Reconstruction, dataset: Dataset) -> tuple[dict[str, f
     held_out = np.flatnonzero(reconstruction.held_out)
     scores["deviance"] = photon_deviance(reconstruction, dataset, held_out) if held_out.size else None
     scores["frames"] = count
-    seconds = [reconstruction.origin.get(name) for name in ("inference_seconds", "stitching_seconds")]
+    seconds = [reconstruction.provenance.get(name) for name in ("inference_seconds", "stitching_seconds")]
     known = [value for value in seconds if value is not None]
     scores["seconds"] = sum(known) if known else None
     return scores, correlation

@@ -10,7 +10,7 @@ mask : (batch or 1, N, N) bool, True for good detector pixels.
 patches : (batch, C, N, N) complex, dimensionless.
 
 ``model.mixes_frames`` says whether a patch depends on the other frames of its group; where it does not, inference
-needs no groups.
+needs no groups; ``model.encoder_parameters()`` gives what stays as it is when only the decoder is fine-tuned.
 
 Amplitudes and probe are both divided by max|P|, so a network never meets photon numbers.
 """

@@ -1,5 +1,7 @@
 """The plain convolutional encoder-decoder that PtychoPINN made known (Hoidn et al., Sci. Rep. 13, 22789, 2023)."""
 
+from collections.abc import Iterator
+
 from torch import Tensor, nn
 
 from ptychoflow.models.blocks import AmplitudePhaseHead, EncoderDecoder, normalised_frames
@@ -16,6 +18,10 @@ class Autoencoder(nn.Module):
         super().__init__()
         self.network = EncoderDecoder(channels, 2 * channels, settings.features, settings.depth, self.skips)
         self.head = AmplitudePhaseHead()
+
+    def encoder_parameters(self) -> Iterator[nn.Parameter]:
+        """Parameters that ``freeze_encoder`` keeps as they are."""
+        return self.network.encoder_parameters()
 
     def forward(self, amplitudes: Tensor, probe: Tensor, mask: Tensor) -> Tensor:
         return self.head(self.network(normalised_frames(amplitudes, probe, mask)))

@@ -1,6 +1,7 @@
 """Convolutional building blocks shared by the models."""
 
-from itertools import pairwise
+from collections.abc import Iterator
+from itertools import chain, pairwise
 
 import torch
 from torch import Tensor, nn
@@ -44,6 +45,10 @@ class EncoderDecoder(nn.Module):
         self.up = nn.ModuleList(nn.ConvTranspose2d(b, a, 2, stride=2) for a, b in pairwise(widths))
         self.decode = nn.ModuleList(ConvolutionBlock(width, width, normalise) for width in widths[:-1])
         self.exit = nn.Conv2d(widths[0], outputs, 3, padding=1)
+
+    def encoder_parameters(self) -> Iterator[nn.Parameter]:
+        """Parameters of the half that halves the resolution."""
+        return chain(*(part.parameters() for part in (self.entry, self.down, self.encode)))
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.entry(x.contiguous(memory_format=torch.channels_last))

@@ -3,6 +3,9 @@
 The probe is an input: a network trained with one serves another.
 """
 
+from collections.abc import Iterator
+from itertools import chain
+
 import torch
 from torch import Tensor, nn
 
@@ -32,6 +35,10 @@ class Unrolled(nn.Module):
             nn.init.zeros_(correction.exit.weight)
             nn.init.zeros_(correction.exit.bias)
         self.step_sizes = nn.Parameter(torch.ones(settings.iterations))
+
+    def encoder_parameters(self) -> Iterator[nn.Parameter]:
+        """Parameters that ``freeze_encoder`` keeps as they are: the encoding half of every correction."""
+        return chain(*(correction.encoder_parameters() for correction in self.corrections))
 
     def forward(self, amplitudes: Tensor, probe: Tensor, mask: Tensor) -> Tensor:
         batch, channels, size, _ = amplitudes.shape

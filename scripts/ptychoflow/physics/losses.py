@@ -45,6 +45,27 @@ def amplitude_absolute_error(intensity: Tensor, counts: Tensor, mask: Tensor) ->
     return masked_mean((_amplitude(intensity) - counts.sqrt()).abs(), mask)
 
 
+def total_variation(patches: Tensor, weight: Tensor) -> Tensor:
+    """Mean difference between neighbouring pixels where light falls (Rudin, Osher and Fatemi, Physica D 60, 259, 1992).
+
+    Parameters
+    ----------
+    patches : Tensor
+        (..., N, N) complex.
+    weight : Tensor
+        (..., N, N) float, illumination, broadcast against the patches.
+
+    Returns
+    -------
+    Tensor
+        Scalar.
+    """
+    inner = weight[..., 1:, 1:].expand(*patches.shape[:-2], -1, -1)
+    down = (patches[..., 1:, 1:] - patches[..., :-1, 1:]).abs()
+    right = (patches[..., 1:, 1:] - patches[..., 1:, :-1]).abs()
+    return ((down + right) * inner).sum() / inner.sum()
+
+
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
     """Mean of values (..., N, N) where the mask, broadcast against them, is True."""
     mask = mask.expand_as(values)

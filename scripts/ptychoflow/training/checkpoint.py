@@ -3,8 +3,9 @@
 A checkpoint holds Lightning's state and, under ``ptychoflow``, what the network was made of and from:
 
 - ``model``, ``training``: the settings as plain dictionaries,
-- ``scans``: for each training dataset its file name, sha256 and the frames used,
-- ``seed``, ``commit``, ``fingerprint``: the latter changes with settings, data, seed or code.
+- ``scans``: for each training dataset its file name, sha256, the frames used and what made it,
+- ``seed``, ``fingerprint``: the latter changes with settings, data, seed, code or the checkpoint it began with,
+- ``provenance``: what a person wants to know of all that, and of the run, as `ptychoflow.provenance` describes it.
 """
 
 from pathlib import Path
@@ -71,9 +72,35 @@ def _rebuilt(description: dict[str, Any], state: dict[str, Tensor]) -> Reconstru
     return module.eval()
 
 
-def publish(source: Path, target: Path) -> None:
-    """Write the part of a run's checkpoint that inference needs, by an atomic rename."""
+def load_network(module: Reconstructor, checkpoint: dict[str, Any], path: Path) -> None:
+    """Give a network the weights of a checkpoint; the probe stays its own.
+
+    Raises
+    ------
+    InputError
+        Where the checkpoint's network is another one.
+    """
+    theirs, ours = checkpoint["ptychoflow"]["model"], plain(module.model_settings)
+    differing = [key for key in ours if theirs.get(key) != ours[key]]
+    if differing:
+        key = differing[0]
+        raise InputError(f"{path} has a network of model.{key} {theirs.get(key)}: expected {ours[key]}, as configured")
+    state = {
+        name.removeprefix("network."): value
+        for name, value in checkpoint["state_dict"].items()
+        if name.startswith("network.")
+    }
+    try:
+        module.network.load_state_dict(state)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"{path} does not fit the network ({reason:.200}): expected its weights") from None
+
+
+def publish(source: Path, target: Path, provenance: dict[str, Any]) -> None:
+    """Write the part of a run's checkpoint that inference needs, with its provenance, by an atomic rename."""
     checkpoint = load_checkpoint(source)
+    checkpoint["ptychoflow"]["provenance"] = provenance
     with replacing(target) as temporary:
         torch.save({key: checkpoint[key] for key in PUBLISHED}, temporary)
 
@@ -83,8 +110,8 @@ def describe(
     training: TrainingSettings,
     scans: list[dict[str, Any]],
     seed: int,
-    commit: str,
     fingerprint: str,
+    provenance: dict[str, Any],
 ) -> dict[str, Any]:
     """Compose the ``ptychoflow`` entry of a checkpoint from plain containers only."""
     return {
@@ -92,8 +119,8 @@ def describe(
         "training": plain(training),
         "scans": scans,
         "seed": seed,
-        "commit": commit,
         "fingerprint": fingerprint,
+        "provenance": provenance,
     }
 
 

@@ -1,17 +1,52 @@
 """The Lightning module that trains any model of the registry by making its patches explain the measured photons."""
 
 import math
+from typing import NamedTuple
 
 import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 
 from ptychoflow.data.loading import Batch
+from ptychoflow.metrics.patches import lit_half, patch_scores
 from ptychoflow.models import build_model
 from ptychoflow.physics.diffraction import diffraction, incoherent_sum
-from ptychoflow.physics.losses import LOSSES, masked_mean, poisson_deviance
+from ptychoflow.physics.losses import LOSSES, masked_mean, poisson_deviance, total_variation
 from ptychoflow.physics.patches import accumulate_patches, extract_patches, weighted_mean
 from ptychoflow.settings import ModelSettings, TrainingSettings
+
+
+class Evaluation(NamedTuple):
+    """One batch, reconstructed and compared.
+
+    Parameters
+    ----------
+    loss : Tensor
+        Scalar to minimise.
+    parts : dict
+        Its parts by name, and the photon losses that are only watched. Those are divided by the mean count, so one
+        learning rate serves every dose; ``supervised`` is the mean absolute error of the complex patches where the
+        probe shines.
+    deviance : Tensor
+        Scalar, Poisson deviance per good pixel.
+    patches : Tensor
+        (batch, C, N, N) complex64, as the network gave them.
+    intensity : Tensor
+        (batch, C, N, N) float32, photons per pixel that the merged patches would diffract.
+    """
+
+    loss: Tensor
+    parts: dict[str, Tensor]
+    deviance: Tensor
+    patches: Tensor
+    intensity: Tensor
+
+
+class Prediction(NamedTuple):
+    """What validation, test and prediction give for a batch: frame numbers (batch,), anchors' patches (batch, N, N)."""
+
+    frames: Tensor
+    patches: Tensor
 
 
 class Reconstructor(LightningModule):
@@ -34,6 +69,9 @@ class Reconstructor(LightningModule):
         self.model_settings = model
         self.training_settings = training
         self.network = build_model(model, probes.shape[-1], training.groups.size)
+        if training.freeze_encoder:
+            for parameter in self.network.encoder_parameters():
+                parameter.requires_grad_(False)
         # Probes are kept divided by max|P|, as real pairs: every optimiser and every collective takes those.
         self.register_buffer("probe_scale", torch.empty(len(probes)))
         self.register_buffer("masks", torch.empty_like(masks))
@@ -52,6 +90,7 @@ class Reconstructor(LightningModule):
         self.masks = masks.to(self.device)
         scaled = torch.view_as_real(probes.to(self.device) / self.probe_scale[:, None, None, None])
         self.probe_pairs = nn.Parameter(scaled.clone(), requires_grad=self.training_settings.train_probe)
+        self.lit_half = lit_half(incoherent_sum(probes))
 
     @property
     def scaled_probes(self) -> Tensor:
@@ -85,59 +124,74 @@ class Reconstructor(LightningModule):
         """Photons per pixel that the patches (batch, C, N, N) would diffract, float32 of the same shape."""
         return diffraction(patches, self.probes[batch.scan][:, None])
 
-    def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """Compute the loss and its companions for one batch.
-
-        Returns
-        -------
-        dict
-            ``loss`` to minimise (photon losses are divided by the mean count, so one learning rate serves every dose;
-            the supervised loss is the mean absolute error of the complex patches where the probe shines), and
-            ``deviance``, Poisson, per good pixel.
-        """
+    def evaluate(self, batch: Batch) -> "Evaluation":
+        """Reconstruct one batch and compare it with the photons, or with the truth under supervised training."""
+        settings = self.training_settings
         patches = self(batch)
         with torch.autocast(self.device.type, enabled=False):
-            intensity = self.intensity(self.merged(patches, batch), batch)
+            merged = self.merged(patches, batch)
+            intensity = self.intensity(merged, batch)
             counts, mask = batch.amplitudes.square(), self.masks[batch.scan][:, None]
+            weight = self.illumination(batch)[:, None]
             deviance = poisson_deviance(intensity, counts, mask)
-            if self.training_settings.supervised:
-                weight = incoherent_sum(self.scaled_probes.detach()[batch.scan])[:, None]
-                loss = ((patches - batch.truth).abs() * weight).sum() / weight.expand_as(counts).sum()
-            else:
-                loss = LOSSES[self.training_settings.loss](intensity, counts, mask) / self._loss_scale(counts, mask)
-        return {"loss": loss, "deviance": deviance.detach()}
+            amplitude = "amplitude_mae" if settings.loss == "amplitude_mae" else "amplitude_mse"
+            parts = {
+                "poisson": deviance / self._loss_scale("poisson", counts, mask),
+                "amplitude": LOSSES[amplitude](intensity, counts, mask) / self._loss_scale(amplitude, counts, mask),
+            }
+            chosen = "poisson" if settings.loss == "poisson" else "amplitude"
+            if settings.supervised:
+                chosen = "supervised"
+                parts[chosen] = ((patches - batch.truth).abs() * weight).sum() / weight.expand_as(counts).sum()
+            loss = parts[chosen]
+            if settings.total_variation:
+                parts["total_variation"] = settings.total_variation * total_variation(merged, weight)
+                loss = loss + parts["total_variation"]
+        parts = {name: part.detach() for name, part in parts.items()}
+        return Evaluation(loss, parts, deviance.detach(), patches.detach(), intensity.detach())
 
-    def _loss_scale(self, counts: Tensor, mask: Tensor) -> Tensor:
+    def illumination(self, batch: Batch) -> Tensor:
+        """(batch, N, N) float32 intensity of the probe, in units of the largest max|P|²."""
+        return incoherent_sum(self.scaled_probes.detach()[batch.scan])
+
+    @staticmethod
+    def _loss_scale(loss: str, counts: Tensor, mask: Tensor) -> Tensor:
+        """What a photon loss is divided by, so that one learning rate serves every dose: the mean count."""
         mean = masked_mean(counts, mask)
-        return mean.sqrt() if self.training_settings.loss == "amplitude_mae" else mean
+        return mean.sqrt() if loss == "amplitude_mae" else mean
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        return self._logged_loss(batch, "train")
+        evaluation = self.evaluate(batch)
+        self.log("train/loss/step", evaluation.loss, on_step=True, on_epoch=False)
+        self._log_means(evaluation, batch, "train")
+        return evaluation.loss
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        return self._logged_loss(batch, "val")
+    def validation_step(self, batch: Batch, batch_idx: int) -> "Prediction":
+        return self._evaluated(batch, "val")
 
-    def predict_step(self, batch: Batch, batch_idx: int) -> tuple[Tensor, Tensor]:
-        """Frame numbers (batch,) and the patches (batch, N, N) complex64 of each group's anchor."""
-        return batch.frames[:, 0], self(batch)[:, 0]
+    def test_step(self, batch: Batch, batch_idx: int) -> "Prediction":
+        return self._evaluated(batch, "test")
 
-    def _logged_loss(self, batch: Batch, mode: str) -> Tensor:
-        values = self.losses(batch)
-        part = "supervised" if self.training_settings.supervised else self.training_settings.loss
-        epoch = {
-            f"{mode}/loss/epoch": values["loss"],
-            f"{mode}/loss/{part}/epoch": values["loss"],
-            f"{mode}/metrics/deviance/epoch": values["deviance"],
-        }
-        if mode == "train":
-            self.log("train/loss/step", values["loss"], on_step=True, on_epoch=False)
-        self.log_dict(epoch, on_step=False, on_epoch=True, sync_dist=True, batch_size=len(batch.frames))
-        return values["loss"]
+    def predict_step(self, batch: Batch, batch_idx: int) -> "Prediction":
+        return Prediction(batch.frames[:, 0], self(batch)[:, 0])
 
-    def on_train_epoch_end(self) -> None:
-        """Log what the optimiser was set to in this epoch."""
-        group = self.optimizers().param_groups[0]
-        self.log_dict({"train/lr": group["lr"], "train/beta1": group["betas"][0], "train/beta2": group["betas"][1]})
+    def _evaluated(self, batch: Batch, mode: str) -> "Prediction":
+        evaluation = self.evaluate(batch)
+        self._log_means(evaluation, batch, mode)
+        return Prediction(batch.frames[:, 0], evaluation.patches[:, 0])
+
+    @torch.no_grad()
+    def _log_means(self, evaluation: "Evaluation", batch: Batch, mode: str) -> None:
+        """Log what an epoch averages, the same in every mode."""
+        metrics = {"deviance": evaluation.deviance}
+        if batch.truth is not None:
+            with torch.autocast(self.device.type, enabled=False):
+                light = self.illumination(batch)
+                metrics |= patch_scores(evaluation.patches[:, 0], batch.truth[:, 0], light, self.lit_half)
+        values = {f"{mode}/loss/epoch": evaluation.loss.detach()}
+        values |= {f"{mode}/loss/{name}/epoch": part for name, part in evaluation.parts.items()}
+        values |= {f"{mode}/metrics/{name}/epoch": value for name, value in metrics.items()}
+        self.log_dict(values, on_step=False, on_epoch=True, sync_dist=True, batch_size=len(batch.frames))
 
     def configure_optimizers(self) -> dict:
         """AdamW with a warm-up and a half cosine for the network; the probe waits until the network means something."""
@@ -153,7 +207,7 @@ class Reconstructor(LightningModule):
         def probe_rate(step: int) -> float:
             return network_rate(step) if step >= settings.probe_delay * total else 0.0
 
-        groups = [{"params": self.network.parameters(), "lr": settings.learning_rate}]
+        groups = [{"params": [p for p in self.network.parameters() if p.requires_grad], "lr": settings.learning_rate}]
         rates = [network_rate]
         extra = [p for p in (self.probe_pairs, self.log_flux) if p.requires_grad]
         if extra:

@@ -1,21 +1,19 @@
-"""One training run: resume if there is something to resume, fit, publish."""
+"""One training run: resume if there is something to resume, fit, publish, test."""
 
-import csv
 import hashlib
 import json
 import logging
 import shutil
 import sys
-import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 import yaml
 from lightning.pytorch import Callback, LightningModule, Trainer, seed_everything
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, TQDMProgressBar
-from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.loggers import Logger
 
 from ptychoflow.data.dataset import Dataset
 from ptychoflow.data.module import ScanDataModule
@@ -23,10 +21,15 @@ from ptychoflow.data.readers import read_dataset
 from ptychoflow.errors import InputError
 from ptychoflow.files import replacing, sha256_of
 from ptychoflow.inference import Inference
-from ptychoflow.provenance import code_digest, repository_commit
-from ptychoflow.settings import ModelSettings, TrainingSettings, plain
-from ptychoflow.trainer import make_trainer
-from ptychoflow.training.checkpoint import describe, load_checkpoint, publish
+from ptychoflow.provenance import circumstances, code_digest, now, write_provenance
+from ptychoflow.settings import ModelSettings, TrackingSettings, TrainingSettings, plain
+from ptychoflow.tracking.images import ReconstructionImages
+from ptychoflow.tracking.loggers import CSV_FOLDER, EVENTS_FOLDER, collect_metrics, make_loggers
+from ptychoflow.tracking.mlflow_runs import RUN_FILE, MLflowRunLogger, without_password
+from ptychoflow.tracking.prediction_files import PredictionWriter
+from ptychoflow.tracking.statistics import EpochMetricsInCheckpoint, EpochReport, TrainingStatistics
+from ptychoflow.trainer import device_name, make_trainer
+from ptychoflow.training.checkpoint import describe, load_checkpoint, load_network, publish
 from ptychoflow.training.module import Reconstructor
 
 LAST = "last.ckpt"
@@ -43,19 +46,23 @@ class TrainingRun:
     data : list of Path
         Training datasets.
     output_dir : Path
-        Where model.ckpt, metrics.csv and config.yaml are published.
+        Where model.ckpt, metrics.csv, config.yaml and provenance.json are published.
     run_dir : Path
-        Working state that survives an interruption: last.ckpt, best.ckpt, logs.
+        Working state that survives an interruption: last.ckpt, best.ckpt, logs, images.
     model : ModelSettings
         The network.
     training : TrainingSettings
         How to train it.
     seed : int
         Fixes initial weights, split and order.
-    logger : {"csv", "none"}
-        Where metrics go; with csv they are published as metrics.csv.
+    tracking : TrackingSettings
+        Which loggers, images and predictions; with csv, metrics are published as metrics.csv.
     quiet : bool
         Hide the progress bar, and nothing else.
+    init_from : Path, optional
+        Checkpoint whose weights the network starts from.
+    test_data : Path, optional
+        Dataset to test the published network on.
     """
 
     data: list[Path]
@@ -64,11 +71,13 @@ class TrainingRun:
     model: ModelSettings
     training: TrainingSettings
     seed: int
-    logger: Literal["csv", "none"] = "csv"
+    tracking: TrackingSettings = field(default_factory=TrackingSettings)
     quiet: bool = False
+    init_from: Path | None = None
+    test_data: Path | None = None
 
     def run(self) -> Path:
-        """Train, or go on from the last whole epoch of the same run, and publish.
+        """Train, or go on from the last whole epoch of the same run, publish, and test if there is something to test.
 
         Returns
         -------
@@ -77,20 +86,32 @@ class TrainingRun:
         """
         if not 0 <= self.seed < 2**32:
             raise InputError(f"seed is {self.seed}: expected a number from 0 to {2**32 - 1}")
+        if self.training.freeze_encoder and self.init_from is None:
+            raise InputError("freeze_encoder is set without init_from: expected a checkpoint to start from")
         scans = [read_dataset(path) for path in self.data]
-        settings = self.training
+        test = read_dataset(self.test_data) if self.test_data else None
         seed_everything(self.seed, verbose=False)
-        module_data = ScanDataModule(scans, settings, self.seed)
+        module_data = ScanDataModule(scans, self.training, self.seed)
         module = self._module(scans, module_data)
         start = self._resume_from(module.description["fingerprint"])
-        trainer = self._trainer(start, validate=module_data.has_validation)
+        loggers = self._loggers(module, start)
+        trainer = self._trainer(loggers, validate=module_data.has_validation)
         self.run_dir.mkdir(parents=True, exist_ok=True)
-        trainer.fit(module, module_data, ckpt_path=start)
-        if trainer.interrupted:
-            raise KeyboardInterrupt
-        if trainer.is_global_zero:
-            self._publish(trainer)
-        return self.output_dir / "model.ckpt"
+        checkpoint = self.output_dir / "model.ckpt"
+        try:
+            self._introduce(module, loggers, start)
+            trainer.fit(module, module_data, ckpt_path=start)
+            if trainer.is_global_zero:
+                self._publish(module, loggers)
+            trainer.strategy.barrier()
+            if test is not None:
+                self._test(trainer, checkpoint, test)
+            self._finish(trainer)
+        except BaseException:
+            for logger in loggers:
+                logger.finalize("failed")
+            raise
+        return checkpoint
 
     def _module(self, scans: list[Dataset], data: ScanDataModule) -> Reconstructor:
         modes = {len(scan.probe) for scan in scans}
@@ -100,13 +121,32 @@ class TrainingRun:
         masks = torch.stack([torch.fft.ifftshift(torch.from_numpy(scan.mask)) for scan in scans])
         module = Reconstructor(self.model, self.training, probes, masks)
         sources = [
-            {"file": path.name, "sha256": sha256_of(path), "frames": frames.tolist()}
-            for path, frames in zip(self.data, data.training, strict=True)
+            {"file": path.name, "sha256": sha256_of(path), "frames": frames.tolist(), "made_by": scan.provenance}
+            for path, frames, scan in zip(self.data, data.training, scans, strict=True)
         ]
-        code = code_digest(Path(__file__))
-        parts = [plain(self.model), plain(self.training), sources, self.seed, code]
+        parent = None
+        if self.init_from is not None:
+            checkpoint = load_checkpoint(self.init_from)
+            load_network(module, checkpoint, self.init_from)
+            origin = checkpoint["ptychoflow"].get("provenance", {})
+            parent = {"checkpoint_sha256": sha256_of(self.init_from), "run_id": origin.get("run_id")}
+        identity = [
+            {"file": source["file"], "sha256": source["sha256"], "frames": source["frames"]} for source in sources
+        ]
+        parts = [plain(self.model), plain(self.training), identity, self.seed, code_digest(Path(__file__)), parent]
         fingerprint = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-        module.description = describe(self.model, self.training, sources, self.seed, repository_commit(), fingerprint)
+        provenance = {
+            "result": "model",
+            "run_id": None,
+            "stage": "finetune" if parent else "train",
+            "parent": parent,
+            "seed": self.seed,
+            "config": self.resolved(),
+            "data": [{**source, "frames": len(source["frames"])} for source in sources],
+            "device": None,
+            **circumstances(),
+        }
+        module.description = describe(self.model, self.training, sources, self.seed, fingerprint, provenance)
         if self.training.compile:
             module.network.compile()
         return module
@@ -115,6 +155,7 @@ class TrainingRun:
         """Give the checkpoint to go on from; clear away the state of another run, or of one that was published."""
         last = self.run_dir / LAST
         if not last.exists():
+            self._clear()
             return None
         try:
             same = load_checkpoint(last)["ptychoflow"]["fingerprint"] == fingerprint
@@ -124,22 +165,52 @@ class TrainingRun:
             log.info("going on from %s", last)
             return last
         log.info("starting afresh: %s is of %s", last, "a finished run" if same else "other settings, data or code")
-        for stale in (last, self.run_dir / "best.ckpt", self.run_dir / PUBLISHED_MARK):
-            stale.unlink(missing_ok=True)
-        shutil.rmtree(self.run_dir / "logs", ignore_errors=True)
+        self._clear()
         return None
 
-    def _trainer(self, start: Path | None, validate: bool) -> Trainer:
-        settings = self.training
-        # An attempt that goes on writes beside the log of the one before, which the logger would else overwrite.
-        version = f"from_step_{load_checkpoint(start)['global_step'] if start else 0:08d}"
+    def _clear(self) -> None:
+        for name in (LAST, "best.ckpt", PUBLISHED_MARK, RUN_FILE):
+            (self.run_dir / name).unlink(missing_ok=True)
+        for name in (CSV_FOLDER, EVENTS_FOLDER, "images", "predictions"):
+            shutil.rmtree(self.run_dir / name, ignore_errors=True)
+
+    def _loggers(self, module: Reconstructor, start: Path | None) -> list[Logger]:
+        provenance, tags = module.description["provenance"], self.tracking.tags
+        parent = (provenance["parent"] or {}).get("run_id")
+        tags = tags | {
+            "dataset": ",".join(path.stem for path in self.data),
+            "seed": str(self.seed),
+            "commit": provenance["commit"],
+            "stage": provenance["stage"],
+            "encoder_frozen": str(self.training.freeze_encoder).lower(),
+        }
+        if parent:
+            tags |= {"parent_run": parent, "mlflow.parentRunId": parent}
+        name = f"{tags.get('experiment', self.output_dir.name)}/seed{self.seed}"
+        step = load_checkpoint(start)["global_step"] if start else 0
+        return make_loggers(self.tracking, self.run_dir, step, name, tags)
+
+    def _trainer(self, loggers: list[Logger], validate: bool) -> Trainer:
+        settings, tracking = self.training, self.tracking
+        callbacks: list[Callback] = [TrainingStatistics()]
+        if tracking.recon_log_every_n_epochs is not None:
+            callbacks.append(ReconstructionImages(tracking, self.run_dir))
+        if tracking.write_predictions:
+            folder = self.run_dir / "predictions"
+            callbacks.append(PredictionWriter(lambda mode: folder / mode, tracking.write_predictions))
         # Two of them: with save_last a single one would renew last.ckpt only in epochs that are the best so far.
         kept = {"best": "val/loss/epoch", "last": None} if validate else {"last": None}
-        callbacks: list[Callback] = [
-            ModelCheckpoint(dirpath=self.run_dir, filename=name, monitor=monitor, enable_version_counter=False)
+        callbacks += [
+            ModelCheckpoint(
+                dirpath=self.run_dir,
+                filename=name,
+                monitor=monitor,
+                enable_version_counter=False,
+                save_on_train_epoch_end=True,
+            )
             for name, monitor in kept.items()
         ]
-        callbacks.append(EpochReport())
+        callbacks += [EpochReport(), EpochMetricsInCheckpoint()]
         if settings.early_stopping is not None:
             if not validate:
                 raise InputError(
@@ -158,40 +229,69 @@ class TrainingRun:
             max_epochs=settings.max_epochs,
             gradient_clip_val=settings.gradient_clip or None,
             deterministic=settings.deterministic,
-            logger=CSVLogger(self.run_dir, name="logs", version=version) if self.logger == "csv" else False,
+            logger=loggers or False,
             callbacks=callbacks,
-            log_every_n_steps=10,
+            log_every_n_steps=tracking.log_every_n_steps,
             enable_progress_bar=bar,
             enable_model_summary=False,
             use_distributed_sampler=False,
             num_sanity_val_steps=0,
         )
 
-    def _publish(self, trainer: Trainer) -> None:
+    def _introduce(self, module: Reconstructor, loggers: list[Logger], start: Path | None) -> None:
+        """Tell each logger the resolved config, and the checkpoint its run."""
+        provenance = module.description["provenance"]
+        for logger in loggers:
+            if isinstance(logger, MLflowRunLogger):
+                provenance |= {"run_id": logger.run_id, "mlflow": without_password(logger.uri)}
+        self._write_config(self.run_dir / "config.yaml")
+        for logger in loggers:
+            if start is None:
+                logger.log_hyperparams(self.resolved())
+            if isinstance(logger, MLflowRunLogger):
+                logger.log_file(self.run_dir / "config.yaml")
+
+    def _publish(self, module: Reconstructor, loggers: list[Logger]) -> None:
         best = self.run_dir / "best.ckpt"
         use_best = self.training.publish == "best" and best.exists()
-        if self.logger == "csv":
-            collect_metrics(self.run_dir / "logs", self.output_dir / "metrics.csv")
-        with replacing(self.output_dir / "config.yaml") as temporary:
+        if "csv" in self.tracking.logger:
+            collect_metrics(self.run_dir / CSV_FOLDER, self.output_dir / "metrics.csv")
+        self._write_config(self.output_dir / "config.yaml")
+        provenance = module.description["provenance"] | {"finished": now(), "device": device_name(module.device)}
+        checkpoint = self.output_dir / "model.ckpt"
+        publish(best if use_best else self.run_dir / LAST, checkpoint, provenance)
+        record = self.output_dir / "provenance.json"
+        write_provenance(record, provenance | {"checkpoint_sha256": sha256_of(checkpoint)})
+        for logger in loggers:
+            if isinstance(logger, MLflowRunLogger):
+                logger.log_file(record)
+                if self.tracking.log_checkpoint:
+                    logger.log_file(checkpoint)
+
+    def _test(self, trainer: Trainer, checkpoint: Path, test: Dataset) -> None:
+        inference = Inference(checkpoint, test, self.test_data)
+        loader = inference.loader(self.training.batch_size, trainer.strategy.root_device, with_truth=True)
+        (scores,) = trainer.test(inference.module, loader, verbose=False)
+        log.info("Poisson deviance per pixel of %s: %.4g", self.test_data, scores["test/metrics/deviance/epoch"])
+
+    def _finish(self, trainer: Trainer) -> None:
+        """Publish what the test added to the metrics; from now on there is nothing to go on with."""
+        if trainer.is_global_zero:
+            if "csv" in self.tracking.logger:
+                collect_metrics(self.run_dir / CSV_FOLDER, self.output_dir / "metrics.csv")
+            (self.run_dir / PUBLISHED_MARK).touch()
+
+    def _write_config(self, path: Path) -> None:
+        with replacing(path) as temporary:
             temporary.write_text(yaml.safe_dump(self.resolved(), sort_keys=False), encoding="utf-8")
-        publish(best if use_best else self.run_dir / LAST, self.output_dir / "model.ckpt")
-        (self.run_dir / PUBLISHED_MARK).touch()
 
     def resolved(self) -> dict[str, Any]:
-        """Everything this run was told, as plain containers."""
-        data = [str(path) for path in self.data]
-        return {"train_data_file": data, "seed": self.seed, "model": plain(self.model), **plain(self.training)}
-
-
-def test_deviance(checkpoint: Path, data: Path, batch_size: int) -> float:
-    """Mean Poisson deviance per pixel of a dataset's frames, each explained by its own patch."""
-    inference = Inference(checkpoint, read_dataset(data), data)
-    device = torch.device("cpu")
-    total = 0.0
-    with torch.inference_mode():
-        for batch in inference.loader(batch_size, device):
-            total += len(batch.frames) * float(inference.module.losses(batch)["deviance"])
-    return total / inference.frames
+        """Everything this run was told, as plain containers: train.py --config takes it as it is."""
+        given = {"train_data_file": [str(path) for path in self.data], "seed": self.seed}
+        for name in ("init_from", "test_data"):
+            if getattr(self, name) is not None:
+                given[{"test_data": "test_data_file"}.get(name, name)] = str(getattr(self, name))
+        return {**given, "model": plain(self.model), **plain(self.training), **plain(self.tracking)}
 
 
 class LastingStop(EarlyStopping):
@@ -199,57 +299,3 @@ class LastingStop(EarlyStopping):
 
     def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
         trainer.should_stop = self.wait_count >= self.patience
-
-
-class EpochReport(Callback):
-    """One line in the log for each epoch: readable in a file, where a progress bar is not."""
-
-    def on_train_epoch_start(self, trainer: Trainer, module: LightningModule) -> None:
-        self.started = time.perf_counter()
-
-    def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
-        if not trainer.is_global_zero:
-            return
-        seconds = time.perf_counter() - self.started
-        groups = module.training_settings.groups
-        frames = len(trainer.train_dataloader.neighbours) * groups.size
-        values = {key: float(value) for key, value in trainer.callback_metrics.items()}
-        parts = [f"{name} {values[key]:.4g}" for name, key in REPORTED.items() if key in values]
-        log.info(
-            "epoch %d/%d: %s, %.0f frames/s",
-            trainer.current_epoch + 1,
-            trainer.max_epochs,
-            ", ".join(parts),
-            frames / seconds,
-        )
-
-
-REPORTED = {
-    "loss": "train/loss/epoch",
-    "validation loss": "val/loss/epoch",
-    "validation deviance": "val/metrics/deviance/epoch",
-}
-
-
-def collect_metrics(logs: Path, target: Path) -> None:
-    """Join the CSV logs of all attempts of a run; of steps done twice, the later attempt's stay.
-
-    Parameters
-    ----------
-    logs : Path
-        Folder with from_step_*/metrics.csv, one for each attempt.
-    target : Path
-        The joined metrics.csv.
-    """
-    attempts = sorted(logs.glob("from_step_*/metrics.csv"))
-    starts = [int(path.parent.name.removeprefix("from_step_")) for path in attempts]
-    rows: list[dict[str, str]] = []
-    for path, end in zip(attempts, [*starts[1:], None], strict=True):
-        with open(path, newline="", encoding="utf-8") as stream:
-            rows += [row for row in csv.DictReader(stream) if end is None or int(row["step"]) < end]
-    columns = list(dict.fromkeys(key for row in rows for key in row))
-    columns = ["epoch", "step", *sorted(set(columns) - {"epoch", "step"})]
-    with replacing(target) as temporary, open(temporary, "w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, columns, restval="")
-        writer.writeheader()
-        writer.writerows(rows)
