@@ -45,7 +45,7 @@ def run_program(
     warnings.filterwarnings("ignore", module="lightning")
     parser = _parser(main, flat or {}, positional)
     try:
-        settings = vars(parser.instantiate_classes(_parsed(parser, arguments)))
+        settings = vars(parser.instantiate(_parsed(parser, arguments)))
         settings.pop("config", None)
         for name, kind in (flat or {}).items():
             settings[name] = kind(**{field.name: settings.pop(field.name) for field in fields(kind)})

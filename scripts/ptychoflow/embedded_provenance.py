@@ -90,7 +90,7 @@ def _from_checkpoint(path: Path) -> dict[str, Any]:
     except OSError:
         raise
     except Exception as error:
-        raise ValueError(str(error).splitlines()[0]) from None
+        raise ValueError(str(error).partition("\n")[0] or type(error).__name__) from None
 
 
 READERS = {

@@ -84,7 +84,7 @@ def _by_class_path(choice: dict[str, Any]) -> Logger:
     parser = jsonargparse.ArgumentParser(exit_on_error=False)
     parser.add_argument("--logger", type=Logger)
     try:
-        return parser.instantiate_classes(parser.parse_object({"logger": choice})).logger
+        return parser.instantiate(parser.parse_object({"logger": choice})).logger
     except (jsonargparse.ArgumentError, ImportError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise InputError(

@@ -191,7 +191,10 @@ class Reconstructor(LightningModule):
         values = {f"{mode}/loss/epoch": evaluation.loss.detach()}
         values |= {f"{mode}/loss/{name}/epoch": part for name, part in evaluation.parts.items()}
         values |= {f"{mode}/metrics/{name}/epoch": value for name, value in metrics.items()}
-        self.log_dict(values, on_step=False, on_epoch=True, sync_dist=True, batch_size=len(batch.frames))
+        # Lightning weights by batch size and averages those sizes over the processes as integers: without the factor,
+        # shares of 8 and 7 frames would count as 7.
+        weight = len(batch.frames) * self.trainer.world_size
+        self.log_dict(values, on_step=False, on_epoch=True, sync_dist=True, batch_size=weight)
 
     def configure_optimizers(self) -> dict:
         """AdamW with a warm-up and a half cosine for the network; the probe waits until the network means something."""

@@ -4,6 +4,7 @@ import hashlib
 import json
 import logging
 import shutil
+import signal
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,7 @@ import yaml
 from lightning.pytorch import Callback, LightningModule, Trainer, seed_everything
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, TQDMProgressBar
 from lightning.pytorch.loggers import Logger
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from ptychoflow.data.dataset import Dataset
 from ptychoflow.data.module import ScanDataModule
@@ -107,9 +109,11 @@ class TrainingRun:
             if test is not None:
                 self._test(trainer, checkpoint, test)
             self._finish(trainer)
-        except BaseException:
+        except BaseException as error:
             for logger in loggers:
                 logger.finalize("failed")
+            if isinstance(error, SIGTERMException):  # which would end the process as if all were well
+                raise SystemExit(128 + signal.SIGTERM) from None
             raise
         return checkpoint
 

@@ -1,0 +1,288 @@
+"""Concurrent jobs, one real MLflow server, a killed training: nothing is lost, nothing is there twice."""
+
+import copy
+import csv
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from workflow_runs import SMALL, command_of, environment_of, run_snakemake
+
+CIRCUMSTANCES = {"train/frames_per_second", "train/device_memory_mb"}
+
+
+def tracked(seeds: list[int], **training: object) -> dict:
+    config = copy.deepcopy(SMALL)
+    config["experiments"]["small"] |= {
+        "seeds": seeds,
+        "tracking": {
+            "logger": ["mlflow", "tensorboard"],
+            "log_every_n_steps": 1,
+            "recon_log_every_n_epochs": 2,
+            "recon_log_stitch": True,
+            "recon_log_num_patches": 1,
+        },
+    }
+    config["experiments"]["small"]["training"] |= training
+    return config
+
+
+def checkpoints(config: dict) -> list[str]:
+    return [f"results/small/seed{seed}/model.ckpt" for seed in config["experiments"]["small"]["seeds"]]
+
+
+def curves_of_table(path: Path) -> dict[str, list[tuple[int, float]]]:
+    curves: dict[str, list[tuple[int, float]]] = {}
+    with open(path, newline="") as stream:
+        for row in csv.DictReader(stream):
+            for key in row.keys() - {"step", "epoch"}:
+                if row[key]:
+                    curves.setdefault(key, []).append((int(row["step"]), float(row[key])))
+    return curves
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real MLflow server on loopback, with a SQLite store and artifacts of its own."""
+    folder = tmp_path_factory.mktemp("server")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    command += [
+        "--backend-store-uri",
+        f"sqlite:///{folder}/mlflow.db",
+        "--artifacts-destination",
+        str(folder / "files"),
+    ]
+    log = open(folder / "log", "w")  # noqa: SIM115, closed with the server
+    process = subprocess.Popen(
+        command,
+        env=environment_of(MLFLOW_DISABLE_TELEMETRY="true"),
+        stdout=log,
+        stderr=log,
+        start_new_session=True,
+    )
+    address, deadline = f"http://127.0.0.1:{port}", time.monotonic() + 120
+    while True:
+        try:
+            urllib.request.urlopen(f"{address}/health", timeout=5).close()
+            break
+        except (urllib.error.URLError, OSError):
+            assert process.poll() is None, (folder / "log").read_text()
+            assert time.monotonic() < deadline, (folder / "log").read_text()
+            time.sleep(0.5)
+    yield address
+    os.killpg(process.pid, signal.SIGTERM)
+    process.wait()
+    log.close()
+
+
+def rest(address: str, path: str, **query: object) -> dict:
+    """Ask the server's REST interface itself, without MLflow's client."""
+    data = json.dumps(query).encode()
+    request = urllib.request.Request(
+        f"{address}/api/2.0/mlflow/{path}", data, {"Content-Type": "application/json"}, method="POST"
+    )
+    with urllib.request.urlopen(request) as answer:
+        return json.load(answer)
+
+
+def history(address: str, run_id: str, key: str) -> list[tuple[int, float]]:
+    query = urllib.parse.urlencode({"run_id": run_id, "metric_key": key})
+    with urllib.request.urlopen(f"{address}/api/2.0/mlflow/metrics/get-history?{query}") as answer:
+        return [(int(metric["step"]), metric["value"]) for metric in json.load(answer)["metrics"]]
+
+
+def test_two_jobs_at_once_lose_nothing_on_a_server(server: str, finished: Path, tmp_path: Path):
+    config = tracked([3, 4])
+    shutil.copytree(finished / "results/data", tmp_path / "results/data", copy_function=shutil.copy2)
+    result = run_snakemake(
+        tmp_path, config, *checkpoints(config), "--set-threads", "train=1", MLFLOW_TRACKING_URI=server
+    )
+    assert result.returncode == 0, result.stderr
+    (experiment,) = [
+        found
+        for found in rest(server, "experiments/search", max_results=10)["experiments"]
+        if found["name"] == "ptychoflow"
+    ]
+    runs = rest(server, "runs/search", experiment_ids=[experiment["experiment_id"]])["runs"]
+    assert [run["info"]["status"] for run in runs] == ["FINISHED"] * 2
+    for run in runs:
+        tags = {tag["key"]: tag["value"] for tag in run["data"]["tags"]}
+        assert (tags["experiment"], tags["snakemake_rule"], tags["dataset"]) == ("small", "train", "seen")
+        assert tags["snakemake_wildcards"] == f"experiment=small, seed={tags['seed']}"
+        folder = tmp_path / f"results/small/seed{tags['seed']}"
+        table = curves_of_table(folder / "metrics.csv")
+        events = EventAccumulator(str(folder / "run/tensorboard"), size_guidance={"scalars": 0})
+        events.Reload()
+        assert {metric["key"] for metric in run["data"]["metrics"]} - {"epoch"} == table.keys()
+        for key, points in table.items():
+            told = history(server, run["info"]["run_id"], key)
+            shown = [(event.step, event.value) for event in events.Scalars(key)]
+            for other in (told, shown):
+                assert [step for step, _ in other] == [step for step, _ in points]
+                np.testing.assert_allclose([value for _, value in other], [value for _, value in points], rtol=1e-6)
+        provenance = json.loads((folder / "provenance.json").read_text())
+        assert (provenance["run_id"], provenance["mlflow"]) == (run["info"]["run_id"], server)
+        client = mlflow.MlflowClient(server)
+        kept = {file.path for file in client.list_artifacts(run["info"]["run_id"], "epoch_0002/patch_00")}
+        assert len(kept) == 9
+        copy_of_config = client.download_artifacts(run["info"]["run_id"], "config.yaml", str(tmp_path))
+        assert Path(copy_of_config).read_text() == (folder / "config.yaml").read_text()
+
+
+def test_a_killed_training_goes_on_in_its_run_to_the_same_weights(finished: Path, tmp_path: Path):
+    config = tracked([3], max_epochs=40)
+    (goal,) = checkpoints(config)
+    for name in ("killed", "undisturbed"):
+        shutil.copytree(finished / "results/data", tmp_path / name / "results/data", copy_function=shutil.copy2)
+    folder = tmp_path / "killed"
+    process = subprocess.Popen(
+        command_of(folder, config, goal),
+        env=environment_of(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    rows = folder / "results/small/seed3/run/logs/from_step_00000000/metrics.csv"
+    deadline = time.monotonic() + 120
+    # 46 frames in batches of 16 are 3 steps: step 7 lies in the middle of the third epoch.
+    while not (rows.exists() and any(row.startswith("2,7,") for row in rows.read_text().splitlines())):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    store = f"sqlite:///{folder}/results/mlflow/mlflow.db"
+    (before,) = runs_of(store)
+    assert before.info.status == "RUNNING"
+    closed = subprocess.run(
+        [sys.executable, str(Path(__file__).parents[2] / "scripts/close_runs.py"), "--mlflow_tracking_uri", store],
+        capture_output=True,
+        text=True,
+    )
+    assert f"run {before.info.run_id} was killed: marked FAILED" in closed.stderr
+    run_snakemake(folder, config, "--unlock")
+    resumed = run_snakemake(folder, config, "--rerun-incomplete", goal)
+    assert resumed.returncode == 0, resumed.stderr
+    assert "going on from" in (folder / "results/small/seed3/logs/train.log").read_text()
+    (after,) = runs_of(store)
+    assert (after.info.run_id, after.info.status) == (before.info.run_id, "FINISHED")
+
+    assert run_snakemake(tmp_path / "undisturbed", config, goal).returncode == 0
+    states = [torch.load(tmp_path / name / goal, weights_only=True)["state_dict"] for name in ("killed", "undisturbed")]
+    assert states[0].keys() == states[1].keys()
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+    tables = [
+        curves_of_table(tmp_path / name / "results/small/seed3/metrics.csv") for name in ("killed", "undisturbed")
+    ]
+    client = mlflow.MlflowClient(store)
+    events = EventAccumulator(str(folder / "results/small/seed3/run/tensorboard"), size_guidance={"scalars": 0})
+    events.Reload()
+    assert tables[0].keys() == tables[1].keys()
+    for key, points in tables[1].items():
+        told = [(metric.step, metric.value) for metric in client.get_metric_history(after.info.run_id, key)]
+        shown = sorted((event.step, event.value) for event in events.Scalars(key))
+        for other in (tables[0][key], told, shown):
+            assert [step for step, _ in other] == [step for step, _ in points], key
+            if key not in CIRCUMSTANCES:
+                np.testing.assert_allclose([value for _, value in other], [value for _, value in points], rtol=1e-6)
+
+
+def runs_of(store: str) -> list[mlflow.entities.Run]:
+    client = mlflow.MlflowClient(store)
+    return list(client.search_runs([client.get_experiment_by_name("ptychoflow").experiment_id]))
+
+
+def test_a_cancelled_training_is_marked_failed(finished: Path, tmp_path: Path):
+    shutil.copytree(finished / "results/data", tmp_path / "results/data", copy_function=shutil.copy2)
+    store = f"sqlite:///{tmp_path}/mlflow.db"
+    command = [sys.executable, str(Path(__file__).parents[2] / "scripts/train.py"), "--train_data_file"]
+    command += [str(tmp_path / "results/data/seen.cxi"), "--output_dir", str(tmp_path / "out"), "--logger", "mlflow"]
+    command += ["--mlflow_tracking_uri", store, "--max_epochs", "2000", "--accelerator", "cpu", "--model.depth", "1"]
+    process = subprocess.Popen(command, env=environment_of(), stderr=subprocess.DEVNULL)
+    last, deadline = tmp_path / "out/checkpoints/last.ckpt", time.monotonic() + 120
+    while not last.exists():
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.terminate()
+    assert process.wait() == 128 + signal.SIGTERM
+    (run,) = runs_of(store)
+    assert run.info.status == "FAILED"
+
+
+def test_processes_of_a_distributed_training_log_one_run_with_the_mean_of_all(finished: Path, tmp_path: Path):
+    # With a rate this small the weights stay: two processes must then measure what one measures.
+    common = ["--train_data_file", str(finished / "results/data/seen.cxi"), "--learning_rate", "1e-12"]
+    common += ["--weight_decay", "0", "--max_epochs", "1", "--accelerator", "cpu", "--model.features", "4"]
+    common += ["--model.depth", "1", "--model.iterations", "2", "--logger", "csv", "mlflow", "--log_every_n_steps", "1"]
+    common += ["--recon_log_every_n_epochs", "1", "--validation_fraction", "0.3"]
+    for name, devices in (("one", []), ("two", ["--devices", "2", "--strategy", "ddp"])):
+        command = [sys.executable, str(Path(__file__).parents[2] / "scripts/train.py"), *common, *devices]
+        command += ["--output_dir", str(tmp_path / name), "--mlflow_tracking_uri", f"sqlite:///{tmp_path}/{name}.db"]
+        result = subprocess.run(command, env=environment_of(OMP_NUM_THREADS="1"), capture_output=True, text=True)
+        assert result.returncode == 0, result.stderr
+    one, two = (curves_of_table(tmp_path / name / "metrics.csv") for name in ("one", "two"))
+    assert one.keys() == two.keys()
+    for key in one:
+        assert len(two[key]) == len({step for step, _ in two[key]})
+    # An odd number of held-out frames, so that the processes have different shares; SSIM and deviance are plain means.
+    for key in ("metrics/deviance/epoch", "metrics/amplitude_ssim/epoch", "metrics/phase_ssim/epoch"):
+        for mode in ("train", "val"):
+            assert two[f"{mode}/{key}"][0][1] == pytest.approx(one[f"{mode}/{key}"][0][1], rel=1e-4), key
+    (run,) = runs_of(f"sqlite:///{tmp_path}/two.db")
+    assert run.info.status == "FINISHED"
+    assert len(list((tmp_path / "two/checkpoints/images/epoch_0001").iterdir())) == 4
+
+
+def test_all_results_stand_in_one_table_and_one_crate(finished: Path, tmp_path: Path):
+    folder = Path(shutil.copytree(finished, tmp_path / "workflow", copy_function=shutil.copy2))
+    result = run_snakemake(folder, SMALL, "results/runs.csv", "results/crate.zip")
+    assert result.returncode == 0, result.stderr
+    with open(folder / "results/runs.csv", newline="") as stream:
+        (row,) = csv.DictReader(stream)
+    assert (row["experiment"], row["seed"], row["dataset"]) == ("small", "3", "unseen")
+    scores = json.loads((folder / "results/small/seed3/unseen/metrics.json").read_text())
+    assert float(row["amplitude_ssim"]) == scores["amplitude_ssim"]
+    assert row["model.features"] == "4"
+    with zipfile.ZipFile(folder / "results/crate.zip") as crate:
+        metadata = json.loads(crate.read("ro-crate-metadata.json"))
+        packed = set(crate.namelist())
+        assert crate.read("small/seed3/model.ckpt") == (folder / "results/small/seed3/model.ckpt").read_bytes()
+    entities = {entity["@id"]: entity for entity in metadata["@graph"]}
+    assert entities["./"]["mainEntity"] == {"@id": "workflow/Snakefile"}
+    actions = [entity for entity in entities.values() if entity["@type"] == "CreateAction"]
+    assert {action["name"] for action in actions} == {"train", "reconstruct"}
+    for action in actions:
+        assert action["instrument"] == {"@id": "workflow/Snakefile"}
+        assert action["startTime"] <= action["endTime"]
+        assert all(part["@id"] in entities for part in [*action["object"], *action["result"]])
+    files = {name for name, entity in entities.items() if "File" in entity["@type"]}
+    assert files == packed - {"ro-crate-metadata.json"}
+
+
+def test_a_figure_alone_leads_back_to_data_code_and_seed(finished: Path):
+    program = Path(__file__).parents[2] / "scripts/show_provenance.py"
+    for name in ("unseen/figures/probe.svg", "unseen/figures/correlation.png", "unseen/reconstructed_phase.png"):
+        figure = finished / "results/small/seed3" / name
+        result = subprocess.run([sys.executable, str(program), str(figure)], capture_output=True, text=True)
+        assert result.returncode == 0, result.stderr
+        for fact in ("seed: 3", "checkpoint_sha256: ", "data_file: results/data/unseen.cxi", "commit: ", "numpy: "):
+            assert fact in result.stdout
