@@ -5,7 +5,7 @@ ENVIRONMENT := .venv/.complete
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export MLFLOW_DISABLE_TELEMETRY := true
 
-STORE = $(CURDIR)/results/mlflow/mlflow.db
+STORE = sqlite:///$(CURDIR)/results/mlflow/mlflow.db
 
 .PHONY: demo test bench mlflow lint format clean environment
 
@@ -22,8 +22,8 @@ bench: $(ENVIRONMENT)
 
 # All tracked runs in a browser, http://127.0.0.1:5000; those whose process was killed are marked as failed first.
 mlflow: $(ENVIRONMENT)
-	python scripts/close_runs.py
-	mlflow server --host 127.0.0.1 --port 5000 --workers 1 --backend-store-uri $${MLFLOW_TRACKING_URI:-sqlite:///$(STORE)}
+	python scripts/close_runs.py --mlflow_tracking_uri $(STORE)
+	mlflow server --host 127.0.0.1 --port 5000 --workers 1 --backend-store-uri $(STORE)
 
 lint: $(ENVIRONMENT)
 	ruff check

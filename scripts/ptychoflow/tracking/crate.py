@@ -46,7 +46,7 @@ def write_crate(path: Path, folders: Iterable[Path], snakefile: Path) -> None:
     InputError
         Where a file that belongs to a result is missing.
     """
-    crate = ROCrate()
+    crate = ROCrate(version="1.1")  # the version that the profiles are written for
     crate.name = "PtychoFlow results"
     crate.description = "Ptychographic reconstructions with the networks, settings and code that made them."
     crate.license = "https://spdx.org/licenses/BSD-3-Clause"

@@ -158,6 +158,9 @@ def log_pictures(logger: Logger, folder: Path, pictures: dict[str, np.ndarray], 
             logger.log_picture(name, picture, step)
     elif isinstance(logger, MLflowRunLogger):
         logger.log_folder(folder)
+        for name, picture in pictures.items():
+            if name.endswith("_pred"):
+                logger.log_picture(name, picture, step)
     elif hasattr(logger, "log_image"):
         for name, picture in pictures.items():
             logger.log_image(key=name, images=[picture], step=step)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
+import numpy as np
 from filelock import FileLock
 from lightning.pytorch.loggers import MLFlowLogger
 from lightning.pytorch.loggers.logger import rank_zero_experiment
@@ -24,6 +25,8 @@ LOCAL_STORE = Path("results/mlflow/mlflow.db")
 RUN_FILE = "mlflow_run_id"
 HOST_TAG, PROCESS_TAG = "ptychoflow.host", "ptychoflow.process"
 SQLITE = "sqlite:///"
+EXPERIMENT_KIND = {"mlflow.experimentKind": "custom_model_development"}
+"""Opens MLflow's page on training runs, not on language models."""
 
 
 def store_uri(given: str | None = None) -> str:
@@ -132,6 +135,13 @@ class MLflowRunLogger(OnlyNewSteps, MLFlowLogger):
         self.experiment.log_artifact(self.run_id, str(path))
 
     @rank_zero_only
+    def log_picture(self, name: str, picture: np.ndarray, step: int) -> None:
+        """Log an image (H, W, 3) uint8 for the slider over steps, unless it has one of this step or a later one."""
+        if step > self.last_steps.get(name, -1):
+            self.last_steps[name] = step
+            self.experiment.log_image(self.run_id, picture, key=name, step=step, synchronous=True)
+
+    @rank_zero_only
     def log_folder(self, path: Path) -> None:
         """Put a folder with all it holds into the run, under the folder's own name."""
         self.experiment.log_artifacts(self.run_id, str(path), artifact_path=path.name)
@@ -157,7 +167,7 @@ def _experiment_id(client: Any, name: str, location: str | None) -> str:
     found = client.get_experiment_by_name(name)
     if found is None:
         try:
-            return client.create_experiment(name, artifact_location=location)
+            return client.create_experiment(name, artifact_location=location, tags=EXPERIMENT_KIND)
         except MlflowException:  # another job of a common server was faster
             found = client.get_experiment_by_name(name)
     return found.experiment_id
