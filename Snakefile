@@ -1,4 +1,4 @@
-from snakemake.utils import min_version, validate
+from snakemake.utils import min_version
 
 min_version("9.0")
 
@@ -8,35 +8,37 @@ if "experiments" not in config:
     configfile: workflow.source_path("config/config.yaml")
 
 
-validate(config, "config/schemas/config.schema.yaml")
+report: "rules/report/workflow.rst"
 
 
+include: "rules/config.smk"
 include: "rules/common.smk"
 include: "rules/data.smk"
 include: "rules/train.smk"
-include: "rules/infer.smk"
-include: "rules/stitch.smk"
+
+
+if config.get("parts", 1) > 1:
+
+    include: "rules/parts.smk"
+
+else:
+
+    include: "rules/infer.smk"
+    include: "rules/stitch.smk"
+
+
 include: "rules/evaluate.smk"
 include: "rules/figures.smk"
 include: "rules/track.smk"
+include: "rules/targets.smk"
+
+
+onsuccess:
+    print("All done: results/runs.csv compares the results, snakemake results/report.html shows them.")
 
 
 onerror:
+    print(failures(log))
     # A training that was killed could not say so itself.
     if tracked_in_mlflow():
         shell("python $PTYCHOFLOW_SCRIPTS/close_runs.py || true")
-
-
-rule all:
-    default_target: True
-    input:
-        images(),
-        scores(),
-        pictures(),
-    localrule: True
-
-
-rule figures:
-    input:
-        pictures(),
-    localrule: True

@@ -5,8 +5,6 @@ import sys
 from pathlib import Path
 
 import yaml
-from snakemake.exceptions import WorkflowError
-from snakemake.utils import update_config
 
 SCRIPTS = Path(workflow.basedir) / "scripts"
 sys.path.insert(0, str(SCRIPTS))
@@ -21,41 +19,6 @@ envvars:
 
 from ptychoflow.provenance import code_digest
 
-RESERVED = {"benchmarks", "data", "logs", "mlflow", "raw", "studies"}
-
-
-def resolve_experiments():
-    """Lay each experiment over the defaults, and check what a schema cannot: names that refer to each other."""
-    resolved = {}
-    for name, entry in config["experiments"].items():
-        if name in RESERVED:
-            raise WorkflowError(
-                f"experiments.{name}: the name is taken by a folder of results, expected another"
-            )
-        settings = {}
-        update_config(settings, config.get("defaults", {}))
-        update_config(settings, entry)
-        for role in ("train", "test"):
-            if not settings.get(role):
-                raise WorkflowError(f"experiments.{name} has no {role}: expected a list of datasets")
-            unknown = sorted(set(settings[role]) - set(config["datasets"]))
-            if unknown:
-                raise WorkflowError(
-                    f"experiments.{name}.{role} names {unknown[0]}: "
-                    f"expected one of {', '.join(config['datasets'])}"
-                )
-        resolved[name] = settings
-    for name, settings in resolved.items():
-        if settings.get("init_from") not in (None, *set(resolved) - {name}):
-            raise WorkflowError(
-                f"experiments.{name}.init_from names {settings['init_from']}: "
-                f"expected another experiment, {', '.join(resolved)}"
-            )
-    return resolved
-
-
-EXPERIMENTS = resolve_experiments()
-
 
 def one_of(names):
     """Regular expression that matches these names and nothing else; never matches when there are none."""
@@ -63,6 +26,7 @@ def one_of(names):
 
 
 wildcard_constraints:
+    round=r"\d+",
     experiment=one_of(EXPERIMENTS),
     dataset=one_of(config["datasets"]),
     seed=r"\d+",
@@ -146,10 +110,43 @@ def accelerator(wildcards):
     return "gpu" if on_gpu(wildcards) else "cpu"
 
 
+def nodes(wildcards):
+    return setting("training", "num_nodes", 1)(wildcards)
+
+
 def gpus(wildcards):
-    """GPUs of a training job: all devices of the node that Lightning is told to use."""
-    training = EXPERIMENTS[wildcards.experiment].get("training", {})
-    return training.get("devices", 1) if on_gpu(wildcards) else 0
+    """GPUs of a training job, those of all its nodes together."""
+    return setting("training", "devices", 1)(wildcards) * nodes(wildcards) if on_gpu(wildcards) else 0
+
+
+def tasks(wildcards):
+    """Processes that the scheduler starts: one on one node, where Lightning starts the others, else one for each device."""
+    return nodes(wildcards) * setting("training", "devices", 1)(wildcards) if nodes(wildcards) > 1 else 1
+
+
+def launcher(wildcards):
+    """What starts the processes of a training on several nodes."""
+    return "srun" if nodes(wildcards) > 1 else ""
+
+
+def growing(amount):
+    """Resource that grows with each attempt at a job: what failed for want of it succeeds with more."""
+    return lambda wildcards, attempt: amount * attempt
+
+
+def previous_round(wildcards):
+    """Object whose phase the patches take; none in the first round."""
+    if wildcards.round == "0":
+        return []
+    folder = "results/{experiment}/seed{seed}/{dataset}/parts".format_map(wildcards)
+    return f"{folder}/round_{int(wildcards.round) - 1}.h5"
+
+
+def last_round(wildcards):
+    """Sums of all parts after as many rounds as the experiment asks for."""
+    rounds = setting("stitching", "phase_iterations", 5)(wildcards)
+    folder = "results/{experiment}/seed{seed}/{dataset}/parts".format_map(wildcards)
+    return gather.part(f"{folder}/sums_{rounds}_{{scatteritem}}.h5")
 
 
 def each_result(*names):
@@ -190,3 +187,55 @@ def pictures():
     return each_result(
         *(f"figures/{kind}.{suffix}" for kind in kinds for suffix in ("png", "svg"))
     ) + each_run("figures/training.png", "figures/training.svg")
+
+
+# What stands in results/, results/{experiment}/, results/{experiment}/seed{seed}/ and in the folder of a dataset below.
+FILES = ("runs.csv", "runs.html", "crate.zip", "report.html", "config.yaml")
+EXPERIMENT_FILES = ("training.yaml",)
+RUN_FILES = ("model.ckpt", "metrics.csv", "config.yaml", "provenance.json")
+RESULT_FILES = (
+    *("patches.h5", "reconstruction.h5", "reconstructed_amplitude.png", "reconstructed_phase.png"),
+    *("provenance.json", "metrics.json", "correlation.csv"),
+)
+FOLDERS = ("logs/", "benchmarks/", "figures/", "parts/", "run/")
+
+
+def unknown_results():
+    """Regular expression of files under results/ that no rule makes, whatever the seed."""
+    experiment, dataset = f"(?:{one_of(EXPERIMENTS)})/", f"(?:{one_of(config['datasets'])})/"
+
+    def inside(folder, files):
+        folders = (f"{name}/" for name in sorted(RESERVED)) if not folder else FOLDERS
+        return f"{folder}(?:{one_of(files)})$", *(f"{folder}{name}" for name in folders)
+
+    known = (
+        *inside("", FILES),
+        *inside(experiment, EXPERIMENT_FILES),
+        *inside(rf"{experiment}seed\d+/", RUN_FILES),
+        *inside(rf"{experiment}seed\d+/{dataset}", RESULT_FILES),
+    )
+    return rf"(?!{'|'.join(known)}).+"
+
+
+def refused(wildcards):
+    """Say what there is instead."""
+    raise WorkflowError(
+        f"results/{wildcards.unknown} is no result of this config: expected results/ and one of {', '.join(FILES)}, "
+        f"or results/{{experiment}}/seed{{number}}/ and one of {', '.join(RUN_FILES)}, or {{dataset}}/ below that and one "
+        f"of {', '.join(RESULT_FILES)}, figures/reconstruction.png; experiments are {', '.join(EXPERIMENTS)}, datasets "
+        f"{', '.join(config['datasets'])}"
+    )
+
+
+def failures(log):
+    """Name each rule that failed, with its log and the last sentence of that."""
+    text = Path(log).read_text(encoding="utf-8", errors="replace")
+    sentences = []
+    for rule, file in re.findall(
+        r"^Error in (?:rule|group) ([\w-]+).*?^ +log: (\S+)", text, re.MULTILINE | re.DOTALL
+    ):
+        lines = Path(file).read_text(errors="replace").strip().splitlines() if Path(file).exists() else []
+        sentence = f"{rule} failed, see {file}" + (f": {lines[-1].strip()}" if lines else "")
+        if sentence not in sentences:
+            sentences.append(sentence)
+    return "\n".join(sentences) or f"Something failed, see {log}"

@@ -8,6 +8,8 @@ rule dataset_settings:
         "../envs/data.yaml"
     params:
         settings=dataset_settings,
+    message:
+        "settings of {wildcards.dataset}"
     shell:
         "printf '%s' {params.settings:q} > {output} 2> {log}"
 
@@ -28,10 +30,12 @@ rule simulate:
         "../envs/data.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=growing(2000),
+        runtime=growing(30),
     params:
         code=code("simulate"),
+    message:
+        "simulate {wildcards.dataset}"
     shell:
         "python $PTYCHOFLOW_SCRIPTS/simulate.py --config {input.settings} --output {output.data}"
         " --provenance {output.provenance} 2> {log}"
@@ -49,12 +53,14 @@ rule fetch:
         "../envs/data.yaml"
     threads: 1
     resources:
-        mem_mb=500,
-        runtime=60,
+        mem_mb=growing(500),
+        runtime=growing(60),
     params:
         url=lambda wildcards: ingested(wildcards)["url"],
         sha256=lambda wildcards: ingested(wildcards)["sha256"],
         code=code("fetch"),
+    message:
+        "download {wildcards.file} for {wildcards.dataset}"
     shell:
         "python $PTYCHOFLOW_SCRIPTS/fetch.py --url {params.url:q} --sha256 {params.sha256} --output {output:q} 2> {log:q}"
 
@@ -76,11 +82,13 @@ rule ingest:
         "../envs/data.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=growing(4000),
+        runtime=growing(60),
     params:
         sha256=lambda wildcards: ingested(wildcards).get("sha256", "null"),
         code=code("ingest"),
+    message:
+        "bring {wildcards.dataset} into CXI"
     shell:
         "python $PTYCHOFLOW_SCRIPTS/ingest.py --config {input.settings} --input {input.raw:q}"
         " --sha256 {params.sha256} --output {output.data} --provenance {output.provenance} 2> {log}"

@@ -13,10 +13,12 @@ rule evaluate:
         "../envs/reconstruct.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=growing(4000),
+        runtime=growing(30),
     params:
         code=code("evaluate"),
+    message:
+        "score {wildcards.dataset} by {wildcards.experiment}, seed {wildcards.seed}"
     shell:
         "python $PTYCHOFLOW_SCRIPTS/evaluate.py --reconstruction {input.reconstruction} --data {input.data}"
         " --output {output.scores} --correlation {output.correlation} --threads {threads} 2> {log}"

@@ -3,7 +3,13 @@ rule plot_reconstruction:
         reconstruction="results/{experiment}/seed{seed}/{dataset}/reconstruction.h5",
         data="results/data/{dataset}.cxi",
     output:
-        png="results/{experiment}/seed{seed}/{dataset}/figures/reconstruction.png",
+        png=report(
+            "results/{experiment}/seed{seed}/{dataset}/figures/reconstruction.png",
+            caption="report/reconstruction.rst",
+            category="{experiment}",
+            subcategory="{dataset}",
+            labels={"seed": "{seed}", "shows": "image"},
+        ),
         svg="results/{experiment}/seed{seed}/{dataset}/figures/reconstruction.svg",
     log:
         "results/{experiment}/seed{seed}/{dataset}/logs/plot_reconstruction.log",
@@ -13,10 +19,12 @@ rule plot_reconstruction:
         "../envs/figures.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=15,
+        mem_mb=growing(2000),
+        runtime=growing(15),
     params:
         code=code("plot_reconstruction"),
+    message:
+        "draw {wildcards.dataset} by {wildcards.experiment}, seed {wildcards.seed}"
     shell:
         "python $PTYCHOFLOW_SCRIPTS/plot_reconstruction.py --reconstruction {input.reconstruction} --data {input.data}"
         " --png {output.png} --svg {output.svg} 2> {log}"
@@ -27,7 +35,13 @@ rule plot_correlation:
         correlation="results/{experiment}/seed{seed}/{dataset}/correlation.csv",
         provenance="results/{experiment}/seed{seed}/{dataset}/provenance.json",
     output:
-        png="results/{experiment}/seed{seed}/{dataset}/figures/correlation.png",
+        png=report(
+            "results/{experiment}/seed{seed}/{dataset}/figures/correlation.png",
+            caption="report/correlation.rst",
+            category="{experiment}",
+            subcategory="{dataset}",
+            labels={"seed": "{seed}", "shows": "ring correlation"},
+        ),
         svg="results/{experiment}/seed{seed}/{dataset}/figures/correlation.svg",
     log:
         "results/{experiment}/seed{seed}/{dataset}/logs/plot_correlation.log",
@@ -37,11 +51,13 @@ rule plot_correlation:
         "../envs/figures.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=15,
+        mem_mb=growing(2000),
+        runtime=growing(15),
     params:
         title=lambda wildcards: f"{wildcards.experiment}, seed {wildcards.seed}, {wildcards.dataset}",
         code=code("plot_correlation"),
+    message:
+        "draw the ring correlation of {wildcards.dataset} by {wildcards.experiment}, seed {wildcards.seed}"
     shell:
         "python $PTYCHOFLOW_SCRIPTS/plot_correlation.py --correlation {input.correlation} --title {params.title:q}"
         " --provenance {input.provenance} --png {output.png} --svg {output.svg} 2> {log}"
@@ -51,7 +67,13 @@ rule plot_probe:
     input:
         reconstruction="results/{experiment}/seed{seed}/{dataset}/reconstruction.h5",
     output:
-        png="results/{experiment}/seed{seed}/{dataset}/figures/probe.png",
+        png=report(
+            "results/{experiment}/seed{seed}/{dataset}/figures/probe.png",
+            caption="report/probe.rst",
+            category="{experiment}",
+            subcategory="{dataset}",
+            labels={"seed": "{seed}", "shows": "probe"},
+        ),
         svg="results/{experiment}/seed{seed}/{dataset}/figures/probe.svg",
     log:
         "results/{experiment}/seed{seed}/{dataset}/logs/plot_probe.log",
@@ -61,10 +83,12 @@ rule plot_probe:
         "../envs/figures.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=15,
+        mem_mb=growing(2000),
+        runtime=growing(15),
     params:
         code=code("plot_probe"),
+    message:
+        "draw the probe of {wildcards.dataset} by {wildcards.experiment}, seed {wildcards.seed}"
     shell:
         "python $PTYCHOFLOW_SCRIPTS/plot_probe.py --reconstruction {input.reconstruction}"
         " --png {output.png} --svg {output.svg} 2> {log}"
@@ -74,7 +98,13 @@ rule plot_scan:
     input:
         reconstruction="results/{experiment}/seed{seed}/{dataset}/reconstruction.h5",
     output:
-        png="results/{experiment}/seed{seed}/{dataset}/figures/scan.png",
+        png=report(
+            "results/{experiment}/seed{seed}/{dataset}/figures/scan.png",
+            caption="report/scan.rst",
+            category="{experiment}",
+            subcategory="{dataset}",
+            labels={"seed": "{seed}", "shows": "scan"},
+        ),
         svg="results/{experiment}/seed{seed}/{dataset}/figures/scan.svg",
     log:
         "results/{experiment}/seed{seed}/{dataset}/logs/plot_scan.log",
@@ -84,10 +114,12 @@ rule plot_scan:
         "../envs/figures.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=15,
+        mem_mb=growing(2000),
+        runtime=growing(15),
     params:
         code=code("plot_scan"),
+    message:
+        "draw the scan of {wildcards.dataset} by {wildcards.experiment}, seed {wildcards.seed}"
     shell:
         "python $PTYCHOFLOW_SCRIPTS/plot_scan.py --reconstruction {input.reconstruction}"
         " --png {output.png} --svg {output.svg} 2> {log}"
@@ -98,7 +130,13 @@ rule plot_training:
         metrics="results/{experiment}/seed{seed}/metrics.csv",
         provenance="results/{experiment}/seed{seed}/provenance.json",
     output:
-        png="results/{experiment}/seed{seed}/figures/training.png",
+        png=report(
+            "results/{experiment}/seed{seed}/figures/training.png",
+            caption="report/training.rst",
+            category="{experiment}",
+            subcategory="training",
+            labels={"seed": "{seed}", "shows": "training"},
+        ),
         svg="results/{experiment}/seed{seed}/figures/training.svg",
     log:
         "results/{experiment}/seed{seed}/logs/plot_training.log",
@@ -108,10 +146,12 @@ rule plot_training:
         "../envs/figures.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=15,
+        mem_mb=growing(2000),
+        runtime=growing(15),
     params:
         code=code("plot_training"),
+    message:
+        "draw the training of {wildcards.experiment}, seed {wildcards.seed}"
     shell:
         "python $PTYCHOFLOW_SCRIPTS/plot_training.py --metrics {input.metrics} --provenance {input.provenance}"
         " --png {output.png} --svg {output.svg} 2> {log}"

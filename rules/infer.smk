@@ -13,13 +13,15 @@ rule infer:
     threads: 2
     resources:
         gpu=lambda wildcards: int(on_gpu(wildcards)),
-        mem_mb=8000,
-        runtime=60,
+        mem_mb=growing(8000),
+        runtime=growing(60),
     params:
         probe=setting("inference", "probe", "dataset"),
         batch_size=setting("inference", "batch_size", 16),
         accelerator=accelerator,
         code=code("infer"),
+    message:
+        "reconstruct the patches of {wildcards.dataset} by {wildcards.experiment}, seed {wildcards.seed}"
     shell:
         "python $PTYCHOFLOW_SCRIPTS/infer.py --checkpoint {input.checkpoint} --data {input.data} --output {output}"
         " --probe {params.probe} --batch_size {params.batch_size} --accelerator {params.accelerator}"

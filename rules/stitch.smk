@@ -5,7 +5,13 @@ rule stitch:
         reconstruction="results/{experiment}/seed{seed}/{dataset}/reconstruction.h5",
         amplitude="results/{experiment}/seed{seed}/{dataset}/reconstructed_amplitude.png",
         phase="results/{experiment}/seed{seed}/{dataset}/reconstructed_phase.png",
-        provenance="results/{experiment}/seed{seed}/{dataset}/provenance.json",
+        provenance=report(
+            "results/{experiment}/seed{seed}/{dataset}/provenance.json",
+            caption="report/provenance.rst",
+            category="{experiment}",
+            subcategory="{dataset}",
+            labels={"seed": "{seed}", "shows": "provenance"},
+        ),
     log:
         "results/{experiment}/seed{seed}/{dataset}/logs/stitch.log",
     benchmark:
@@ -14,11 +20,13 @@ rule stitch:
         "../envs/reconstruct.yaml"
     threads: 2
     resources:
-        mem_mb=8000,
-        runtime=60,
+        mem_mb=growing(8000),
+        runtime=growing(60),
     params:
         phase_iterations=setting("stitching", "phase_iterations", 5),
         code=code("stitch"),
+    message:
+        "stitch {wildcards.dataset} by {wildcards.experiment}, seed {wildcards.seed}"
     shell:
         "python $PTYCHOFLOW_SCRIPTS/stitch.py --patches {input} --output {output.reconstruction}"
         " --amplitude {output.amplitude} --phase {output.phase} --provenance {output.provenance}"

@@ -3,7 +3,13 @@ rule collect_runs:
         scores=scores(),
         provenance=each_result("provenance.json"),
     output:
-        "results/runs.csv",
+        table="results/runs.csv",
+        page=report(
+            "results/runs.html",
+            caption="report/runs.rst",
+            category="All results",
+            labels={"shows": "scores"},
+        ),
     log:
         "results/logs/collect_runs.log",
     benchmark:
@@ -12,13 +18,16 @@ rule collect_runs:
         "../envs/figures.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=15,
+        mem_mb=growing(1000),
+        runtime=growing(15),
     params:
         folders=result_folders,
         code=code("collect_runs"),
+    message:
+        "put all results into one table"
     shell:
-        "python $PTYCHOFLOW_SCRIPTS/collect_runs.py --results {params.folders:q} --output {output} 2> {log}"
+        "python $PTYCHOFLOW_SCRIPTS/collect_runs.py --results {params.folders:q} --output {output.table}"
+        " --page {output.page} 2> {log}"
 
 
 rule make_crate:
@@ -38,11 +47,13 @@ rule make_crate:
         "../envs/crate.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=growing(2000),
+        runtime=growing(30),
     params:
         folders=result_folders,
         code=code("make_crate"),
+    message:
+        "pack all results into an RO-Crate"
     shell:
         "python $PTYCHOFLOW_SCRIPTS/make_crate.py --results {params.folders:q} --workflow $PTYCHOFLOW_SCRIPTS/../Snakefile"
         " --output {output} 2> {log}"

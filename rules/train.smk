@@ -8,6 +8,8 @@ rule training_settings:
         "../envs/train.yaml"
     params:
         settings=training_settings,
+    message:
+        "settings of {wildcards.experiment}"
     shell:
         "printf '%s' {params.settings:q} > {output} 2> {log}"
 
@@ -21,7 +23,13 @@ rule train:
     output:
         checkpoint="results/{experiment}/seed{seed}/model.ckpt",
         metrics="results/{experiment}/seed{seed}/metrics.csv",
-        config="results/{experiment}/seed{seed}/config.yaml",
+        config=report(
+            "results/{experiment}/seed{seed}/config.yaml",
+            caption="report/config.rst",
+            category="{experiment}",
+            subcategory="training",
+            labels={"seed": "{seed}", "shows": "settings"},
+        ),
         provenance="results/{experiment}/seed{seed}/provenance.json",
     log:
         "results/{experiment}/seed{seed}/logs/train.log",
@@ -33,8 +41,12 @@ rule train:
     threads: 2
     resources:
         gpu=gpus,
-        mem_mb=8000,
-        runtime=lambda wildcards, attempt: 240 * attempt,
+        nodes=nodes,
+        tasks=tasks,
+        tasks_per_gpu=lambda wildcards: int(nodes(wildcards) > 1),
+        mpi=launcher,
+        mem_mb=growing(8000),
+        runtime=growing(240),
     params:
         data=lambda wildcards, input: f"[{','.join(input.data)}]",
         folder="results/{experiment}/seed{seed}",
@@ -42,8 +54,10 @@ rule train:
         accelerator=accelerator,
         tags=tags,
         code=code("train"),
+    message:
+        "train {wildcards.experiment}, seed {wildcards.seed}"
     shell:
-        "python $PTYCHOFLOW_SCRIPTS/train.py --config {input.settings} --train_data_file {params.data:q}"
+        "{resources.mpi} python $PTYCHOFLOW_SCRIPTS/train.py --config {input.settings} --train_data_file {params.data:q}"
         " --output_dir {params.folder} --run_dir {params.folder}/run --seed {wildcards.seed}"
         " --init_from {params.initial} --tags {params.tags:q} --accelerator {params.accelerator} --threads {threads}"
         " 2>> {log}"

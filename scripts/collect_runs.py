@@ -5,7 +5,7 @@ from pathlib import Path
 from ptychoflow.command_line import run_program
 
 
-def main(results: list[Path], output: Path) -> None:
+def main(results: list[Path], output: Path, page: Path | None = None) -> None:
     """Put all results into one table: settings, scores, times and run ids, a row for each.
 
     Parameters
@@ -14,10 +14,15 @@ def main(results: list[Path], output: Path) -> None:
         Folders with the provenance.json and metrics.json of a reconstruction.
     output : Path
         CSV file to write.
+    page : Path, optional
+        HTML file with the scores alone to write.
     """
-    from ptychoflow.tracking.comparison import write_comparison
+    from ptychoflow.tracking.comparison import result_row, write_page, write_table
 
-    write_comparison(output, results)
+    rows = [result_row(folder) for folder in results]
+    write_table(output, rows)
+    if page is not None:
+        write_page(page, rows)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ def main(
     probe: Literal["dataset", "checkpoint"] = "dataset",
     batch_size: PositiveInt = 16,
     accelerator: Literal["auto", "cpu", "gpu", "cuda"] = "auto",
+    part: str = "1-of-1",
     also: list[Literal["npy", "png", "tiff", "csv", "parquet"]] | None = None,
     threads: PositiveInt | None = None,
 ) -> None:
@@ -34,6 +35,8 @@ def main(
         Frames at a time.
     accelerator : {"auto", "cpu", "gpu", "cuda"}
         What to run on, by Lightning's names.
+    part : str
+        Which part of the frames, such as 2-of-8.
     also : list of {"npy", "png", "tiff", "csv", "parquet"}
         More files of patches and tables of frames to write beside it.
     threads : int, optional
@@ -46,7 +49,7 @@ def main(
 
     if threads is not None:
         torch.set_num_threads(threads)
-    Inference(checkpoint, read_dataset(data), data, probe).write(output, batch_size, accelerator, also or ())
+    Inference(checkpoint, read_dataset(data), data, probe, part=part).write(output, batch_size, accelerator, also or ())
 
 
 if __name__ == "__main__":

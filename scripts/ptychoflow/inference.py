@@ -15,6 +15,7 @@ from ptychoflow.data.loading import FrameTable, GroupLoader
 from ptychoflow.embedded_provenance import hdf5_attributes
 from ptychoflow.errors import InputError
 from ptychoflow.files import sha256_of
+from ptychoflow.parts import part_of
 from ptychoflow.provenance import circumstances, now
 from ptychoflow.reconstruction import Reconstruction
 from ptychoflow.settings import GroupSettings
@@ -48,6 +49,8 @@ class Inference:
         The dataset's own probe, or the one that training refined.
     n_groups : int, optional
         Frames to reconstruct, the first ones; all if not given.
+    part : str
+        Which part of those frames, such as 2-of-8.
 
     Raises
     ------
@@ -62,6 +65,7 @@ class Inference:
         data: Path,
         probe: Literal["dataset", "checkpoint"] = "dataset",
         n_groups: int | None = None,
+        part: str = "1-of-1",
     ) -> None:
         self.module = restore(load_checkpoint(checkpoint))
         trained = self.module.probe_pairs.shape[-2]
@@ -75,9 +79,9 @@ class Inference:
         elif len(self.module.masks) > 1 or trained != dataset.size:
             raise InputError(f"{checkpoint} has no single probe of {dataset.size} pixels: expected probe: dataset")
         self.dataset = dataset
-        self.frames = len(dataset.frames) if n_groups is None else n_groups
+        self.chosen = part_of(part, len(dataset.frames) if n_groups is None else n_groups)
         description, digest = self.module.description, sha256_of(data)
-        self.held_out = held_out_frames(description, digest, len(dataset.frames))[: self.frames].numpy()
+        self.held_out = held_out_frames(description, digest, len(dataset.frames))[self.chosen].numpy()
         training = description.get("provenance", {})
         self.provenance: dict[str, Any] = {
             "result": "patches",
@@ -103,12 +107,12 @@ class Inference:
     @property
     def positions(self) -> np.ndarray:
         """(frames, 2) float64, pixels of the patch centres."""
-        return self.dataset.positions[: self.frames]
+        return self.dataset.positions[self.chosen]
 
     def loader(self, batch_size: int, device: torch.device, with_truth: bool = False) -> GroupLoader:
         """Batches of the frames in their order, grouped only where the network needs groups."""
         groups = self.module.training_settings.groups if self.module.network.mixes_frames else GroupSettings(size=1)
-        anchors, all_frames = np.arange(self.frames), np.arange(len(self.dataset.frames))
+        anchors, all_frames = np.arange(self.chosen.start, self.chosen.stop), np.arange(len(self.dataset.frames))
         neighbours = nearest_frames(self.dataset.positions, anchors, all_frames, groups)
         table = FrameTable.of([self.dataset], device, with_truth and self.dataset.truth is not None)
         return GroupLoader(table, torch.from_numpy(neighbours), groups, batch_size)
@@ -195,6 +199,7 @@ class PatchWriter(PredictionWriter):
     def on_predict_end(self, trainer: Trainer, pl_module: Reconstructor) -> None:
         inference, file = self.inference, self.files[0].file
         file["positions"] = inference.positions
+        file["first"] = inference.chosen.start
         file["held_out"] = inference.held_out
         file["probe"] = inference.probe
         file["object_shape"] = np.array(inference.dataset.object_shape)

@@ -3,6 +3,12 @@
 from typing import Any
 
 import torch
+from lightning.fabric.plugins.environments import (
+    ClusterEnvironment,
+    LightningEnvironment,
+    SLURMEnvironment,
+    TorchElasticEnvironment,
+)
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Trainer
 
@@ -26,6 +32,19 @@ def make_trainer(**options: Any) -> Trainer:
             if name in options
         )
         raise InputError(f"{chosen} cannot be used here: {str(error).split('. ')[0]}") from None
+
+
+def process_environment(nodes: int) -> ClusterEnvironment:
+    """Who starts the processes of a training: Lightning itself on one node, the scheduler on several.
+
+    On one node Lightning would otherwise take a SLURM job's single task for the only process that may run. The
+    workflow starts an interrupted job again; Lightning shall not do so too.
+    """
+    if nodes > 1 and SLURMEnvironment.detect():
+        return SLURMEnvironment(auto_requeue=False)
+    if nodes > 1 and TorchElasticEnvironment.detect():
+        return TorchElasticEnvironment()
+    return LightningEnvironment()
 
 
 def device_name(device: torch.device) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ptychoflow.errors import InputError
-from ptychoflow.tracking.comparison import flattened, result_row, write_comparison
+from ptychoflow.tracking.comparison import flattened, result_row, write_page, write_table
 
 
 def result(folder: Path, seed: int, **scores: float | None) -> Path:
@@ -57,13 +57,22 @@ def test_a_row_holds_identity_scores_times_and_settings(tmp_path: Path):
 
 def test_results_of_different_columns_stand_in_one_table(tmp_path: Path):
     folders = [result(tmp_path / "a", 0, phase_ssim=0.9), result(tmp_path / "b", 1, amplitude_ssim=0.8)]
-    write_comparison(tmp_path / "runs.csv", folders)
+    write_table(tmp_path / "runs.csv", [result_row(folder) for folder in folders])
     with open(tmp_path / "runs.csv", newline="") as stream:
         rows = list(csv.DictReader(stream))
     assert [(row["seed"], row["phase_ssim"], row["amplitude_ssim"]) for row in rows] == [
         ("0", "0.9", ""),
         ("1", "", "0.8"),
     ]
+
+
+def test_the_page_shows_the_scores_that_there_are(tmp_path: Path):
+    row = result_row(result(tmp_path / "a", 0, phase_ssim=0.98764)) | {"experiment": "<first>"}
+    write_page(tmp_path / "runs.html", [row])
+    page = (tmp_path / "runs.html").read_text()
+    for text in ("&lt;first&gt;", "<th>phase ssim</th>", "<td>0.9876</td>"):
+        assert text in page
+    assert "amplitude ssim" not in page
 
 
 def test_nested_settings_become_one_level():

@@ -116,7 +116,7 @@ def patches_file(path: Path, scan: Dataset) -> Path:
     with h5py.File(path, "w") as file:
         file["patches"], file["positions"], file["probe"] = true_patches(scan).numpy(), scan.positions, scan.probe
         file["held_out"], file["object_shape"] = np.zeros(256, bool), np.array(scan.object_shape)
-        file["pixel_size"] = scan.pixel_size
+        file["pixel_size"], file["first"] = scan.pixel_size, 0
         file.attrs["provenance"] = json.dumps({"method": "truth", "data": {"program": "simulate.py"}})
     return path
 

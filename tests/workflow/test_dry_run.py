@@ -1,19 +1,12 @@
 """Every shipped config plans the jobs that it should; a wrong one is refused with a sentence."""
 
 import copy
-import re
 from pathlib import Path
 
 import pytest
-from workflow_runs import ROOT, SMALL, run_snakemake
+from workflow_runs import ROOT, SMALL, planned, run_snakemake
 
 SHIPPED = sorted(path for path in (ROOT / "config").rglob("*.yaml") if "schemas" not in path.parts)
-
-
-def planned(output: str) -> dict[str, int]:
-    """Jobs by rule, from the table that a dry run prints."""
-    table = output.split("Job stats:")[1].split("total")[0]
-    return {name: int(count) for name, count in re.findall(r"^(\w+) +(\d+)$", table, re.MULTILINE)}
 
 
 def test_there_are_configs_to_plan():
@@ -45,15 +38,19 @@ def test_a_missing_local_file_is_fetched_from_its_address(tmp_path: Path):
     assert jobs["fetch"] == 1
 
 
-def test_a_gpu_experiment_asks_for_its_gpus_and_a_cpu_one_for_none(tmp_path: Path):
+def command_of_train(folder: Path, config: dict) -> str:
+    output = run_snakemake(folder, config, "--dry-run", "--printshellcmds").stdout
+    return next(line for line in output.splitlines() if "/train.py" in line)
+
+
+def test_what_a_training_runs_on_is_told_by_the_config(tmp_path: Path):
     config = copy.deepcopy(SMALL)
-    assert "gpu=0" in run_snakemake(tmp_path, config, "--dry-run").stdout
-    config["experiments"]["small"] |= {"device": "gpu"}
-    config["experiments"]["small"]["training"] |= {"devices": 2}
-    output = run_snakemake(tmp_path, config, "--dry-run", "--printshellcmds").stdout
-    training = output.split("rule train:")[1].split("\n[")[0]
-    assert "gpu=2" in training
-    assert "--accelerator gpu" in training
+    assert "--accelerator cpu" in command_of_train(tmp_path, config)
+    config["experiments"]["small"]["device"] = "gpu"
+    assert "--accelerator gpu" in command_of_train(tmp_path, config)
+    assert "srun" not in command_of_train(tmp_path, config)
+    config["experiments"]["small"]["training"] |= {"num_nodes": 2, "devices": 4}
+    assert command_of_train(tmp_path, config).strip().startswith("srun python")
 
 
 @pytest.mark.parametrize(

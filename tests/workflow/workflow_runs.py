@@ -1,6 +1,7 @@
 """One small workflow, run once from simulation to figures; the tests look at what it left and at what it would redo."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -50,6 +51,14 @@ def run_snakemake(
     """Run the workflow to its end and keep what it prints; keywords are environment variables."""
     command = command_of(folder, config, *arguments)
     return subprocess.run(command, capture_output=True, text=True, env=environment_of(**environment))
+
+
+def planned(output: str) -> dict[str, int]:
+    """Jobs by rule, from the table that a dry run prints."""
+    if "Nothing to be done" in output:
+        return {}
+    table = output.split("Job stats:")[1].split("total")[0]
+    return {name: int(count) for name, count in re.findall(r"^(\w+) +(\d+)$", table, re.MULTILINE)}
 
 
 @pytest.fixture(scope="session")

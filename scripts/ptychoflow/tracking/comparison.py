@@ -2,8 +2,8 @@
 
 import csv
 import json
-from collections.abc import Iterable
 from datetime import datetime
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,18 @@ from ptychoflow.embedded_provenance import read_provenance
 from ptychoflow.files import replacing
 from ptychoflow.settings import TrainingSettings, names_of
 
+SHOWN = (
+    *("experiment", "seed", "dataset", "method", "amplitude_ssim", "phase_ssim", "amplitude_psnr", "phase_psnr"),
+    *("frc_half", "deviance", "frames", "seconds", "train_seconds", "run_id"),
+)
+"""Columns of the page."""
+PAGE = """<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><title>All results</title>
+<style>body {{font-family: sans-serif}} td, th {{padding: .3em .8em; text-align: left}}</style></head>
+<body><table><thead><tr>{head}</tr></thead><tbody>
+{body}
+</tbody></table></body></html>
+"""
 IDENTITY = ("experiment", "seed", "dataset", "method", "stage", "run_id", "commit", "dirty")
 
 
@@ -64,14 +76,29 @@ def flattened(settings: dict[str, Any], before: str = "") -> dict[str, Any]:
     return flat
 
 
-def write_comparison(path: Path, folders: Iterable[Path]) -> None:
-    """Write a CSV table with a row for each result, `result_row`; what one has not stays empty."""
-    rows = [result_row(folder) for folder in folders]
+def write_table(path: Path, rows: list[dict[str, Any]]) -> None:
+    """Write a CSV table of rows as `result_row` gives them; what one has not stays empty."""
     columns = list(dict.fromkeys(name for row in rows for name in row))
     with replacing(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as stream:
         writer = csv.DictWriter(stream, columns, restval="")
         writer.writeheader()
         writer.writerows(rows)
+
+
+def write_page(path: Path, rows: list[dict[str, Any]]) -> None:
+    """Write names and scores as an HTML page that needs nothing else."""
+    shown = [name for name in SHOWN if any(row.get(name) is not None for row in rows)]
+    lines = ["".join(f"<td>{escape(_text(row.get(name)))}</td>" for name in shown) for row in rows]
+    head = "".join(f"<th>{escape(name.replace('_', ' '))}</th>" for name in shown)
+    body = "\n".join(f"<tr>{line}</tr>" for line in lines)
+    with replacing(path) as temporary:
+        temporary.write_text(PAGE.format(head=head, body=body), encoding="utf-8")
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return ""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _seconds(started: str | None, finished: str | None) -> float | None:

@@ -16,6 +16,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer, seed_everythin
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, TQDMProgressBar
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities.exceptions import SIGTERMException
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from ptychoflow.data.dataset import Dataset
 from ptychoflow.data.module import ScanDataModule
@@ -30,7 +31,7 @@ from ptychoflow.tracking.loggers import CSV_FOLDER, EVENTS_FOLDER, collect_metri
 from ptychoflow.tracking.mlflow_runs import RUN_FILE, MLflowRunLogger, without_password
 from ptychoflow.tracking.prediction_files import PredictionWriter
 from ptychoflow.tracking.statistics import EpochMetricsInCheckpoint, EpochReport, TrainingStatistics
-from ptychoflow.trainer import device_name, make_trainer
+from ptychoflow.trainer import device_name, make_trainer, process_environment
 from ptychoflow.training.checkpoint import describe, load_checkpoint, load_network, publish
 from ptychoflow.training.module import Reconstructor
 
@@ -172,6 +173,7 @@ class TrainingRun:
         self._clear()
         return None
 
+    @rank_zero_only  # another process would clear away what the first has begun
     def _clear(self) -> None:
         for name in (LAST, "best.ckpt", PUBLISHED_MARK, RUN_FILE):
             (self.run_dir / name).unlink(missing_ok=True)
@@ -239,6 +241,7 @@ class TrainingRun:
             enable_progress_bar=bar,
             enable_model_summary=False,
             use_distributed_sampler=False,
+            plugins=[process_environment(settings.num_nodes)],
             num_sanity_val_steps=0,
         )
 
@@ -248,7 +251,8 @@ class TrainingRun:
         for logger in loggers:
             if isinstance(logger, MLflowRunLogger):
                 provenance |= {"run_id": logger.run_id, "mlflow": without_password(logger.uri)}
-        self._write_config(self.run_dir / "config.yaml")
+        if rank_zero_only.rank == 0:
+            self._write_config(self.run_dir / "config.yaml")
         for logger in loggers:
             if start is None:
                 logger.log_hyperparams(self.resolved())

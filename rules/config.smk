@@ -1,0 +1,57 @@
+from pathlib import Path
+
+import jsonschema
+import yaml
+from snakemake.exceptions import WorkflowError
+from snakemake.utils import update_config
+
+SCHEMA = Path(workflow.basedir) / "config/schemas/config.schema.yaml"
+RESERVED = {"benchmarks", "data", "logs", "mlflow", "raw", "studies"}
+
+
+def check_config():
+    """Compare the config with its schema; the first thing that is wrong ends in one sentence."""
+    schema = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
+    error = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(schema).iter_errors(config))
+    if error is None:
+        return
+    place = ".".join(map(str, error.absolute_path)) or "the config"
+    if error.validator == "additionalProperties" and "properties" in error.schema:
+        known = error.schema["properties"]
+        unknown = ", ".join(str(key) for key in error.instance if key not in known)
+        raise WorkflowError(f"{place} has {unknown}: expected {', '.join(known)}")
+    raise WorkflowError(f"{place} is wrong: {error.message}")
+
+
+def resolve_experiments():
+    """Lay each experiment over the defaults, and check what a schema cannot: names that refer to each other."""
+    resolved = {}
+    for name, entry in config["experiments"].items():
+        if name in RESERVED:
+            raise WorkflowError(
+                f"experiments.{name}: the name is taken by a folder of results, expected another"
+            )
+        settings = {}
+        update_config(settings, config.get("defaults", {}))
+        update_config(settings, entry)
+        for role in ("train", "test"):
+            if not settings.get(role):
+                raise WorkflowError(f"experiments.{name} has no {role}: expected a list of datasets")
+            unknown = sorted(set(settings[role]) - set(config["datasets"]))
+            if unknown:
+                raise WorkflowError(
+                    f"experiments.{name}.{role} names {unknown[0]}: "
+                    f"expected one of {', '.join(config['datasets'])}"
+                )
+        resolved[name] = settings
+    for name, settings in resolved.items():
+        if settings.get("init_from") not in (None, *set(resolved) - {name}):
+            raise WorkflowError(
+                f"experiments.{name}.init_from names {settings['init_from']}: "
+                f"expected another experiment, {', '.join(resolved)}"
+            )
+    return resolved
+
+
+check_config()
+EXPERIMENTS = resolve_experiments()

@@ -1,0 +1,121 @@
+# A large scan in parts, which may run on as many nodes: inference and stitching are scattered, and each round of phases is
+# merged before the next begins. The image is that of rules/infer.smk and rules/stitch.smk, to the precision of sums.
+
+
+scattergather:
+    part=config["parts"],
+
+
+rule infer_part:
+    input:
+        checkpoint="results/{experiment}/seed{seed}/model.ckpt",
+        data="results/data/{dataset}.cxi",
+    output:
+        temp("results/{experiment}/seed{seed}/{dataset}/parts/patches_{scatteritem}.h5"),
+    log:
+        "results/{experiment}/seed{seed}/{dataset}/logs/infer_part_{scatteritem}.log",
+    benchmark:
+        "results/{experiment}/seed{seed}/{dataset}/benchmarks/infer_part_{scatteritem}.tsv"
+    conda:
+        "../envs/reconstruct.yaml"
+    threads: 2
+    resources:
+        gpu=lambda wildcards: int(on_gpu(wildcards)),
+        mem_mb=growing(8000),
+        runtime=growing(60),
+    params:
+        probe=setting("inference", "probe", "dataset"),
+        batch_size=setting("inference", "batch_size", 16),
+        accelerator=accelerator,
+        code=code("infer"),
+    message:
+        "reconstruct patches {wildcards.scatteritem} of {wildcards.dataset} by {wildcards.experiment}, seed {wildcards.seed}"
+    shell:
+        "python $PTYCHOFLOW_SCRIPTS/infer.py --checkpoint {input.checkpoint} --data {input.data} --output {output}"
+        " --part {wildcards.scatteritem} --probe {params.probe} --batch_size {params.batch_size}"
+        " --accelerator {params.accelerator} --threads {threads} 2> {log}"
+
+
+rule stitch_part:
+    input:
+        patches="results/{experiment}/seed{seed}/{dataset}/parts/patches_{scatteritem}.h5",
+        previous=previous_round,
+    output:
+        temp("results/{experiment}/seed{seed}/{dataset}/parts/sums_{round}_{scatteritem}.h5"),
+    log:
+        "results/{experiment}/seed{seed}/{dataset}/logs/stitch_part_{round}_{scatteritem}.log",
+    benchmark:
+        "results/{experiment}/seed{seed}/{dataset}/benchmarks/stitch_part_{round}_{scatteritem}.tsv"
+    conda:
+        "../envs/reconstruct.yaml"
+    threads: 2
+    resources:
+        mem_mb=growing(8000),
+        runtime=growing(60),
+    params:
+        previous=lambda wildcards, input: input.previous or "null",
+        code=code("stitch_part"),
+    message:
+        "stitch part {wildcards.scatteritem} of {wildcards.dataset} by {wildcards.experiment}, seed {wildcards.seed}, round {wildcards.round}"
+    shell:
+        "python $PTYCHOFLOW_SCRIPTS/stitch_part.py --patches {input.patches} --previous {params.previous}"
+        " --output {output} --threads {threads} 2> {log}"
+
+
+rule merge_round:
+    input:
+        gather.part("results/{{experiment}}/seed{{seed}}/{{dataset}}/parts/sums_{{round}}_{scatteritem}.h5"),
+    output:
+        temp("results/{experiment}/seed{seed}/{dataset}/parts/round_{round}.h5"),
+    log:
+        "results/{experiment}/seed{seed}/{dataset}/logs/merge_round_{round}.log",
+    benchmark:
+        "results/{experiment}/seed{seed}/{dataset}/benchmarks/merge_round_{round}.tsv"
+    conda:
+        "../envs/reconstruct.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(4000),
+        runtime=growing(30),
+    params:
+        code=code("merge_parts"),
+    message:
+        "merge round {wildcards.round} of {wildcards.dataset} by {wildcards.experiment}, seed {wildcards.seed}"
+    shell:
+        "python $PTYCHOFLOW_SCRIPTS/merge_parts.py --sums {input} --phase_iterations {wildcards.round}"
+        " --output {output} 2> {log}"
+
+
+rule merge_parts:
+    input:
+        last_round,
+    output:
+        reconstruction="results/{experiment}/seed{seed}/{dataset}/reconstruction.h5",
+        amplitude="results/{experiment}/seed{seed}/{dataset}/reconstructed_amplitude.png",
+        phase="results/{experiment}/seed{seed}/{dataset}/reconstructed_phase.png",
+        provenance=report(
+            "results/{experiment}/seed{seed}/{dataset}/provenance.json",
+            caption="report/provenance.rst",
+            category="{experiment}",
+            subcategory="{dataset}",
+            labels={"seed": "{seed}", "shows": "provenance"},
+        ),
+    log:
+        "results/{experiment}/seed{seed}/{dataset}/logs/merge_parts.log",
+    benchmark:
+        "results/{experiment}/seed{seed}/{dataset}/benchmarks/merge_parts.tsv"
+    conda:
+        "../envs/reconstruct.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(4000),
+        runtime=growing(30),
+    params:
+        rounds=setting("stitching", "phase_iterations", 5),
+        code=code("merge_parts"),
+    message:
+        "merge {wildcards.dataset} by {wildcards.experiment}, seed {wildcards.seed}"
+    shell:
+        "python $PTYCHOFLOW_SCRIPTS/merge_parts.py --sums {input} --phase_iterations {params.rounds}"
+        " --output {output.reconstruction} --amplitude {output.amplitude} --phase {output.phase}"
+        " --provenance {output.provenance} 2> {log}"

@@ -1,0 +1,70 @@
+# What people ask for by name, and what they hear when there is no such thing.
+
+
+rule all:
+    default_target: True
+    input:
+        images(),
+        scores(),
+        pictures(),
+        "results/runs.csv",
+    localrule: True
+
+
+rule figures:
+    input:
+        pictures(),
+    localrule: True
+
+
+rule resolved_config:
+    output:
+        "results/config.yaml",
+    log:
+        "results/logs/resolved_config.log",
+    localrule: True
+    conda:
+        "../envs/figures.yaml"
+    params:
+        config=as_yaml(config),
+    message:
+        "settings of the whole workflow"
+    shell:
+        "printf '%s' {params.config:q} > {output} 2> {log}"
+
+
+# Snakemake writes the report itself, here by a call of its own within the one that made the results.
+rule report:
+    input:
+        rules.all.input,
+        config="results/config.yaml",
+    output:
+        "results/report.html",
+    log:
+        "results/logs/report.log",
+    localrule: True
+    conda:
+        "../envs/figures.yaml"
+    params:
+        python=sys.executable,
+    message:
+        "write the report"
+    shell:
+        "{params.python} -m snakemake --snakefile $PTYCHOFLOW_SCRIPTS/../Snakefile --configfile {input.config} --nolock"
+        " --report {output} 2> {log}"
+
+
+rule unknown_result:
+    input:
+        refused,
+    output:
+        "results/{unknown}",
+    log:
+        "results/logs/unknown/{unknown}.log",
+    wildcard_constraints:
+        unknown=unknown_results(),
+    localrule: True
+    conda:
+        "../envs/figures.yaml"
+    shell:
+        "exit 1"

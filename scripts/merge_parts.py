@@ -1,0 +1,47 @@
+"""Merge the parts of a scan into one image."""
+
+from pathlib import Path
+
+from jsonargparse.typing import NonNegativeInt
+
+from ptychoflow.command_line import run_program
+
+
+def main(
+    sums: list[Path],
+    output: Path,
+    phase_iterations: NonNegativeInt = 0,
+    amplitude: Path | None = None,
+    phase: Path | None = None,
+    provenance: Path | None = None,
+) -> None:
+    """Merge the sums of all parts of a scan into one reconstruction, the same as if it had been stitched as a whole.
+
+    Parameters
+    ----------
+    sums : list of Path
+        HDF5 files written by stitch_part.py in one round.
+    output : Path
+        HDF5 reconstruction to write.
+    phase_iterations : int
+        Which round that is: how often the phases of the patches were brought into agreement.
+    amplitude, phase : Path, optional
+        PNG files to write.
+    provenance : Path, optional
+        JSON file to write about what made the reconstruction.
+    """
+    from ptychoflow.figures import save_images
+    from ptychoflow.parts import merge_parts
+    from ptychoflow.provenance import write_provenance
+    from ptychoflow.reconstruction import write_reconstruction
+
+    reconstruction = merge_parts(sums, phase_iterations)
+    if amplitude is not None and phase is not None:
+        save_images(reconstruction, amplitude, phase)
+    write_reconstruction(output, reconstruction)
+    if provenance is not None:
+        write_provenance(provenance, reconstruction.provenance)
+
+
+if __name__ == "__main__":
+    run_program(main)
