@@ -7,7 +7,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 
 STORE = sqlite:///$(CURDIR)/results/mlflow/mlflow.db
 
-.PHONY: demo test bench mlflow lint format clean environment
+.PHONY: demo test bench mlflow lint format envs clean environment
 
 demo: $(ENVIRONMENT)
 	snakemake --configfile config/config.yaml
@@ -36,6 +36,10 @@ format: $(ENVIRONMENT)
 	ruff check --fix
 	ruff format
 	snakefmt Snakefile rules
+
+# After a change of envs/requirements.txt.
+envs: $(ENVIRONMENT)
+	python envs/write_environments.py
 
 clean:
 	rm -rf results .snakemake

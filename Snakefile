@@ -30,7 +30,6 @@ else:
 include: "rules/evaluate.smk"
 include: "rules/figures.smk"
 include: "rules/track.smk"
-include: "rules/targets.smk"
 
 
 onsuccess:
@@ -42,3 +41,22 @@ onerror:
     # A training that was killed could not say so itself.
     if tracked_in_mlflow():
         shell("python $PTYCHOFLOW_SCRIPTS/close_runs.py || true")
+
+
+rule all:
+    default_target: True
+    input:
+        images(),
+        scores(),
+        pictures(),
+        "results/runs.csv",
+    localrule: True
+
+
+rule figures:
+    input:
+        pictures(),
+    localrule: True
+
+
+include: "rules/targets.smk"

@@ -110,6 +110,11 @@ def accelerator(wildcards):
     return "gpu" if on_gpu(wildcards) else "cpu"
 
 
+def environment(name):
+    """Conda environment of a rule that runs on a GPU where the experiment says so."""
+    return lambda wildcards: f"../envs/{name}{'-gpu' if on_gpu(wildcards) else ''}.yaml"
+
+
 def nodes(wildcards):
     return setting("training", "num_nodes", 1)(wildcards)
 

@@ -9,7 +9,7 @@ rule infer:
     benchmark:
         "results/{experiment}/seed{seed}/{dataset}/benchmarks/infer.tsv"
     conda:
-        "../envs/reconstruct.yaml"
+        environment("reconstruct")
     threads: 2
     resources:
         gpu=lambda wildcards: int(on_gpu(wildcards)),

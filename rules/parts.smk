@@ -17,7 +17,7 @@ rule infer_part:
     benchmark:
         "results/{experiment}/seed{seed}/{dataset}/benchmarks/infer_part_{scatteritem}.tsv"
     conda:
-        "../envs/reconstruct.yaml"
+        environment("reconstruct")
     threads: 2
     resources:
         gpu=lambda wildcards: int(on_gpu(wildcards)),

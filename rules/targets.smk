@@ -1,20 +1,4 @@
-# What people ask for by name, and what they hear when there is no such thing.
-
-
-rule all:
-    default_target: True
-    input:
-        images(),
-        scores(),
-        pictures(),
-        "results/runs.csv",
-    localrule: True
-
-
-rule figures:
-    input:
-        pictures(),
-    localrule: True
+# More that people ask for by name, and what they hear when there is no such thing.
 
 
 rule resolved_config:

@@ -37,7 +37,7 @@ rule train:
         "results/{experiment}/seed{seed}/benchmarks/train.tsv"
     retries: 2
     conda:
-        "../envs/train.yaml"
+        environment("train")
     threads: 2
     resources:
         gpu=gpus,

@@ -1,5 +1,9 @@
 """What is written down twice says the same twice: schema and settings, environments and lock, reference and schema."""
 
+import importlib.util
+import shutil
+import subprocess
+import sys
 from dataclasses import MISSING, fields
 from pathlib import Path
 
@@ -30,7 +34,7 @@ SECTIONS = {
 # Keys of a section that are no field of its settings, and fields that an experiment sets by another key.
 LOCATION = {"path", "url", "sha256"}
 ELSEWHERE = {"accelerator", "tags"}
-CONDA_NAMES = {"pytorch": "torch"}
+CONDA_NAMES = {"pytorch": "torch", "pytorch-gpu": "torch"}
 
 
 @pytest.mark.parametrize("section", SECTIONS)
@@ -65,6 +69,32 @@ def test_environments_have_the_versions_of_the_lock(path: Path):
         name, version = pin.split("=")
         if name != "python":
             assert lock[CONDA_NAMES.get(name, name).lower()] == version
+
+
+def test_environments_are_what_the_lock_makes_them():
+    specification = importlib.util.spec_from_file_location("write_environments", ROOT / "envs/write_environments.py")
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    files = {path.stem for path in (ROOT / "envs").glob("*.yaml")}
+    assert files == set(module.ENVIRONMENTS)
+    for name in files:
+        assert (ROOT / f"envs/{name}.yaml").read_text() == module.environment(name)
+
+
+def test_the_container_holds_the_environments_as_they_are():
+    container = (ROOT / "envs/Dockerfile").read_text()
+    for name in ("data", "train", "reconstruct", "figures", "crate"):
+        text = (ROOT / f"envs/{name}.yaml").read_text()
+        assert "\n".join(f"#   {line}" for line in text.splitlines()) in container
+
+
+@pytest.mark.skipif(shutil.which("conda") is None, reason="snakemake --containerize needs conda")
+def test_the_container_is_what_snakemake_makes_of_the_workflow():
+    made = subprocess.run(
+        [sys.executable, "-m", "snakemake", "--containerize"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert made.returncode == 0, made.stderr
+    assert made.stdout == (ROOT / "envs/Dockerfile").read_text()
 
 
 def test_the_lock_pins_every_package_exactly():

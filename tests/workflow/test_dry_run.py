@@ -50,13 +50,48 @@ def test_what_a_training_runs_on_is_told_by_the_config(tmp_path: Path):
     assert "--accelerator gpu" in command_of_train(tmp_path, config)
     assert "srun" not in command_of_train(tmp_path, config)
     config["experiments"]["small"]["training"] |= {"num_nodes": 2, "devices": 4}
-    assert command_of_train(tmp_path, config).strip().startswith("srun python")
+    assert "srun python" in command_of_train(tmp_path, config)
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "results/smal/seed3/model.ckpt",
+        "results/small/seed3/nowhere/metrics.json",
+        "results/small/seed3/unseen/metric.json",
+        "results/small/seed3/model.pt",
+        "results/run.csv",
+    ],
+)
+def test_a_wrong_target_hears_what_there_is(target: str, tmp_path: Path):
+    result = run_snakemake(tmp_path, SMALL, "--dry-run", target)
+    assert result.returncode != 0
+    assert f"{target} is no result of this config: expected results/ and one of runs.csv" in result.stdout
+    assert "experiments are small, datasets seen, unseen" in result.stdout
+
+
+@pytest.mark.parametrize(
+    "target",
+    ["results/small/seed9/model.ckpt", "results/small/seed3/unseen/figures/scan.svg", "results/crate.zip", "figures"],
+)
+def test_any_result_can_be_asked_for_by_name(target: str, tmp_path: Path):
+    result = run_snakemake(tmp_path, SMALL, "--dry-run", target)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert planned(result.stdout)["train"] == 1
+
+
+def test_a_scan_is_split_into_as_many_parts_as_the_config_says(tmp_path: Path):
+    jobs = planned(run_snakemake(tmp_path, SMALL | {"parts": 4}, "--dry-run").stdout)
+    assert (jobs["infer_part"], jobs["stitch_part"], jobs["merge_round"], jobs["merge_parts"]) == (4, 24, 5, 1)
+    assert "infer" not in jobs
 
 
 @pytest.mark.parametrize(
     ("path", "value", "sentence"),
     [
-        (("experiments", "small", "traning"), {}, "traning"),
+        (("experiments", "small", "traning"), {}, "experiments.small has traning: expected train, test, init_from"),
+        (("experiments", "small", "init_from"), "small", "init_from names small: expected another experiment"),
+        (("parts",), 0, "parts is wrong"),
         (("experiments", "small", "training", "max_epoch"), 3, "max_epoch"),
         (("experiments", "small", "model", "name"), "transformer", "transformer"),
         (("experiments", "small", "test"), ["elsewhere"], "names elsewhere: expected one of seen, unseen"),

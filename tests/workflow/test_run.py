@@ -12,9 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from workflow_runs import SMALL, command_of, environment_of, planned, run_snakemake
+from workflow_runs import ROOT, SMALL, command_of, environment_of, planned, run_snakemake
 
 from ptychoflow.reconstruction import read_reconstruction
+
+PLOTS = ("plot_reconstruction", "plot_correlation", "plot_probe", "plot_scan", "plot_training")
+EVERYTHING = {"simulate", "train", "infer", "stitch", "evaluate", *PLOTS}
 
 
 def rerun_rules(folder: Path, config: dict) -> set[str]:
@@ -81,6 +84,65 @@ def test_changed_training_reruns_all_that_follows_from_it(workflow: Path):
     rules = rerun_rules(workflow, config)
     assert {"training_settings", "train", "infer", "stitch", "evaluate", "plot_training"} <= rules
     assert "simulate" not in rules
+
+
+def checkout(folder: Path) -> Path:
+    """A copy of the repository's workflow, to change its code."""
+    for name in ("rules", "envs", "config", "scripts", "profiles"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    return Path(shutil.copy2(ROOT / "Snakefile", folder))
+
+
+@pytest.mark.parametrize(
+    ("file", "reruns"),
+    [
+        ("scripts/ptychoflow/figures.py", {"stitch", "evaluate", *PLOTS}),
+        ("scripts/plot_scan.py", {"plot_scan"}),
+        ("scripts/ptychoflow/metrics/similarity.py", {"evaluate", "plot_correlation"}),
+        ("scripts/ptychoflow/simulation/objects.py", EVERYTHING),
+        ("scripts/ptychoflow/models/unrolled.py", EVERYTHING - {"simulate"}),
+        ("scripts/ptychoflow/tracking/comparison.py", set()),
+        ("envs/figures.yaml", set(PLOTS)),
+        ("envs/train.yaml", EVERYTHING - {"simulate"}),
+    ],
+)
+def test_a_change_of_code_or_environment_reruns_what_it_affects(
+    file: str, reruns: set[str], workflow: Path, tmp_path: Path
+):
+    snakefile = checkout(tmp_path / "checkout")
+    unchanged = run_snakemake(workflow, SMALL, "--dry-run", "--snakefile", str(snakefile))
+    assert "Nothing to be done" in unchanged.stdout, unchanged.stdout
+    with open(tmp_path / "checkout" / file, "a") as stream:
+        stream.write("\n# changed\n")
+    result = run_snakemake(workflow, SMALL, "--dry-run", "--snakefile", str(snakefile))
+    assert result.returncode == 0, result.stderr
+    assert planned(result.stdout).keys() - {"all", "collect_runs"} == reruns
+
+
+def test_a_scan_in_parts_gives_the_same_image(finished: Path, tmp_path: Path):
+    folder = Path(shutil.copytree(finished, tmp_path / "parts", copy_function=shutil.copy2))
+    goal = "results/small/seed3/unseen/reconstruction.h5"
+    result = run_snakemake(folder, SMALL | {"parts": 3}, "--forcerun", "infer_part", "--", goal)
+    assert result.returncode == 0, result.stderr
+    whole, parts = (read_reconstruction(place / goal) for place in (finished, folder))
+    np.testing.assert_allclose(parts.object, whole.object, atol=2e-5)
+    np.testing.assert_allclose(parts.coverage, whole.coverage, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(parts.halves, whole.halves, atol=2e-5)
+    np.testing.assert_array_equal(parts.positions, whole.positions)
+    np.testing.assert_array_equal(parts.held_out, whole.held_out)
+    assert parts.provenance["parts"] == 3
+    assert not list(folder.rglob("sums_*"))
+    assert (folder / "results/small/seed3/unseen/reconstructed_phase.png").exists()
+
+
+def test_a_failure_is_told_with_its_log_and_last_sentence(finished: Path, tmp_path: Path):
+    folder = Path(shutil.copytree(finished, tmp_path / "failing", copy_function=shutil.copy2))
+    (folder / "results/small/seed3/model.ckpt").write_bytes(b"no checkpoint")
+    goal = "results/small/seed3/unseen/reconstruction.h5"
+    result = run_snakemake(folder, SMALL, "--forcerun", "infer", "--rerun-triggers", "input", "--", goal)
+    assert result.returncode != 0
+    log = "results/small/seed3/unseen/logs/infer.log"
+    assert f"infer failed, see {log}: infer.py: error: results/small/seed3/model.ckpt is not a whole" in result.stdout
 
 
 def test_another_seed_adds_its_own_run_only(workflow: Path):

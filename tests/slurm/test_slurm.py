@@ -1,0 +1,138 @@
+"""The workflow on a real SLURM cluster of one node: what jobs ask for, and how they come through trouble."""
+
+import copy
+import os
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from workflow_runs import ROOT, SMALL, environment_of
+
+FOLDER = Path(__file__).parent
+FIELDS = {"job": 12, "partition": 12, "state": 14, "memory": 12, "gpus": 30, "comment": 200}
+COLUMNS = ("jobid", "partition", "state", "minmemory", "tres-per-job", "comment")
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[None]:
+    """A running cluster, started and stopped again unless there is one."""
+    if os.geteuid() != 0 or shutil.which("apt-get") is None:
+        pytest.skip("SLURM is installed and started by root on Debian or Ubuntu only")
+    started = subprocess.run([str(FOLDER / "start")], capture_output=True, text=True)
+    if started.returncode != 0:
+        pytest.skip(f"SLURM could not be started here: {started.stderr.strip()[-300:]}")
+    yield
+    if "up already" not in started.stdout:
+        subprocess.run([str(FOLDER / "stop")], check=True)
+
+
+def jobs() -> list[dict[str, str]]:
+    """All jobs that the cluster knows of, the finished ones too."""
+    widths = ",".join(f"{column}:{width}" for column, width in zip(COLUMNS, FIELDS.values(), strict=True))
+    text = subprocess.run(
+        ["squeue", "--all", "--noheader", "--states=all", f"--Format={widths}"], capture_output=True, text=True
+    ).stdout
+    rows = []
+    for line in text.splitlines():
+        row, place = {}, 0
+        for name, width in FIELDS.items():
+            row[name] = line[place : place + width].strip()
+            place += width
+        rows.append(row)
+    return rows
+
+
+def of_rule(rows: list[dict[str, str]], rule: str) -> list[dict[str, str]]:
+    return [row for row in rows if re.search(rf"\b(rule_)?{rule}(_|\b)", row["comment"])]
+
+
+def submitted(folder: Path, config: dict, *arguments: str) -> subprocess.Popen[str]:
+    """Start Snakemake with the SLURM profile in a folder; only the waiting times are shorter than a cluster's."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    profile = yaml.safe_load((ROOT / "profiles/slurm/config.yaml").read_text())
+    profile |= {
+        "slurm-partition-config": str(ROOT / "profiles/slurm/partitions.yaml"),
+        "slurm-status-command": "squeue",
+        "slurm-init-seconds-before-status-checks": 2,
+        "seconds-between-status-checks": 2,
+        "latency-wait": 20,
+        "group-components": {"pictures": 2},  # no more cores than this one node has
+    }
+    (folder / "profile").mkdir(exist_ok=True)
+    (folder / "profile/config.yaml").write_text(yaml.safe_dump(profile))
+    command = ["snakemake", "--snakefile", str(ROOT / "Snakefile"), "--directory", str(folder)]
+    command += ["--configfile", str(folder / "config.yaml"), "--workflow-profile", str(folder / "profile"), *arguments]
+    log = open(folder / "log", "w")  # noqa: SIM115, closed with the process
+    return subprocess.Popen(command, env=environment_of(), stdout=log, stderr=log, text=True)
+
+
+def known(folder: Path) -> set[str]:
+    """Jobs that the cluster had before."""
+    return {row["job"] for row in jobs()}
+
+
+def test_two_seeds_and_two_datasets_go_through_the_cluster(cluster: None, tmp_path: Path):
+    config = copy.deepcopy(SMALL)
+    config["experiments"]["small"] |= {"seeds": [0, 1], "test": ["seen", "unseen"]}
+    before = known(tmp_path)
+    process = submitted(tmp_path, config)
+    assert process.wait(timeout=300) == 0, (tmp_path / "log").read_text()
+    new = [row for row in jobs() if row["job"] not in before]
+    training = of_rule(new, "train")
+    assert len(training) == 2
+    for row in training:
+        assert (row["partition"], row["memory"], row["gpus"]) == ("cpu", "8000M", "N/A")
+    assert len(of_rule(new, "infer")) == 4
+    assert {row["state"] for row in new} == {"COMPLETED"}
+    # Scores and pictures share jobs: four groups of each result and one of each training, by twos.
+    assert len([row for row in new if "group_pictures" in row["comment"]]) == 9
+    assert len(new) == 2 + 2 + 4 + 4 + 9 + 1
+    for name in ("seed0/seen", "seed0/unseen", "seed1/seen", "seed1/unseen"):
+        assert (tmp_path / f"results/small/{name}/metrics.json").exists()
+    assert (tmp_path / "results/runs.csv").read_text().count("\n") == 5
+
+
+def test_a_cancelled_training_is_submitted_again_and_goes_on(cluster: None, tmp_path: Path):
+    config = copy.deepcopy(SMALL)
+    config["experiments"]["small"]["training"]["max_epochs"] = 300
+    before = known(tmp_path)
+    process = submitted(tmp_path, config, "results/small/seed3/model.ckpt")
+    last, deadline = tmp_path / "results/small/seed3/run/last.ckpt", time.monotonic() + 120
+    while not last.exists():
+        assert process.poll() is None, (tmp_path / "log").read_text()
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    (job,) = [row for row in of_rule(jobs(), "train") if row["job"] not in before]
+    subprocess.run(["scancel", job["job"]], check=True)
+    assert process.wait(timeout=200) == 0, (tmp_path / "log").read_text()
+    attempts = [row for row in of_rule(jobs(), "train") if row["job"] not in before]
+    assert sorted(row["state"] for row in attempts) == ["CANCELLED", "COMPLETED"]
+    assert "going on from" in (tmp_path / "results/small/seed3/logs/train.log").read_text()
+
+
+def test_a_job_that_needs_more_memory_gets_it_in_the_second_attempt(cluster: None, tmp_path: Path):
+    before = known(tmp_path)
+    process = submitted(
+        tmp_path, SMALL, "results/small/seed3/model.ckpt", "--set-resources", "train:mem_mb=250*(attempt**3)"
+    )
+    assert process.wait(timeout=200) == 0, (tmp_path / "log").read_text()
+    attempts = sorted((row for row in of_rule(jobs(), "train") if row["job"] not in before), key=lambda row: row["job"])
+    assert [row["memory"] for row in attempts] == ["250M", "2000M"]
+    assert [row["state"] for row in attempts] == ["OUT_OF_MEMORY", "COMPLETED"]
+
+
+def test_a_gpu_experiment_asks_the_scheduler_for_its_gpus(cluster: None, tmp_path: Path):
+    config = copy.deepcopy(SMALL)
+    config["experiments"]["small"]["device"] = "gpu"
+    config["experiments"]["small"]["training"]["devices"] = 2
+    before = known(tmp_path)
+    process = submitted(tmp_path, config, "results/small/seed3/model.ckpt", "--retries", "0")
+    process.wait(timeout=200)
+    (job,) = [row for row in of_rule(jobs(), "train") if row["job"] not in before]
+    assert (job["partition"], job["gpus"]) == ("gpu", "gres/gpu:2")
