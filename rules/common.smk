@@ -17,6 +17,7 @@ envvars:
     "PTYCHOFLOW_SCRIPTS",
 
 
+from ptychoflow.files import sha256_of
 from ptychoflow.provenance import code_digest
 
 
@@ -93,9 +94,10 @@ def setting(section, key, default):
     return lambda wildcards: EXPERIMENTS[wildcards.experiment].get(section, {}).get(key, default)
 
 
-def code(program):
-    """Digest of a program and of the library modules that it imports: a rule reruns when they change."""
-    return code_digest(SCRIPTS / f"{program}.py")[:16]
+def code(program, environment):
+    """Digest of a program, the library modules that it imports and its environment: a rule reruns when they change."""
+    pins = Path(workflow.basedir, "envs", f"{environment}.yaml")
+    return f"{code_digest(SCRIPTS / f'{program}.py')[:16]}-{sha256_of(pins)[:16]}"
 
 
 def as_yaml(settings):
@@ -232,9 +234,10 @@ def refused(wildcards):
     )
 
 
-def failures(log):
+def failures(logs):
     """Name each rule that failed, with its log and the last sentence of that."""
-    text = Path(log).read_text(encoding="utf-8", errors="replace")
+    logs = [logs] if isinstance(logs, str) else logs
+    text = "\n".join(Path(log).read_text(encoding="utf-8", errors="replace") for log in logs)
     sentences = []
     for rule, file in re.findall(
         r"^Error in (?:rule|group) ([\w-]+).*?^ +log: (\S+)", text, re.MULTILINE | re.DOTALL
@@ -243,4 +246,4 @@ def failures(log):
         sentence = f"{rule} failed, see {file}" + (f": {lines[-1].strip()}" if lines else "")
         if sentence not in sentences:
             sentences.append(sentence)
-    return "\n".join(sentences) or f"Something failed, see {log}"
+    return "\n".join(sentences) or "Something failed: see the messages above."

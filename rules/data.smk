@@ -33,7 +33,7 @@ rule simulate:
         mem_mb=growing(2000),
         runtime=growing(30),
     params:
-        code=code("simulate"),
+        code=code("simulate", "data"),
     message:
         "simulate {wildcards.dataset}"
     shell:
@@ -58,7 +58,7 @@ rule fetch:
     params:
         url=lambda wildcards: ingested(wildcards)["url"],
         sha256=lambda wildcards: ingested(wildcards)["sha256"],
-        code=code("fetch"),
+        code=code("fetch", "data"),
     message:
         "download {wildcards.file} for {wildcards.dataset}"
     shell:
@@ -86,7 +86,7 @@ rule ingest:
         runtime=growing(60),
     params:
         sha256=lambda wildcards: ingested(wildcards).get("sha256", "null"),
-        code=code("ingest"),
+        code=code("ingest", "data"),
     message:
         "bring {wildcards.dataset} into CXI"
     shell:

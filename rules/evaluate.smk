@@ -16,7 +16,7 @@ rule evaluate:
         mem_mb=growing(4000),
         runtime=growing(30),
     params:
-        code=code("evaluate"),
+        code=code("evaluate", "reconstruct"),
     message:
         "score {wildcards.dataset} by {wildcards.experiment}, seed {wildcards.seed}"
     shell:

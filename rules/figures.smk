@@ -22,7 +22,7 @@ rule plot_reconstruction:
         mem_mb=growing(2000),
         runtime=growing(15),
     params:
-        code=code("plot_reconstruction"),
+        code=code("plot_reconstruction", "figures"),
     message:
         "draw {wildcards.dataset} by {wildcards.experiment}, seed {wildcards.seed}"
     shell:
@@ -55,7 +55,7 @@ rule plot_correlation:
         runtime=growing(15),
     params:
         title=lambda wildcards: f"{wildcards.experiment}, seed {wildcards.seed}, {wildcards.dataset}",
-        code=code("plot_correlation"),
+        code=code("plot_correlation", "figures"),
     message:
         "draw the ring correlation of {wildcards.dataset} by {wildcards.experiment}, seed {wildcards.seed}"
     shell:
@@ -86,7 +86,7 @@ rule plot_probe:
         mem_mb=growing(2000),
         runtime=growing(15),
     params:
-        code=code("plot_probe"),
+        code=code("plot_probe", "figures"),
     message:
         "draw the probe of {wildcards.dataset} by {wildcards.experiment}, seed {wildcards.seed}"
     shell:
@@ -117,7 +117,7 @@ rule plot_scan:
         mem_mb=growing(2000),
         runtime=growing(15),
     params:
-        code=code("plot_scan"),
+        code=code("plot_scan", "figures"),
     message:
         "draw the scan of {wildcards.dataset} by {wildcards.experiment}, seed {wildcards.seed}"
     shell:
@@ -149,7 +149,7 @@ rule plot_training:
         mem_mb=growing(2000),
         runtime=growing(15),
     params:
-        code=code("plot_training"),
+        code=code("plot_training", "figures"),
     message:
         "draw the training of {wildcards.experiment}, seed {wildcards.seed}"
     shell:

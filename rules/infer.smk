@@ -19,7 +19,7 @@ rule infer:
         probe=setting("inference", "probe", "dataset"),
         batch_size=setting("inference", "batch_size", 16),
         accelerator=accelerator,
-        code=code("infer"),
+        code=code("infer", "reconstruct"),
     message:
         "reconstruct the patches of {wildcards.dataset} by {wildcards.experiment}, seed {wildcards.seed}"
     shell:

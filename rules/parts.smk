@@ -27,7 +27,7 @@ rule infer_part:
         probe=setting("inference", "probe", "dataset"),
         batch_size=setting("inference", "batch_size", 16),
         accelerator=accelerator,
-        code=code("infer"),
+        code=code("infer", "reconstruct"),
     message:
         "reconstruct patches {wildcards.scatteritem} of {wildcards.dataset} by {wildcards.experiment}, seed {wildcards.seed}"
     shell:
@@ -54,7 +54,7 @@ rule stitch_part:
         runtime=growing(60),
     params:
         previous=lambda wildcards, input: input.previous or "null",
-        code=code("stitch_part"),
+        code=code("stitch_part", "reconstruct"),
     message:
         "stitch part {wildcards.scatteritem} of {wildcards.dataset} by {wildcards.experiment}, seed {wildcards.seed}, round {wildcards.round}"
     shell:
@@ -78,7 +78,7 @@ rule merge_round:
         mem_mb=growing(4000),
         runtime=growing(30),
     params:
-        code=code("merge_parts"),
+        code=code("merge_parts", "reconstruct"),
     message:
         "merge round {wildcards.round} of {wildcards.dataset} by {wildcards.experiment}, seed {wildcards.seed}"
     shell:
@@ -112,7 +112,7 @@ rule merge_parts:
         runtime=growing(30),
     params:
         rounds=setting("stitching", "phase_iterations", 5),
-        code=code("merge_parts"),
+        code=code("merge_parts", "reconstruct"),
     message:
         "merge {wildcards.dataset} by {wildcards.experiment}, seed {wildcards.seed}"
     shell:

@@ -24,7 +24,7 @@ rule stitch:
         runtime=growing(60),
     params:
         phase_iterations=setting("stitching", "phase_iterations", 5),
-        code=code("stitch"),
+        code=code("stitch", "reconstruct"),
     message:
         "stitch {wildcards.dataset} by {wildcards.experiment}, seed {wildcards.seed}"
     shell:

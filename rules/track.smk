@@ -22,7 +22,7 @@ rule collect_runs:
         runtime=growing(15),
     params:
         folders=result_folders,
-        code=code("collect_runs"),
+        code=code("collect_runs", "figures"),
     message:
         "put all results into one table"
     shell:
@@ -51,7 +51,7 @@ rule make_crate:
         runtime=growing(30),
     params:
         folders=result_folders,
-        code=code("make_crate"),
+        code=code("make_crate", "crate"),
     message:
         "pack all results into an RO-Crate"
     shell:

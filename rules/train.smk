@@ -53,7 +53,7 @@ rule train:
         initial=lambda wildcards, input: input.initial or "null",
         accelerator=accelerator,
         tags=tags,
-        code=code("train"),
+        code=code("train", "train"),
     message:
         "train {wildcards.experiment}, seed {wildcards.seed}"
     shell:

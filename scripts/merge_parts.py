@@ -30,8 +30,8 @@ def main(
     provenance : Path, optional
         JSON file to write about what made the reconstruction.
     """
-    from ptychoflow.figures import save_images
     from ptychoflow.parts import merge_parts
+    from ptychoflow.pictures import save_images
     from ptychoflow.provenance import write_provenance
     from ptychoflow.reconstruction import write_reconstruction
 

@@ -53,8 +53,8 @@ def main(
     import torch
 
     from ptychoflow.data.readers import read_dataset
-    from ptychoflow.figures import save_images
     from ptychoflow.inference import Inference
+    from ptychoflow.pictures import save_images
     from ptychoflow.provenance import write_provenance
     from ptychoflow.reconstruction import write_reconstruction
 

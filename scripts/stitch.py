@@ -37,7 +37,7 @@ def main(
     """
     import torch
 
-    from ptychoflow.figures import save_images
+    from ptychoflow.pictures import save_images
     from ptychoflow.provenance import write_provenance
     from ptychoflow.reconstruction import write_reconstruction
     from ptychoflow.stitching import stitch_file

@@ -5,12 +5,6 @@ import math
 from pathlib import Path
 from typing import Any
 
-import matplotlib
-
-matplotlib.use("Agg")
-# Without random names and dates the same data give the same file.
-matplotlib.rcParams["svg.hashsalt"] = "ptychoflow"
-
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
@@ -20,9 +14,9 @@ from ptychoflow.data.dataset import Dataset
 from ptychoflow.embedded_provenance import picture_metadata
 from ptychoflow.errors import InputError
 from ptychoflow.files import replacing
-from ptychoflow.metrics.alignment import align, scored_area
+from ptychoflow.metrics.alignment import align
 from ptychoflow.metrics.resolution import RingCorrelation
-from ptychoflow.provenance import package_versions, repository_commit
+from ptychoflow.pictures import check_formats, drawn_by, illuminated_area, lit_box
 from ptychoflow.reconstruction import Reconstruction
 
 AMPLITUDE_COLOURS, PHASE_COLOURS, ERROR_COLOURS = "gray", "twilight_shifted", "magma"
@@ -40,7 +34,7 @@ def save_figure(figure: Figure, provenance: dict[str, Any], *paths: Path) -> Non
     *paths : Path
         Where to save it, .png, .svg or .pdf.
     """
-    _check_formats(*paths)
+    check_formats(*paths)
     provenance = provenance | {"drawn_by": drawn_by()}
     for path in paths:
         with replacing(path) as temporary:
@@ -49,24 +43,9 @@ def save_figure(figure: Figure, provenance: dict[str, Any], *paths: Path) -> Non
     plt.close(figure)
 
 
-def save_images(reconstruction: Reconstruction, amplitude: Path, phase: Path) -> None:
-    """Save amplitude and phase of the illuminated part as plain pictures, one image pixel for each object pixel."""
-    _check_formats(amplitude, phase)
-    box = lit_box(reconstruction)
-    image = reconstruction.object[box]
-    area = _area(reconstruction)[box]
-    turned = image * np.exp(-1j * np.angle(image[area].mean()))
-    provenance = reconstruction.provenance | {"drawn_by": drawn_by()}
-    for path, values, colours in ((amplitude, np.abs(image), "gray"), (phase, np.angle(turned), "gray")):
-        low, high = np.percentile(values[area], [0.5, 99.5])
-        with replacing(path) as temporary:
-            metadata = picture_metadata(path.suffix, provenance)
-            plt.imsave(temporary, values, cmap=colours, vmin=low, vmax=max(high, low + 1e-6), metadata=metadata)
-
-
 def reconstruction_figure(reconstruction: Reconstruction, dataset: Dataset) -> Figure:
     """Draw amplitude and phase, beside truth and error where the true object is known."""
-    area, box = _area(reconstruction), lit_box(reconstruction)
+    area, box = illuminated_area(reconstruction), lit_box(reconstruction)
     image = reconstruction.object
     if dataset.truth is None:
         turned = image * np.exp(-1j * np.angle(image[area].mean()))
@@ -189,32 +168,6 @@ def scan_figure(reconstruction: Reconstruction) -> Figure:
     axis.set(xlabel="column [pixels]", ylabel="row [pixels]", title="scan positions and overlap")
     axis.legend(loc="upper right", fontsize=8)
     return figure
-
-
-def drawn_by() -> dict[str, Any]:
-    """What draws a figure, which may be newer than what made its content; no time, so that the same stays the same."""
-    commit = repository_commit()
-    return {
-        "commit": commit.removesuffix("-dirty"),
-        "dirty": commit.endswith("-dirty"),
-        "packages": package_versions("matplotlib"),
-    }
-
-
-def _check_formats(*paths: Path) -> None:
-    for path in paths:
-        if path.suffix.lower() not in (".png", ".svg", ".pdf"):
-            raise InputError(f"{path} names no known format of pictures: expected .png, .svg or .pdf at its end")
-
-
-def lit_box(reconstruction: Reconstruction) -> tuple[slice, slice]:
-    """Smallest rectangle of the object that holds the scored area."""
-    rows, columns = np.nonzero(_area(reconstruction))
-    return slice(rows.min(), rows.max() + 1), slice(columns.min(), columns.max() + 1)
-
-
-def _area(reconstruction: Reconstruction) -> np.ndarray:
-    return scored_area(reconstruction.coverage, reconstruction.probe, reconstruction.positions)
 
 
 def _extent(box: tuple[slice, slice], reconstruction: Reconstruction) -> tuple[float, float, float, float]:

@@ -13,8 +13,9 @@ from ptychoflow.data.cxi import keep_dataset, read_cxi
 from ptychoflow.data.dataset import Dataset
 from ptychoflow.embedded_provenance import hdf5_attributes, read_provenance
 from ptychoflow.errors import InputError
-from ptychoflow.figures import save_figure, save_images
+from ptychoflow.figures import save_figure
 from ptychoflow.files import sha256_of
+from ptychoflow.pictures import save_images
 from ptychoflow.provenance import circumstances, write_provenance
 from ptychoflow.reconstruction import Reconstruction, write_reconstruction
 

@@ -96,7 +96,7 @@ def checkout(folder: Path) -> Path:
 @pytest.mark.parametrize(
     ("file", "reruns"),
     [
-        ("scripts/ptychoflow/figures.py", {"stitch", "evaluate", *PLOTS}),
+        ("scripts/ptychoflow/figures.py", set(PLOTS)),
         ("scripts/plot_scan.py", {"plot_scan"}),
         ("scripts/ptychoflow/metrics/similarity.py", {"evaluate", "plot_correlation"}),
         ("scripts/ptychoflow/simulation/objects.py", EVERYTHING),

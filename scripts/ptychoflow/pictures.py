@@ -1,0 +1,62 @@
+"""Amplitude and phase as plain pictures, one image pixel for each object pixel, and what all pictures share."""
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import matplotlib.pyplot as plt
+import numpy as np
+
+from ptychoflow.embedded_provenance import picture_metadata
+from ptychoflow.errors import InputError
+from ptychoflow.files import replacing
+from ptychoflow.metrics.alignment import scored_area
+from ptychoflow.provenance import package_versions, repository_commit
+from ptychoflow.reconstruction import Reconstruction
+
+matplotlib.use("Agg")
+# Without random names and dates the same data give the same file.
+matplotlib.rcParams["svg.hashsalt"] = "ptychoflow"
+
+
+def save_images(reconstruction: Reconstruction, amplitude: Path, phase: Path) -> None:
+    """Save amplitude and phase of the illuminated part as plain pictures, one image pixel for each object pixel."""
+    check_formats(amplitude, phase)
+    box = lit_box(reconstruction)
+    image = reconstruction.object[box]
+    area = illuminated_area(reconstruction)[box]
+    turned = image * np.exp(-1j * np.angle(image[area].mean()))
+    provenance = reconstruction.provenance | {"drawn_by": drawn_by()}
+    for path, values, colours in ((amplitude, np.abs(image), "gray"), (phase, np.angle(turned), "gray")):
+        low, high = np.percentile(values[area], [0.5, 99.5])
+        with replacing(path) as temporary:
+            metadata = picture_metadata(path.suffix, provenance)
+            plt.imsave(temporary, values, cmap=colours, vmin=low, vmax=max(high, low + 1e-6), metadata=metadata)
+
+
+def drawn_by() -> dict[str, Any]:
+    """What draws a figure, which may be newer than what made its content; no time, so that the same stays the same."""
+    commit = repository_commit()
+    return {
+        "commit": commit.removesuffix("-dirty"),
+        "dirty": commit.endswith("-dirty"),
+        "packages": package_versions("matplotlib"),
+    }
+
+
+def check_formats(*paths: Path) -> None:
+    """Refuse a path whose suffix names no format of pictures."""
+    for path in paths:
+        if path.suffix.lower() not in (".png", ".svg", ".pdf"):
+            raise InputError(f"{path} names no known format of pictures: expected .png, .svg or .pdf at its end")
+
+
+def lit_box(reconstruction: Reconstruction) -> tuple[slice, slice]:
+    """Smallest rectangle of the object that holds the scored area."""
+    rows, columns = np.nonzero(illuminated_area(reconstruction))
+    return slice(rows.min(), rows.max() + 1), slice(columns.min(), columns.max() + 1)
+
+
+def illuminated_area(reconstruction: Reconstruction) -> np.ndarray:
+    """Scored part of the object, (H, W) bool: where the scan illuminates it well."""
+    return scored_area(reconstruction.coverage, reconstruction.probe, reconstruction.positions)
