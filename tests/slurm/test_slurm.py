@@ -82,7 +82,7 @@ def test_two_seeds_and_two_datasets_go_through_the_cluster(cluster: None, tmp_pa
     config["experiments"]["small"] |= {"seeds": [0, 1], "test": ["seen", "unseen"]}
     before = known(tmp_path)
     process = submitted(tmp_path, config, "results/runs.csv")
-    assert process.wait(timeout=300) == 0, (tmp_path / "log").read_text()
+    assert process.wait(timeout=900) == 0, (tmp_path / "log").read_text()
     new = [row for row in jobs() if row["job"] not in before]
     training = of_rule(new, "train")
     assert len(training) == 2
@@ -103,14 +103,14 @@ def test_a_cancelled_training_is_submitted_again_and_goes_on(cluster: None, tmp_
     config["experiments"]["small"]["training"]["max_epochs"] = 80
     before = known(tmp_path)
     process = submitted(tmp_path, config, "results/small/seed3/model.ckpt")
-    last, deadline = tmp_path / "results/small/seed3/run/last.ckpt", time.monotonic() + 120
+    last, deadline = tmp_path / "results/small/seed3/run/last.ckpt", time.monotonic() + 600
     while not last.exists():
         assert process.poll() is None, (tmp_path / "log").read_text()
         assert time.monotonic() < deadline
         time.sleep(0.1)
     (job,) = [row for row in of_rule(jobs(), "train") if row["job"] not in before]
     subprocess.run(["scancel", job["job"]], check=True)
-    assert process.wait(timeout=200) == 0, (tmp_path / "log").read_text()
+    assert process.wait(timeout=900) == 0, (tmp_path / "log").read_text()
     attempts = [row for row in of_rule(jobs(), "train") if row["job"] not in before]
     assert sorted(row["state"] for row in attempts) == ["CANCELLED", "COMPLETED"]
     assert "going on from" in (tmp_path / "results/small/seed3/logs/train.log").read_text()
@@ -121,7 +121,7 @@ def test_a_job_that_needs_more_memory_gets_it_in_the_second_attempt(cluster: Non
     process = submitted(
         tmp_path, SMALL, "results/small/seed3/model.ckpt", "--set-resources", "train:mem_mb=250*(attempt**3)"
     )
-    assert process.wait(timeout=200) == 0, (tmp_path / "log").read_text()
+    assert process.wait(timeout=900) == 0, (tmp_path / "log").read_text()
     attempts = sorted((row for row in of_rule(jobs(), "train") if row["job"] not in before), key=lambda row: row["job"])
     assert [row["memory"] for row in attempts] == ["250M", "2000M"]
     assert [row["state"] for row in attempts] == ["FAILED", "COMPLETED"]
@@ -137,7 +137,7 @@ def test_a_gpu_experiment_asks_the_scheduler_for_its_gpus(cluster: None, tmp_pat
     before = known(tmp_path)
     process = submitted(tmp_path, config, "results/small/seed3/model.ckpt")
     # The GPUs are null devices: training refuses them in one sentence, and every attempt asks for them anew.
-    assert process.wait(timeout=200) != 0
+    assert process.wait(timeout=900) != 0
     asked = [row for row in of_rule(jobs(), "train") if row["job"] not in before]
     assert [(row["partition"], row["gpus"]) for row in asked] == [("gpu", "gres:gpu:2")] * 3
     assert "accelerator gpu" in (tmp_path / "results/small/seed3/logs/train.log").read_text()

@@ -40,9 +40,10 @@ def command_of(folder: Path, config: dict | Path, *arguments: str) -> list[str]:
 
 
 def environment_of(**variables: str) -> dict[str, str]:
-    """Environment in which jobs find the Python that runs the tests."""
+    """Environment in which jobs find the Python that runs the tests, and no store of MLflow but their own."""
+    inherited = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"}
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    return {**os.environ, "PATH": path, **variables}
+    return {**inherited, "PATH": path, **variables}
 
 
 def run_snakemake(
