@@ -31,16 +31,9 @@ def main(
         JSON file to write about what made the reconstruction.
     """
     from ptychoflow.parts import merge_parts
-    from ptychoflow.pictures import save_images
-    from ptychoflow.provenance import write_provenance
-    from ptychoflow.reconstruction import write_reconstruction
+    from ptychoflow.pictures import keep_reconstruction
 
-    reconstruction = merge_parts(sums, phase_iterations)
-    if amplitude is not None and phase is not None:
-        save_images(reconstruction, amplitude, phase)
-    write_reconstruction(output, reconstruction)
-    if provenance is not None:
-        write_provenance(provenance, reconstruction.provenance)
+    keep_reconstruction(merge_parts(sums, phase_iterations), output, amplitude, phase, provenance)
 
 
 if __name__ == "__main__":

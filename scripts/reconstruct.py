@@ -54,9 +54,7 @@ def main(
 
     from ptychoflow.data.readers import read_dataset
     from ptychoflow.inference import Inference
-    from ptychoflow.pictures import save_images
-    from ptychoflow.provenance import write_provenance
-    from ptychoflow.reconstruction import write_reconstruction
+    from ptychoflow.pictures import keep_reconstruction
 
     if threads is not None:
         torch.set_num_threads(threads)
@@ -67,10 +65,13 @@ def main(
         logging.warning("--device is deprecated: use --accelerator")
         accelerator = device
     inference = Inference(find_checkpoint(model_path), read_dataset(test_data), test_data, probe, n_groups)
-    reconstruction = inference.reconstruct(batch_size, phase_iterations, accelerator)
-    save_images(reconstruction, output_dir / "reconstructed_amplitude.png", output_dir / "reconstructed_phase.png")
-    write_reconstruction(output_dir / "reconstruction.h5", reconstruction)
-    write_provenance(output_dir / "provenance.json", reconstruction.provenance)
+    keep_reconstruction(
+        inference.reconstruct(batch_size, phase_iterations, accelerator),
+        output_dir / "reconstruction.h5",
+        output_dir / "reconstructed_amplitude.png",
+        output_dir / "reconstructed_phase.png",
+        output_dir / "provenance.json",
+    )
 
 
 def find_checkpoint(path: Path) -> Path:

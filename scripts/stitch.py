@@ -37,18 +37,12 @@ def main(
     """
     import torch
 
-    from ptychoflow.pictures import save_images
-    from ptychoflow.provenance import write_provenance
-    from ptychoflow.reconstruction import write_reconstruction
+    from ptychoflow.pictures import keep_reconstruction
     from ptychoflow.stitching import stitch_file
 
     if threads is not None:
         torch.set_num_threads(threads)
-    reconstruction = stitch_file(patches, phase_iterations)
-    save_images(reconstruction, amplitude, phase)
-    write_reconstruction(output, reconstruction)
-    if provenance is not None:
-        write_provenance(provenance, reconstruction.provenance)
+    keep_reconstruction(stitch_file(patches, phase_iterations), output, amplitude, phase, provenance)
 
 
 if __name__ == "__main__":

@@ -110,12 +110,10 @@ class Inference:
         return self.dataset.positions[self.chosen]
 
     def loader(self, batch_size: int, device: torch.device, with_truth: bool = False) -> GroupLoader:
-        """Batches of the frames in their order, grouped only where the network needs groups."""
-        groups = self.module.training_settings.groups if self.module.network.mixes_frames else GroupSettings(size=1)
-        anchors, all_frames = np.arange(self.chosen.start, self.chosen.stop), np.arange(len(self.dataset.frames))
-        neighbours = nearest_frames(self.dataset.positions, anchors, all_frames, groups)
+        """Batches of the frames in their order."""
         table = FrameTable.of([self.dataset], device, with_truth and self.dataset.truth is not None)
-        return GroupLoader(table, torch.from_numpy(neighbours), groups, batch_size)
+        anchors = np.arange(self.chosen.start, self.chosen.stop)
+        return frame_loader(self.module, table, self.dataset.positions, anchors, batch_size)
 
     def reconstruct(self, batch_size: int, phase_iterations: int = 0, accelerator: str = "auto") -> Reconstruction:
         """Predict and stitch in memory, on one device."""
@@ -173,6 +171,29 @@ class Inference:
         trainer = make_trainer(accelerator=accelerator, devices=1, callbacks=[writer], **SILENT)
         loader = self.loader(batch_size, trainer.strategy.root_device)
         trainer.predict(self.module, loader, return_predictions=False)
+
+
+def frame_loader(
+    module: Reconstructor, table: FrameTable, positions: np.ndarray, frames: np.ndarray, batch_size: int
+) -> GroupLoader:
+    """Batches of chosen frames of a scan in their order, grouped only where the network needs groups.
+
+    Parameters
+    ----------
+    module : Reconstructor
+        The network.
+    table : FrameTable
+        All frames, those of the scan first.
+    positions : ndarray
+        (frames of the scan, 2) float64, pixels.
+    frames : ndarray
+        (chosen,) int64.
+    batch_size : int
+        Frames at a time.
+    """
+    groups = module.training_settings.groups if module.network.mixes_frames else GroupSettings(size=1)
+    neighbours = nearest_frames(positions, frames, np.arange(len(positions)), groups)
+    return GroupLoader(table, torch.from_numpy(neighbours), groups, batch_size)
 
 
 class PatchWriter(PredictionWriter):

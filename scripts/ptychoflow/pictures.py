@@ -11,8 +11,8 @@ from ptychoflow.embedded_provenance import picture_metadata
 from ptychoflow.errors import InputError
 from ptychoflow.files import replacing
 from ptychoflow.metrics.alignment import scored_area
-from ptychoflow.provenance import package_versions, repository_commit
-from ptychoflow.reconstruction import Reconstruction
+from ptychoflow.provenance import package_versions, repository_commit, write_provenance
+from ptychoflow.reconstruction import Reconstruction, write_reconstruction
 
 matplotlib.use("Agg")
 # Without random names and dates the same data give the same file.
@@ -32,6 +32,21 @@ def save_images(reconstruction: Reconstruction, amplitude: Path, phase: Path) ->
         with replacing(path) as temporary:
             metadata = picture_metadata(path.suffix, provenance)
             plt.imsave(temporary, values, cmap=colours, vmin=low, vmax=max(high, low + 1e-6), metadata=metadata)
+
+
+def keep_reconstruction(
+    reconstruction: Reconstruction,
+    output: Path,
+    amplitude: Path | None = None,
+    phase: Path | None = None,
+    provenance: Path | None = None,
+) -> None:
+    """Write a reconstruction, and beside it, where asked for, its two pictures and what made it."""
+    if amplitude is not None and phase is not None:
+        save_images(reconstruction, amplitude, phase)
+    write_reconstruction(output, reconstruction)
+    if provenance is not None:
+        write_provenance(provenance, reconstruction.provenance)
 
 
 def drawn_by() -> dict[str, Any]:

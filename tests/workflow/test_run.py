@@ -2,17 +2,14 @@
 
 import copy
 import json
-import os
 import shutil
-import signal
-import subprocess
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from workflow_runs import ROOT, SMALL, command_of, environment_of, planned, run_snakemake
+from workflow_runs import ROOT, SMALL, kill, planned, run_snakemake, start_snakemake
 
 from ptychoflow.reconstruction import read_reconstruction
 
@@ -160,19 +157,12 @@ def test_a_killed_workflow_goes_on_to_the_same_image(finished: Path, tmp_path: P
     goal = "results/small/seed3/unseen/reconstruction.h5"
     folder = tmp_path / "killed"
     shutil.copytree(finished / "results/data", folder / "results/data", copy_function=shutil.copy2)
-    process = subprocess.Popen(
-        command_of(folder, config, goal),
-        env=environment_of(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+    process = start_snakemake(folder, config, goal)
     last = folder / "results/small/seed3/run/last.ckpt"
     deadline = time.monotonic() + 300
     while not last.exists() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.05)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    kill(process)
     assert last.exists()
     assert not (folder / "results/small/seed3/model.ckpt").exists()
     run_snakemake(folder, config, "--unlock")

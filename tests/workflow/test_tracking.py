@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from workflow_runs import SMALL, command_of, environment_of, run_snakemake
+from workflow_runs import SMALL, environment_of, kill, run_snakemake, start_snakemake
 
 CIRCUMSTANCES = {"train/frames_per_second", "train/device_memory_mb"}
 
@@ -153,13 +153,7 @@ def test_a_killed_training_goes_on_in_its_run_to_the_same_weights(finished: Path
     for name in ("killed", "undisturbed"):
         shutil.copytree(finished / "results/data", tmp_path / name / "results/data", copy_function=shutil.copy2)
     folder = tmp_path / "killed"
-    process = subprocess.Popen(
-        command_of(folder, config, goal),
-        env=environment_of(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+    process = start_snakemake(folder, config, goal)
     rows = folder / "results/small/seed3/run/logs/from_step_00000000/metrics.csv"
     deadline = time.monotonic() + 300
     # 46 frames in batches of 16 are 3 steps: step 7 lies in the middle of the third epoch.
@@ -167,8 +161,7 @@ def test_a_killed_training_goes_on_in_its_run_to_the_same_weights(finished: Path
         assert process.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.002)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    kill(process)
     store = f"sqlite:///{folder}/results/mlflow/mlflow.db"
     (before,) = runs_of(store)
     assert before.info.status == "RUNNING"

@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -52,6 +53,23 @@ def run_snakemake(
     """Run the workflow to its end and keep what it prints; keywords are environment variables."""
     command = command_of(folder, config, *arguments)
     return subprocess.run(command, capture_output=True, text=True, env=environment_of(**environment))
+
+
+def start_snakemake(folder: Path, config: dict, *arguments: str) -> subprocess.Popen[bytes]:
+    """Start the workflow with its jobs in a process group of its own, for `kill`."""
+    return subprocess.Popen(
+        command_of(folder, config, *arguments),
+        env=environment_of(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+def kill(process: subprocess.Popen[bytes]) -> None:
+    """Kill a workflow and all its jobs, so that none can say or tidy up anything."""
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def planned(output: str) -> dict[str, int]:

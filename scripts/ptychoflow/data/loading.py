@@ -142,7 +142,7 @@ class GroupLoader:
         return -(-self.groups_here // self.batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
-        generator = torch.Generator().manual_seed(1_000_003 * self.seed + (self.epoch() if self.epoch else 0))
+        generator = self._generator(self.epoch() if self.epoch else 0)
         groups = draw_groups(self.neighbours, self.groups.size, generator)
         if self.epoch:
             order = torch.randperm(len(groups), generator=generator).to(groups.device)
@@ -153,9 +153,11 @@ class GroupLoader:
 
     def picked(self, anchors: Tensor) -> Batch:
         """Give a batch of the groups round chosen anchors, rows of `neighbours`, always of the same members."""
-        generator = torch.Generator().manual_seed(1_000_003 * self.seed)
-        groups = draw_groups(self.neighbours, self.groups.size, generator)
+        groups = draw_groups(self.neighbours, self.groups.size, self._generator(epoch=0))
         return self.table.batch(groups[anchors.to(groups.device)], self.reach)
+
+    def _generator(self, epoch: int) -> torch.Generator:
+        return torch.Generator().manual_seed(1_000_003 * self.seed + epoch)
 
     @property
     def groups_here(self) -> int:

@@ -20,13 +20,13 @@ from lightning.pytorch.loggers import Logger
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from ptychoflow.data.groups import nearest_frames
 from ptychoflow.data.loading import Batch, GroupLoader
 from ptychoflow.errors import InputError
 from ptychoflow.files import replacing
+from ptychoflow.inference import frame_loader
 from ptychoflow.metrics.alignment import align, scored_area
 from ptychoflow.metrics.patches import align_patches, lit_area
-from ptychoflow.settings import GroupSettings, TrackingSettings
+from ptychoflow.settings import TrackingSettings
 from ptychoflow.stitching import stitch
 from ptychoflow.tracking.loggers import EventLogger
 from ptychoflow.tracking.mlflow_runs import MLflowRunLogger
@@ -119,9 +119,7 @@ class ReconstructionImages(Callback):
         middle = (scan.positions.min(axis=0) + scan.positions.max(axis=0)) / 2
         order = np.argsort(np.square(scan.positions - middle).sum(axis=1), kind="stable")
         frames = np.sort(order[: self.settings.recon_log_max_stitch_samples])
-        groups = module.training_settings.groups if module.network.mixes_frames else GroupSettings(size=1)
-        neighbours = nearest_frames(scan.positions, frames, np.arange(len(scan.frames)), groups)
-        loader = GroupLoader(table, torch.from_numpy(neighbours), groups, module.training_settings.batch_size)
+        loader = frame_loader(module, table, scan.positions, frames, module.training_settings.batch_size)
         patches = [module(batch)[:, 0] for batch in loader]
         positions = torch.from_numpy(scan.positions[frames]).to(module.device)
         result = stitch(lambda: patches, positions, module.probes[0], tuple(scan.object_shape), PHASE_ITERATIONS)

@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from torch import Tensor
 
 log = logging.getLogger(__name__)
 
@@ -92,7 +91,7 @@ class EpochMetricsInCheckpoint(Callback):
         self.saved: dict[str, Any] = {}
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        metrics = {key: _number(value) for key, value in trainer.callback_metrics.items() if not key.endswith("/step")}
+        metrics = {key: float(value) for key, value in trainer.callback_metrics.items() if not key.endswith("/step")}
         checkpoint["epoch_metrics"] = {"step": trainer.global_step - 1, "epoch": trainer.current_epoch, **metrics}
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
@@ -104,7 +103,3 @@ class EpochMetricsInCheckpoint(Callback):
             for logger in trainer.loggers:
                 logger.log_metrics(self.saved, step)
                 logger.save()
-
-
-def _number(value: Tensor | float) -> float:
-    return float(value)
