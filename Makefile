@@ -47,8 +47,9 @@ clean:
 environment: $(ENVIRONMENT)
 
 # torch first: where a CPU build is at hand, nothing later may replace it.
-$(ENVIRONMENT): envs/requirements.txt
+$(ENVIRONMENT): envs/requirements.txt envs/requirements-baseline.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check $$(grep '^torch==' envs/requirements.txt)
 	$(BIN)/pip install --quiet --disable-pip-version-check --requirement envs/requirements.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --requirement envs/requirements-baseline.txt
 	touch $@

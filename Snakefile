@@ -27,6 +27,7 @@ else:
     include: "rules/stitch.smk"
 
 
+include: "rules/baseline.smk"
 include: "rules/evaluate.smk"
 include: "rules/figures.smk"
 include: "rules/track.smk"

@@ -7,6 +7,8 @@ from pathlib import Path
 
 FOLDER = Path(__file__).parent
 CONDA_NAMES = {"torch": "pytorch"}
+# The registry of pip has it for CUDA alone, so the tested environment does without, and with it the library.
+TORCHVISION = "0.28.0"
 
 COMMON = ("docstring_parser", "jsonargparse", "pyyaml")
 ARRAYS = (*COMMON, "h5py", "numpy", "scipy")
@@ -19,6 +21,7 @@ ENVIRONMENTS = {
     "train-gpu": ("train, where device is gpu", (*ARRAYS, *IMAGES, *PATCHES, *LOGGERS, "torch")),
     "reconstruct": ("infer, stitch, their parts, and evaluate", (*ARRAYS, *IMAGES, *PATCHES, "torch")),
     "reconstruct-gpu": ("infer and its parts, where device is gpu", (*ARRAYS, *IMAGES, *PATCHES, "torch")),
+    "baseline": ("solve", (*ARRAYS, *IMAGES, "pandas", "pydantic", "scikit-learn", "torch", "tqdm")),
     "figures": ("plot_*, collect_runs and report", (*ARRAYS, *IMAGES)),
     "crate": ("make_crate", (*COMMON, "pillow", "rocrate")),
 }
@@ -34,7 +37,8 @@ dependencies:
 
 def lock() -> dict[str, str]:
     """Versions by the package's name in lower case."""
-    lines = (FOLDER / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    files = (FOLDER / "requirements.txt", FOLDER / "requirements-baseline.txt")
+    lines = [line for file in files for line in file.read_text(encoding="utf-8").splitlines()]
     return dict(line.lower().split("==") for line in lines if line and not line.startswith("#"))
 
 
@@ -47,7 +51,12 @@ def environment(name: str) -> str:
     if name.endswith("-gpu"):
         # The build for CUDA; which CUDA, the solver finds by the driver of the machine that it runs on.
         pins["pytorch-gpu"] = pins.pop("pytorch")
-    return text + "".join(f"  - {package}={version}\n" for package, version in sorted(pins.items()))
+    if name == "baseline":
+        pins["torchvision"] = TORCHVISION
+    text += "".join(f"  - {package}={version}\n" for package, version in sorted(pins.items()))
+    if name == "baseline":
+        text += f"  - pip\n  - pip:\n      - ptychi=={versions['ptychi']}\n"
+    return text
 
 
 if __name__ == "__main__":

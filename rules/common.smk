@@ -75,6 +75,14 @@ def initial_checkpoint(wildcards):
     )
 
 
+def starting_image(wildcards):
+    """Reconstruction of the same dataset and seed that a solver starts from."""
+    experiment = EXPERIMENTS[wildcards.experiment].get("start_from")
+    return (
+        f"results/{experiment}/seed{wildcards.seed}/{wildcards.dataset}/reconstruction.h5" if experiment else []
+    )
+
+
 def tags(wildcards):
     """What the tracked run of a training says about the job."""
     named = ", ".join(f"{name}={value}" for name, value in wildcards.items())
@@ -168,11 +176,11 @@ def each_result(*names):
 
 
 def each_run(*names):
-    """Files under results/{experiment}/seed{seed}/ for all that the config asks for."""
+    """Files under results/{experiment}/seed{seed}/ for all trainings that the config asks for."""
     return [
         f"results/{experiment}/seed{seed}/{name}"
-        for experiment, settings in EXPERIMENTS.items()
-        for seed in settings.get("seeds", [0])
+        for experiment in LEARNED
+        for seed in EXPERIMENTS[experiment].get("seeds", [0])
         for name in names
     ]
 
@@ -198,7 +206,7 @@ def pictures():
 
 # What stands in results/, results/{experiment}/, results/{experiment}/seed{seed}/ and in the folder of a dataset below.
 FILES = ("runs.csv", "runs.html", "crate.zip", "report.html", "config.yaml")
-EXPERIMENT_FILES = ("training.yaml",)
+EXPERIMENT_FILES = ("training.yaml", "solver.yaml")
 RUN_FILES = ("model.ckpt", "metrics.csv", "config.yaml", "provenance.json")
 RESULT_FILES = (
     *("patches.h5", "reconstruction.h5", "reconstructed_amplitude.png", "reconstructed_phase.png"),

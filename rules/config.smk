@@ -34,7 +34,13 @@ def resolve_experiments():
         settings = {}
         update_config(settings, config.get("defaults", {}))
         update_config(settings, entry)
-        for role in ("train", "test"):
+        solved = "solver" in settings
+        learning = [key for key in ("train", "init_from") if key in settings]
+        if solved and learning:
+            raise WorkflowError(
+                f"experiments.{name} has solver and {learning[0]}: expected one of them, a solver learns nothing"
+            )
+        for role in ("test",) if solved else ("train", "test"):
             if not settings.get(role):
                 raise WorkflowError(f"experiments.{name} has no {role}: expected a list of datasets")
             unknown = sorted(set(settings[role]) - set(config["datasets"]))
@@ -44,14 +50,18 @@ def resolve_experiments():
                     f"expected one of {', '.join(config['datasets'])}"
                 )
         resolved[name] = settings
+    learned = {name for name, settings in resolved.items() if "solver" not in settings}
     for name, settings in resolved.items():
-        if settings.get("init_from") not in (None, *set(resolved) - {name}):
-            raise WorkflowError(
-                f"experiments.{name}.init_from names {settings['init_from']}: "
-                f"expected another experiment, {', '.join(resolved)}"
-            )
+        for key, others in (("init_from", learned), ("start_from", set(resolved))):
+            if settings.get(key) not in (None, *others - {name}):
+                raise WorkflowError(
+                    f"experiments.{name}.{key} names {settings[key]}: "
+                    f"expected another experiment, {', '.join(sorted(others - {name}))}"
+                )
     return resolved
 
 
 check_config()
 EXPERIMENTS = resolve_experiments()
+SOLVED = [name for name, settings in EXPERIMENTS.items() if "solver" in settings]
+LEARNED = [name for name in EXPERIMENTS if name not in SOLVED]

@@ -8,6 +8,8 @@ rule infer:
         "results/{experiment}/seed{seed}/{dataset}/logs/infer.log",
     benchmark:
         "results/{experiment}/seed{seed}/{dataset}/benchmarks/infer.tsv"
+    wildcard_constraints:
+        experiment=one_of(LEARNED),
     conda:
         environment("reconstruct")
     threads: 2

@@ -16,6 +16,8 @@ rule infer_part:
         "results/{experiment}/seed{seed}/{dataset}/logs/infer_part_{scatteritem}.log",
     benchmark:
         "results/{experiment}/seed{seed}/{dataset}/benchmarks/infer_part_{scatteritem}.tsv"
+    wildcard_constraints:
+        experiment=one_of(LEARNED),
     conda:
         environment("reconstruct")
     threads: 2
@@ -104,6 +106,8 @@ rule merge_parts:
         "results/{experiment}/seed{seed}/{dataset}/logs/merge_parts.log",
     benchmark:
         "results/{experiment}/seed{seed}/{dataset}/benchmarks/merge_parts.tsv"
+    wildcard_constraints:
+        experiment=one_of(LEARNED),
     conda:
         "../envs/reconstruct.yaml"
     threads: 1

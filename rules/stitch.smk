@@ -16,6 +16,8 @@ rule stitch:
         "results/{experiment}/seed{seed}/{dataset}/logs/stitch.log",
     benchmark:
         "results/{experiment}/seed{seed}/{dataset}/benchmarks/stitch.tsv"
+    wildcard_constraints:
+        experiment=one_of(LEARNED),
     conda:
         "../envs/reconstruct.yaml"
     threads: 2

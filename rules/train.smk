@@ -3,6 +3,8 @@ rule training_settings:
         "results/{experiment}/training.yaml",
     log:
         "results/{experiment}/logs/training_settings.log",
+    wildcard_constraints:
+        experiment=one_of(LEARNED),
     localrule: True
     conda:
         "../envs/train.yaml"
@@ -35,6 +37,8 @@ rule train:
         "results/{experiment}/seed{seed}/logs/train.log",
     benchmark:
         "results/{experiment}/seed{seed}/benchmarks/train.tsv"
+    wildcard_constraints:
+        experiment=one_of(LEARNED),
     retries: 2
     conda:
         environment("train")

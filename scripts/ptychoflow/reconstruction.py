@@ -76,3 +76,10 @@ def read_reconstruction(path: Path) -> Reconstruction:
             return Reconstruction(**arrays, pixel_size=float(file["pixel_size"][()]), provenance=provenance)
     except OSError as error:
         raise InputError(f"{path} cannot be read as an HDF5 file: {error}") from None
+
+
+def seconds_of(provenance: dict[str, Any]) -> float | None:
+    """Wall time that a reconstruction took from dataset to image, that of the one it started from included."""
+    parts = ("starting_seconds", "solving_seconds", "inference_seconds", "stitching_seconds")
+    known = [provenance[part] for part in parts if provenance.get(part) is not None]
+    return sum(known) if known else None

@@ -267,7 +267,55 @@ class TrackingSettings:
             _at_least("recon_log_fixed_indices", index, 0)
 
 
-def plain(settings: ModelSettings | TrainingSettings | TrackingSettings) -> dict[str, Any]:
+@dataclass
+class SolverSettings:
+    """An iterative reconstruction by pty-chi.
+
+    Parameters
+    ----------
+    algorithm : {"lsqml", "rpie"}
+        Least-squares maximum likelihood (Odstrcil et al., Opt. Express 26, 3108, 2018) or rPIE (Maiden et al., Optica 4,
+        736, 2017).
+    epochs : int
+        Passes over the frames.
+    batch_size : int
+        Frames in an update.
+    momentum : float
+        Gain of the accelerated steps of `lsqml`; `rpie` ignores it.
+    refine_probe : bool
+        Solve for the probe as well.
+    probe_modes : int, optional
+        Mutually incoherent probe modes; as many as the dataset's probe has if not given.
+    refine_positions : bool
+        Solve for the scan positions as well.
+    positions_delay : int
+        Epochs during which the positions stay as they were given.
+    held_out : float
+        Share of the frames that are not fitted, drawn by the seed, for the deviance.
+    """
+
+    algorithm: Literal["lsqml", "rpie"] = "lsqml"
+    epochs: int = 60
+    batch_size: int = 64
+    momentum: float = 0.5
+    refine_probe: bool = True
+    probe_modes: int | None = None
+    refine_positions: bool = False
+    positions_delay: int = 10
+    held_out: float = 0.0
+
+    def __post_init__(self) -> None:
+        for key in ("epochs", "batch_size"):
+            _at_least(f"solver.{key}", getattr(self, key), 1)
+        for key in ("momentum", "positions_delay"):
+            _at_least(f"solver.{key}", getattr(self, key), 0)
+        if self.probe_modes is not None:
+            _at_least("solver.probe_modes", self.probe_modes, 1)
+        if not 0 <= self.held_out < 1:
+            raise InputError(f"solver.held_out is {self.held_out}: expected a fraction of at least 0 and below 1")
+
+
+def plain(settings: ModelSettings | TrainingSettings | TrackingSettings | SolverSettings) -> dict[str, Any]:
     """Settings as plain containers that YAML, JSON and a checkpoint can hold, tuples as lists."""
     return json.loads(json.dumps(asdict(settings)))
 

@@ -11,7 +11,14 @@ import pytest
 import yaml
 
 from ptychoflow.data.readers import IngestSettings
-from ptychoflow.settings import GroupSettings, ModelSettings, RegionSettings, TrackingSettings, TrainingSettings
+from ptychoflow.settings import (
+    GroupSettings,
+    ModelSettings,
+    RegionSettings,
+    SolverSettings,
+    TrackingSettings,
+    TrainingSettings,
+)
 from ptychoflow.simulation.objects import ObjectSettings
 from ptychoflow.simulation.probes import ProbeSettings
 from ptychoflow.simulation.scans import ScanSettings
@@ -30,10 +37,12 @@ SECTIONS = {
     "probe": ProbeSettings,
     "scan": ScanSettings,
     "ingest": IngestSettings,
+    "solver": SolverSettings,
 }
 # Keys of a section that are no field of its settings, and fields that an experiment sets by another key.
 LOCATION = {"path", "url", "sha256"}
 ELSEWHERE = {"accelerator", "tags"}
+OUTSIDE_THE_LOCK = {"python", "torchvision"}
 CONDA_NAMES = {"pytorch": "torch", "pytorch-gpu": "torch"}
 
 
@@ -61,13 +70,16 @@ def test_the_reference_gives_every_key_with_its_default(section: str):
 
 @pytest.mark.parametrize("path", sorted((ROOT / "envs").glob("*.yaml")), ids=lambda path: path.stem)
 def test_environments_have_the_versions_of_the_lock(path: Path):
-    lines = (ROOT / "envs/requirements.txt").read_text().splitlines()
+    files = [ROOT / "envs/requirements.txt", ROOT / "envs/requirements-baseline.txt"]
+    lines = [line for file in files for line in file.read_text().splitlines()]
     lock = dict(line.lower().split("==") for line in lines if not line.startswith("#"))
     environment = yaml.safe_load(path.read_text())
     assert environment["channels"] == ["conda-forge", "nodefaults"]
-    for pin in environment["dependencies"]:
+    by_pip = [pin for entry in environment["dependencies"] if isinstance(entry, dict) for pin in entry["pip"]]
+    by_conda = [pin for pin in environment["dependencies"] if isinstance(pin, str) and pin != "pip"]
+    for pin in [*by_conda, *(pin.replace("==", "=") for pin in by_pip)]:
         name, version = pin.split("=")
-        if name != "python":
+        if name not in OUTSIDE_THE_LOCK:
             assert lock[CONDA_NAMES.get(name, name).lower()] == version
 
 

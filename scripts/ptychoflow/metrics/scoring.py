@@ -15,7 +15,7 @@ from ptychoflow.metrics.similarity import similarity_scores
 from ptychoflow.physics.diffraction import diffraction
 from ptychoflow.physics.losses import poisson_deviance
 from ptychoflow.physics.patches import extract_patches
-from ptychoflow.reconstruction import Reconstruction
+from ptychoflow.reconstruction import Reconstruction, seconds_of
 
 THRESHOLDS = ("half", "half_bit", "one_seventh")
 SCORES = (
@@ -74,9 +74,7 @@ def score(reconstruction: Reconstruction, dataset: Dataset) -> tuple[dict[str, f
     held_out = np.flatnonzero(reconstruction.held_out)
     scores["deviance"] = photon_deviance(reconstruction, dataset, held_out) if held_out.size else None
     scores["frames"] = count
-    seconds = [reconstruction.provenance.get(name) for name in ("inference_seconds", "stitching_seconds")]
-    known = [value for value in seconds if value is not None]
-    scores["seconds"] = sum(known) if known else None
+    scores["seconds"] = seconds_of(reconstruction.provenance)
     return scores, correlation
 
 

@@ -16,13 +16,15 @@ class ProbeSettings:
     Parameters
     ----------
     kind : {"zone_plate", "disk"}
-        The defocused, curved probe of a zone plate, or a smoothed disk with a flat phase.
+        The defocused, curved probe of a zone plate, or a smoothed disk.
     flux : float
         Photons in the empty beam for each frame.
     modes : int
         Mutually incoherent modes: Hermite-Gauss derivatives of the first, each with half the power of the one before.
     disk_diameter : float
         Diameter of `disk` as a fraction of the frame.
+    disk_curvature : float
+        Phase of `disk` at its edge in radians, growing as the square of the radius; 0 is the ideal, flat disk.
     zone_plate_diameter : float
         Metres.
     focal_length : float
@@ -37,6 +39,7 @@ class ProbeSettings:
     flux: float = 1e6
     modes: int = 1
     disk_diameter: float = 0.4
+    disk_curvature: float = 0.0
     zone_plate_diameter: float = 160e-6
     focal_length: float = 20e-3
     defocus: float = 40e-6
@@ -69,7 +72,7 @@ def make_probe(settings: ProbeSettings, size: int, pixel_size: float, wavelength
         Metres.
     """
     if settings.kind == "disk":
-        mode = disk_probe(size, settings.disk_diameter)
+        mode = disk_probe(size, settings.disk_diameter, settings.disk_curvature)
     else:
         mode = zone_plate_probe(settings, size, pixel_size, wavelength)
     modes = [mode]
@@ -80,11 +83,12 @@ def make_probe(settings: ProbeSettings, size: int, pixel_size: float, wavelength
     return np.stack([s * mode / np.linalg.norm(mode) for s, mode in zip(scale, modes, strict=True)])
 
 
-def disk_probe(size: int, diameter: float) -> np.ndarray:
-    """Disk with soft edges and flat phase, (N, N) complex128; the diameter is a fraction of N."""
+def disk_probe(size: int, diameter: float, curvature: float = 0.0) -> np.ndarray:
+    """Disk with soft edges, (N, N) complex128; the diameter is a fraction of N, the curvature the phase at its edge."""
     axis = np.arange(size) - size // 2
-    disk = np.hypot(axis[:, None], axis[None, :]) < diameter * size / 2
-    return ndimage.gaussian_filter(disk.astype(float), size / 64).astype(complex)
+    radius = np.hypot(axis[:, None], axis[None, :]) / (diameter * size / 2)
+    disk = ndimage.gaussian_filter((radius < 1).astype(float), size / 64)
+    return disk * np.exp(1j * curvature * radius**2)
 
 
 def zone_plate_probe(settings: ProbeSettings, size: int, pixel_size: float, wavelength: float) -> np.ndarray:

@@ -47,15 +47,15 @@ def result_row(folder: Path) -> dict[str, Any]:
     """
     provenance = read_provenance(folder / "provenance.json")
     training = provenance.get("training", {})
-    config = training.get("config", {})
+    config = training.get("config", {}) or provenance.get("config", {})
     known = provenance | {
-        "experiment": config.get("tags", {}).get("experiment"),
+        "experiment": config.get("tags", {}).get("experiment") or provenance.get("experiment"),
         "dataset": Path(provenance["data_file"]).stem,
         "stage": training.get("stage"),
     }
     times = {name: training.get(name) for name in ("started", "finished")}
     scores = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-    settings = {name: config[name] for name in ("model", *names_of(TrainingSettings)) if name in config}
+    settings = {name: config[name] for name in ("model", *names_of(TrainingSettings), "solver") if name in config}
     return (
         {name: known.get(name) for name in IDENTITY}
         | scores

@@ -64,17 +64,15 @@ def write_crate(path: Path, folders: Iterable[Path], snakefile: Path) -> None:
         run = folder.parent
         place = f"{run.parent.name}/{run.name}"
         made = [_packed(crate, folder / name, f"{place}/{folder.name}/{name}") for name in RESULT_FILES]
-        used = [_packed(crate, run / name, f"{place}/{name}") for name in RUN_FILES]
-        data = _data(crate, provenance)
         training = provenance.get("training", {})
-        actions = (
-            _action(crate, f"#train/{place}", "train", workflow, _sources(crate, training), used, training),
-            _action(
-                crate, f"#reconstruct/{place}/{folder.name}", "reconstruct", workflow, [data, *used], made, provenance
-            ),
-        )
-        for action in actions:
-            root.append_to("mentions", action)
+        # A solver was not trained.
+        used = [_packed(crate, run / name, f"{place}/{name}") for name in (RUN_FILES if training else ())]
+        data = _data(crate, provenance)
+        steps = [(f"#reconstruct/{place}/{folder.name}", "reconstruct", [data, *used], made, provenance)]
+        if training:
+            steps.insert(0, (f"#train/{place}", "train", _sources(crate, training), used, training))
+        for identifier, name, inputs, outputs, record in steps:
+            root.append_to("mentions", _action(crate, identifier, name, workflow, inputs, outputs, record))
     with replacing(path) as temporary:
         crate.write_zip(temporary)
 

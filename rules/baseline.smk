@@ -1,0 +1,59 @@
+# Iterative reconstruction by pty-chi, for comparison with the networks or from where they end.
+
+
+rule solver_settings:
+    output:
+        "results/{experiment}/solver.yaml",
+    log:
+        "results/{experiment}/logs/solver_settings.log",
+    wildcard_constraints:
+        experiment=one_of(SOLVED),
+    localrule: True
+    conda:
+        "../envs/baseline.yaml"
+    params:
+        settings=lambda wildcards: as_yaml(EXPERIMENTS[wildcards.experiment]["solver"]),
+    message:
+        "settings of {wildcards.experiment}"
+    shell:
+        "printf '%s' {params.settings:q} > {output} 2> {log}"
+
+
+rule solve:
+    input:
+        settings="results/{experiment}/solver.yaml",
+        data="results/data/{dataset}.cxi",
+        start=starting_image,
+    output:
+        reconstruction="results/{experiment}/seed{seed}/{dataset}/reconstruction.h5",
+        amplitude="results/{experiment}/seed{seed}/{dataset}/reconstructed_amplitude.png",
+        phase="results/{experiment}/seed{seed}/{dataset}/reconstructed_phase.png",
+        provenance=report(
+            "results/{experiment}/seed{seed}/{dataset}/provenance.json",
+            caption="report/provenance.rst",
+            category="{experiment}",
+            subcategory="{dataset}",
+            labels={"seed": "{seed}", "shows": "provenance"},
+        ),
+    log:
+        "results/{experiment}/seed{seed}/{dataset}/logs/solve.log",
+    benchmark:
+        "results/{experiment}/seed{seed}/{dataset}/benchmarks/solve.tsv"
+    wildcard_constraints:
+        experiment=one_of(SOLVED),
+    conda:
+        "../envs/baseline.yaml"
+    threads: 2
+    resources:
+        mem_mb=growing(8000),
+        runtime=growing(120),
+    params:
+        start=lambda wildcards, input: input.start or "null",
+        code=code("solve", "baseline"),
+    message:
+        "solve for {wildcards.dataset} by {wildcards.experiment}, seed {wildcards.seed}"
+    shell:
+        "python $PTYCHOFLOW_SCRIPTS/solve.py --config {input.settings} --data {input.data} --start {params.start}"
+        " --output {output.reconstruction} --amplitude {output.amplitude} --phase {output.phase}"
+        " --provenance {output.provenance} --experiment {wildcards.experiment} --seed {wildcards.seed}"
+        " --threads {threads} 2> {log}"

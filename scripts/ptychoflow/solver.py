@@ -1,0 +1,215 @@
+"""Iterative reconstruction by pty-chi, in the same form as a network's: the baseline that users have now.
+
+pty-chi is imported when a solver runs, not before: only the environment of that rule has it.
+"""
+
+import sys
+import time
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+
+from ptychoflow.data.dataset import Dataset, wavelength_of
+from ptychoflow.data.groups import split_frames
+from ptychoflow.errors import InputError
+from ptychoflow.files import sha256_of
+from ptychoflow.physics.diffraction import incoherent_sum
+from ptychoflow.physics.patches import accumulate_patches
+from ptychoflow.provenance import circumstances, now, package_versions
+from ptychoflow.reconstruction import Reconstruction, read_reconstruction, seconds_of
+from ptychoflow.settings import SolverSettings, plain
+
+CORNER_OFFSET = -0.5
+"""pty-chi counts a patch's centre from (N − 1) / 2, positions of this library from N / 2."""
+EXTRA_MODE = 0.1
+"""Amplitude of each further probe mode at the start, as a share of the first."""
+
+
+def solve(
+    settings: SolverSettings, dataset: Dataset, data: Path, seed: int = 0, start: Path | None = None
+) -> Reconstruction:
+    """Reconstruct a dataset iteratively.
+
+    Parameters
+    ----------
+    settings : SolverSettings
+        Algorithm and its settings.
+    dataset : Dataset
+        Validated dataset.
+    data : Path
+        Its file, to be fingerprinted.
+    seed : int
+        Fixes the order of the frames, those that are held out, and further probe modes.
+    start : Path, optional
+        Reconstruction whose object and probe to start from, such as a network's; an empty object and the dataset's probe
+        if not given.
+
+    Returns
+    -------
+    Reconstruction
+        Where no truth is known, ``halves`` are solved for as well, each from its own frames; else they are NaN.
+
+    Raises
+    ------
+    InputError
+        Where pty-chi is missing, or the start does not belong to the dataset.
+    """
+    begun, made = time.perf_counter(), circumstances()
+    canvas, probe = np.ones(dataset.object_shape, np.complex64), more_modes(dataset.probe, settings.probe_modes, seed)
+    origin: dict[str, Any] = {}
+    if start is not None:
+        earlier = read_reconstruction(start)
+        if earlier.object.shape != tuple(dataset.object_shape) or earlier.probe.shape[1:] != probe.shape[1:]:
+            raise InputError(
+                f"{start} has an object of {earlier.object.shape} and a probe of {earlier.probe.shape[1:]} pixels: "
+                f"expected those of {data}, {tuple(dataset.object_shape)} and {probe.shape[1:]}"
+            )
+        canvas, probe = earlier.object, more_modes(earlier.probe, settings.probe_modes, seed)
+        origin = {
+            "start_file": str(start),
+            "start_sha256": sha256_of(start),
+            "start": earlier.provenance,
+            "starting_seconds": seconds_of(earlier.provenance),
+        }
+    everything = np.arange(len(dataset.frames))
+    used, held_out = split_frames(everything, settings.held_out, seed)
+    begun_solving = time.perf_counter()
+    found, probe_found, positions = _run(settings, dataset, used, canvas, probe, seed)
+    solving_seconds = time.perf_counter() - begun_solving
+    halves = np.full((2, *found.shape), np.nan, np.complex64)
+    if dataset.truth is None:
+        halves = np.stack([_run(settings, dataset, used[half::2], canvas, probe, seed)[0] for half in range(2)])
+    all_positions = dataset.positions.copy()
+    all_positions[used] = positions
+    return Reconstruction(
+        object=found,
+        coverage=coverage_of(probe_found, all_positions[used], found.shape),
+        halves=halves,
+        probe=probe_found,
+        positions=all_positions,
+        held_out=np.isin(everything, held_out),
+        pixel_size=dataset.pixel_size,
+        provenance={
+            "result": "reconstruction",
+            "method": settings.algorithm if start is None else f"{settings.algorithm} after {origin['start']['method']}",
+            "run_id": None,
+            "data_file": str(data),
+            "data_sha256": sha256_of(data),
+            "data": dataset.provenance,
+            "seed": seed,
+            "config": {"solver": plain(settings)},
+            **origin,
+            "device": f"cpu, {torch.get_num_threads()} threads",
+            "solving_seconds": solving_seconds,
+            "preparing_seconds": begun_solving - begun,
+            **made,
+            "packages": made["packages"] | package_versions("ptychi"),
+            "finished": now(),
+        },
+    )
+
+
+def more_modes(probe: np.ndarray, modes: int | None, seed: int) -> np.ndarray:
+    """Give a probe (modes, N, N) as many modes as asked for: the first with random phases for those it has not."""
+    missing = (modes or len(probe)) - len(probe)
+    if missing < 0:
+        return probe[:modes]
+    phases = np.random.default_rng(seed).random((missing, *probe.shape[1:]))
+    return np.concatenate([probe, EXTRA_MODE * probe[:1] * np.exp(2j * np.pi * phases)]).astype(np.complex64)
+
+
+def coverage_of(probe: np.ndarray, positions: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Probe intensity accumulated over the scan, (H, W) float32; one frame's peak counts as 1."""
+    weight = incoherent_sum(torch.from_numpy(probe))[None, None]
+    coverage = torch.zeros(shape)
+    for places in torch.from_numpy(positions).float().split(512):
+        patches = torch.zeros(1, len(places), *probe.shape[1:], dtype=torch.complex64)
+        coverage += accumulate_patches(patches, weight, places[None], shape)[1][0]
+    return coverage.numpy()
+
+
+def _run(
+    settings: SolverSettings, dataset: Dataset, frames: np.ndarray, canvas: np.ndarray, probe: np.ndarray, seed: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Solve for object, probe and positions of some frames."""
+    api = import_ptychi()
+    options = {"lsqml": api.LSQMLOptions, "rpie": api.RPIEOptions}[settings.algorithm]()
+    size = dataset.size
+    # pty-chi draws the same batches whatever its seed: the order of the frames is where ours comes in.
+    order = np.random.default_rng(seed).permutation(len(frames))
+    shuffled = frames[order]
+    options.data_options.fft_shift = True
+    options.data_options.wavelength_m = wavelength_of(dataset.energy)
+    options.object_options.pixel_size_m = dataset.pixel_size
+    options.object_options.determine_position_origin_coords_by = api.enums.ObjectPosOriginCoordsMethods.SPECIFIED
+    options.object_options.position_origin_coords = np.array([CORNER_OFFSET, CORNER_OFFSET])
+    options.probe_options.optimizable = settings.refine_probe
+    options.probe_position_options.optimizable = settings.refine_positions
+    options.probe_position_options.optimization_plan.start = min(settings.positions_delay, settings.epochs - 1)
+    solver = options.reconstructor_options
+    solver.num_epochs = settings.epochs
+    solver.batch_size = min(settings.batch_size, len(frames))
+    solver.random_seed = seed
+    solver.default_device = api.enums.Devices.CPU
+    solver.displayed_loss_function = None
+    if settings.algorithm == "lsqml":
+        solver.momentum_acceleration_gain = settings.momentum
+        solver.rescale_probe_intensity_in_first_epoch = False
+    rows, columns = dataset.positions[shuffled].T
+    task = api.task.PtychographyTask(
+        options,
+        diffraction_data=dataset.frames[shuffled],
+        object_data=torch.from_numpy(canvas[None]),
+        # Its Fourier transform is not normalised: N² Σ|P|² = photons.
+        probe_data=torch.from_numpy(probe[None] / size),
+        probe_position_x_px=columns.copy(),
+        probe_position_y_px=rows.copy(),
+        valid_pixel_mask=dataset.mask,
+    )
+    task.run()
+    positions = np.empty((len(frames), 2))
+    positions[order] = task.get_data_to_cpu("probe_positions", as_numpy=True)
+    return (
+        task.get_data_to_cpu("object", as_numpy=True)[0].astype(np.complex64),
+        (task.get_data_to_cpu("probe", as_numpy=True)[0] * size).astype(np.complex64),
+        positions,
+    )
+
+
+def import_ptychi() -> ModuleType:
+    """Import pty-chi's interface.
+
+    It needs torchvision for one blur. Beside a torch for CPUs, the registry's torchvision cannot be imported, and a
+    stand-in with just that blur takes its place.
+    """
+    try:
+        import torchvision  # noqa: F401
+    except (ImportError, RuntimeError):
+        package, transforms = ModuleType("torchvision"), ModuleType("torchvision.transforms")
+        transforms.GaussianBlur, package.transforms = GaussianBlur, transforms
+        sys.modules |= {"torchvision": package, "torchvision.transforms": transforms}
+    try:
+        import ptychi.api as api
+        import ptychi.api.enums
+        import ptychi.api.task  # noqa: F401
+    except ImportError as error:
+        raise InputError(
+            f"pty-chi cannot be imported: expected the environment of envs/baseline.yaml ({error})"
+        ) from None
+    return api
+
+
+class GaussianBlur:
+    """Blur of (..., H, W) tensors by a Gaussian, called as torchvision's."""
+
+    def __init__(self, kernel_size: int | tuple[int, int], sigma: float | tuple[float, float]) -> None:
+        del kernel_size  # scipy takes as wide a kernel as the Gaussian needs
+        self.sigma = float(np.mean(sigma))
+
+    def __call__(self, image: torch.Tensor) -> torch.Tensor:
+        from scipy import ndimage
+
+        return torch.from_numpy(ndimage.gaussian_filter(image.numpy(), self.sigma, axes=(-2, -1)))

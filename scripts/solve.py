@@ -1,0 +1,62 @@
+"""Reconstruct a dataset by an iterative solver."""
+
+from pathlib import Path
+
+from jsonargparse.typing import NonNegativeInt, PositiveInt
+
+from ptychoflow.command_line import run_program
+from ptychoflow.settings import SolverSettings
+
+
+def main(
+    data: Path,
+    output: Path,
+    amplitude: Path,
+    phase: Path,
+    solver: SolverSettings,
+    provenance: Path | None = None,
+    start: Path | None = None,
+    seed: NonNegativeInt = 0,
+    threads: PositiveInt | None = None,
+    experiment: str | None = None,
+) -> None:
+    """Reconstruct a dataset by pty-chi: object, probe and positions that explain its photons, found by iteration.
+
+    Parameters
+    ----------
+    data : Path
+        Dataset: CXI, or NPZ of PtychoPINN or tike.
+    output : Path
+        HDF5 reconstruction to write.
+    amplitude : Path
+        PNG of the amplitude to write.
+    phase : Path
+        PNG of the phase to write.
+    solver : SolverSettings
+        Algorithm and its settings.
+    provenance : Path, optional
+        JSON file to write about what made the reconstruction.
+    start : Path, optional
+        Reconstruction to start from, such as a network's; an empty object and the dataset's probe if not given.
+    seed : int
+        Fixes the order of the frames and those that are held out.
+    threads : int, optional
+        CPU threads; by default what the environment says.
+    experiment : str, optional
+        Name to file the result under.
+    """
+    import torch
+
+    from ptychoflow.data.readers import read_dataset
+    from ptychoflow.pictures import keep_reconstruction
+    from ptychoflow.solver import solve
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+    reconstruction = solve(solver, read_dataset(data), data, seed, start)
+    reconstruction.provenance["experiment"] = experiment
+    keep_reconstruction(reconstruction, output, amplitude, phase, provenance)
+
+
+if __name__ == "__main__":
+    run_program(main, flat={"solver": SolverSettings})

@@ -1,0 +1,135 @@
+"""The iterative baseline: pty-chi gets what it expects, and gives what our scores expect."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scipy import ndimage
+
+from ptychoflow.data.cxi import write_cxi
+from ptychoflow.data.dataset import Dataset
+from ptychoflow.errors import InputError
+from ptychoflow.metrics.scoring import photon_deviance, score
+from ptychoflow.reconstruction import Reconstruction, read_reconstruction, write_reconstruction
+from ptychoflow.settings import SolverSettings
+from ptychoflow.simulation.dataset import simulate
+from ptychoflow.simulation.probes import ProbeSettings
+from ptychoflow.simulation.scans import ScanSettings
+from ptychoflow.simulation.settings import SimulationSettings
+from ptychoflow.solver import GaussianBlur, coverage_of, more_modes, solve
+
+
+@pytest.fixture(scope="module")
+def scan(tmp_path_factory: pytest.TempPathFactory) -> tuple[Dataset, Path]:
+    """A densely scanned object under a curved disk: any solver should find it."""
+    settings = SimulationSettings(
+        size=32,
+        probe=ProbeSettings(kind="disk", disk_curvature=4.0, flux=1e7),
+        scan=ScanSettings(frames=100, step=3.0),
+        seed=3,
+    )
+    dataset = simulate(settings).validate("simulated")
+    path = tmp_path_factory.mktemp("scan") / "scan.cxi"
+    write_cxi(path, dataset)
+    return dataset, path
+
+
+@pytest.fixture(scope="module")
+def solved(scan: tuple[Dataset, Path]) -> Reconstruction:
+    return solve(SolverSettings(epochs=40, batch_size=20, held_out=0.1), *scan)
+
+
+def test_the_true_object_is_found_at_its_place(solved: Reconstruction, scan: tuple[Dataset, Path]):
+    scores, _ = score(solved, scan[0])
+    assert scores["amplitude_ssim"] > 0.95
+    assert scores["phase_ssim"] > 0.95
+    # The positions count as in the rest of the library: not half a pixel off.
+    centre = np.s_[20:-20, 20:-20]
+    truth = np.abs(scan[0].truth)[centre]
+    here = np.corrcoef(np.abs(solved.object)[centre].ravel(), truth.ravel())[0, 1]
+    moved = ndimage.shift(np.abs(solved.object), (0.5, 0.5))[centre]
+    assert here > np.corrcoef(moved.ravel(), truth.ravel())[0, 1]
+
+
+def test_object_and_probe_are_in_photons(solved: Reconstruction, scan: tuple[Dataset, Path]):
+    dataset = scan[0]
+    assert solved.held_out.sum() == 10
+    # In other units the deviance would be millions: the true object itself scores about 1.
+    fitted = np.flatnonzero(~solved.held_out)
+    assert photon_deviance(solved, dataset, fitted) < 30
+    assert photon_deviance(solved, dataset, np.flatnonzero(solved.held_out)) < 300
+
+
+def test_the_same_seed_gives_the_same_image(scan: tuple[Dataset, Path]):
+    settings = SolverSettings(epochs=2, batch_size=20)
+    first, again, other = (solve(settings, *scan, seed=seed).object for seed in (0, 0, 1))
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+def test_a_start_near_the_truth_is_better_than_none(
+    solved: Reconstruction, scan: tuple[Dataset, Path], tmp_path: Path
+):
+    write_reconstruction(tmp_path / "start.h5", solved)
+    settings = SolverSettings(algorithm="rpie", epochs=1, batch_size=20)
+    afresh, refined = solve(settings, *scan), solve(settings, *scan, start=tmp_path / "start.h5")
+    assert refined.provenance["method"] == "rpie after lsqml"
+    assert refined.provenance["starting_seconds"] == solved.provenance["solving_seconds"]
+    assert score(refined, scan[0])[0]["amplitude_ssim"] > score(afresh, scan[0])[0]["amplitude_ssim"] + 0.02
+
+
+def test_a_start_of_another_dataset_is_refused(solved: Reconstruction, scan: tuple[Dataset, Path], tmp_path: Path):
+    write_reconstruction(tmp_path / "start.h5", dataclasses.replace(solved, object=solved.object[:-2]))
+    with pytest.raises(InputError, match="start.h5 has an object of"):
+        solve(SolverSettings(epochs=1), *scan, start=tmp_path / "start.h5")
+
+
+def test_halves_are_solved_for_where_no_truth_is_known(scan: tuple[Dataset, Path], tmp_path: Path):
+    dataset = dataclasses.replace(scan[0], truth=None)
+    found = solve(SolverSettings(epochs=20, batch_size=20), dataset, scan[1])
+    write_reconstruction(tmp_path / "found.h5", found)
+    scores, _ = score(read_reconstruction(tmp_path / "found.h5"), dataset)
+    assert scores["frc_half"] > 0.3
+    assert scores["amplitude_ssim"] is None
+
+
+def test_positions_that_are_off_are_brought_nearer(scan: tuple[Dataset, Path]):
+    dataset = scan[0]
+    errors = np.random.default_rng(0).normal(0, 0.7, dataset.positions.shape)
+    shaken = dataclasses.replace(dataset, positions=dataset.positions + errors)
+    found = solve(SolverSettings(epochs=60, batch_size=20, refine_positions=True), shaken, scan[1])
+
+    def rms(positions: np.ndarray) -> float:
+        difference = positions - dataset.positions
+        return float((difference - difference.mean(axis=0)).std())
+
+    assert rms(found.positions) < 0.7 * rms(shaken.positions)
+
+
+def test_further_modes_are_weaker_and_drawn_by_the_seed(scan: tuple[Dataset, Path]):
+    probe = scan[0].probe
+    three = more_modes(probe, 3, seed=1)
+    np.testing.assert_array_equal(three[0], probe[0])
+    np.testing.assert_allclose(np.abs(three[2]), 0.1 * np.abs(probe[0]), rtol=1e-4)
+    np.testing.assert_array_equal(three, more_modes(probe, 3, seed=1))
+    np.testing.assert_array_equal(more_modes(three, 1, seed=1), probe)
+
+
+def test_coverage_is_the_sum_of_the_probes_light(scan: tuple[Dataset, Path]):
+    dataset = scan[0]
+    whole = np.round(dataset.positions[:3])
+    coverage = coverage_of(dataset.probe, whole, dataset.object_shape)
+    expected = np.zeros(dataset.object_shape)
+    light = np.abs(dataset.probe[0]) ** 2
+    for row, column in whole.astype(int):
+        expected[row - 16 : row + 16, column - 16 : column + 16] += light / light.max()
+    inside = expected > 0.2
+    np.testing.assert_allclose(coverage[inside], expected[inside], rtol=2e-2)
+
+
+def test_the_stand_in_blurs_as_scipy():
+    image = torch.rand(2, 16, 16, generator=torch.Generator().manual_seed(0))
+    blurred = GaussianBlur((9, 9), (1.5, 1.5))(image)
+    np.testing.assert_allclose(blurred[1], ndimage.gaussian_filter(image[1].numpy(), 1.5), rtol=1e-6)
