@@ -149,6 +149,13 @@ def growing(amount):
     return lambda wildcards, attempt: amount * attempt
 
 
+def rounds(wildcards):
+    """How often patches are brought to one phase: those that were reconstructed together agree but for their tiles."""
+    name = setting("model", "name", "unrolled")(wildcards)
+    together = name == "unrolled" and not setting("inference", "single_shot", False)(wildcards)
+    return setting("stitching", "phase_iterations", 1 if together else 5)(wildcards)
+
+
 def previous_round(wildcards):
     """Object whose phase the patches take; none in the first round."""
     if wildcards.round == "0":
@@ -159,9 +166,8 @@ def previous_round(wildcards):
 
 def last_round(wildcards):
     """Sums of all parts after as many rounds as the experiment asks for."""
-    rounds = setting("stitching", "phase_iterations", 5)(wildcards)
     folder = "results/{experiment}/seed{seed}/{dataset}/parts".format_map(wildcards)
-    return gather.part(f"{folder}/sums_{rounds}_{{scatteritem}}.h5")
+    return gather.part(f"{folder}/sums_{rounds(wildcards)}_{{scatteritem}}.h5")
 
 
 def each_result(*names):

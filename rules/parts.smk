@@ -28,6 +28,8 @@ rule infer_part:
     params:
         probe=setting("inference", "probe", "dataset"),
         batch_size=setting("inference", "batch_size", 16),
+        tile_frames=setting("inference", "tile_frames", 512),
+        single_shot=setting("inference", "single_shot", False),
         accelerator=accelerator,
         code=code("infer", "reconstruct"),
     message:
@@ -35,6 +37,7 @@ rule infer_part:
     shell:
         "python $PTYCHOFLOW_SCRIPTS/infer.py --checkpoint {input.checkpoint} --data {input.data} --output {output}"
         " --part {wildcards.scatteritem} --probe {params.probe} --batch_size {params.batch_size}"
+        " --tile_frames {params.tile_frames} --single_shot {params.single_shot}"
         " --accelerator {params.accelerator} --threads {threads} 2> {log}"
 
 
@@ -115,7 +118,7 @@ rule merge_parts:
         mem_mb=growing(4000),
         runtime=growing(30),
     params:
-        rounds=setting("stitching", "phase_iterations", 5),
+        rounds=rounds,
         code=code("merge_parts", "reconstruct"),
     message:
         "merge {wildcards.dataset} by {wildcards.experiment}, seed {wildcards.seed}"

@@ -25,7 +25,7 @@ rule stitch:
         mem_mb=growing(8000),
         runtime=growing(60),
     params:
-        phase_iterations=setting("stitching", "phase_iterations", 5),
+        phase_iterations=rounds,
         code=code("stitch", "reconstruct"),
     message:
         "stitch {wildcards.dataset} by {wildcards.experiment}, seed {wildcards.seed}"

@@ -14,12 +14,14 @@ def main(
     output: Path,
     probe: Literal["dataset", "checkpoint"] = "dataset",
     batch_size: PositiveInt = 16,
+    tile_frames: PositiveInt = 512,
+    single_shot: bool = False,
     accelerator: Literal["auto", "cpu", "gpu", "cuda"] = "auto",
     part: str = "1-of-1",
     also: list[Literal["npy", "png", "tiff", "csv", "parquet"]] | None = None,
     threads: PositiveInt | None = None,
 ) -> None:
-    """Reconstruct an object patch for every frame, batch by batch into an HDF5 file.
+    """Reconstruct an object patch for every frame, piece by piece into an HDF5 file.
 
     Parameters
     ----------
@@ -32,7 +34,11 @@ def main(
     probe : {"dataset", "checkpoint"}
         The dataset's own probe, or the one that training refined.
     batch_size : int
-        Frames at a time.
+        Frames at a time, where the network takes frames one by one or in groups.
+    tile_frames : int
+        Frames that are reconstructed together, where the network joins frames.
+    single_shot : bool
+        Reconstruct every frame by itself all the same.
     accelerator : {"auto", "cpu", "gpu", "cuda"}
         What to run on, by Lightning's names.
     part : str
@@ -49,7 +55,10 @@ def main(
 
     if threads is not None:
         torch.set_num_threads(threads)
-    Inference(checkpoint, read_dataset(data), data, probe, part=part).write(output, batch_size, accelerator, also or ())
+    inference = Inference(
+        checkpoint, read_dataset(data), data, probe, part=part, tile_frames=tile_frames, single_shot=single_shot
+    )
+    inference.write(output, batch_size, accelerator, also or ())
 
 
 if __name__ == "__main__":

@@ -18,7 +18,9 @@ def main(
     n_images: int | None = None,
     probe: Literal["dataset", "checkpoint"] = "dataset",
     batch_size: PositiveInt = 16,
-    phase_iterations: NonNegativeInt = 5,
+    tile_frames: PositiveInt = 512,
+    single_shot: bool = False,
+    phase_iterations: NonNegativeInt | None = None,
     accelerator: Literal["auto", "cpu", "gpu", "cuda"] = "auto",
     device: Literal["cpu", "cuda"] | None = None,
     threads: PositiveInt | None = None,
@@ -40,9 +42,14 @@ def main(
     probe : {"dataset", "checkpoint"}
         The dataset's own probe, or the one that training refined.
     batch_size : int
-        Frames at a time.
-    phase_iterations : int
-        How often the global phases of the patches are brought into agreement.
+        Frames at a time, where the network takes frames one by one or in groups.
+    tile_frames : int
+        Frames that are reconstructed together, where the network joins frames.
+    single_shot : bool
+        Reconstruct every frame by itself all the same.
+    phase_iterations : int, optional
+        How often the global phases of the patches are brought into agreement; by default once for patches that were
+        reconstructed together, and 5 times for others.
     accelerator : {"auto", "cpu", "gpu", "cuda"}
         What to run on, by Lightning's names.
     device : {"cpu", "cuda"}, optional
@@ -64,7 +71,17 @@ def main(
     if device is not None:
         logging.warning("--device is deprecated: use --accelerator")
         accelerator = device
-    inference = Inference(find_checkpoint(model_path), read_dataset(test_data), test_data, probe, n_groups)
+    inference = Inference(
+        find_checkpoint(model_path),
+        read_dataset(test_data),
+        test_data,
+        probe,
+        n_groups,
+        tile_frames=tile_frames,
+        single_shot=single_shot,
+    )
+    if phase_iterations is None:
+        phase_iterations = 1 if inference.joins_frames else 5
     keep_reconstruction(
         inference.reconstruct(batch_size, phase_iterations, accelerator),
         output_dir / "reconstruction.h5",

@@ -11,7 +11,8 @@ from lightning.pytorch import Trainer
 
 from ptychoflow.data.dataset import Dataset
 from ptychoflow.data.groups import nearest_frames
-from ptychoflow.data.loading import FrameTable, GroupLoader
+from ptychoflow.data.loading import Batch, FrameTable, GroupLoader, TileLoader
+from ptychoflow.data.tiles import Tile, make_tiles
 from ptychoflow.embedded_provenance import hdf5_attributes
 from ptychoflow.errors import InputError
 from ptychoflow.files import sha256_of
@@ -19,12 +20,13 @@ from ptychoflow.parts import part_of
 from ptychoflow.provenance import circumstances, now
 from ptychoflow.reconstruction import Reconstruction
 from ptychoflow.settings import GroupSettings
-from ptychoflow.stitching import stitch
+from ptychoflow.stitching import Portion, stitch
 from ptychoflow.tracking.prediction_files import PredictionWriter
 from ptychoflow.trainer import device_name, make_trainer
 from ptychoflow.training.checkpoint import held_out_frames, load_checkpoint, restore
-from ptychoflow.training.module import Reconstructor
+from ptychoflow.training.module import Prediction, Reconstructor
 
+TILE_FRAMES = 512
 SILENT = {
     "logger": False,
     "enable_progress_bar": False,
@@ -51,6 +53,10 @@ class Inference:
         Frames to reconstruct, the first ones; all if not given.
     part : str
         Which part of those frames, such as 2-of-8.
+    tile_frames : int
+        Frames that are reconstructed together, where the network joins frames.
+    single_shot : bool
+        Reconstruct every frame by itself all the same.
 
     Raises
     ------
@@ -66,10 +72,12 @@ class Inference:
         probe: Literal["dataset", "checkpoint"] = "dataset",
         n_groups: int | None = None,
         part: str = "1-of-1",
+        tile_frames: int = TILE_FRAMES,
+        single_shot: bool = False,
     ) -> None:
         self.module = restore(load_checkpoint(checkpoint))
         trained = self.module.probe_pairs.shape[-2]
-        if dataset.size != trained and self.module.network.mixes_frames:
+        if dataset.size != trained and not self.module.network.joins_frames:
             raise InputError(f"{data} has frames of {dataset.size} pixels: {checkpoint} was trained on {trained}")
         if n_groups is not None and not 1 <= n_groups <= len(dataset.frames):
             raise InputError(f"n_groups is {n_groups}: expected 1 to the {len(dataset.frames)} frames of {data}")
@@ -79,9 +87,13 @@ class Inference:
         elif len(self.module.masks) > 1 or trained != dataset.size:
             raise InputError(f"{checkpoint} has no single probe of {dataset.size} pixels: expected probe: dataset")
         self.dataset = dataset
-        self.chosen = part_of(part, len(dataset.frames) if n_groups is None else n_groups)
+        self.frames_asked = len(dataset.frames) if n_groups is None else n_groups
+        self.part, self.tile_frames = part, tile_frames
+        # Patches cut from one object know of each other: where halves must tell the resolution, they are made apart.
+        self.joins_frames = self.module.network.joins_frames and not single_shot
+        self.module.predicts_halves = self.joins_frames and dataset.truth is None
         description, digest = self.module.description, sha256_of(data)
-        self.held_out = held_out_frames(description, digest, len(dataset.frames))[self.chosen].numpy()
+        self.held_out = held_out_frames(description, digest, len(dataset.frames)).numpy()
         training = description.get("provenance", {})
         self.provenance: dict[str, Any] = {
             "result": "patches",
@@ -94,6 +106,7 @@ class Inference:
             "fingerprint": description["fingerprint"],
             "seed": description["seed"],
             "probe": probe,
+            "single_shot": single_shot,
             "training": training,
             "data": dataset.provenance,
             **circumstances(),
@@ -104,36 +117,35 @@ class Inference:
         """(modes, N, N) complex64 probe in use."""
         return self.module.probes[0].detach().cpu().numpy()
 
-    @property
-    def positions(self) -> np.ndarray:
-        """(frames, 2) float64, pixels of the patch centres."""
-        return self.dataset.positions[self.chosen]
-
-    def loader(self, batch_size: int, device: torch.device, with_truth: bool = False) -> GroupLoader:
-        """Batches of the frames in their order."""
+    def loader(self, batch_size: int, device: torch.device, with_truth: bool = False) -> GroupLoader | TileLoader:
+        """Batches of the frames of the part."""
         table = FrameTable.of([self.dataset], device, with_truth and self.dataset.truth is not None)
-        anchors = np.arange(self.chosen.start, self.chosen.stop)
-        return frame_loader(self.module, table, self.dataset.positions, anchors, batch_size)
+        everything = np.arange(self.frames_asked)
+        if self.joins_frames:
+            loader = scan_loader(self.module, table, self.dataset.positions, everything, self.tile_frames)
+            return TileLoader(table, loader.tiles[part_of(self.part, len(loader.tiles))])
+        chosen = everything[part_of(self.part, len(everything))]
+        return frame_loader(self.module, table, self.dataset.positions, chosen, batch_size)
 
     def reconstruct(self, batch_size: int, phase_iterations: int = 0, accelerator: str = "auto") -> Reconstruction:
         """Predict and stitch in memory, on one device."""
         started = time.perf_counter()
         device = make_trainer(accelerator=accelerator, devices=1, **SILENT).strategy.root_device
         module = self.module.to(device)
-        positions = torch.from_numpy(self.positions).to(device)
+        positions = torch.from_numpy(self.dataset.positions).to(device)
         with torch.inference_mode():
-            patches = [module.predict_step(batch, 0).patches for batch in self.loader(batch_size, device)]
+            portions = [Portion(*module.predict_step(batch, 0)) for batch in self.loader(batch_size, device)]
             inference_seconds = time.perf_counter() - started
             shape = self.dataset.object_shape
-            stitched = stitch(lambda: patches, positions, module.probes[0], shape, phase_iterations)
+            stitched = stitch(lambda: portions, positions, module.probes[0], shape, phase_iterations)
             canvas, coverage, halves = (array.cpu().numpy() for array in stitched)
         return Reconstruction(
             object=canvas,
             coverage=coverage,
             halves=halves,
             probe=self.probe,
-            positions=self.positions,
-            held_out=self.held_out,
+            positions=self.dataset.positions[: self.frames_asked],
+            held_out=self.held_out[: self.frames_asked],
             pixel_size=self.dataset.pixel_size,
             provenance=self.provenance
             | {
@@ -169,14 +181,18 @@ class Inference:
             raise InputError(f"output is {output}: expected a name that ends in .h5")
         writer = PatchWriter(output, self, also)
         trainer = make_trainer(accelerator=accelerator, devices=1, callbacks=[writer], **SILENT)
-        loader = self.loader(batch_size, trainer.strategy.root_device)
-        trainer.predict(self.module, loader, return_predictions=False)
+        writer.loader = self.loader(batch_size, trainer.strategy.root_device)
+        if len(writer.loader):
+            trainer.predict(self.module, writer.loader, return_predictions=False)
+        else:  # a part without a tile, for which Lightning calls no hook
+            writer.on_predict_start(trainer, self.module)
+            writer.on_predict_end(trainer, self.module)
 
 
-def frame_loader(
-    module: Reconstructor, table: FrameTable, positions: np.ndarray, frames: np.ndarray, batch_size: int
-) -> GroupLoader:
-    """Batches of chosen frames of a scan in their order, grouped only where the network needs groups.
+def scan_loader(
+    module: Reconstructor, table: FrameTable, positions: np.ndarray, frames: np.ndarray, tile_frames: int
+) -> GroupLoader | TileLoader:
+    """Batches of chosen frames of a scan: tiles where the network joins frames, else one by one or in its groups.
 
     Parameters
     ----------
@@ -188,10 +204,21 @@ def frame_loader(
         (frames of the scan, 2) float64, pixels.
     frames : ndarray
         (chosen,) int64.
-    batch_size : int
-        Frames at a time.
+    tile_frames : int
+        Frames of a tile.
     """
-    groups = module.training_settings.groups if module.network.mixes_frames else GroupSettings(size=1)
+    if not module.network.joins_frames:
+        return frame_loader(module, table, positions, frames, module.training_settings.batch_size)
+    margin = table.amplitudes.shape[-1] / 8
+    tiles = make_tiles(positions[frames], tile_frames, margin)
+    return TileLoader(table, [Tile(frames[tile.frames], frames[tile.context]) for tile in tiles])
+
+
+def frame_loader(
+    module: Reconstructor, table: FrameTable, positions: np.ndarray, frames: np.ndarray, batch_size: int
+) -> GroupLoader:
+    """Batches of chosen frames of a scan in their order, grouped where the network takes groups of a fixed size."""
+    groups = GroupSettings(size=1) if module.network.joins_frames else module.training_settings.groups
     neighbours = nearest_frames(positions, frames, np.arange(len(positions)), groups)
     return GroupLoader(table, torch.from_numpy(neighbours), groups, batch_size)
 
@@ -212,15 +239,27 @@ class PatchWriter(PredictionWriter):
     def __init__(self, output: Path, inference: Inference, also: Iterable[str]) -> None:
         super().__init__(lambda mode: output.with_suffix(""), dict.fromkeys(("hdf5", *also)))
         self.inference = inference
+        self.loader: GroupLoader | TileLoader | None = None
 
     def on_predict_start(self, trainer: Trainer, pl_module: Reconstructor) -> None:
         self.started = time.perf_counter()
-        super().on_predict_start(trainer, pl_module)
+        self._open(trainer, "predict", self.loader)
+        self.written = 0
+        if pl_module.predicts_halves:
+            patches = self.files[0].file["patches"]
+            self.files[0].file.create_dataset("half_patches", patches.shape, patches.dtype)
+
+    def _write(self, module: Reconstructor, prediction: Prediction, batch: Batch) -> None:
+        super()._write(module, prediction, batch)
+        if prediction.half_patches is not None:
+            end = self.written + len(prediction.frames)
+            self.files[0].file["half_patches"][self.written : end] = prediction.half_patches.cpu().numpy()
+            self.written = end
 
     def on_predict_end(self, trainer: Trainer, pl_module: Reconstructor) -> None:
         inference, file = self.inference, self.files[0].file
-        file["positions"] = inference.positions
-        file["first"] = inference.chosen.start
+        file["positions"] = inference.dataset.positions
+        file["frames_asked"] = inference.frames_asked
         file["held_out"] = inference.held_out
         file["probe"] = inference.probe
         file["object_shape"] = np.array(inference.dataset.object_shape)

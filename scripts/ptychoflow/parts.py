@@ -20,22 +20,22 @@ from ptychoflow.provenance import now
 from ptychoflow.reconstruction import Reconstruction, read_reconstruction
 from ptychoflow.stitching import WeightedSums, add_up, patch_file, portions_of
 
-COPIED = ("positions", "held_out", "probe", "pixel_size", "first")
+COPIED = ("frames", "frames_asked", "positions", "held_out", "probe", "pixel_size")
 
 
-def part_of(name: str, frames: int) -> slice:
-    """Frames of a part named as Snakemake names it, ``2-of-8``, counted from 1.
+def part_of(name: str, pieces: int) -> slice:
+    """Which of some pieces make up a part named as Snakemake names it, ``2-of-8``, counted from 1; maybe none.
 
     Raises
     ------
     InputError
-        Where the name is no part, or the scan has fewer frames than parts.
+        Where the name is no part.
     """
     match = re.fullmatch(r"(\d+)-of-(\d+)", name)
     number, count = (int(text) for text in match.groups()) if match else (0, 0)
-    if not 1 <= number <= count <= frames:
-        raise InputError(f"part is {name}: expected one such as 2-of-8, of at most {frames} parts for as many frames")
-    return slice((number - 1) * frames // count, number * frames // count)
+    if not 1 <= number <= count:
+        raise InputError(f"part is {name}: expected one such as 2-of-8")
+    return slice((number - 1) * pieces // count, number * pieces // count)
 
 
 def stitch_part(patches: Path, output: Path, previous: Path | None = None) -> None:
@@ -55,8 +55,7 @@ def stitch_part(patches: Path, output: Path, previous: Path | None = None) -> No
     with patch_file(patches) as file:
         positions, probe = (torch.from_numpy(file[name][()]) for name in ("positions", "probe"))
         shape = tuple(int(length) for length in file["object_shape"])
-        first = int(file["first"][()])
-        sums = add_up(portions_of(file), positions, probe, shape, canvas, first)
+        sums = add_up(portions_of(file), positions, probe, shape, canvas)
         with replacing(output) as temporary, h5py.File(temporary, "w") as written:
             written["totals"], written["coverages"] = sums.totals.numpy(), sums.coverages.numpy()
             for name in COPIED:
@@ -91,19 +90,17 @@ def merge_parts(sums: Iterable[Path], phase_iterations: int) -> Reconstruction:
         own = WeightedSums(torch.from_numpy(part.pop("totals")), torch.from_numpy(part.pop("coverages")))
         merged = own if merged is None else merged + own
         parts.append(part | {"inference_seconds": provenance.get("inference_seconds", 0.0)})
-    parts.sort(key=lambda part: part["first"])
-    expected = 0
-    for part in parts:
-        if part["first"] != expected:
-            raise InputError(f"frames {expected} to {part['first'] - 1} are in no part: expected all parts of a scan")
-        expected += len(part["positions"])
+    used = np.sort(np.concatenate([part["frames"] for part in parts]))
+    missing = np.setdiff1d(np.arange(parts[0]["frames_asked"]), used)
+    if len(missing):
+        raise InputError(f"frame {missing[0]} is in no part, nor are {len(missing) - 1} others: expected all parts")
     return Reconstruction(
         object=merged.object.numpy(),
         coverage=merged.coverage.numpy(),
         halves=merged.halves.numpy(),
         probe=parts[0]["probe"],
-        positions=np.concatenate([part["positions"] for part in parts]),
-        held_out=np.concatenate([part["held_out"] for part in parts]),
+        positions=parts[0]["positions"][used],
+        held_out=parts[0]["held_out"][used],
         pixel_size=float(parts[0]["pixel_size"]),
         provenance=provenance
         | {

@@ -55,8 +55,8 @@ class GroupSettings:
         Groups drawn round each frame in every epoch.
     """
 
-    size: int = 4
-    neighbours: int = 6
+    size: int = 16
+    neighbours: int = 30
     per_anchor: int = 1
 
     def __post_init__(self) -> None:
@@ -154,7 +154,7 @@ class TrainingSettings:
     """
 
     max_epochs: int = 50
-    batch_size: int = 16
+    batch_size: int = 2
     learning_rate: float = 2e-3
     weight_decay: float = 1e-4
     schedule: Literal["cosine", "constant"] = "cosine"
@@ -274,8 +274,8 @@ class SolverSettings:
     Parameters
     ----------
     algorithm : {"lsqml", "rpie"}
-        Least-squares maximum likelihood (Odstrcil et al., Opt. Express 26, 3108, 2018) or rPIE (Maiden et al., Optica 4,
-        736, 2017).
+        Least-squares maximum likelihood (Odstrcil et al., Opt. Express 26, 3108, 2018) or rPIE (Maiden, Johnson and
+        Li, Optica 4, 736, 2017).
     epochs : int
         Passes over the frames.
     batch_size : int

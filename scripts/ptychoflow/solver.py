@@ -44,8 +44,8 @@ def solve(
     seed : int
         Fixes the order of the frames, those that are held out, and further probe modes.
     start : Path, optional
-        Reconstruction whose object and probe to start from, such as a network's; an empty object and the dataset's probe
-        if not given.
+        Reconstruction whose object and probe to start from, such as a network's; an empty object and the dataset's
+        probe if not given.
 
     Returns
     -------
@@ -94,7 +94,9 @@ def solve(
         pixel_size=dataset.pixel_size,
         provenance={
             "result": "reconstruction",
-            "method": settings.algorithm if start is None else f"{settings.algorithm} after {origin['start']['method']}",
+            "method": settings.algorithm
+            if start is None
+            else f"{settings.algorithm} after {origin['start']['method']}",
             "run_id": None,
             "data_file": str(data),
             "data_sha256": sha256_of(data),

@@ -5,9 +5,10 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import h5py
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -19,10 +20,30 @@ from ptychoflow.provenance import now
 from ptychoflow.reconstruction import Reconstruction
 
 PATCHES_AT_ONCE = 1024
-PATCH_KEYS = ("patches", "positions", "held_out", "probe", "object_shape", "pixel_size")
+PATCH_KEYS = ("patches", "frames", "positions", "held_out", "probe", "object_shape", "pixel_size")
 
-PatchSource = Callable[[], Iterable[Tensor]]
-"""Gives all patches anew at each call, in portions (frames, N, N) complex64."""
+
+class Portion(NamedTuple):
+    """Some of the patches of a scan.
+
+    Parameters
+    ----------
+    frames : Tensor
+        (frames,) int64, numbers in the scan, which decide which frames are even.
+    patches : Tensor
+        (frames, N, N) complex64.
+    half_patches : Tensor or None
+        The same, reconstructed from the even or from the odd frames alone, where patches of all frames know of each
+        other.
+    """
+
+    frames: Tensor
+    patches: Tensor
+    half_patches: Tensor | None = None
+
+
+PatchSource = Callable[[], Iterable[Portion]]
+"""Gives all patches anew at each call, portion by portion."""
 
 
 def stitch(
@@ -36,9 +57,9 @@ def stitch(
     Parameters
     ----------
     patches : PatchSource
-        Gives portions (frames, N, N) complex64.
+        Gives all patches at each call.
     positions : Tensor
-        (all frames, 2) float, (row, column) pixels of the patch centres.
+        (frames of the scan, 2) float, (row, column) pixels of the patch centres.
     probe : Tensor
         (modes, N, N) complex; its intensity is the weight.
     shape : tuple of int
@@ -69,9 +90,9 @@ class WeightedSums:
     Parameters
     ----------
     totals : Tensor
-        (2, H, W) complex64, weighted sums of the even and of the odd frames.
+        (3, H, W) complex64, weighted sums for the object of the even frames, of the odd ones, and of all.
     coverages : Tensor
-        (2, H, W) float32, their accumulated weights.
+        (2, H, W) float32, accumulated weights of the even and of the odd frames.
     """
 
     totals: Tensor
@@ -83,7 +104,7 @@ class WeightedSums:
     @property
     def object(self) -> Tensor:
         """(H, W) complex64; 1 where no light fell."""
-        return weighted_mean(self.totals.sum(dim=0), self.coverages.sum(dim=0))
+        return weighted_mean(self.totals[2], self.coverage)
 
     @property
     def coverage(self) -> Tensor:
@@ -93,52 +114,56 @@ class WeightedSums:
     @property
     def halves(self) -> Tensor:
         """(2, H, W) complex64, the objects of the even and of the odd frames alone."""
-        return weighted_mean(self.totals, self.coverages)
+        return weighted_mean(self.totals[:2], self.coverages)
 
 
 def add_up(
-    portions: Iterable[Tensor],
+    portions: Iterable[Portion],
     positions: Tensor,
     probe: Tensor,
     shape: tuple[int, int],
     canvas: Tensor | None = None,
-    first: int = 0,
 ) -> WeightedSums:
     """Add up patches, each turned to the phase of an object where one is given.
 
     Parameters
     ----------
-    portions : iterable of Tensor
-        Patches (frames, N, N) complex64.
+    portions : iterable of Portion
+        The patches.
     positions : Tensor
-        (all frames, 2) float, pixels of their centres.
+        (frames of the scan, 2) float, pixels of their centres.
     probe : Tensor
         (modes, N, N) complex; its intensity is the weight.
     shape : tuple of int
         (H, W) of the object.
     canvas : Tensor, optional
         (H, W) complex64, the object whose phase the patches take.
-    first : int
-        Number of the first frame in the scan, which decides which frames are even.
     """
     weight = incoherent_sum(probe)[None, None]
-    totals = torch.zeros(2, *shape, dtype=torch.complex64, device=positions.device)
+    totals = torch.zeros(3, *shape, dtype=torch.complex64, device=positions.device)
     coverages = torch.zeros(2, *shape, device=positions.device)
-    done = 0
-    for portion in portions:
-        place = positions[None, done : done + len(portion)].float()
-        parity = torch.arange(first + done, first + done + len(portion)) % 2
-        portion, done = portion[None], done + len(portion)
-        if canvas is not None:
-            target = extract_patches(canvas[None], place, portion.shape[-1])
-            portion = portion * _phase_towards(target, portion, weight)
+
+    def turned(patches: Tensor, place: Tensor) -> Tensor:
+        if canvas is None:
+            return patches
+        target = extract_patches(canvas[None], place, patches.shape[-1])
+        return patches * _phase_towards(target, patches, weight)
+
+    for frames, patches, half_patches in portions:
+        place = positions[None, frames].float()
+        patches = turned(patches[None], place)
+        own = patches if half_patches is None else turned(half_patches[None], place)
         for half in range(2):
-            mine = parity == half
+            mine = frames % 2 == half
             if not mine.any():  # a portion of one frame
                 continue
-            part, light = accumulate_patches(portion[:, mine], weight, place[:, mine], shape)
+            part, light = accumulate_patches(own[:, mine], weight, place[:, mine], shape)
             totals[half] += part[0]
             coverages[half] += light[0]
+        if half_patches is not None:
+            totals[2] += accumulate_patches(patches, weight, place, shape)[0][0]
+        else:
+            totals[2] = totals[0] + totals[1]
     return WeightedSums(totals, coverages)
 
 
@@ -158,17 +183,19 @@ def stitch_file(path: Path, phase_iterations: int = 0) -> Reconstruction:
     """
     started = time.perf_counter()
     with patch_file(path) as file:
-        positions, probe = (torch.from_numpy(file[name][()]) for name in ("positions", "probe"))
+        positions, held_out, probe = (file[name][()] for name in ("positions", "held_out", "probe"))
         shape = tuple(int(length) for length in file["object_shape"])
-        stitched = stitch(lambda: portions_of(file), positions, probe, shape, phase_iterations)
+        places, light = torch.from_numpy(positions), torch.from_numpy(probe)
+        stitched = stitch(lambda: portions_of(file), places, light, shape, phase_iterations)
         canvas, coverage, halves = (array.numpy() for array in stitched)
+        used = np.sort(file["frames"][()])
         return Reconstruction(
             object=canvas,
             coverage=coverage,
             halves=halves,
-            probe=file["probe"][()],
-            positions=file["positions"][()],
-            held_out=file["held_out"][()],
+            probe=probe,
+            positions=positions[used],
+            held_out=held_out[used],
             pixel_size=float(file["pixel_size"][()]),
             provenance=stitched_provenance(file, phase_iterations, time.perf_counter() - started),
         )
@@ -193,11 +220,16 @@ def patch_file(path: Path) -> Iterator[h5py.File]:
         raise InputError(f"{path} cannot be read as an HDF5 file: {error}") from None
 
 
-def portions_of(file: h5py.File) -> Iterator[Tensor]:
+def portions_of(file: h5py.File) -> Iterator[Portion]:
     """Read the patches of a file, a thousand at a time."""
-    dataset = file["patches"]
-    for first in range(0, len(dataset), PATCHES_AT_ONCE):
-        yield torch.from_numpy(dataset[first : first + PATCHES_AT_ONCE])
+    halves = file.get("half_patches")
+    for first in range(0, len(file["patches"]), PATCHES_AT_ONCE):
+        some = slice(first, first + PATCHES_AT_ONCE)
+        yield Portion(
+            torch.from_numpy(file["frames"][some]),
+            torch.from_numpy(file["patches"][some]),
+            None if halves is None else torch.from_numpy(halves[some]),
+        )
 
 
 def stitched_provenance(file: h5py.File, phase_iterations: int, seconds: float) -> dict[str, Any]:

@@ -43,11 +43,13 @@ def test_files_and_memory_give_the_same_image(name: str, small_cxi: Path, small_
     assert from_file.provenance["checkpoint_sha256"] == in_memory.provenance["checkpoint_sha256"]
 
 
-def test_groups_are_formed_only_where_the_network_mixes_frames(
+def test_groups_are_formed_only_where_the_network_needs_them(
     checkpoint: Path, small_cxi: Path, small_dataset: Dataset, tmp_path: Path
 ):
     cpu = torch.device("cpu")
-    single = next(iter(Inference(checkpoint, small_dataset, small_cxi).loader(8, cpu)))
+    tile = next(iter(Inference(checkpoint, small_dataset, small_cxi).loader(8, cpu)))
+    assert (tile.amplitudes.shape, tile.wanted) == ((1, 64, 32, 32), 64)
+    single = next(iter(Inference(checkpoint, small_dataset, small_cxi, single_shot=True).loader(8, cpu)))
     assert single.amplitudes.shape == (8, 1, 32, 32)
     grouped = next(iter(Inference(trained("unet", small_cxi, tmp_path), small_dataset, small_cxi).loader(8, cpu)))
     assert grouped.amplitudes.shape == (8, 2, 32, 32)
@@ -58,11 +60,43 @@ def test_the_image_does_not_depend_on_the_batches(
     batch_size: int, checkpoint: Path, small_cxi: Path, small_dataset: Dataset
 ):
     # 64 frames in batches of 9 leave one frame alone, which has no odd half.
-    inference = Inference(checkpoint, small_dataset, small_cxi)
+    inference = Inference(checkpoint, small_dataset, small_cxi, single_shot=True)
     image, whole = (inference.reconstruct(size, phase_iterations=1, accelerator="cpu") for size in (batch_size, 64))
     np.testing.assert_allclose(image.object, whole.object, atol=1e-4)
     np.testing.assert_allclose(image.halves, whole.halves, atol=1e-4)
     np.testing.assert_allclose(image.coverage, whole.coverage, rtol=1e-4, atol=1e-6)
+
+
+def test_the_image_hardly_depends_on_the_tiles(checkpoint: Path, small_cxi: Path, small_dataset: Dataset):
+    whole, tiled = (
+        Inference(checkpoint, small_dataset, small_cxi, tile_frames=frames).reconstruct(1, 1, "cpu")
+        for frames in (64, 16)
+    )
+    area = whole.coverage > 0.5 * whole.coverage.max()
+    assert 0 < np.abs(tiled.object - whole.object)[area].mean() < 0.1 * np.abs(whole.object)[area].std()
+
+
+def test_halves_are_reconstructed_apart_where_no_truth_is_known(
+    checkpoint: Path, small_cxi: Path, small_dataset: Dataset, tmp_path: Path
+):
+    measured = dataclasses.replace(small_dataset, truth=None)
+    inference = Inference(checkpoint, measured, small_cxi, tile_frames=32)
+    inference.write(tmp_path / "patches.h5", batch_size=1, accelerator="cpu")
+    from_file = stitch_file(tmp_path / "patches.h5", phase_iterations=1)
+    image = inference.reconstruct(1, phase_iterations=1, accelerator="cpu")
+    np.testing.assert_allclose(from_file.halves, image.halves, atol=1e-4)
+    with h5py.File(tmp_path / "patches.h5") as file:
+        frames, own = file["frames"][:], file["half_patches"][:]
+    even = np.arange(0, 64, 2)
+    first = Inference(checkpoint, measured, small_cxi).loader(1, torch.device("cpu"))
+    with torch.inference_mode():
+        # In one tile, the even patches are those that the even frames alone would give.
+        (tile,) = first
+        alone = inference.module(tile.members(torch.from_numpy(even)))[0]
+        halves = inference.module._half_patches(tile)[even]
+    torch.testing.assert_close(alone, halves)
+    assert np.isfinite(own).all()
+    assert sorted(frames) == list(range(64))
 
 
 @pytest.mark.parametrize("name", ["unrolled", "unet"])
@@ -73,7 +107,7 @@ def test_the_patches_of_a_file_are_those_of_the_network_in_the_order_of_the_fram
     inference.write(tmp_path / "patches.h5", batch_size=9, accelerator="cpu")
     batch = next(iter(inference.loader(64, torch.device("cpu"))))
     with torch.inference_mode():
-        expected = inference.module(batch)[:, 0].numpy()
+        expected = inference.module.predict_step(batch, 0).patches.numpy()
     with h5py.File(tmp_path / "patches.h5") as file:
         np.testing.assert_allclose(file["patches"], expected, atol=1e-4)
         np.testing.assert_array_equal(file["positions"], small_dataset.positions)
@@ -125,7 +159,7 @@ def test_a_checkpoint_of_two_scans_has_no_probe_to_give(small_cxi: Path, small_d
 def test_a_failed_inference_leaves_no_file(
     checkpoint: Path, small_cxi: Path, small_dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    inference = Inference(checkpoint, small_dataset, small_cxi)
+    inference = Inference(checkpoint, small_dataset, small_cxi, tile_frames=16)
     step = Reconstructor.predict_step
 
     def fail_in_the_third_batch(self: Reconstructor, batch: Batch, batch_idx: int) -> tuple:

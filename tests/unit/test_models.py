@@ -6,8 +6,9 @@ import torch
 
 from ptychoflow.errors import InputError
 from ptychoflow.models import MODELS, build_model
-from ptychoflow.models.unrolled import exit_wave_update
+from ptychoflow.models.unrolled import object_change
 from ptychoflow.physics.diffraction import diffraction
+from ptychoflow.physics.patches import extract_patches
 from ptychoflow.settings import ModelSettings
 
 SIZE = 16
@@ -26,13 +27,15 @@ def with_random_weights(name: str) -> torch.nn.Module:
 
 
 @pytest.fixture
-def scene() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Amplitudes (3, 2, N, N) of random patches under two probe modes, the probe, and a mask."""
+def scene() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Amplitudes (3, 2, N, N) of random patches under two probe modes, the probe, a mask, and positions."""
     generator = torch.Generator().manual_seed(0)
     probe = torch.randn(1, 2, SIZE, SIZE, dtype=torch.complex64, generator=generator) / 3
     amplitude, phase = torch.rand(2, 3, 2, SIZE, SIZE, generator=generator)
     patches = torch.polar(amplitude + 0.5, phase)
-    return diffraction(patches, probe[:, None]).sqrt(), probe, torch.ones(1, SIZE, SIZE, dtype=torch.bool)
+    positions = torch.tensor([[20.0, 30.0], [23.0, 31.0]]).expand(3, -1, -1)
+    mask = torch.ones(1, SIZE, SIZE, dtype=torch.bool)
+    return diffraction(patches, probe[:, None]).sqrt(), probe, mask, positions
 
 
 @pytest.mark.parametrize("name", sorted(MODELS))
@@ -63,43 +66,80 @@ def test_mixed_precision_gives_nearly_the_same(name: str, scene: tuple):
 
 
 @pytest.mark.parametrize("name", sorted(MODELS))
-def test_a_model_says_whether_it_mixes_the_frames_of_a_group(name: str, scene: tuple):
-    amplitudes, probe, mask = scene
+def test_a_model_says_whether_it_joins_the_frames_of_a_group(name: str, scene: tuple):
+    amplitudes, probe, mask, positions = scene
     model = with_random_weights(name)
-    changed = amplitudes.clone()
-    changed[:, 1] *= 2
-    same = torch.allclose(model(amplitudes, probe, mask)[:, 0], model(changed, probe, mask)[:, 0])
-    assert same is not model.mixes_frames
+    # Patches of one object at one place are one patch, whatever was measured there.
+    same_place = positions[:, :1].expand(-1, 2, -1)
+    patches = model(amplitudes, probe, mask, same_place)
+    assert torch.allclose(patches[:, 0], patches[:, 1]) is model.joins_frames
 
 
-def test_untrained_it_is_the_regularised_ptychographic_engine(scene: tuple):
-    amplitudes, probe, mask = scene
-    computed = build_model(tiny("unrolled"), SIZE, channels=2)(amplitudes, probe, mask).detach().numpy()
+def test_untrained_it_is_the_ptychographic_engine_of_all_frames_together(scene: tuple):
+    amplitudes, probe, mask, _ = scene
+    corners = np.array([[1, 2], [4, 3]])
+    positions = torch.from_numpy(corners + SIZE // 2).float().expand(3, -1, -1)
+    model = build_model(tiny("unrolled"), SIZE, channels=2)
+    computed = model.objects(amplitudes, probe, mask, positions, (24, 22)).detach().numpy()
     modes = probe[0].numpy().astype(complex)
-    illumination = (np.abs(modes) ** 2).sum(axis=0)
-    denominator = 0.9 * illumination + 0.1 * illumination.max()
+    light = (np.abs(modes) ** 2).sum(axis=0)
+    places = [np.s_[row : row + SIZE, column : column + SIZE] for row, column in corners]
+    coverage = np.zeros((24, 22))
+    for place in places:
+        coverage[place] += light
     for group in range(3):
-        for channel in range(2):
-            patch = np.ones((SIZE, SIZE), complex)
-            for _ in range(3):
-                waves = np.fft.fft2(modes * patch, norm="ortho")
+        canvas = np.ones((24, 22), complex)
+        for _ in range(3):
+            total = np.zeros_like(canvas)
+            for place, measured in zip(places, amplitudes[group].numpy(), strict=True):
+                waves = np.fft.fft2(modes * canvas[place], norm="ortho")
                 modelled = np.sqrt((np.abs(waves) ** 2).sum(axis=0))
-                replaced = waves * amplitudes[group, channel].numpy() / modelled
-                change = np.fft.ifft2(replaced - waves, norm="ortho")
-                patch = patch + (modes.conj() * change).sum(axis=0) / denominator
-            np.testing.assert_allclose(computed[group, channel], patch, atol=2e-3)
+                change = np.fft.ifft2(waves * measured / modelled - waves, norm="ortho")
+                total[place] += (modes.conj() * change).sum(axis=0)
+            canvas = canvas + total / (coverage + 0.1 * light.max())
+        np.testing.assert_allclose(computed[group], canvas, atol=2e-3)
 
 
-def test_the_update_vanishes_at_the_solution_and_ignores_bad_pixels(scene: tuple):
-    _, probe, mask = scene
+def test_positions_between_pixels_are_not_rounded():
+    # Enough iterations of the untrained network find a smooth object, wherever the scan lies on the grid of pixels.
+    size, grid = 32, torch.arange(64.0)
+    probe = torch.exp(-((grid[:size] - size // 2) ** 2) / 18)
+    probe = (probe[:, None] * probe)[None, None].to(torch.complex64)
+    steps = torch.arange(22.0, 43.0, 3.0)
+    places = torch.cartesian_prod(steps, steps)[None] + 0.4
+    bump = torch.exp(-((grid - 32) ** 2) / 8)
+    truth = 1 - 0.5 * (bump[:, None] * bump).to(torch.complex64)
+    amplitudes = diffraction(extract_patches(truth[None], places, size), probe[:, None]).sqrt()
+    model = build_model(ModelSettings(features=4, depth=1, iterations=60), size, 1)
+    mask = torch.ones(1, size, size, dtype=torch.bool)
+    middle = np.s_[20:44, 20:44]
+    errors = []
+    for shift in (0.0, 0.1):
+        found = model.objects(amplitudes, probe, mask, places + shift, (64, 64)).detach()[0]
+        errors.append(float((found - truth)[middle].abs().mean() / (1 - truth)[middle].abs().mean()))
+    assert errors[0] < 0.03
+    assert errors[1] > 3 * errors[0]
+
+
+def test_the_change_vanishes_at_the_solution_and_ignores_bad_pixels(scene: tuple):
+    _, probe, mask, _ = scene
     patches = torch.randn(4, SIZE, SIZE, dtype=torch.complex64)
     amplitudes = diffraction(patches, probe).sqrt()
-    assert exit_wave_update(patches, amplitudes, probe, mask).abs().max() < 1e-3
+    assert object_change(patches, amplitudes, probe, mask).abs().max() < 1e-3
     hot, mask = amplitudes.clone(), mask.clone()
     hot[:, 3, 5] = 1e4
-    assert exit_wave_update(patches, hot, probe, mask).abs().max() > 1
+    assert object_change(patches, hot, probe, mask).abs().max() > 1
     mask[:, 3, 5] = False
-    assert exit_wave_update(patches, hot, probe, mask).abs().max() < 1e-3
+    assert object_change(patches, hot, probe, mask).abs().max() < 1e-3
+
+
+def test_the_change_is_the_gradient_of_the_amplitude_error(scene: tuple):
+    amplitudes, probe, mask, _ = scene
+    patches = torch.randn(3, SIZE, SIZE, dtype=torch.complex64, requires_grad=True)
+    (diffraction(patches, probe).sqrt() - amplitudes[:, 0]).square().sum().backward()
+    change = object_change(patches.detach(), amplitudes[:, 0], probe, mask)
+    # torch's gradient of a real function by a complex number is twice the one by its conjugate.
+    torch.testing.assert_close(-2 * change, patches.grad, rtol=1e-3, atol=1e-3)
 
 
 def test_iterations_may_share_their_weights():
@@ -113,18 +153,20 @@ def test_any_number_of_frames_and_probe_modes_fits(name: str, frames: int, modes
     generator = torch.Generator().manual_seed(2)
     probe = torch.randn(5, modes, SIZE, SIZE, dtype=torch.complex64, generator=generator)
     amplitudes = torch.rand(5, frames, SIZE, SIZE, generator=generator)
-    patches = build_model(tiny(name), SIZE, frames)(amplitudes, probe, torch.ones(5, SIZE, SIZE, dtype=torch.bool))
+    positions = 20 + 3 * torch.rand(5, frames, 2, generator=generator)
+    mask = torch.ones(5, SIZE, SIZE, dtype=torch.bool)
+    patches = build_model(tiny(name), SIZE, frames)(amplitudes, probe, mask, positions)
     assert patches.shape == (5, frames, SIZE, SIZE)
     assert torch.isfinite(torch.view_as_real(patches)).all()
 
 
 def test_a_network_serves_probes_it_never_saw(scene: tuple):
-    amplitudes, probe, mask = scene
+    amplitudes, probe, mask, positions = scene
     model = with_random_weights("unrolled")
-    other = model(amplitudes, torch.roll(probe, 3, dims=-1), mask)
+    other = model(amplitudes, torch.roll(probe, 3, dims=-1), mask, positions)
     assert other.shape == (3, 2, SIZE, SIZE)
     assert (other - model(*scene)).abs().mean() > 1e-2
-    assert model(amplitudes, probe[:, :1], mask).shape == other.shape
+    assert model(amplitudes, probe[:, :1], mask, positions).shape == other.shape
 
 
 @pytest.mark.parametrize(("size", "reason"), [(20, "multiple of 8"), (24, "at least 32 pixels")])

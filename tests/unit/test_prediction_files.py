@@ -50,7 +50,7 @@ def written(inference: Inference, tmp_path_factory: pytest.TempPathFactory) -> P
 def expected(inference: Inference) -> np.ndarray:
     batch = next(iter(inference.loader(64, torch.device("cpu"))))
     with torch.inference_mode():
-        return inference.module(batch)[:, 0].numpy()
+        return inference.module.predict_step(batch, 0).patches.numpy()
 
 
 def test_arrays_are_those_of_the_network(written: Path, expected: np.ndarray):
@@ -123,6 +123,7 @@ def test_a_failure_leaves_nothing_of_any_format(inference: Inference, tmp_path: 
         return step(self, batch, batch_idx)
 
     monkeypatch.setattr(Reconstructor, "predict_step", fail_in_the_third_batch)
+    monkeypatch.setattr(inference, "tile_frames", 16)
     with pytest.raises(RuntimeError, match="out of memory"):
         inference.write(tmp_path / "patches.h5", 8, "cpu", also=FORMATS)
     assert not list(tmp_path.iterdir())
@@ -159,7 +160,7 @@ def forget_the_peak(writer, trainer, module):
 
 start = PatchWriter.on_predict_start
 PatchWriter.on_predict_start = forget_the_peak
-Inference(checkpoint, dataset, folder / "data").write(folder / "many.h5", 32, "cpu", sys.argv[3:])
+Inference(checkpoint, dataset, folder / "data", tile_frames=64).write(folder / "many.h5", 32, "cpu", sys.argv[3:])
 print(memory_mb("VmHWM") - before)
 """
 

@@ -69,9 +69,7 @@ def test_the_same_seed_gives_the_same_image(scan: tuple[Dataset, Path]):
     assert not np.array_equal(first, other)
 
 
-def test_a_start_near_the_truth_is_better_than_none(
-    solved: Reconstruction, scan: tuple[Dataset, Path], tmp_path: Path
-):
+def test_a_start_near_the_truth_is_better_than_none(solved: Reconstruction, scan: tuple[Dataset, Path], tmp_path: Path):
     write_reconstruction(tmp_path / "start.h5", solved)
     settings = SolverSettings(algorithm="rpie", epochs=1, batch_size=20)
     afresh, refined = solve(settings, *scan), solve(settings, *scan, start=tmp_path / "start.h5")
@@ -82,7 +80,7 @@ def test_a_start_near_the_truth_is_better_than_none(
 
 def test_a_start_of_another_dataset_is_refused(solved: Reconstruction, scan: tuple[Dataset, Path], tmp_path: Path):
     write_reconstruction(tmp_path / "start.h5", dataclasses.replace(solved, object=solved.object[:-2]))
-    with pytest.raises(InputError, match="start.h5 has an object of"):
+    with pytest.raises(InputError, match="has an object of"):
         solve(SolverSettings(epochs=1), *scan, start=tmp_path / "start.h5")
 
 

@@ -20,12 +20,17 @@ from ptychoflow.simulation.objects import ObjectSettings
 from ptychoflow.simulation.probes import ProbeSettings
 from ptychoflow.simulation.scans import ScanSettings
 from ptychoflow.simulation.settings import SimulationSettings
-from ptychoflow.stitching import stitch, stitch_file
+from ptychoflow.stitching import Portion, stitch, stitch_file
+
+
+def portions(patches: torch.Tensor, count: int) -> list[Portion]:
+    """Patches in the order of the frames, `count` at a time."""
+    return list(map(Portion, torch.arange(len(patches)).split(count), patches.split(count)))
 
 
 def stitched(dataset: Dataset, patches: torch.Tensor, phase_iterations: int = 0) -> tuple[np.ndarray, ...]:
     positions, probe = torch.from_numpy(dataset.positions), torch.from_numpy(dataset.probe)
-    result = stitch(lambda: patches.split(50), positions, probe, dataset.object_shape, phase_iterations)
+    result = stitch(lambda: portions(patches, 50), positions, probe, dataset.object_shape, phase_iterations)
     return tuple(array.numpy() for array in result)
 
 
@@ -62,7 +67,7 @@ def test_patches_of_unknown_phase_are_brought_into_agreement(scan: Dataset):
 def test_the_image_does_not_depend_on_the_portions(scan: Dataset):
     patches = true_patches(scan)
     positions, probe = torch.from_numpy(scan.positions), torch.from_numpy(scan.probe)
-    whole = stitch(lambda: [patches], positions, probe, scan.object_shape)[0]
+    whole = stitch(lambda: portions(patches, 1000), positions, probe, scan.object_shape)[0]
     torch.testing.assert_close(torch.from_numpy(stitched(scan, patches)[0]), whole, rtol=1e-4, atol=1e-5)
 
 
@@ -74,6 +79,17 @@ def test_the_halves_are_made_of_even_and_odd_frames(scan: Dataset):
     np.testing.assert_allclose(halves[0][area], scan.truth[area], atol=0.05)
     np.testing.assert_allclose(halves[1][area], 5, atol=0.05)
     assert 1 < np.abs(canvas[area]).mean() < 5
+
+
+def test_halves_are_made_of_their_own_patches_where_there_are_some(scan: Dataset):
+    patches = true_patches(scan)
+    positions, probe = torch.from_numpy(scan.positions), torch.from_numpy(scan.probe)
+    portion = Portion(torch.arange(256), patches, 2 * patches)
+    canvas, coverage, halves = stitch(lambda: [portion], positions, probe, scan.object_shape)
+    area = coverage > 0.3 * coverage.max()
+    truth = torch.from_numpy(scan.truth)[area]
+    torch.testing.assert_close(canvas[area], truth, atol=0.02, rtol=0)
+    torch.testing.assert_close(halves[:, area], 2 * truth.expand(2, -1), atol=0.05, rtol=0)
 
 
 @pytest.mark.parametrize(
@@ -100,8 +116,8 @@ def test_frames_may_come_one_by_one(scan: Dataset):
         torch.from_numpy(scan.positions)[:9],
         torch.from_numpy(scan.probe),
     )
-    whole = stitch(lambda: [patches], positions, probe, scan.object_shape, phase_iterations=1)
-    single = stitch(lambda: patches.split(1), positions, probe, scan.object_shape, phase_iterations=1)
+    whole = stitch(lambda: portions(patches, 1000), positions, probe, scan.object_shape, phase_iterations=1)
+    single = stitch(lambda: portions(patches, 1), positions, probe, scan.object_shape, phase_iterations=1)
     for one, other in zip(whole, single, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
 
@@ -116,7 +132,7 @@ def patches_file(path: Path, scan: Dataset) -> Path:
     with h5py.File(path, "w") as file:
         file["patches"], file["positions"], file["probe"] = true_patches(scan).numpy(), scan.positions, scan.probe
         file["held_out"], file["object_shape"] = np.zeros(256, bool), np.array(scan.object_shape)
-        file["pixel_size"], file["first"] = scan.pixel_size, 0
+        file["pixel_size"], file["frames"] = scan.pixel_size, np.arange(256)
         file.attrs["provenance"] = json.dumps({"method": "truth", "data": {"program": "simulate.py"}})
     return path
 
@@ -133,7 +149,7 @@ def test_a_file_is_stitched_like_patches_in_memory(scan: Dataset, tmp_path: Path
     assert read.provenance["stitching_seconds"] > 0
 
 
-@pytest.mark.parametrize("key", ["patches", "positions", "held_out", "probe", "object_shape", "pixel_size"])
+@pytest.mark.parametrize("key", ["patches", "frames", "positions", "held_out", "probe", "object_shape", "pixel_size"])
 def test_a_file_without_a_key_is_refused(key: str, scan: Dataset, tmp_path: Path):
     path = patches_file(tmp_path / "patches.h5", scan)
     with h5py.File(path, "r+") as file:

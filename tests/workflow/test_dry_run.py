@@ -82,7 +82,7 @@ def test_any_result_can_be_asked_for_by_name(target: str, tmp_path: Path):
 
 def test_a_scan_is_split_into_as_many_parts_as_the_config_says(tmp_path: Path):
     jobs = planned(run_snakemake(tmp_path, SMALL | {"parts": 4}, "--dry-run").stdout)
-    assert (jobs["infer_part"], jobs["stitch_part"], jobs["merge_round"], jobs["merge_parts"]) == (4, 24, 5, 1)
+    assert (jobs["infer_part"], jobs["stitch_part"], jobs["merge_round"], jobs["merge_parts"]) == (4, 8, 1, 1)
     assert "infer" not in jobs
 
 

@@ -24,6 +24,7 @@ SMALL = {
             "test": ["unseen"],
             "model": {"features": 4, "depth": 1, "iterations": 2},
             "training": {"max_epochs": 2, "groups": {"size": 4}},
+            "inference": {"tile_frames": 10},
         }
     },
 }

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ptychoflow.data.dataset import Dataset
 from ptychoflow.data.groups import draw_groups
+from ptychoflow.data.tiles import Tile
 from ptychoflow.errors import InputError
 from ptychoflow.physics.patches import extract_patches
 from ptychoflow.settings import GroupSettings
@@ -35,6 +36,8 @@ class Batch(NamedTuple):
         (batch, C, N, N) complex64, true object patches where they are known.
     reach : int
         Pixels that no frame of any group is farther from its anchor along either axis.
+    wanted : int
+        Frames of each group whose patches are wanted, the first ones; the others help to reconstruct them.
     """
 
     frames: Tensor
@@ -43,6 +46,22 @@ class Batch(NamedTuple):
     positions: Tensor
     truth: Tensor | None
     reach: int
+    wanted: int = 1
+
+    def alone(self) -> "Batch":
+        """The wanted frames, each as a group of its own."""
+        first = [
+            part[:, : self.wanted].flatten(0, 1)[:, None] for part in (self.frames, self.amplitudes, self.positions)
+        ]
+        truth = None if self.truth is None else self.truth[:, : self.wanted].flatten(0, 1)[:, None]
+        frames, amplitudes, positions = first
+        return Batch(frames, self.scan.repeat_interleave(self.wanted), amplitudes, positions, truth, reach=0)
+
+    def members(self, chosen: Tensor) -> "Batch":
+        """The chosen frames (frames,) int64 of a single group, all of them wanted."""
+        truth = None if self.truth is None else self.truth[:, chosen]
+        own = self.frames[:, chosen], self.scan, self.amplitudes[:, chosen], self.positions[:, chosen], truth
+        return Batch(*own, self.reach, wanted=len(chosen))
 
 
 @dataclass
@@ -75,10 +94,11 @@ class FrameTable:
             truth=torch.cat([true_patches(scan) for scan in scans]).to(device) if with_truth else None,
         )
 
-    def batch(self, frames: Tensor, reach: int) -> Batch:
-        """Gather groups of frames, (batch, C) int64; `reach` as in `Batch`."""
+    def batch(self, frames: Tensor, reach: int, wanted: int = 1) -> Batch:
+        """Gather groups of frames, (batch, C) int64; `reach` and `wanted` as in `Batch`."""
         truth = None if self.truth is None else self.truth[frames]
-        return Batch(frames, self.scan[frames[:, 0]], self.amplitudes[frames], self.positions[frames], truth, reach)
+        scan = self.scan[frames[:, 0]]
+        return Batch(frames, scan, self.amplitudes[frames], self.positions[frames], truth, reach, wanted)
 
 
 def true_patches(scan: Dataset) -> Tensor:
@@ -164,3 +184,32 @@ class GroupLoader:
         """Groups for this process: the same for all when shuffling, so that none waits for another's last step."""
         total = len(self.neighbours)
         return total // self.replicas if self.epoch else len(range(self.rank, total, self.replicas))
+
+
+class TileLoader:
+    """Iterates over tiles of a scan, one group each: what a network that joins frames predicts with.
+
+    Parameters
+    ----------
+    table : FrameTable
+        The frames.
+    tiles : list of Tile
+        Which frames are reconstructed together.
+    """
+
+    def __init__(self, table: FrameTable, tiles: list[Tile]) -> None:
+        self.table = table
+        self.tiles = tiles
+
+    def __len__(self) -> int:
+        return len(self.tiles)
+
+    def __iter__(self) -> Iterator[Batch]:
+        for tile in self.tiles:
+            frames = torch.from_numpy(np.concatenate([tile.frames, tile.context]))
+            yield self.table.batch(frames[None].to(self.table.positions.device), reach=0, wanted=len(tile.frames))
+
+    @property
+    def groups_here(self) -> int:
+        """Frames that are predicted."""
+        return sum(len(tile.frames) for tile in self.tiles)

@@ -2,15 +2,17 @@
 
 Every model is a `torch.nn.Module` with the same call, so one Lightning module trains them all::
 
-    patches = model(amplitudes, probe, mask)
+    patches = model(amplitudes, probe, mask, positions)
 
 amplitudes : (batch, C, N, N) float, square roots of photon counts, zero frequency in the corner.
 probe : (batch or 1, modes, N, N) complex.
 mask : (batch or 1, N, N) bool, True for good detector pixels.
+positions : (batch, C, 2) float, (row, column) pixels of the patch centres.
 patches : (batch, C, N, N) complex, dimensionless.
 
-``model.mixes_frames`` says whether a patch depends on the other frames of its group; where it does not, inference
-needs no groups; ``model.encoder_parameters()`` gives what stays as it is when only the decoder is fine-tuned.
+``model.joins_frames`` says whether the patches of a group are cut from one object, which any number of frames may
+share; otherwise each group has as many frames as in training, and their patches need not agree.
+``model.encoder_parameters()`` gives what stays as it is when only the decoder is fine-tuned.
 
 Amplitudes and probe are both divided by max|P|, so a network never meets photon numbers.
 """

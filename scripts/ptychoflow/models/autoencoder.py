@@ -11,7 +11,7 @@ from ptychoflow.settings import ModelSettings
 class Autoencoder(nn.Module):
     """Encoder-decoder from centred amplitudes to amplitude and phase of the patches; the frames are its channels."""
 
-    mixes_frames = True
+    joins_frames = False
     skips = False
 
     def __init__(self, settings: ModelSettings, channels: int) -> None:
@@ -23,5 +23,5 @@ class Autoencoder(nn.Module):
         """Parameters that ``freeze_encoder`` keeps as they are."""
         return self.network.encoder_parameters()
 
-    def forward(self, amplitudes: Tensor, probe: Tensor, mask: Tensor) -> Tensor:
+    def forward(self, amplitudes: Tensor, probe: Tensor, mask: Tensor, positions: Tensor) -> Tensor:
         return self.head(self.network(normalised_frames(amplitudes, probe, mask)))

@@ -1,6 +1,7 @@
-"""Learned iterations of the ptychographic iterative engine.
+"""Learned iterations of the ptychographic iterative engine, on the object that all frames of a group share.
 
-The probe is an input: a network trained with one serves another.
+The probe is an input: a network trained with one serves another. So is the number of frames: a network trained on small
+groups reconstructs a whole scan at once, and corrects its object instead of every patch by itself.
 """
 
 from collections.abc import Iterator
@@ -10,26 +11,35 @@ import torch
 from torch import Tensor, nn
 
 from ptychoflow.models.blocks import EncoderDecoder
-from ptychoflow.physics.diffraction import exit_waves, far_field, incoherent_sum, near_side
+from ptychoflow.physics.diffraction import far_field, incoherent_sum, near_side
+from ptychoflow.physics.patches import add_patches, crop_patches, extract_patches, fourier_shift, split_positions
 from ptychoflow.settings import ModelSettings
+
+BORDER = 2
+"""Pixels round the outermost frames."""
+REGULARISATION = 0.1
+"""Share of the probe's peak that damps the step where little light falls."""
 
 
 class Unrolled(nn.Module):
     """From O = 1, each iteration adds the object update that the measured amplitudes imply and a learned correction.
 
-    The update is the regularised PIE step (Maiden, Johnson and Li, Optica 4, 736, 2017); a small U-Net sees the
-    object, the update and the probe. The last layer of every U-Net starts at zero: an untrained network is rPIE.
+    The update is a regularised PIE step (Maiden, Johnson and Li, Optica 4, 736, 2017) of all frames together: their
+    back-propagated changes are added up, weighted by the probe, and divided by the light that fell. A small U-Net sees
+    the object, the update and the light. The last layer of every U-Net starts at zero: an untrained network is PIE.
     """
 
-    mixes_frames = False
+    joins_frames = True
 
     def __init__(self, settings: ModelSettings, channels: int) -> None:
         super().__init__()
-        del channels  # The frames of a group pass through the same weights one by one.
+        del channels  # Any number of frames shares one object.
         self.iterations = settings.iterations
+        self.multiple = 2**settings.depth
         count = 1 if settings.share_weights else settings.iterations
+        # Without normalisation a correction is the same in the middle of a large scan as in a small group.
         self.corrections = nn.ModuleList(
-            EncoderDecoder(7, 2, settings.features, settings.depth, skips=True) for _ in range(count)
+            EncoderDecoder(5, 2, settings.features, settings.depth, skips=True, normalise=False) for _ in range(count)
         )
         for correction in self.corrections:
             nn.init.zeros_(correction.exit.weight)
@@ -40,58 +50,81 @@ class Unrolled(nn.Module):
         """Parameters that ``freeze_encoder`` keeps as they are: the encoding half of every correction."""
         return chain(*(correction.encoder_parameters() for correction in self.corrections))
 
-    def forward(self, amplitudes: Tensor, probe: Tensor, mask: Tensor) -> Tensor:
-        batch, channels, size, _ = amplitudes.shape
-        amplitudes = amplitudes.reshape(-1, size, size)
-        probe = probe.expand(batch, -1, -1, -1).repeat_interleave(channels, dim=0)
-        mask = mask.expand(batch, -1, -1).repeat_interleave(channels, dim=0)
-        illumination = incoherent_sum(probe)[:, None].sqrt()
-        probe_channels = torch.cat([_real_channels(probe[:, 0]), illumination], dim=1)
-        patches = torch.ones_like(amplitudes, dtype=probe.dtype)
+    def forward(self, amplitudes: Tensor, probe: Tensor, mask: Tensor, positions: Tensor) -> Tensor:
+        low = positions.amin(dim=1, keepdim=True)
+        places = positions - low + amplitudes.shape[-1] // 2 + BORDER
+        edges = (positions - low).amax(dim=(0, 1)) + amplitudes.shape[-1] + 2 * BORDER
+        height, width = (self.multiple * -(-int(edge.ceil()) // self.multiple) for edge in edges)
+        objects = self.objects(amplitudes, probe, mask, places, (height, width))
+        return extract_patches(objects, places, amplitudes.shape[-1])
+
+    def objects(
+        self, amplitudes: Tensor, probe: Tensor, mask: Tensor, positions: Tensor, shape: tuple[int, int]
+    ) -> Tensor:
+        """Reconstruct the object of each group.
+
+        Parameters
+        ----------
+        amplitudes, probe, mask
+            As every model takes them.
+        positions : Tensor
+            (batch, C, 2) float, (row, column) pixels of the patch centres in the object frame.
+        shape : tuple of int
+            (H, W) of the objects, multiples of 2**depth.
+
+        Returns
+        -------
+        Tensor
+            (batch, H, W) complex.
+        """
+        size = amplitudes.shape[-1]
+        corner, fraction = split_positions(positions, size)
+        # Moving the probe by the fraction of a pixel, once, spares moving the object in every iteration; the far field
+        # only takes a phase ramp from that.
+        probes = fourier_shift(probe[:, None], fraction[:, :, None])
+        light = incoherent_sum(probes)
+        peak = light.amax(dim=(1, 2, 3))[:, None, None]
+        coverage = add_patches(light[..., None], corner, shape)[..., 0]
+        illumination = (coverage / peak).clamp_max(1).sqrt()[:, None]
+        objects = torch.ones(len(amplitudes), *shape, dtype=probe.dtype, device=probe.device)
         for iteration in range(self.iterations):
-            update = exit_wave_update(patches, amplitudes, probe, mask)
+            with torch.autocast(objects.device.type, enabled=False):
+                change = object_change(crop_patches(objects, corner, size), amplitudes, probes, mask[:, None])
+                total = torch.view_as_complex(add_patches(torch.view_as_real(change), corner, shape))
+                update = total / (coverage + REGULARISATION * peak)
+            seen = torch.cat([_real_channels(objects), _real_channels(update), illumination], dim=1)
             correction = self.corrections[iteration % len(self.corrections)]
-            seen = torch.cat([_real_channels(patches), _real_channels(update), probe_channels], dim=1)
             # Contiguous real pairs in float32: torch has no complex bfloat16.
             learned = torch.view_as_complex(correction(seen).float().permute(0, 2, 3, 1).contiguous())
-            patches = patches + self.step_sizes[iteration] * update + learned
-        return patches.reshape(batch, channels, size, size)
+            objects = objects + self.step_sizes[iteration] * update + learned
+        return objects
 
 
-def exit_wave_update(
-    patches: Tensor, amplitudes: Tensor, probe: Tensor, mask: Tensor, regularisation: float = 0.1
-) -> Tensor:
-    """Object update of one rPIE step: the far field takes the measured amplitudes, and the change is led back.
+def object_change(patches: Tensor, amplitudes: Tensor, probes: Tensor, mask: Tensor) -> Tensor:
+    """Lead the change that measured amplitudes ask of the far field back to the object, weighted by the probe.
 
     Parameters
     ----------
     patches : Tensor
-        (frames, N, N) complex object patches.
+        (..., N, N) complex object patches.
     amplitudes : Tensor
-        (frames, N, N) float measured amplitudes, zero frequency in the corner.
-    probe : Tensor
-        (frames, modes, N, N) complex.
+        (..., N, N) float measured amplitudes, zero frequency in the corner.
+    probes : Tensor
+        (..., modes, N, N) complex.
     mask : Tensor
-        (frames, N, N) bool; bad pixels keep the modelled amplitude.
-    regularisation : float
-        Share of the peak illumination that damps the step where little light falls.
+        (..., N, N) bool; bad pixels keep the modelled amplitude.
 
     Returns
     -------
     Tensor
-        (frames, N, N) complex.
+        (..., N, N) complex, Σ_m conj(P_m) Δψ_m: minus the gradient of Σ (|F ψ| − √I)² by conj(O).
     """
-    with torch.autocast(patches.device.type, enabled=False):
-        waves = far_field(exit_waves(patches, probe))
-        modelled = (incoherent_sum(waves) + 1e-8).sqrt()
-        ratio = torch.where(mask, amplitudes / modelled - 1, 0)
-        change = near_side(ratio[:, None] * waves)
-        illumination = incoherent_sum(probe)
-        peak = illumination.amax(dim=(-2, -1), keepdim=True)
-        denominator = (1 - regularisation) * illumination + regularisation * peak
-        return (probe.conj() * change).sum(dim=1) / denominator
+    waves = far_field(probes * patches.unsqueeze(-3))
+    modelled = (incoherent_sum(waves) + 1e-8).sqrt()
+    ratio = torch.where(mask, amplitudes / modelled - 1, 0)
+    return (probes.conj() * near_side(ratio.unsqueeze(-3) * waves)).sum(dim=-3)
 
 
 def _real_channels(field: Tensor) -> Tensor:
-    """(frames, N, N) complex to (frames, 2, N, N) real and imaginary parts."""
+    """(batch, H, W) complex to (batch, 2, H, W) real and imaginary parts."""
     return torch.view_as_real(field).permute(0, 3, 1, 2)

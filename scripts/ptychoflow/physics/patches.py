@@ -52,12 +52,11 @@ def extract_patches(objects: Tensor, positions: Tensor, size: int) -> Tensor:
     Tensor
         (batch, patches, N, N) complex.
     """
-    corner, fraction = _split(positions, size)
+    corner, fraction = split_positions(positions, size)
     padded = torch.nn.functional.pad(objects, [MARGIN] * 4)
     # In the padded frame the margin's corner has the index of the patch's own corner in the object.
     wide = size + 2 * MARGIN
-    crops = padded.reshape(-1)[_flat_index(corner, wide, padded.shape)]
-    crops = crops * fade(wide, torch.zeros_like(positions[:1, :1]))
+    crops = crop_patches(padded, corner, wide) * fade(wide, torch.zeros_like(positions[:1, :1]))
     return fourier_shift(crops, -fraction)[..., MARGIN:-MARGIN, MARGIN:-MARGIN]
 
 
@@ -88,12 +87,12 @@ def accumulate_patches(
         (batch, H, W) float, the accumulated weight.
     """
     size = patches.shape[-1]
-    corner, fraction = _split(positions, size)
+    corner, fraction = split_positions(positions, size)
     weight = weight / weight.amax(dim=(-2, -1), keepdim=True)
     shifted = fourier_shift(patches * fade(size, torch.zeros_like(positions[:1, :1])), fraction)
     weighted = torch.view_as_real(shifted * weight)
     faded = fade(size, fraction) * weight
-    total, coverage = _add_up(torch.cat([weighted, faded[..., None]], dim=-1), corner, shape).split([2, 1], dim=-1)
+    total, coverage = add_patches(torch.cat([weighted, faded[..., None]], dim=-1), corner, shape).split([2, 1], dim=-1)
     return torch.view_as_complex(total.contiguous()), coverage[..., 0]
 
 
@@ -128,8 +127,13 @@ def fade(size: int, shifts: Tensor) -> Tensor:
     return line[..., 0, :, None] * line[..., 1, None, :]
 
 
-def _add_up(values: Tensor, corner: Tensor, shape: tuple[int, int]) -> Tensor:
-    """Add (batch, patches, N, N, channels) real values into (batch, H, W, channels) at whole-pixel corners."""
+def crop_patches(objects: Tensor, corner: Tensor, size: int) -> Tensor:
+    """Cut (batch, patches, size, size) out of objects (batch, H, W) at corners (batch, patches, 2) int64 pixels."""
+    return objects.reshape(-1)[_flat_index(corner, size, objects.shape)]
+
+
+def add_patches(values: Tensor, corner: Tensor, shape: tuple[int, int]) -> Tensor:
+    """Add (batch, patches, N, N, channels) real values into (batch, H, W, channels): the adjoint of `crop_patches`."""
     batch = len(values)
     index = _flat_index(corner, values.shape[2], (batch, *shape))
     # index_add_ on real values is deterministic on the CPU and has a deterministic kernel on CUDA.
@@ -137,8 +141,8 @@ def _add_up(values: Tensor, corner: Tensor, shape: tuple[int, int]) -> Tensor:
     return canvas.index_add(0, index.reshape(-1), values.flatten(0, 3)).reshape(batch, *shape, -1)
 
 
-def _split(positions: Tensor, size: int) -> tuple[Tensor, Tensor]:
-    """Split patch centres into whole-pixel top-left corners and the fraction in [-0.5, 0.5] that remains."""
+def split_positions(positions: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    """Split patch centres into whole-pixel top-left corners, int64, and the fraction in [-0.5, 0.5] that remains."""
     corner = positions - size // 2
     whole = corner.round()
     return whole.long(), corner - whole

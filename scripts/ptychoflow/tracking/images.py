@@ -23,11 +23,11 @@ from PIL.PngImagePlugin import PngInfo
 from ptychoflow.data.loading import Batch, GroupLoader
 from ptychoflow.errors import InputError
 from ptychoflow.files import replacing
-from ptychoflow.inference import frame_loader
+from ptychoflow.inference import scan_loader
 from ptychoflow.metrics.alignment import align, scored_area
 from ptychoflow.metrics.patches import align_patches, lit_area
 from ptychoflow.settings import TrackingSettings
-from ptychoflow.stitching import stitch
+from ptychoflow.stitching import Portion, stitch
 from ptychoflow.tracking.loggers import EventLogger
 from ptychoflow.tracking.mlflow_runs import MLflowRunLogger
 from ptychoflow.training.module import Reconstructor
@@ -39,6 +39,7 @@ AMPLITUDE_COLOURS, PHASE_COLOURS, PHOTON_COLOURS, ERROR_COLOURS = "gray", "twili
 LEAST_EDGE = 192
 """Pixels of the shorter edge below which a picture is enlarged by a whole factor, to be seen in a browser."""
 PHASE_ITERATIONS = 5
+FRAMES_AT_ONCE = 256
 
 
 class ReconstructionImages(Callback):
@@ -119,10 +120,10 @@ class ReconstructionImages(Callback):
         middle = (scan.positions.min(axis=0) + scan.positions.max(axis=0)) / 2
         order = np.argsort(np.square(scan.positions - middle).sum(axis=1), kind="stable")
         frames = np.sort(order[: self.settings.recon_log_max_stitch_samples])
-        loader = frame_loader(module, table, scan.positions, frames, module.training_settings.batch_size)
-        patches = [module(batch)[:, 0] for batch in loader]
-        positions = torch.from_numpy(scan.positions[frames]).to(module.device)
-        result = stitch(lambda: patches, positions, module.probes[0], tuple(scan.object_shape), PHASE_ITERATIONS)
+        loader = scan_loader(module, table, scan.positions, frames, FRAMES_AT_ONCE)
+        portions = [Portion(*module.predict_step(batch, 0)) for batch in loader]
+        positions = torch.from_numpy(scan.positions).to(module.device)
+        result = stitch(lambda: portions, positions, module.probes[0], tuple(scan.object_shape), PHASE_ITERATIONS)
         canvas, coverage = (_array(part) for part in result[:2])
         area = scored_area(coverage, _array(module.probes[0]), scan.positions[frames])
         rows, columns = np.nonzero(area)

@@ -235,10 +235,11 @@ class PredictionWriter(Callback):
 
 
 def frame_table(module: Reconstructor, prediction: Prediction, batch: Batch) -> dict[str, np.ndarray]:
-    """Columns (batch,) for a table: scan, position in pixels, deviance, and mean amplitude and phase where light falls.
+    """Columns (wanted,) of a table: scan, position in pixels, deviance, mean amplitude and phase where light falls.
 
     The deviance is the Poisson deviance per good pixel of the frame under its own patch, without its neighbours.
     """
+    batch = batch.alone()
     with torch.no_grad(), torch.autocast(prediction.patches.device.type, enabled=False):
         patches = prediction.patches
         intensity = module.intensity(patches[:, None], batch)[:, 0]

@@ -43,10 +43,21 @@ class Evaluation(NamedTuple):
 
 
 class Prediction(NamedTuple):
-    """What validation, test and prediction give for a batch: frame numbers (batch,), anchors' patches (batch, N, N)."""
+    """What validation, test and prediction give for the wanted frames of a batch.
+
+    Parameters
+    ----------
+    frames : Tensor
+        (wanted,) int64, frame numbers.
+    patches : Tensor
+        (wanted, N, N) complex64.
+    half_patches : Tensor or None
+        The same from every second frame alone, the even ones for even frames and the odd ones for odd frames.
+    """
 
     frames: Tensor
     patches: Tensor
+    half_patches: Tensor | None = None
 
 
 class Reconstructor(LightningModule):
@@ -78,6 +89,7 @@ class Reconstructor(LightningModule):
         self.probe_pairs = nn.Parameter(torch.empty(*probes.shape, 2), requires_grad=training.train_probe)
         self.log_flux = nn.Parameter(torch.zeros(()), requires_grad=training.learn_flux)
         self.use_probes(probes, masks)
+        self.predicts_halves = False
         self.description: dict = {}
 
     def on_save_checkpoint(self, checkpoint: dict) -> None:
@@ -108,11 +120,14 @@ class Reconstructor(LightningModule):
         scale = self.probe_scale[batch.scan][:, None, None, None]
         # The network takes the probe as it is: only the diffraction model moves it.
         probe = self.scaled_probes.detach()[batch.scan]
-        return self.network(batch.amplitudes / scale, probe, self.masks[batch.scan])
+        return self.network(batch.amplitudes / scale, probe, self.masks[batch.scan], batch.positions)
 
     def merged(self, patches: Tensor, batch: Batch) -> Tensor:
-        """Cut the patches of each group anew from their common, probe-weighted average: the overlap constraint."""
-        if patches.shape[1] == 1:
+        """Cut the patches of each group anew from their common, probe-weighted average: the overlap constraint.
+
+        Patches that a network has cut from one object meet it already.
+        """
+        if patches.shape[1] == 1 or self.network.joins_frames:
             return patches
         edge = patches.shape[-1] + 2 * (batch.reach + 1)
         positions = batch.positions - batch.positions[:, :1] + edge // 2
@@ -173,12 +188,25 @@ class Reconstructor(LightningModule):
         return self._evaluated(batch, "test")
 
     def predict_step(self, batch: Batch, batch_idx: int) -> "Prediction":
-        return Prediction(batch.frames[:, 0], self(batch)[:, 0])
+        patches = self(batch)[:, : batch.wanted].flatten(0, 1)
+        halves = self._half_patches(batch) if self.predicts_halves else None
+        return Prediction(batch.frames[:, : batch.wanted].flatten(), patches, halves)
+
+    def _half_patches(self, batch: Batch) -> Tensor:
+        """Patches (wanted, N, N) of a tile, reconstructed from the even frames and from the odd ones separately."""
+        (frames,) = batch.frames
+        patches = torch.empty_like(batch.amplitudes[0], dtype=self.probe_pairs.dtype.to_complex())
+        for parity in range(2):
+            own = torch.nonzero(frames % 2 == parity)[:, 0]
+            if len(own):
+                patches[own] = self(batch.members(own))[0]
+        return patches[: batch.wanted]
 
     def _evaluated(self, batch: Batch, mode: str) -> "Prediction":
         evaluation = self.evaluate(batch)
         self._log_means(evaluation, batch, mode)
-        return Prediction(batch.frames[:, 0], evaluation.patches[:, 0])
+        patches = evaluation.patches[:, : batch.wanted].flatten(0, 1)
+        return Prediction(batch.frames[:, : batch.wanted].flatten(), patches)
 
     @torch.no_grad()
     def _log_means(self, evaluation: "Evaluation", batch: Batch, mode: str) -> None:
@@ -186,14 +214,14 @@ class Reconstructor(LightningModule):
         metrics = {"deviance": evaluation.deviance}
         if batch.truth is not None:
             with torch.autocast(self.device.type, enabled=False):
-                light = self.illumination(batch)
-                metrics |= patch_scores(evaluation.patches[:, 0], batch.truth[:, 0], light, self.lit_half)
+                alone, patches = batch.alone(), evaluation.patches[:, : batch.wanted].flatten(0, 1)
+                metrics |= patch_scores(patches, alone.truth[:, 0], self.illumination(alone), self.lit_half)
         values = {f"{mode}/loss/epoch": evaluation.loss.detach()}
         values |= {f"{mode}/loss/{name}/epoch": part for name, part in evaluation.parts.items()}
         values |= {f"{mode}/metrics/{name}/epoch": value for name, value in metrics.items()}
         # Lightning weights by batch size and averages those sizes over the processes as integers: without the factor,
         # shares of 8 and 7 frames would count as 7.
-        weight = len(batch.frames) * self.trainer.world_size
+        weight = len(batch.frames) * batch.wanted * self.trainer.world_size
         self.log_dict(values, on_step=False, on_epoch=True, sync_dist=True, batch_size=weight)
 
     def configure_optimizers(self) -> dict:
