@@ -22,8 +22,8 @@ class ModelSettings:
         Architecture: learned PIE iterations, a U-Net on amplitudes, or the plain encoder-decoder of PtychoPINN.
     features : int
         Channels at full resolution; they double with each halving of the resolution.
-    depth : int
-        How often the resolution is halved.
+    depth : int, optional
+        How often the resolution is halved; if not given, once in `unrolled` and twice in the others.
     iterations : int
         Learned iterations of `unrolled`; the other models ignore it.
     share_weights : bool
@@ -32,11 +32,13 @@ class ModelSettings:
 
     name: Literal["unrolled", "unet", "autoencoder"] = "unrolled"
     features: int = 12
-    depth: int = 2
-    iterations: int = 6
+    depth: int | None = None
+    iterations: int = 10
     share_weights: bool = False
 
     def __post_init__(self) -> None:
+        if self.depth is None:
+            self.depth = 1 if self.name == "unrolled" else 2
         for key in ("features", "depth", "iterations"):
             _at_least(f"model.{key}", getattr(self, key), 1)
 

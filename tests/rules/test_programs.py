@@ -70,7 +70,9 @@ def test_help_shows_the_docstring(program: str):
     main = next(node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "main")
     assert ast.get_docstring(main).splitlines()[0] in " ".join(result.stdout.split())
     for name in (
-        argument.arg for argument in main.args.args if argument.arg not in ("settings", "training", "tracking", "solver")
+        argument.arg
+        for argument in main.args.args
+        if argument.arg not in ("settings", "training", "tracking", "solver")
     ):
         assert f"--{name}" in result.stdout or f"\n  {name} " in result.stdout
 

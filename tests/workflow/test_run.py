@@ -69,7 +69,7 @@ def test_nothing_is_left_to_do(finished: Path):
 
 def test_changed_stitching_spares_the_training(workflow: Path):
     config = copy.deepcopy(SMALL)
-    config["experiments"]["small"]["stitching"] = {"phase_iterations": 1}
+    config["experiments"]["small"]["stitching"] = {"phase_iterations": 3}
     rules = rerun_rules(workflow, config)
     assert {"infer", "stitch", "evaluate", "plot_reconstruction"} <= rules
     assert not rules & {"train", "simulate", "plot_training", "training_settings"}
