@@ -3,7 +3,7 @@ from snakemake.utils import min_version
 min_version("9.0")
 
 # A config file given on the command line stands for itself: the demo is not added to it.
-if "experiments" not in config:
+if not {"experiments", "studies"} & set(config):
 
     configfile: workflow.source_path("config/config.yaml")
 
@@ -30,6 +30,7 @@ else:
 include: "rules/baseline.smk"
 include: "rules/evaluate.smk"
 include: "rules/figures.smk"
+include: "rules/studies.smk"
 include: "rules/track.smk"
 
 
@@ -50,6 +51,8 @@ rule all:
         images(),
         scores(),
         pictures(),
+        uncertainties(),
+        study_outputs(),
         "results/runs.csv",
     localrule: True
 
@@ -57,6 +60,14 @@ rule all:
 rule figures:
     input:
         pictures(),
+        uncertainties(),
+        [name for name in study_outputs() if "/figure." in name],
+    localrule: True
+
+
+rule studies:
+    input:
+        study_outputs(),
     localrule: True
 
 

@@ -55,5 +55,5 @@ rule solve:
     shell:
         "python $PTYCHOFLOW_SCRIPTS/solve.py --config {input.settings} --data {input.data} --start {params.start}"
         " --output {output.reconstruction} --amplitude {output.amplitude} --phase {output.phase}"
-        " --provenance {output.provenance} --experiment {wildcards.experiment} --seed {wildcards.seed}"
+        " --provenance {output.provenance} --seed {wildcards.seed}"
         " --threads {threads} 2> {log}"

@@ -6,8 +6,6 @@ from pathlib import Path
 
 import yaml
 
-SCRIPTS = Path(workflow.basedir) / "scripts"
-sys.path.insert(0, str(SCRIPTS))
 # Shell commands find the programs by this variable wherever the working directory is; as a parameter, the path would
 # make every result stale in a moved checkout.
 os.environ["PTYCHOFLOW_SCRIPTS"] = str(SCRIPTS)
@@ -28,9 +26,13 @@ def one_of(names):
 
 wildcard_constraints:
     round=r"\d+",
+    study=one_of(STUDIES),
     experiment=one_of(EXPERIMENTS),
     dataset=one_of(config["datasets"]),
     seed=r"\d+",
+
+
+LEAST_SEEDS = 3  # fewer do not tell how far they differ
 
 
 def ingested(wildcards):
@@ -75,11 +77,22 @@ def initial_checkpoint(wildcards):
     )
 
 
+def lender(wildcards):
+    """Experiment whose network is used: mostly its own."""
+    return EXPERIMENTS[wildcards.experiment].get("network_of", wildcards.experiment)
+
+
+def network(wildcards):
+    return f"results/{lender(wildcards)}/seed{wildcards.seed}/model.ckpt"
+
+
 def starting_image(wildcards):
     """Reconstruction of the same dataset and seed that a solver starts from."""
     experiment = EXPERIMENTS[wildcards.experiment].get("start_from")
     return (
-        f"results/{experiment}/seed{wildcards.seed}/{wildcards.dataset}/reconstruction.h5" if experiment else []
+        f"results/{experiment}/seed{wildcards.seed}/{wildcards.dataset}/reconstruction.h5"
+        if experiment
+        else []
     )
 
 
@@ -151,7 +164,7 @@ def growing(amount):
 
 def rounds(wildcards):
     """How often patches are brought to one phase: those that were reconstructed together agree but for their tiles."""
-    name = setting("model", "name", "unrolled")(wildcards)
+    name = EXPERIMENTS[lender(wildcards)].get("model", {}).get("name", "unrolled")
     together = name == "unrolled" and not setting("inference", "single_shot", False)(wildcards)
     return setting("stitching", "phase_iterations", 1 if together else 5)(wildcards)
 
@@ -170,29 +183,70 @@ def last_round(wildcards):
     return gather.part(f"{folder}/sums_{rounds(wildcards)}_{{scatteritem}}.h5")
 
 
-def each_result(*names):
+def seeds_of(experiment):
+    return EXPERIMENTS[experiment].get("seeds", [0])
+
+
+def each_result(*names, experiments=None):
     """Files under results/{experiment}/seed{seed}/{dataset}/ for all that the config asks for."""
     return [
         f"results/{experiment}/seed{seed}/{dataset}/{name}"
-        for experiment, settings in EXPERIMENTS.items()
-        for seed in settings.get("seeds", [0])
-        for dataset in settings["test"]
+        for experiment in (EXPERIMENTS if experiments is None else experiments)
+        for seed in seeds_of(experiment)
+        for dataset in EXPERIMENTS[experiment]["test"]
         for name in names
     ]
 
 
 def each_run(*names):
-    """Files under results/{experiment}/seed{seed}/ for all trainings that the config asks for."""
+    """Files under results/{experiment}/seed{seed}/ for all trainings that the config lists one by one."""
     return [
         f"results/{experiment}/seed{seed}/{name}"
-        for experiment in LEARNED
-        for seed in EXPERIMENTS[experiment].get("seeds", [0])
+        for experiment in ASKED_FOR
+        if experiment in LEARNED
+        for seed in seeds_of(experiment)
         for name in names
     ]
 
 
 def images():
-    return each_result("reconstruction.h5", "reconstructed_amplitude.png", "reconstructed_phase.png")
+    """Reconstructions and plain pictures of all experiments that the config lists one by one, not those of studies."""
+    names = ("reconstruction.h5", "reconstructed_amplitude.png", "reconstructed_phase.png")
+    return each_result(*names, experiments=ASKED_FOR)
+
+
+def uncertainties():
+    """Maps of what seeds differ in, where there are enough of them."""
+    return [
+        f"results/{experiment}/seeds/{dataset}/figures/uncertainty.{suffix}"
+        for experiment in ASKED_FOR
+        if len(seeds_of(experiment)) >= LEAST_SEEDS
+        for dataset in EXPERIMENTS[experiment]["test"]
+        for suffix in ("png", "svg")
+    ]
+
+
+def study_outputs():
+    """Tables and figures of all studies."""
+    names = ("results.csv", "table.csv", "table.md", "table.tex", "figure.png", "figure.svg")
+    return [f"results/studies/{study}/{name}" for study in STUDIES for name in names]
+
+
+def study_results(wildcards, *names):
+    """Files of all results that belong to a study."""
+    return each_result(*names, experiments=STUDIES[wildcards.study].combinations)
+
+
+def study_description(wildcards):
+    """What tabulate_study.py and plot_study.py are told of a study."""
+    study, combinations = config["studies"][wildcards.study], STUDIES[wildcards.study].combinations
+    results = [
+        {"labels": labels, "folder": folder}
+        for experiment, labels in combinations.items()
+        for folder in each_result("", experiments=[experiment])
+    ]
+    known = {key: study[key] for key in ("question", "scores", "x", "compare", "published") if key in study}
+    return as_yaml({"name": wildcards.study, **known, "axes": list(study["axes"]), "results": results})
 
 
 def result_folders(wildcards):
@@ -206,7 +260,7 @@ def scores():
 def pictures():
     kinds = ("reconstruction", "correlation", "probe", "scan")
     return each_result(
-        *(f"figures/{kind}.{suffix}" for kind in kinds for suffix in ("png", "svg"))
+        *(f"figures/{kind}.{suffix}" for kind in kinds for suffix in ("png", "svg")), experiments=ASKED_FOR
     ) + each_run("figures/training.png", "figures/training.svg")
 
 
@@ -218,7 +272,7 @@ RESULT_FILES = (
     *("patches.h5", "reconstruction.h5", "reconstructed_amplitude.png", "reconstructed_phase.png"),
     *("provenance.json", "metrics.json", "correlation.csv"),
 )
-FOLDERS = ("logs/", "benchmarks/", "figures/", "parts/", "run/")
+FOLDERS = ("logs/", "benchmarks/", "figures/", "parts/", "run/", "seeds/")
 
 
 def unknown_results():

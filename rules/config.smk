@@ -1,9 +1,16 @@
+import sys
 from pathlib import Path
 
 import jsonschema
 import yaml
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import update_config
+
+SCRIPTS = Path(workflow.basedir) / "scripts"
+sys.path.insert(0, str(SCRIPTS))
+
+from ptychoflow.errors import InputError
+from ptychoflow.studies.expansion import expand as expand_study
 
 SCHEMA = Path(workflow.basedir) / "config/schemas/config.schema.yaml"
 RESERVED = {"benchmarks", "data", "logs", "mlflow", "raw", "studies"}
@@ -34,13 +41,10 @@ def resolve_experiments():
         settings = {}
         update_config(settings, config.get("defaults", {}))
         update_config(settings, entry)
-        solved = "solver" in settings
-        learning = [key for key in ("train", "init_from") if key in settings]
-        if solved and learning:
-            raise WorkflowError(
-                f"experiments.{name} has solver and {learning[0]}: expected one of them, a solver learns nothing"
-            )
-        for role in ("test",) if solved else ("train", "test"):
+        kinds = [key for key in ("solver", "network_of", "train") if key in settings]
+        if len(kinds) > 1:
+            raise WorkflowError(f"experiments.{name} has {kinds[0]} and {kinds[1]}: expected one of them")
+        for role in ("train", "test") if kinds in ([], ["train"]) else ("test",):
             if not settings.get(role):
                 raise WorkflowError(f"experiments.{name} has no {role}: expected a list of datasets")
             unknown = sorted(set(settings[role]) - set(config["datasets"]))
@@ -50,9 +54,13 @@ def resolve_experiments():
                     f"expected one of {', '.join(config['datasets'])}"
                 )
         resolved[name] = settings
-    learned = {name for name, settings in resolved.items() if "solver" not in settings}
+    learned = {name for name, settings in resolved.items() if "train" in settings}
     for name, settings in resolved.items():
-        for key, others in (("init_from", learned), ("start_from", set(resolved))):
+        for key, others in (
+            ("init_from", learned),
+            ("network_of", learned),
+            ("start_from", set(resolved)),
+        ):
             if settings.get(key) not in (None, *others - {name}):
                 raise WorkflowError(
                     f"experiments.{name}.{key} names {settings[key]}: "
@@ -61,7 +69,36 @@ def resolve_experiments():
     return resolved
 
 
+def expand_studies():
+    """Add the datasets and experiments of all studies to the config; give what belongs to each."""
+    expanded = {}
+    for name, study in config.get("studies", {}).items():
+        if "scale" not in config:
+            raise WorkflowError(
+                "the config has studies but no scale: expected one, such as --config scale=smoke"
+            )
+        try:
+            expanded[name] = expand_study(name, study, config["scale"], config.get("defaults", {}))
+        except InputError as error:
+            raise WorkflowError(str(error)) from None
+        for section, entries in (
+            ("datasets", expanded[name].datasets),
+            ("experiments", expanded[name].experiments),
+        ):
+            taken = sorted(set(entries) & set(config.setdefault(section, {})))
+            if taken:
+                raise WorkflowError(
+                    f"{section}.{taken[0]}: the name is taken by study {name}, expected another"
+                )
+            config[section].update(entries)
+    return expanded
+
+
+check_config()
+ASKED_FOR = list(config.get("experiments", {}))
+STUDIES = expand_studies()
 check_config()
 EXPERIMENTS = resolve_experiments()
 SOLVED = [name for name, settings in EXPERIMENTS.items() if "solver" in settings]
-LEARNED = [name for name in EXPERIMENTS if name not in SOLVED]
+LEARNED = [name for name, settings in EXPERIMENTS.items() if "train" in settings]
+BY_NETWORK = [name for name in EXPERIMENTS if name not in SOLVED]

@@ -1,6 +1,6 @@
 rule infer:
     input:
-        checkpoint="results/{experiment}/seed{seed}/model.ckpt",
+        checkpoint=network,
         data="results/data/{dataset}.cxi",
     output:
         temp("results/{experiment}/seed{seed}/{dataset}/patches.h5"),
@@ -9,7 +9,7 @@ rule infer:
     benchmark:
         "results/{experiment}/seed{seed}/{dataset}/benchmarks/infer.tsv"
     wildcard_constraints:
-        experiment=one_of(LEARNED),
+        experiment=one_of(BY_NETWORK),
     conda:
         environment("reconstruct")
     threads: 2

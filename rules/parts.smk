@@ -8,7 +8,7 @@ scattergather:
 
 rule infer_part:
     input:
-        checkpoint="results/{experiment}/seed{seed}/model.ckpt",
+        checkpoint=network,
         data="results/data/{dataset}.cxi",
     output:
         temp("results/{experiment}/seed{seed}/{dataset}/parts/patches_{scatteritem}.h5"),
@@ -17,7 +17,7 @@ rule infer_part:
     benchmark:
         "results/{experiment}/seed{seed}/{dataset}/benchmarks/infer_part_{scatteritem}.tsv"
     wildcard_constraints:
-        experiment=one_of(LEARNED),
+        experiment=one_of(BY_NETWORK),
     conda:
         environment("reconstruct")
     threads: 2
@@ -110,7 +110,7 @@ rule merge_parts:
     benchmark:
         "results/{experiment}/seed{seed}/{dataset}/benchmarks/merge_parts.tsv"
     wildcard_constraints:
-        experiment=one_of(LEARNED),
+        experiment=one_of(BY_NETWORK),
     conda:
         "../envs/reconstruct.yaml"
     threads: 1

@@ -17,7 +17,7 @@ rule stitch:
     benchmark:
         "results/{experiment}/seed{seed}/{dataset}/benchmarks/stitch.tsv"
     wildcard_constraints:
-        experiment=one_of(LEARNED),
+        experiment=one_of(BY_NETWORK),
     conda:
         "../envs/reconstruct.yaml"
     threads: 2

@@ -18,7 +18,6 @@ def main(
     start: Path | None = None,
     seed: NonNegativeInt = 0,
     threads: PositiveInt | None = None,
-    experiment: str | None = None,
 ) -> None:
     """Reconstruct a dataset by pty-chi: object, probe and positions that explain its photons, found by iteration.
 
@@ -42,8 +41,6 @@ def main(
         Fixes the order of the frames and those that are held out.
     threads : int, optional
         CPU threads; by default what the environment says.
-    experiment : str, optional
-        Name to file the result under.
     """
     import torch
 
@@ -54,7 +51,6 @@ def main(
     if threads is not None:
         torch.set_num_threads(threads)
     reconstruction = solve(solver, read_dataset(data), data, seed, start)
-    reconstruction.provenance["experiment"] = experiment
     keep_reconstruction(reconstruction, output, amplitude, phase, provenance)
 
 

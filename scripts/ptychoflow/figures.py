@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from ptychoflow.data.dataset import Dataset
 from ptychoflow.embedded_provenance import picture_metadata
+from ptychoflow.ensemble import Ensemble
 from ptychoflow.errors import InputError
 from ptychoflow.files import replacing
 from ptychoflow.metrics.alignment import align
@@ -170,7 +171,33 @@ def scan_figure(reconstruction: Reconstruction) -> Figure:
     return figure
 
 
-def _extent(box: tuple[slice, slice], reconstruction: Reconstruction) -> tuple[float, float, float, float]:
+def uncertainty_figure(ensemble: Ensemble) -> Figure:
+    """Draw an ensemble's mean, the deviation of its members, and how that compares with their error."""
+    rows, columns = np.nonzero(ensemble.area)
+    box = slice(rows.min(), rows.max() + 1), slice(columns.min(), columns.max() + 1)
+    known = np.isfinite(ensemble.found).all()
+    figure, axes = plt.subplots(2, 3 if known else 2, figsize=(14 if known else 9.5, 8), layout="constrained")
+    turned = ensemble.object * np.exp(-1j * np.angle(ensemble.object[ensemble.area].mean()))
+    parts = (
+        ("amplitude", np.abs(turned), ensemble.amplitude_deviation),
+        ("phase [rad]", np.angle(turned), ensemble.phase_deviation),
+    )
+    for row, (name, image, deviation) in enumerate(parts):
+        _show(axes[row, 0], image, ensemble.area, box, f"mean {name}", AMPLITUDE_COLOURS, ensemble)
+        limits = (0, np.percentile(deviation[ensemble.area], 99.5))
+        _show(axes[row, 1], deviation, ensemble.area, box, f"deviation of {name}", ERROR_COLOURS, ensemble, limits)
+        if known:
+            axis = axes[row, 2]
+            axis.plot(ensemble.predicted[row], ensemble.found[row], "o-", label="tenths of the image")
+            largest = max(ensemble.predicted[row].max(), ensemble.found[row].max())
+            axis.plot([0, largest], [0, largest], "--", color="gray", label="as it says")
+            axis.set(xlabel=f"deviation of {name} over seeds", ylabel=f"error of {name}")
+            axis.legend()
+            axis.grid(alpha=0.3)
+    return figure
+
+
+def _extent(box: tuple[slice, slice], reconstruction: Reconstruction | Ensemble) -> tuple[float, float, float, float]:
     micrometres = 1e6 * reconstruction.pixel_size
     return (
         box[1].start * micrometres,
@@ -187,7 +214,7 @@ def _show(
     box: tuple[slice, slice],
     title: str,
     colours: str,
-    reconstruction: Reconstruction,
+    reconstruction: Reconstruction | Ensemble,
     limits: tuple[float, float] | None = None,
 ) -> None:
     low, high = limits or np.percentile(values[area], [0.5, 99.5])

@@ -10,8 +10,9 @@ from ptychoflow.errors import InputError
 from ptychoflow.tracking.comparison import flattened, result_row, write_page, write_table
 
 
-def result(folder: Path, seed: int, **scores: float | None) -> Path:
-    folder.mkdir()
+def result(place: Path, seed: int, **scores: float | None) -> Path:
+    folder = place / f"first/seed{seed}/unseen"
+    folder.mkdir(parents=True)
     config = {"model": {"name": "unet", "features": 8}, "groups": {"size": 4}, "loss": "poisson", "logger": ["csv"]}
     provenance = {
         "run_id": f"run{seed}",

@@ -15,13 +15,14 @@ from ptychoflow.errors import InputError
 from ptychoflow.metrics import scoring
 from ptychoflow.metrics.scoring import SCORES, photon_deviance, score, write_scores
 from ptychoflow.reconstruction import Reconstruction
-from ptychoflow.stitching import stitch
+from ptychoflow.stitching import Portion, stitch
 
 
 @pytest.fixture(scope="module")
 def stitched(small_dataset: Dataset) -> Reconstruction:
     positions, probe = torch.from_numpy(small_dataset.positions), torch.from_numpy(small_dataset.probe)
-    result = stitch(lambda: [true_patches(small_dataset)], positions, probe, small_dataset.object_shape)
+    portion = Portion(torch.arange(64), true_patches(small_dataset))
+    result = stitch(lambda: [portion], positions, probe, small_dataset.object_shape)
     canvas, coverage, halves = (array.numpy() for array in result)
     return Reconstruction(
         object=canvas,
@@ -50,6 +51,22 @@ def test_a_turned_tilted_and_scaled_reconstruction_scores_the_same(stitched: Rec
     expected, found = score(stitched, small_dataset)[0], score(turned, small_dataset)[0]
     for name in ("amplitude_ssim", "phase_ssim", "complex_nrmse", "frc_half"):
         assert found[name] == pytest.approx(expected[name], abs=2e-3), name
+
+
+def test_an_empty_or_unlike_object_has_collapsed(stitched: Reconstruction, small_dataset: Dataset):
+    assert score(stitched, small_dataset)[0]["collapsed"] is False
+    assert score(stitched, small_dataset)[0]["amplitude_pearson"] > 0.99
+    noise = np.random.default_rng(0).normal(0, 1, (2, *stitched.object.shape))
+    empty = dataclasses.replace(stitched, object=(1 + 1e-3 * noise[0]).astype(np.complex64))
+    unlike = dataclasses.replace(stitched, object=np.exp(0.3 * (noise[0] + 1j * noise[1])).astype(np.complex64))
+    assert score(empty, small_dataset)[0]["variation"] < 0.02
+    assert score(unlike, small_dataset)[0]["variation"] > 0.1
+    for collapsed in (empty, unlike):
+        assert score(collapsed, small_dataset)[0]["collapsed"] is True
+    # Without the truth an empty object is still told, another one is not.
+    measured = dataclasses.replace(small_dataset, truth=None)
+    assert score(empty, measured)[0]["collapsed"] is True
+    assert score(unlike, measured)[0]["collapsed"] is False
 
 
 def test_half_periods_follow_from_the_pixel(stitched: Reconstruction, small_dataset: Dataset):

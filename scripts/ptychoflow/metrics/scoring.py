@@ -24,9 +24,14 @@ SCORES = (
         for score in ("ssim", "ssim_uniform", "psnr", "psnr_legacy", "mae")
         for image in ("amplitude", "phase")
     ),
+    *("amplitude_pearson", "phase_pearson", "variation", "collapsed"),
     *("complex_nrmse", "frc_half", "frc_half_bit", "frc_one_seventh", "deviance", "frames", "seconds"),
 )
 FRAMES_AT_ONCE = 256
+LEAST_VARIATION = 0.02
+"""Standard deviation of an object as a share of its mean amplitude, below which it shows nothing."""
+LEAST_PEARSON = 0.3
+"""Correlation with the truth, in the better of amplitude and phase, below which it shows something else."""
 
 
 def score(reconstruction: Reconstruction, dataset: Dataset) -> tuple[dict[str, float | int | None], RingCorrelation]:
@@ -43,7 +48,8 @@ def score(reconstruction: Reconstruction, dataset: Dataset) -> tuple[dict[str, f
     -------
     scores : dict
         Flat; what cannot be computed is None. ``frc_*`` are fractions of Nyquist and ``frc_*_nm`` the half-periods they
-        stand for in nanometres; ``deviance`` is the Poisson deviance per good pixel of the held-out frames.
+        stand for in nanometres; ``deviance`` is the Poisson deviance per good pixel of the held-out frames;
+        ``collapsed`` says whether the object is empty or unlike the truth, which a loss alone does not tell.
     correlation : RingCorrelation
         With the true object, or without one between the objects of the even and of the odd frames.
 
@@ -60,6 +66,7 @@ def score(reconstruction: Reconstruction, dataset: Dataset) -> tuple[dict[str, f
         )
     scores: dict[str, float | int | None] = dict.fromkeys(SCORES)
     area = scored_area(reconstruction.coverage, reconstruction.probe, reconstruction.positions)
+    scores["variation"] = variation(reconstruction.object, area)
     if dataset.truth is not None:
         aligned = align(reconstruction.object, dataset.truth, area)
         scores.update(similarity_scores(aligned, dataset.truth, area))
@@ -67,6 +74,8 @@ def score(reconstruction: Reconstruction, dataset: Dataset) -> tuple[dict[str, f
     else:
         even, odd = reconstruction.halves
         correlation = ring_correlation(align(even, odd, area), odd, area)
+    known = [scores[name] for name in ("amplitude_pearson", "phase_pearson") if scores[name] is not None]
+    scores["collapsed"] = scores["variation"] < LEAST_VARIATION or bool(known and max(known) < LEAST_PEARSON)
     for name in THRESHOLDS:
         crossing = correlation.crossing(name)
         scores[f"frc_{name}"] = crossing
@@ -76,6 +85,11 @@ def score(reconstruction: Reconstruction, dataset: Dataset) -> tuple[dict[str, f
     scores["frames"] = count
     scores["seconds"] = seconds_of(reconstruction.provenance)
     return scores, correlation
+
+
+def variation(image: np.ndarray, area: np.ndarray) -> float:
+    """Standard deviation of a complex object over the scored area, as a share of its mean amplitude."""
+    return float(np.std(image[area]) / max(np.abs(image[area]).mean(), 1e-12))
 
 
 def photon_deviance(reconstruction: Reconstruction, dataset: Dataset, frames: np.ndarray) -> float:

@@ -4,7 +4,7 @@ import numpy as np
 from skimage.metrics import structural_similarity
 
 
-def similarity_scores(estimate: np.ndarray, reference: np.ndarray, area: np.ndarray) -> dict[str, float]:
+def similarity_scores(estimate: np.ndarray, reference: np.ndarray, area: np.ndarray) -> dict[str, float | None]:
     """Score amplitude and phase.
 
     Parameters
@@ -21,8 +21,8 @@ def similarity_scores(estimate: np.ndarray, reference: np.ndarray, area: np.ndar
     dict
         For amplitude and phase: ``_ssim`` (Gaussian window, σ = 1.5; Wang et al., IEEE Trans. Image Process. 13, 600,
         2004) and ``_ssim_uniform`` (7×7), both with the reference's range as data range; ``_psnr`` in dB with data
-        range 1; ``_psnr_legacy`` with peak 255 on the same data, as the PtychoPINN papers print it; ``_mae``. And
-        ``complex_nrmse``.
+        range 1; ``_psnr_legacy`` with peak 255 on the same data, as the PtychoPINN papers print it; ``_mae``;
+        ``_pearson``. And ``complex_nrmse``.
     """
     rotated = np.angle(np.mean(reference[area]))
     pairs = {
@@ -30,7 +30,7 @@ def similarity_scores(estimate: np.ndarray, reference: np.ndarray, area: np.ndar
         # Phases about their common mean: no wrap as long as the object's range stays below 2π.
         "phase": (np.angle(estimate * np.exp(-1j * rotated)), np.angle(reference * np.exp(-1j * rotated))),
     }
-    scores: dict[str, float] = {}
+    scores: dict[str, float | None] = {}
     for name, (image, truth) in pairs.items():
         scores[f"{name}_ssim"] = mean_ssim(
             image, truth, area, gaussian_weights=True, sigma=1.5, use_sample_covariance=False
@@ -41,6 +41,7 @@ def similarity_scores(estimate: np.ndarray, reference: np.ndarray, area: np.ndar
         scores[f"{name}_psnr"] = -10 * np.log10(mean_square)
         scores[f"{name}_psnr_legacy"] = 20 * np.log10(255) - 10 * np.log10(mean_square)
         scores[f"{name}_mae"] = float(np.mean(np.abs(error)))
+        scores[f"{name}_pearson"] = pearson(image[area], truth[area])
     scores["complex_nrmse"] = complex_nrmse(estimate, reference, area)
     return scores
 
@@ -52,6 +53,13 @@ def mean_ssim(image: np.ndarray, reference: np.ndarray, area: np.ndarray, **wind
         return None
     _, similarity = structural_similarity(image, reference, data_range=span, full=True, **window)
     return float(similarity[area].mean())
+
+
+def pearson(values: np.ndarray, reference: np.ndarray) -> float | None:
+    """Pearson correlation of two arrays; None where one of them does not vary."""
+    if min(np.std(values), np.std(reference)) < 1e-9:
+        return None
+    return float(np.corrcoef(values.ravel(), reference.ravel())[0, 1])
 
 
 def complex_nrmse(estimate: np.ndarray, reference: np.ndarray, area: np.ndarray) -> float:

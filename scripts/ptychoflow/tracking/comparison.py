@@ -32,7 +32,7 @@ def result_row(folder: Path) -> dict[str, Any]:
     Parameters
     ----------
     folder : Path
-        Holds the provenance.json and metrics.json of a reconstruction.
+        results/{experiment}/seed{seed}/{dataset}, with the provenance.json and metrics.json of a reconstruction.
 
     Returns
     -------
@@ -49,7 +49,7 @@ def result_row(folder: Path) -> dict[str, Any]:
     training = provenance.get("training", {})
     config = training.get("config", {}) or provenance.get("config", {})
     known = provenance | {
-        "experiment": config.get("tags", {}).get("experiment") or provenance.get("experiment"),
+        "experiment": folder.parent.parent.name,
         "dataset": Path(provenance["data_file"]).stem,
         "stage": training.get("stage"),
     }
@@ -60,7 +60,7 @@ def result_row(folder: Path) -> dict[str, Any]:
         {name: known.get(name) for name in IDENTITY}
         | scores
         | times
-        | {"train_seconds": _seconds(**times)}
+        | {"train_seconds": seconds_between(**times)}
         | flattened(settings)
     )
 
@@ -101,7 +101,8 @@ def _text(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _seconds(started: str | None, finished: str | None) -> float | None:
+def seconds_between(started: str | None, finished: str | None) -> float | None:
+    """Seconds between two times in ISO 8601; None where one is not known."""
     if started is None or finished is None:
         return None
     return (datetime.fromisoformat(finished) - datetime.fromisoformat(started)).total_seconds()

@@ -1,0 +1,149 @@
+"""What networks of several seeds agree on: their mean image, and how far they differ at each pixel."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from ptychoflow.data.dataset import Dataset
+from ptychoflow.embedded_provenance import from_hdf5_attributes, hdf5_attributes
+from ptychoflow.errors import InputError
+from ptychoflow.files import replacing
+from ptychoflow.metrics.alignment import align, scored_area
+from ptychoflow.provenance import circumstances
+from ptychoflow.reconstruction import Reconstruction
+
+ARRAYS = ("object", "amplitude_deviation", "phase_deviation", "area", "predicted", "found")
+BINS = 10
+
+
+@dataclass
+class Ensemble:
+    """Reconstructions of one dataset by several seeds, together.
+
+    Parameters
+    ----------
+    object : ndarray
+        (H, W) complex64, their mean.
+    amplitude_deviation, phase_deviation : ndarray
+        (H, W) float32, standard deviation over the seeds; radians for the phase.
+    area : ndarray
+        (H, W) bool, where they are compared.
+    predicted, found : ndarray
+        (2, bins) float64, for amplitude and phase: the deviation in tenths of the area, from where the seeds agree most
+        to where they agree least, and the root mean square error of single seeds there. NaN where no truth is known.
+    pixel_size : float
+        Metres at the sample.
+    provenance : dict
+        What made it.
+    """
+
+    object: np.ndarray
+    amplitude_deviation: np.ndarray
+    phase_deviation: np.ndarray
+    area: np.ndarray
+    predicted: np.ndarray
+    found: np.ndarray
+    pixel_size: float
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+
+def combine(reconstructions: list[Reconstruction], dataset: Dataset) -> Ensemble:
+    """Bring reconstructions to one place, scale and phase, and see where they differ.
+
+    Parameters
+    ----------
+    reconstructions : list of Reconstruction
+        Of the same dataset, two at least.
+    dataset : Dataset
+        That dataset; its true object is the reference where there is one, else the first reconstruction.
+
+    Raises
+    ------
+    InputError
+        Where there are too few, or they have different shapes.
+    """
+    shapes = {one.object.shape for one in reconstructions}
+    if len(reconstructions) < 2 or len(shapes) > 1:
+        raise InputError(
+            f"{len(reconstructions)} reconstructions have shapes {sorted(shapes)}: expected two or more of one shape"
+        )
+    first = reconstructions[0]
+    area = scored_area(first.coverage, first.probe, first.positions)
+    reference = first.object if dataset.truth is None else dataset.truth
+    members = np.stack([align(one.object, reference, area) for one in reconstructions])
+    mean = members.mean(axis=0)
+    # Phases about the mean's own: a difference never wraps.
+    deviations = [np.abs(members).std(axis=0, ddof=1), np.angle(members * mean.conj()).std(axis=0, ddof=1)]
+    predicted = found = np.full((2, BINS), np.nan)
+    if dataset.truth is not None:
+        errors = [np.abs(members) - np.abs(dataset.truth), np.angle(members * dataset.truth.conj())]
+        pairs = [calibration(d[area], e[:, area]) for d, e in zip(deviations, errors, strict=True)]
+        predicted, found = (np.stack(parts) for parts in zip(*pairs, strict=True))
+    return Ensemble(
+        object=mean.astype(np.complex64),
+        amplitude_deviation=deviations[0].astype(np.float32),
+        phase_deviation=deviations[1].astype(np.float32),
+        area=area,
+        predicted=predicted,
+        found=found,
+        pixel_size=first.pixel_size,
+        provenance={
+            "result": "ensemble",
+            "data": dataset.provenance,
+            "members": [one.provenance for one in reconstructions],
+            **circumstances(),
+        },
+    )
+
+
+def calibration(deviation: np.ndarray, errors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Compare what an ensemble says of its error with its error.
+
+    Parameters
+    ----------
+    deviation : ndarray
+        (pixels,) float, standard deviation over the members.
+    errors : ndarray
+        (members, pixels) float, difference of each from the truth.
+
+    Returns
+    -------
+    predicted, found : ndarray
+        (bins,) float64, root mean square of both in equally filled bins of rising deviation.
+    """
+    bins = np.array_split(np.argsort(deviation, kind="stable"), BINS)
+    predicted = [np.sqrt(np.mean(deviation[pixels] ** 2)) for pixels in bins]
+    return np.array(predicted), np.array([np.sqrt(np.mean(errors[:, pixels] ** 2)) for pixels in bins])
+
+
+def write_ensemble(path: Path, ensemble: Ensemble) -> None:
+    """Write an ensemble as HDF5, whole or not at all."""
+    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+        for name in ARRAYS:
+            file[name] = getattr(ensemble, name)
+        file["pixel_size"] = ensemble.pixel_size
+        file["pixel_size"].attrs["units"] = "m"
+        file.attrs.update(hdf5_attributes(ensemble.provenance))
+
+
+def read_ensemble(path: Path) -> Ensemble:
+    """Read what `write_ensemble` wrote.
+
+    Raises
+    ------
+    InputError
+        Where the file is no HDF5 file or a key is missing.
+    """
+    try:
+        with h5py.File(path, "r") as file:
+            missing = [name for name in (*ARRAYS, "pixel_size") if name not in file]
+            if missing:
+                raise InputError(f"{path} has no {missing[0]}: expected an ensemble written by combine_seeds.py")
+            arrays = {name: file[name][()] for name in ARRAYS}
+            provenance = from_hdf5_attributes(file.attrs)
+            return Ensemble(**arrays, pixel_size=float(file["pixel_size"][()]), provenance=provenance)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read as an HDF5 file: {error}") from None
