@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from scipy import ndimage
+from scipy import ndimage, stats
 from skimage import metrics
 
-from ptychoflow.metrics.similarity import complex_nrmse, mean_ssim, similarity_scores
+from ptychoflow.metrics.similarity import complex_nrmse, mean_ssim, pearson, similarity_scores
 
 AREA = np.zeros((64, 72), bool)
 AREA[12:-12, 10:-14] = True
@@ -75,8 +75,15 @@ def test_more_noise_scores_worse_everywhere(pair: tuple):
     estimate, truth = pair
     good, bad = (similarity_scores(truth + factor * (estimate - truth), truth, AREA) for factor in (1, 3))
     for name in good:
-        falls = "ssim" in name or "psnr" in name
+        falls = name.endswith(("ssim", "ssim_uniform", "psnr", "psnr_legacy", "pearson"))
         assert (bad[name] < good[name]) if falls else (bad[name] > good[name]), name
+
+
+def test_correlation_is_pearsons(pair: tuple):
+    estimate, truth = (np.abs(image[AREA]) for image in pair)
+    assert pearson(estimate, truth) == pytest.approx(stats.pearsonr(estimate, truth).statistic)
+    assert pearson(-2 * truth + 5, truth) == pytest.approx(-1)
+    assert pearson(np.ones_like(truth), truth) is None
 
 
 def test_an_image_is_wholly_similar_to_itself_and_a_flat_reference_to_nothing(pair: tuple):

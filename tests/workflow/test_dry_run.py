@@ -4,6 +4,7 @@ import copy
 from pathlib import Path
 
 import pytest
+import yaml
 from workflow_runs import ROOT, SMALL, planned, run_snakemake
 
 SHIPPED = sorted(path for path in (ROOT / "config").rglob("*.yaml") if "schemas" not in path.parts)
@@ -13,17 +14,48 @@ def test_there_are_configs_to_plan():
     assert {"config.yaml", "siemens.yaml"} <= {path.name for path in SHIPPED}
 
 
-@pytest.mark.parametrize("config", SHIPPED, ids=lambda path: path.stem)
-def test_shipped_config_plans_without_importing_torch(config: Path, tmp_path: Path):
+STUDIES = [path for path in SHIPPED if path.parent.name == "studies"]
+PLANS = [(path, None) for path in SHIPPED if path not in STUDIES] + [
+    (path, scale) for path in STUDIES for scale in yaml.safe_load(path.read_text())["studies"][path.stem]["scales"]
+]
+
+
+@pytest.mark.parametrize(("config", "scale"), PLANS, ids=lambda part: getattr(part, "stem", part))
+def test_shipped_config_plans_without_importing_torch(config: Path, scale: str | None, tmp_path: Path):
     decoy = tmp_path / "decoy"
     decoy.mkdir()
     (decoy / "torch.py").write_text("raise AssertionError('the plan imported torch')")
-    result = run_snakemake(tmp_path, config, "--dry-run", PYTHONPATH=str(decoy))
+    chosen = ["--config", f"scale={scale}"] if scale else []
+    result = run_snakemake(tmp_path, config, "--dry-run", *chosen, PYTHONPATH=str(decoy))
     assert result.returncode == 0, result.stdout + result.stderr
     assert "imported torch" not in result.stdout + result.stderr
     jobs = planned(result.stdout)
     assert jobs["train"] >= 1
-    assert jobs["infer"] == jobs["stitch"] == jobs["evaluate"]
+    assert jobs["infer"] == jobs["stitch"] == jobs["evaluate"] - jobs.get("solve", 0)
+    if scale:
+        assert {"smoke", "paper"} <= set(yaml.safe_load(config.read_text())["studies"][config.stem]["scales"])
+        assert (jobs["tabulate_study"], jobs["plot_study"]) == (1, 1)
+
+
+def test_a_study_may_stand_beside_experiments_and_be_asked_for_alone(tmp_path: Path):
+    study = yaml.safe_load((ROOT / "config/studies/overlap.yaml").read_text())
+    jobs = planned(run_snakemake(tmp_path, SMALL | study, "--dry-run", "studies").stdout)
+    assert (jobs["train"], jobs["infer"], jobs["tabulate_study"]) == (4, 6, 1)
+    everything = planned(run_snakemake(tmp_path, SMALL | study, "--dry-run").stdout)
+    assert (everything["train"], everything["infer"]) == (5, 7)
+    assert everything["plot_reconstruction"] == 1
+
+
+def test_networks_solvers_and_ensembles_are_planned(tmp_path: Path):
+    config = copy.deepcopy(SMALL)
+    config["experiments"] |= {
+        "small": config["experiments"]["small"] | {"seeds": [0, 1, 2]},
+        "again": {"test": ["seen"], "network_of": "small", "seeds": [0]},
+        "solved": {"test": ["unseen"], "solver": {"epochs": 2}, "start_from": "small", "seeds": [0]},
+    }
+    jobs = planned(run_snakemake(tmp_path, config, "--dry-run").stdout)
+    assert (jobs["train"], jobs["infer"], jobs["solve"], jobs["evaluate"]) == (3, 4, 1, 5)
+    assert (jobs["combine_seeds"], jobs["plot_uncertainty"]) == (1, 1)
 
 
 def test_two_seeds_and_two_test_datasets_share_what_they_can(tmp_path: Path):
@@ -90,6 +122,11 @@ def test_a_scan_is_split_into_as_many_parts_as_the_config_says(tmp_path: Path):
     ("path", "value", "sentence"),
     [
         (("experiments", "small", "traning"), {}, "experiments.small has traning: expected train, test, init_from"),
+        (("experiments", "small", "solver"), {}, "experiments.small has solver and train: expected one of them"),
+        (("experiments", "small", "network_of"), "large", "has network_of and train"),
+        (("experiments", "small", "start_from"), "large", "start_from names large: expected another experiment"),
+        (("studies",), yaml.safe_load((ROOT / "config/studies/dose.yaml").read_text())["studies"], "but no scale"),
+        (("scale",), 3, "scale is wrong"),
         (("experiments", "small", "init_from"), "small", "init_from names small: expected another experiment"),
         (("parts",), 0, "parts is wrong"),
         (("experiments", "small", "training", "max_epoch"), 3, "max_epoch"),

@@ -59,7 +59,7 @@ def _draw_lines(axis: Axes, study: Study, summary: list[dict[str, Any]], score: 
     if places and min(places) > 0 and max(places) / min(places) >= LOGARITHMIC_FROM:
         axis.set_xscale("log")
     axis.set_xlabel(score_name(study.x))
-    if others:
+    if others and axis.containers:
         axis.legend(fontsize=8)
 
 
