@@ -95,7 +95,7 @@ def test_environments_are_what_the_lock_makes_them():
 
 def test_the_container_holds_the_environments_as_they_are():
     container = (ROOT / "envs/Dockerfile").read_text()
-    for name in ("data", "train", "reconstruct", "figures", "crate"):
+    for name in ("data", "train", "reconstruct", "baseline", "figures", "crate"):
         text = (ROOT / f"envs/{name}.yaml").read_text()
         assert "\n".join(f"#   {line}" for line in text.splitlines()) in container
 
