@@ -23,7 +23,7 @@ rule solve:
     input:
         settings="results/{experiment}/solver.yaml",
         data="results/data/{dataset}.cxi",
-        start=starting_image,
+        start=image_of("start_from"),
     output:
         reconstruction="results/{experiment}/seed{seed}/{dataset}/reconstruction.h5",
         amplitude="results/{experiment}/seed{seed}/{dataset}/reconstructed_amplitude.png",

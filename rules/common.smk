@@ -86,14 +86,15 @@ def network(wildcards):
     return f"results/{lender(wildcards)}/seed{wildcards.seed}/model.ckpt"
 
 
-def starting_image(wildcards):
-    """Reconstruction of the same dataset and seed that a solver starts from."""
-    experiment = EXPERIMENTS[wildcards.experiment].get("start_from")
-    return (
-        f"results/{experiment}/seed{wildcards.seed}/{wildcards.dataset}/reconstruction.h5"
-        if experiment
-        else []
-    )
+def image_of(role):
+    """Reconstruction of the same dataset and seed by the experiment that has this role for another one."""
+
+    def image(wildcards):
+        experiment = EXPERIMENTS[wildcards.experiment].get(role)
+        folder = f"results/{experiment}/seed{wildcards.seed}/{wildcards.dataset}"
+        return f"{folder}/reconstruction.h5" if experiment else []
+
+    return image
 
 
 def tags(wildcards):

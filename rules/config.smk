@@ -60,6 +60,7 @@ def resolve_experiments():
             ("init_from", learned),
             ("network_of", learned),
             ("start_from", set(resolved)),
+            ("reference", set(resolved)),
         ):
             if settings.get(key) not in (None, *others - {name}):
                 raise WorkflowError(

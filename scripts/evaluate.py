@@ -7,7 +7,14 @@ from jsonargparse.typing import PositiveInt
 from ptychoflow.command_line import run_program
 
 
-def main(reconstruction: Path, data: Path, output: Path, correlation: Path, threads: PositiveInt | None = None) -> None:
+def main(
+    reconstruction: Path,
+    data: Path,
+    output: Path,
+    correlation: Path,
+    reference: Path | None = None,
+    threads: PositiveInt | None = None,
+) -> None:
     """Align a reconstruction to the true object and score it; without one, score what the photons allow.
 
     Parameters
@@ -20,6 +27,8 @@ def main(reconstruction: Path, data: Path, output: Path, correlation: Path, thre
         JSON file of flat scores to write; null where a score cannot be computed.
     correlation : Path
         CSV file of the Fourier ring correlation to write.
+    reference : Path, optional
+        Another reconstruction of the dataset to compare with, where the network saw no light in training.
     threads : int, optional
         CPU threads; by default what the environment says.
     """
@@ -32,7 +41,8 @@ def main(reconstruction: Path, data: Path, output: Path, correlation: Path, thre
 
     if threads is not None:
         torch.set_num_threads(threads)
-    scores, rings = score(read_reconstruction(reconstruction), read_dataset(data))
+    other = None if reference is None else read_reconstruction(reference)
+    scores, rings = score(read_reconstruction(reconstruction), read_dataset(data), other)
     write_correlation(correlation, rings)
     write_scores(output, scores)
 

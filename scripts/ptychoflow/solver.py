@@ -16,11 +16,10 @@ from ptychoflow.data.dataset import Dataset, wavelength_of
 from ptychoflow.data.groups import split_frames
 from ptychoflow.errors import InputError
 from ptychoflow.files import sha256_of
-from ptychoflow.physics.diffraction import incoherent_sum
-from ptychoflow.physics.patches import accumulate_patches
 from ptychoflow.provenance import circumstances, now, package_versions
 from ptychoflow.reconstruction import Reconstruction, read_reconstruction, seconds_of
 from ptychoflow.settings import SolverSettings, plain
+from ptychoflow.stitching import coverage_of
 
 CORNER_OFFSET = -0.5
 """pty-chi counts a patch's centre from (N − 1) / 2, positions of this library from N / 2."""
@@ -121,16 +120,6 @@ def more_modes(probe: np.ndarray, modes: int | None, seed: int) -> np.ndarray:
         return probe[:modes]
     phases = np.random.default_rng(seed).random((missing, *probe.shape[1:]))
     return np.concatenate([probe, EXTRA_MODE * probe[:1] * np.exp(2j * np.pi * phases)]).astype(np.complex64)
-
-
-def coverage_of(probe: np.ndarray, positions: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """Probe intensity accumulated over the scan, (H, W) float32; one frame's peak counts as 1."""
-    weight = incoherent_sum(torch.from_numpy(probe))[None, None]
-    coverage = torch.zeros(shape)
-    for places in torch.from_numpy(positions).float().split(512):
-        patches = torch.zeros(1, len(places), *probe.shape[1:], dtype=torch.complex64)
-        coverage += accumulate_patches(patches, weight, places[None], shape)[1][0]
-    return coverage.numpy()
 
 
 def _run(

@@ -173,6 +173,16 @@ def _phase_towards(target: Tensor, patches: Tensor, weight: Tensor) -> Tensor:
     return overlap / overlap.abs().clamp_min(1e-12)
 
 
+def coverage_of(probe: np.ndarray, positions: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Probe intensity accumulated over the scan, (H, W) float32; one frame's peak counts as 1."""
+    weight = incoherent_sum(torch.from_numpy(probe))[None, None]
+    coverage = torch.zeros(shape)
+    for places in torch.from_numpy(positions).float().split(512):
+        patches = torch.zeros(1, len(places), *probe.shape[1:], dtype=torch.complex64)
+        coverage += accumulate_patches(patches, weight, places[None], shape)[1][0]
+    return coverage.numpy()
+
+
 def stitch_file(path: Path, phase_iterations: int = 0) -> Reconstruction:
     """Stitch the patches of a file that inference wrote.
 

@@ -11,7 +11,7 @@ from ptychoflow.ensemble import calibration, combine, read_ensemble, write_ensem
 from ptychoflow.errors import InputError
 from ptychoflow.figures import uncertainty_figure
 from ptychoflow.reconstruction import Reconstruction
-from ptychoflow.solver import coverage_of
+from ptychoflow.stitching import coverage_of
 
 
 @pytest.fixture(scope="module")

@@ -69,6 +69,20 @@ def test_an_empty_or_unlike_object_has_collapsed(stitched: Reconstruction, small
     assert score(unlike, measured)[0]["collapsed"] is False
 
 
+def test_a_reference_is_compared_with_where_no_frame_was_trained_on(stitched: Reconstruction, small_dataset: Dataset):
+    columns = small_dataset.positions[:, 1]
+    trained_left = dataclasses.replace(stitched, held_out=columns > np.median(columns))
+    seen = scoring.trained_area(trained_left)
+    assert seen[:, : int(columns.min()) + 4].any()
+    assert not seen[:, int(columns.max()) - 2 :].any()
+    spoilt = stitched.object.copy()
+    spoilt[seen] = 3j
+    scores, _ = score(dataclasses.replace(trained_left, object=spoilt), small_dataset, stitched)
+    assert scores["reference_phase_pearson"] > 0.99
+    assert scores["amplitude_pearson"] < 0.9
+    assert score(trained_left, small_dataset)[0]["reference_phase_pearson"] is None
+
+
 def test_half_periods_follow_from_the_pixel(stitched: Reconstruction, small_dataset: Dataset):
     noisy = dataclasses.replace(stitched, object=stitched.object + np.random.default_rng(0).normal(0, 0.2, (1, 1)))
     scores, rings = score(noisy, small_dataset)

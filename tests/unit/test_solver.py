@@ -18,7 +18,8 @@ from ptychoflow.simulation.dataset import simulate
 from ptychoflow.simulation.probes import ProbeSettings
 from ptychoflow.simulation.scans import ScanSettings
 from ptychoflow.simulation.settings import SimulationSettings
-from ptychoflow.solver import GaussianBlur, coverage_of, more_modes, solve
+from ptychoflow.solver import GaussianBlur, more_modes, solve
+from ptychoflow.stitching import coverage_of
 
 
 @pytest.fixture(scope="module")

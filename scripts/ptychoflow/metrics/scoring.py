@@ -16,6 +16,7 @@ from ptychoflow.physics.diffraction import diffraction
 from ptychoflow.physics.losses import poisson_deviance
 from ptychoflow.physics.patches import extract_patches
 from ptychoflow.reconstruction import Reconstruction, seconds_of
+from ptychoflow.stitching import coverage_of
 
 THRESHOLDS = ("half", "half_bit", "one_seventh")
 SCORES = (
@@ -25,6 +26,7 @@ SCORES = (
         for image in ("amplitude", "phase")
     ),
     *("amplitude_pearson", "phase_pearson", "variation", "collapsed"),
+    *("reference_amplitude_pearson", "reference_phase_pearson"),
     *("complex_nrmse", "frc_half", "frc_half_bit", "frc_one_seventh", "deviance", "frames", "seconds"),
 )
 FRAMES_AT_ONCE = 256
@@ -34,7 +36,9 @@ LEAST_PEARSON = 0.3
 """Correlation with the truth, in the better of amplitude and phase, below which it shows something else."""
 
 
-def score(reconstruction: Reconstruction, dataset: Dataset) -> tuple[dict[str, float | int | None], RingCorrelation]:
+def score(
+    reconstruction: Reconstruction, dataset: Dataset, reference: Reconstruction | None = None
+) -> tuple[dict[str, float | int | None], RingCorrelation]:
     """Compute all scores and the Fourier ring correlation.
 
     Parameters
@@ -43,6 +47,8 @@ def score(reconstruction: Reconstruction, dataset: Dataset) -> tuple[dict[str, f
         What to score.
     dataset : Dataset
         The frames it was made from, with the true object if there is one.
+    reference : Reconstruction, optional
+        Another reconstruction of the dataset to compare with, where the network saw no light in training.
 
     Returns
     -------
@@ -76,6 +82,11 @@ def score(reconstruction: Reconstruction, dataset: Dataset) -> tuple[dict[str, f
         correlation = ring_correlation(align(even, odd, area), odd, area)
     known = [scores[name] for name in ("amplitude_pearson", "phase_pearson") if scores[name] is not None]
     scores["collapsed"] = scores["variation"] < LEAST_VARIATION or bool(known and max(known) < LEAST_PEARSON)
+    if reference is not None:
+        unseen = area & ~trained_area(reconstruction)
+        compared = unseen if unseen.any() else area
+        pairs = similarity_scores(align(reconstruction.object, reference.object, compared), reference.object, compared)
+        scores |= {f"reference_{name}": pairs[name] for name in ("amplitude_pearson", "phase_pearson")}
     for name in THRESHOLDS:
         crossing = correlation.crossing(name)
         scores[f"frc_{name}"] = crossing
@@ -85,6 +96,13 @@ def score(reconstruction: Reconstruction, dataset: Dataset) -> tuple[dict[str, f
     scores["frames"] = count
     scores["seconds"] = seconds_of(reconstruction.provenance)
     return scores, correlation
+
+
+def trained_area(reconstruction: Reconstruction) -> np.ndarray:
+    """Where light of the frames that were trained on or fitted fell, (H, W) bool."""
+    positions = reconstruction.positions[~reconstruction.held_out]
+    coverage = coverage_of(reconstruction.probe, positions, reconstruction.object.shape)
+    return coverage > 0.1 * np.median(reconstruction.coverage[reconstruction.coverage > 0])
 
 
 def variation(image: np.ndarray, area: np.ndarray) -> float:

@@ -18,7 +18,7 @@ TRAINING = ("train", "init_from", "model", "training", "tracking")
 """Keys of an experiment that one without a training of its own has no use for."""
 NETWORK = ("inference", "stitching")
 """Keys of an experiment that a solver has no use for either."""
-REFERENCES = ("init_from", "start_from", "network_of")
+REFERENCES = ("init_from", "start_from", "network_of", "reference")
 """Keys of an experiment that name another one."""
 
 
