@@ -10,7 +10,7 @@ import numpy as np
 from ptychoflow.data.dataset import Dataset
 from ptychoflow.embedded_provenance import from_hdf5_attributes, hdf5_attributes
 from ptychoflow.errors import InputError
-from ptychoflow.files import replacing
+from ptychoflow.hdf5 import new_hdf5
 from ptychoflow.metrics.alignment import align, scored_area
 from ptychoflow.provenance import circumstances
 from ptychoflow.reconstruction import Reconstruction
@@ -121,7 +121,7 @@ def calibration(deviation: np.ndarray, errors: np.ndarray) -> tuple[np.ndarray, 
 
 def write_ensemble(path: Path, ensemble: Ensemble) -> None:
     """Write an ensemble as HDF5, whole or not at all."""
-    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+    with new_hdf5(path) as file:
         for name in ARRAYS:
             file[name] = getattr(ensemble, name)
         file["pixel_size"] = ensemble.pixel_size

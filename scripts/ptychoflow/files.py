@@ -1,11 +1,16 @@
 """Files that are whole or absent, and their fingerprints."""
 
+import errno
 import hashlib
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+"""Numbers of the errors of a full disk and of a spent quota."""
 
 
 @contextmanager
@@ -21,6 +26,11 @@ def replacing(path: Path) -> Iterator[Path]:
     ------
     Path
         The temporary file, in the same folder and with the same suffix. It is removed when the block raises.
+
+    Raises
+    ------
+    OSError
+        Where the disk is full, with the name of `path`.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -34,8 +44,25 @@ def replacing(path: Path) -> Iterator[Path]:
         os.umask(mask)
         temporary.chmod(0o666 & ~mask)
         os.replace(temporary, path)
+    except OSError as error:
+        if error.errno in FULL:
+            raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
+        raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def require_room(path: Path, size: int) -> None:
+    """Refuse to begin a file of `size` bytes that the disk has no room for.
+
+    Raises
+    ------
+    OSError
+        As a full disk does, with the name of `path`.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if shutil.disk_usage(path.parent).free < size:
+        raise OSError(errno.ENOSPC, f"{os.strerror(errno.ENOSPC)} for {size / 1e6:.1f} MB", str(path))
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from ptychoflow.data.loading import Batch, FrameTable, GroupLoader, TileLoader
 from ptychoflow.data.tiles import Tile, make_tiles
 from ptychoflow.embedded_provenance import hdf5_attributes
 from ptychoflow.errors import InputError
-from ptychoflow.files import sha256_of
+from ptychoflow.files import require_room, sha256_of
 from ptychoflow.parts import part_of
 from ptychoflow.provenance import circumstances, now
 from ptychoflow.reconstruction import Reconstruction
@@ -238,11 +238,13 @@ class PatchWriter(PredictionWriter):
 
     def __init__(self, output: Path, inference: Inference, also: Iterable[str]) -> None:
         super().__init__(lambda mode: output.with_suffix(""), dict.fromkeys(("hdf5", *also)))
-        self.inference = inference
+        self.inference, self.output = inference, output
         self.loader: GroupLoader | TileLoader | None = None
 
     def on_predict_start(self, trainer: Trainer, pl_module: Reconstructor) -> None:
         self.started = time.perf_counter()
+        size, kinds = self.inference.dataset.size, 1 + pl_module.predicts_halves
+        require_room(self.output, kinds * self.loader.groups_here * size**2 * np.dtype(np.complex64).itemsize)
         self._open(trainer, "predict", self.loader)
         self.written = 0
         if pl_module.predicts_halves:

@@ -15,7 +15,7 @@ import torch
 
 from ptychoflow.embedded_provenance import from_hdf5_attributes, hdf5_attributes
 from ptychoflow.errors import InputError
-from ptychoflow.files import replacing
+from ptychoflow.hdf5 import new_hdf5
 from ptychoflow.provenance import now
 from ptychoflow.reconstruction import Reconstruction, read_reconstruction
 from ptychoflow.stitching import WeightedSums, add_up, patch_file, portions_of
@@ -56,7 +56,7 @@ def stitch_part(patches: Path, output: Path, previous: Path | None = None) -> No
         positions, probe = (torch.from_numpy(file[name][()]) for name in ("positions", "probe"))
         shape = tuple(int(length) for length in file["object_shape"])
         sums = add_up(portions_of(file), positions, probe, shape, canvas)
-        with replacing(output) as temporary, h5py.File(temporary, "w") as written:
+        with new_hdf5(output) as written:
             written["totals"], written["coverages"] = sums.totals.numpy(), sums.coverages.numpy()
             for name in COPIED:
                 written[name] = file[name][()]

@@ -9,7 +9,7 @@ import numpy as np
 
 from ptychoflow.embedded_provenance import from_hdf5_attributes, hdf5_attributes
 from ptychoflow.errors import InputError
-from ptychoflow.files import replacing
+from ptychoflow.hdf5 import new_hdf5
 
 ARRAYS = ("object", "coverage", "halves", "probe", "positions", "held_out")
 
@@ -50,7 +50,7 @@ class Reconstruction:
 
 def write_reconstruction(path: Path, reconstruction: Reconstruction) -> None:
     """Write a reconstruction as HDF5, whole or not at all."""
-    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+    with new_hdf5(path) as file:
         for name in ARRAYS:
             file[name] = getattr(reconstruction, name)
         file["pixel_size"] = reconstruction.pixel_size

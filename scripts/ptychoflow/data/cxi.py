@@ -15,7 +15,8 @@ import numpy as np
 from ptychoflow.data.dataset import Dataset, wavelength_of
 from ptychoflow.embedded_provenance import from_hdf5_attributes, hdf5_attributes
 from ptychoflow.errors import InputError
-from ptychoflow.files import replacing, sha256_of
+from ptychoflow.files import sha256_of
+from ptychoflow.hdf5 import new_hdf5
 from ptychoflow.provenance import circumstances, write_provenance
 
 JOULES = 1.602176634e-19
@@ -43,7 +44,7 @@ def write_cxi(path: Path, dataset: Dataset) -> None:
     # CXI's x points against the columns and y against the rows, so translations are minus the array's positions.
     from_centre = (dataset.positions - np.array(dataset.object_shape) / 2) * dataset.pixel_size
     translation = np.stack([-from_centre[:, 1], -from_centre[:, 0], np.zeros(len(from_centre))], axis=1)
-    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+    with new_hdf5(path) as file:
         file["cxi_version"] = 160
         file["number_of_entries"] = 1
         detector, source, own = (file.create_group(name) for name in (DETECTOR, SOURCE, OWN))

@@ -8,10 +8,12 @@ A checkpoint holds Lightning's state and, under ``ptychoflow``, what the network
 - ``provenance``: what a person wants to know of all that, and of the run, as `ptychoflow.provenance` describes it.
 """
 
+import io
 from pathlib import Path
 from typing import Any
 
 import torch
+from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import Tensor
 
 from ptychoflow.errors import InputError
@@ -101,8 +103,22 @@ def publish(source: Path, target: Path, provenance: dict[str, Any]) -> None:
     """Write the part of a run's checkpoint that inference needs, with its provenance, by an atomic rename."""
     checkpoint = load_checkpoint(source)
     checkpoint["ptychoflow"]["provenance"] = provenance
-    with replacing(target) as temporary:
-        torch.save({key: checkpoint[key] for key in PUBLISHED}, temporary)
+    save({key: checkpoint[key] for key in PUBLISHED}, target)
+
+
+def save(checkpoint: dict[str, Any], path: Path) -> None:
+    """Write a checkpoint by an atomic rename."""
+    content = io.BytesIO()  # torch says nothing of a full disk
+    torch.save(checkpoint, content)
+    with replacing(path) as temporary:
+        temporary.write_bytes(content.getbuffer())
+
+
+class WholeCheckpoints(TorchCheckpointIO):
+    """Checkpoints of a running training, renamed in their own folder: a copy from elsewhere could be cut short."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str, storage_options: Any | None = None) -> None:
+        save(checkpoint, Path(path))
 
 
 def describe(

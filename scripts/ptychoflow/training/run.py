@@ -32,7 +32,7 @@ from ptychoflow.tracking.mlflow_runs import RUN_FILE, MLflowRunLogger, without_p
 from ptychoflow.tracking.prediction_files import PredictionWriter
 from ptychoflow.tracking.statistics import EpochMetricsInCheckpoint, EpochReport, TrainingStatistics
 from ptychoflow.trainer import device_name, make_trainer, process_environment
-from ptychoflow.training.checkpoint import describe, load_checkpoint, load_network, publish
+from ptychoflow.training.checkpoint import WholeCheckpoints, describe, load_checkpoint, load_network, publish
 from ptychoflow.training.module import Reconstructor
 
 LAST = "last.ckpt"
@@ -241,7 +241,7 @@ class TrainingRun:
             enable_progress_bar=bar,
             enable_model_summary=False,
             use_distributed_sampler=False,
-            plugins=[process_environment(settings.num_nodes)],
+            plugins=[process_environment(settings.num_nodes), WholeCheckpoints()],
             num_sanity_val_steps=0,
         )
 
