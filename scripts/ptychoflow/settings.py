@@ -280,8 +280,8 @@ class SolverSettings:
         Li, Optica 4, 736, 2017).
     epochs : int
         Passes over the frames.
-    batch_size : int
-        Frames in an update.
+    batch_size : int, optional
+        Frames in an update; if not given, 32 for `lsqml`, and 8 for `rpie`, which diverges with many that overlap.
     momentum : float
         Gain of the accelerated steps of `lsqml`; `rpie` ignores it.
     refine_probe : bool
@@ -298,7 +298,7 @@ class SolverSettings:
 
     algorithm: Literal["lsqml", "rpie"] = "lsqml"
     epochs: int = 60
-    batch_size: int = 64
+    batch_size: int | None = None
     momentum: float = 0.5
     refine_probe: bool = True
     probe_modes: int | None = None
@@ -307,6 +307,8 @@ class SolverSettings:
     held_out: float = 0.0
 
     def __post_init__(self) -> None:
+        if self.batch_size is None:
+            self.batch_size = {"lsqml": 32, "rpie": 8}[self.algorithm]
         for key in ("epochs", "batch_size"):
             _at_least(f"solver.{key}", getattr(self, key), 1)
         for key in ("momentum", "positions_delay"):
