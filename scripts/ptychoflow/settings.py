@@ -157,7 +157,7 @@ class TrainingSettings:
 
     max_epochs: int = 50
     batch_size: int = 2
-    learning_rate: float = 2e-3
+    learning_rate: float = 3e-3
     weight_decay: float = 1e-4
     schedule: Literal["cosine", "constant"] = "cosine"
     warmup: float = 0.05
