@@ -44,9 +44,7 @@ def test_extraction_of_1024_patches(benchmark, positions: torch.Tensor):
 def test_training_step_of_16_frames(benchmark, name: str, precision: str, probe: torch.Tensor):
     masks = torch.ones(1, 64, 64, dtype=torch.bool)
     module = Reconstructor(ModelSettings(name=name), TrainingSettings(groups=GroupSettings(size=1)), probe[None], masks)
-    frames = torch.arange(16)[:, None]
-    amplitudes = torch.rand(16, 1, 64, 64) * 30
-    batch = Batch(frames, torch.zeros(16, dtype=torch.long), amplitudes, torch.zeros(16, 1, 2), None, 0)
+    batch = batch_of(torch.zeros(16, 1, 2))
 
     def step() -> None:
         module.zero_grad()
@@ -54,3 +52,34 @@ def test_training_step_of_16_frames(benchmark, name: str, precision: str, probe:
             module.evaluate(batch).loss.backward()
 
     benchmark(step)
+
+
+def batch_of(positions: torch.Tensor) -> Batch:
+    """Groups of random frames at these positions (batch, C, 2)."""
+    groups, size = positions.shape[:2]
+    frames = torch.arange(groups * size).reshape(groups, size)
+    amplitudes = torch.rand(groups, size, 64, 64) * 30
+    reach = int((positions - positions[:, :1]).abs().max().ceil())
+    return Batch(frames, torch.zeros(groups, dtype=torch.long), amplitudes, positions, None, reach, wanted=size)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_training_step_of_two_groups_of_16_frames(benchmark, precision: str, probe: torch.Tensor):
+    masks = torch.ones(1, 64, 64, dtype=torch.bool)
+    module = Reconstructor(ModelSettings(), TrainingSettings(), probe[None], masks)
+    batch = batch_of(torch.rand(2, 16, 2, generator=torch.Generator().manual_seed(0)) * 30)
+
+    def step() -> None:
+        module.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
+            module.evaluate(batch).loss.backward()
+
+    benchmark(step)
+
+
+def test_reconstruction_of_a_scan_of_512_frames(benchmark, probe: torch.Tensor):
+    masks = torch.ones(1, 64, 64, dtype=torch.bool)
+    module = Reconstructor(ModelSettings(), TrainingSettings(), probe[None], masks)
+    batch = batch_of(torch.rand(1, 512, 2, generator=torch.Generator().manual_seed(0)) * 130)
+    with torch.inference_mode():
+        benchmark(module.predict_step, batch, 0)
