@@ -83,6 +83,7 @@ def test_correlation_is_pearsons(pair: tuple):
     estimate, truth = (np.abs(image[AREA]) for image in pair)
     assert pearson(estimate, truth) == pytest.approx(stats.pearsonr(estimate, truth).statistic)
     assert pearson(-2 * truth + 5, truth) == pytest.approx(-1)
+    assert pearson(2j * truth + 1, truth + 0j) == pytest.approx(1)
     assert pearson(np.ones_like(truth), truth) is None
 
 

@@ -25,15 +25,15 @@ SCORES = (
         for score in ("ssim", "ssim_uniform", "psnr", "psnr_legacy", "mae")
         for image in ("amplitude", "phase")
     ),
-    *("amplitude_pearson", "phase_pearson", "variation", "collapsed"),
+    *("amplitude_pearson", "phase_pearson", "complex_pearson", "variation", "collapsed"),
     *("reference_amplitude_pearson", "reference_phase_pearson"),
     *("complex_nrmse", "frc_half", "frc_half_bit", "frc_one_seventh", "deviance", "frames", "seconds"),
 )
 FRAMES_AT_ONCE = 256
 LEAST_VARIATION = 0.02
 """Standard deviation of an object as a share of its mean amplitude, below which it shows nothing."""
-LEAST_PEARSON = 0.3
-"""Correlation with the truth, in the better of amplitude and phase, below which it shows something else."""
+LEAST_PEARSON = 0.5
+"""Correlation with the truth below which it shows something else: not a quarter of what varies is right."""
 
 
 def score(
@@ -80,8 +80,8 @@ def score(
     else:
         even, odd = reconstruction.halves
         correlation = ring_correlation(align(even, odd, area), odd, area)
-    known = [scores[name] for name in ("amplitude_pearson", "phase_pearson") if scores[name] is not None]
-    scores["collapsed"] = scores["variation"] < LEAST_VARIATION or bool(known and max(known) < LEAST_PEARSON)
+    likeness = scores["complex_pearson"]
+    scores["collapsed"] = scores["variation"] < LEAST_VARIATION or (likeness is not None and likeness < LEAST_PEARSON)
     if reference is not None:
         unseen = area & ~trained_area(reconstruction)
         compared = unseen if unseen.any() else area

@@ -22,7 +22,7 @@ def similarity_scores(estimate: np.ndarray, reference: np.ndarray, area: np.ndar
         For amplitude and phase: ``_ssim`` (Gaussian window, σ = 1.5; Wang et al., IEEE Trans. Image Process. 13, 600,
         2004) and ``_ssim_uniform`` (7×7), both with the reference's range as data range; ``_psnr`` in dB with data
         range 1; ``_psnr_legacy`` with peak 255 on the same data, as the PtychoPINN papers print it; ``_mae``;
-        ``_pearson``. And ``complex_nrmse``.
+        ``_pearson``. And ``complex_nrmse`` and ``complex_pearson``, of both together.
     """
     rotated = np.angle(np.mean(reference[area]))
     pairs = {
@@ -43,6 +43,7 @@ def similarity_scores(estimate: np.ndarray, reference: np.ndarray, area: np.ndar
         scores[f"{name}_mae"] = float(np.mean(np.abs(error)))
         scores[f"{name}_pearson"] = pearson(image[area], truth[area])
     scores["complex_nrmse"] = complex_nrmse(estimate, reference, area)
+    scores["complex_pearson"] = pearson(estimate[area], reference[area])
     return scores
 
 
@@ -56,10 +57,11 @@ def mean_ssim(image: np.ndarray, reference: np.ndarray, area: np.ndarray, **wind
 
 
 def pearson(values: np.ndarray, reference: np.ndarray) -> float | None:
-    """Pearson correlation of two arrays; None where one of them does not vary."""
+    """Pearson correlation of two arrays, its modulus where they are complex; None where one of them does not vary."""
     if min(np.std(values), np.std(reference)) < 1e-9:
         return None
-    return float(np.corrcoef(values.ravel(), reference.ravel())[0, 1])
+    correlation = np.corrcoef(values.ravel(), reference.ravel())[0, 1]
+    return float(abs(correlation) if np.iscomplexobj(correlation) else correlation)
 
 
 def complex_nrmse(estimate: np.ndarray, reference: np.ndarray, area: np.ndarray) -> float:

@@ -19,6 +19,8 @@ BORDER = 2
 """Pixels round the outermost frames."""
 REGULARISATION = 0.1
 """Share of the probe's peak that damps the step where little light falls."""
+LARGEST = 2.0
+"""Largest amplitude of an object, whose transmission is 1 at most; so no iteration can run away."""
 
 
 class Unrolled(nn.Module):
@@ -97,6 +99,7 @@ class Unrolled(nn.Module):
             # Contiguous real pairs in float32: torch has no complex bfloat16.
             learned = torch.view_as_complex(correction(seen).float().permute(0, 2, 3, 1).contiguous())
             objects = objects + self.step_sizes[iteration] * update + learned
+            objects = objects * (LARGEST / objects.abs().clamp_min(LARGEST))
         return objects
 
 
