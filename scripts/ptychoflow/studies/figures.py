@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import textwrap
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -41,7 +42,7 @@ def study_figure(study: Study, rows: list[dict[str, Any]], summary: list[dict[st
             _draw_lines(axis, study, summary, score)
         axis.set_ylabel(score_name(score))
         axis.grid(alpha=0.3)
-    figure.suptitle(study.question, fontsize=10)
+    figure.suptitle(textwrap.fill(study.question, 55 * len(study.scores)), fontsize=10)
     return figure
 
 
