@@ -31,6 +31,7 @@ lint: $(ENVIRONMENT)
 	snakefmt --check Snakefile rules
 	snakemake --lint
 	snakemake --lint --configfile config/real/siemens.yaml
+	snakemake --lint --configfile config/studies/time.yaml
 
 format: $(ENVIRONMENT)
 	ruff check --fix

@@ -52,7 +52,7 @@ rule all:
         scores(),
         pictures(),
         uncertainties(),
-        study_outputs(),
+        study_outputs(*STUDY_TABLES, *STUDY_FIGURES),
         "results/runs.csv",
     localrule: True
 
@@ -61,13 +61,13 @@ rule figures:
     input:
         pictures(),
         uncertainties(),
-        [name for name in study_outputs() if "/figure." in name],
+        study_outputs(*STUDY_FIGURES),
     localrule: True
 
 
 rule studies:
     input:
-        study_outputs(),
+        study_outputs(*STUDY_TABLES, *STUDY_FIGURES),
     localrule: True
 
 

@@ -227,9 +227,12 @@ def uncertainties():
     ]
 
 
-def study_outputs():
-    """Tables and figures of all studies."""
-    names = ("results.csv", "table.csv", "table.md", "table.tex", "figure.png", "figure.svg")
+STUDY_TABLES = ("results.csv", "table.csv", "table.md", "table.tex")
+STUDY_FIGURES = ("figure.png", "figure.svg")
+
+
+def study_outputs(*names):
+    """Files of all studies."""
     return [f"results/studies/{study}/{name}" for study in STUDIES for name in names]
 
 
