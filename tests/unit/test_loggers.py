@@ -172,7 +172,7 @@ def test_the_run_carries_config_and_tags(all_three: Path):
     assert len(tags["commit"]) == 40 or tags["commit"] == "unknown"
     params = run.data.params
     assert params["model/features"] == "4"
-    assert params["learning_rate"] == "0.002"
+    assert params["learning_rate"] == "0.003"
     files = {file.path for file in client.list_artifacts(run.info.run_id)}
     assert {"config.yaml", "provenance.json"} <= files
     assert "model.ckpt" not in files

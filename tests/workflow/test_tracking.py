@@ -226,7 +226,8 @@ def test_processes_of_a_distributed_training_log_one_run_with_the_mean_of_all(fi
     common = ["--train_data_file", str(finished / "results/data/seen.cxi"), "--learning_rate", "1e-12"]
     common += ["--weight_decay", "0", "--max_epochs", "1", "--accelerator", "cpu", "--model.features", "4"]
     common += ["--model.depth", "1", "--model.iterations", "2", "--logger", "csv", "mlflow", "--log_every_n_steps", "1"]
-    common += ["--recon_log_every_n_epochs", "1", "--validation_fraction", "0.3"]
+    # One group at a time: in a batch, groups take the extent of the widest of them.
+    common += ["--recon_log_every_n_epochs", "1", "--validation_fraction", "0.3", "--batch_size", "1"]
     for name, devices in (("one", []), ("two", ["--devices", "2", "--strategy", "ddp"])):
         command = [sys.executable, str(Path(__file__).parents[2] / "scripts/train.py"), *common, *devices]
         command += ["--output_dir", str(tmp_path / name), "--mlflow_tracking_uri", f"sqlite:///{tmp_path}/{name}.db"]

@@ -23,7 +23,7 @@ SMALL = {
             "train": ["seen"],
             "test": ["unseen"],
             "model": {"features": 4, "depth": 1, "iterations": 2},
-            "training": {"max_epochs": 2, "groups": {"size": 4}},
+            "training": {"max_epochs": 2, "batch_size": 16, "groups": {"size": 4}},
             "inference": {"tile_frames": 10},
         }
     },
