@@ -13,6 +13,7 @@ import h5py
 import numpy as np
 
 from ptychoflow.data.dataset import Dataset, wavelength_of
+from ptychoflow.data.stored_frames import StoredFrames
 from ptychoflow.embedded_provenance import from_hdf5_attributes, hdf5_attributes
 from ptychoflow.errors import InputError
 from ptychoflow.files import sha256_of
@@ -80,8 +81,15 @@ def keep_dataset(path: Path, dataset: Dataset, record: Path | None = None) -> No
         write_provenance(record, dataset.provenance | {"data_sha256": sha256_of(path), **circumstances()})
 
 
-def read_cxi(path: Path) -> Dataset:
+def read_cxi(path: Path, frames_in_memory: int | None = None) -> Dataset:
     """Read a dataset that `write_cxi` wrote and validate it.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    frames_in_memory : int, optional
+        Where there are more frames than that, they stay in the file, to be read and checked as they are wanted.
 
     Raises
     ------
@@ -91,9 +99,12 @@ def read_cxi(path: Path) -> Dataset:
     try:
         with h5py.File(path, "r") as file:
             known = "entry_1/image_2/data" in file
+            stored = frames_in_memory is not None and _length(file, f"{DETECTOR}/data") > frames_in_memory
             dataset = Dataset(
                 provenance=from_hdf5_attributes(file.attrs),
-                frames=_read(file, f"{DETECTOR}/data", np.float32),
+                frames=StoredFrames(path, f"{DETECTOR}/data")
+                if stored
+                else _read(file, f"{DETECTOR}/data", np.float32),
                 positions=_read(file, f"{OWN}/positions", np.float64),
                 probe=_read(file, "entry_1/image_1/data", np.complex64),
                 mask=_read(file, f"{DETECTOR}/mask", np.uint32) == 0,
@@ -109,6 +120,12 @@ def read_cxi(path: Path) -> Dataset:
     except Exception as error:
         raise InputError(f"{path} cannot be read as an HDF5 file: {error}") from None
     return dataset.validate(str(path))
+
+
+def _length(file: h5py.File, key: str) -> int:
+    """Frames that a file holds; 0 where that cannot be told, which reading them will say."""
+    data = file.get(key)
+    return data.shape[0] if isinstance(data, h5py.Dataset) and data.ndim == 3 else 0
 
 
 def _read(file: h5py.File, key: str, kind: Callable | type) -> Any:
