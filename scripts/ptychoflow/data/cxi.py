@@ -45,7 +45,7 @@ def write_cxi(path: Path, dataset: Dataset) -> None:
     # CXI's x points against the columns and y against the rows, so translations are minus the array's positions.
     from_centre = (dataset.positions - np.array(dataset.object_shape) / 2) * dataset.pixel_size
     translation = np.stack([-from_centre[:, 1], -from_centre[:, 0], np.zeros(len(from_centre))], axis=1)
-    with new_hdf5(path) as file:
+    with new_hdf5(path, size=4 * int(np.prod(dataset.frames.shape))) as file:
         file["cxi_version"] = 160
         file["number_of_entries"] = 1
         detector, source, own = (file.create_group(name) for name in (DETECTOR, SOURCE, OWN))
@@ -75,10 +75,14 @@ def write_cxi(path: Path, dataset: Dataset) -> None:
 
 
 def keep_dataset(path: Path, dataset: Dataset, record: Path | None = None) -> None:
-    """Write a validated dataset, and beside it, where asked for, the record of what made it and when."""
+    """Write a validated dataset, and beside it, where asked for, the record of what made it and when.
+
+    The record also says how many frames there are and how wide, for estimates of what it takes to work on them.
+    """
     write_cxi(path, dataset)
     if record is not None:
-        write_provenance(record, dataset.provenance | {"data_sha256": sha256_of(path), **circumstances()})
+        made = {"frames": dataset.frames.shape[:2], "data_sha256": sha256_of(path), **circumstances()}
+        write_provenance(record, dataset.provenance | made)
 
 
 def read_cxi(path: Path, frames_in_memory: int | None = None) -> Dataset:
