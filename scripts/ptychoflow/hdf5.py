@@ -16,8 +16,8 @@ LARGEST_IN_MEMORY = 2**28
 def new_hdf5(path: Path, size: int = 0) -> Iterator[h5py.File]:
     """Give an HDF5 file to fill, which is put in place of `path` when the block ends well.
 
-    It is made in memory: on a full disk the HDF5 library itself may crash, and leave no word. A large one is made on the
-    disk, once there is room for it.
+    It is made in memory: on a full disk the HDF5 library itself may crash, and leave no word. A large one is made on
+    the disk, once there is room for it.
 
     Parameters
     ----------
