@@ -5,8 +5,9 @@ from typing import Any, Literal
 
 import numpy as np
 
+from ptychoflow.data.detector_geometry import binned_weight, largest_size, resampled_probe, window
 from ptychoflow.data.detector_images import detector_file, read_detector_image
-from ptychoflow.data.detector_pixels import beam_centre, dead_pixels, hot_pixels, resampled_probe, window
+from ptychoflow.data.detector_pixels import beam_centre, dead_pixels, hot_pixels
 from ptychoflow.data.detector_signal import Signal, look
 from ptychoflow.data.raw_scan import Frames
 from ptychoflow.errors import InputError
@@ -93,8 +94,7 @@ class DetectorSettings:
     @property
     def needs_sums(self) -> bool:
         """Whether anything is to be found in the photons over all frames."""
-        sought = (self.hot_factor, self.background_percentile)
-        return self.find_dead or self.centre == "found" or any(value is not None for value in sought)
+        return self.find_dead or self.centre == "found" or {self.hot_factor, self.background_percentile} != {None}
 
 
 @dataclass
@@ -107,17 +107,20 @@ class DetectorPreparation:
         (N, N) bool, True for good pixels.
     summary : dict
         For the provenance: sizes, centre, and how many raw pixels were found bad for what reason.
+    binning : int
+        Raw pixels in one along each axis.
     """
 
     mask: np.ndarray
     summary: dict[str, Any]
+    binning: int
     _signal: Signal
     _good: np.ndarray
-    _start: tuple[int, int]
-    _offset: tuple[float, float]
+    _start: tuple[int, ...]
+    _offset: tuple[float, ...]
     _weight: np.ndarray
     _background: float
-    binning: int = 1
+    _raw_width: int
 
     @classmethod
     def of(
@@ -154,23 +157,20 @@ class DetectorPreparation:
         if len(raw_frames.shape) != 3 or 0 in raw_frames.shape:
             raise InputError(f"frames have shape {tuple(raw_frames.shape)}: expected (frames, H, W), at least one")
         shape = (int(raw_frames.shape[1]), int(raw_frames.shape[2]))
-        signal = Signal(
-            quantity,
-            zero_frequency == "corner",
-            _mean_dark(dark, settings, shape),
-            settings.threshold,
-            settings.photons_per_count,
-        )
+        signal = Signal(quantity, zero_frequency == "corner", None, settings.threshold, settings.photons_per_count)
+        if (dark := _mean_dark(dark, settings, shape)) is not None:
+            signal.dark = signal.oriented(dark)
         known = signal.oriented(_known_good(good, settings, shape))
         seen = look(raw_frames, signal, known, settings.gaps, settings.saturation, settings.needs_sums)
-        usable, nothing = known & ~seen.gap & ~seen.saturated, np.zeros(shape, bool)
-        dead = dead_pixels(seen.sums, usable) if settings.find_dead else nothing
-        constant = seen.constant & (len(raw_frames) >= LEAST_FRAMES)
+        usable = known & ~seen.gap & ~seen.saturated
+        dead = hot = np.zeros(shape, bool)
+        if settings.find_dead:
+            dead = dead_pixels(seen.sums, usable)
         usable = usable & ~dead
-        hot = nothing
         if settings.hot_factor is not None:
             # The mean of n speckled frames scatters by 1 / √n of itself.
             factor = settings.hot_factor * (1 + 3 / np.sqrt(len(raw_frames)))
+            constant = seen.constant & (len(raw_frames) >= LEAST_FRAMES)
             hot = hot_pixels(seen.sums, usable, constant, factor)
         usable = usable & ~hot
         if not usable.any():
@@ -183,10 +183,10 @@ class DetectorPreparation:
         pixel = tuple(int(np.floor(place + 0.5)) for place in centre)
         if not all(0 <= place < length for place, length in zip(pixel, shape, strict=True)):
             raise InputError(f"detector.centre is {tuple(centre)}: expected a pixel of frames of {shape}")
-        size = settings.size or _largest_size(pixel, shape, settings.binning)
+        size = settings.size or largest_size(pixel, shape, settings.binning)
         # Binned pixel N // 2 begins with the pixel of the direct beam, so that frames of 2^k pixels stay whole.
         start = tuple(place - size // 2 * settings.binning for place in pixel)
-        weight = _binned_weight(usable, seen.saturated, start, size, settings.binning)
+        weight = binned_weight(usable, seen.saturated, start, size, settings.binning)
         if not weight.any():
             raise InputError(f"no pixel of the detector is good in the {size}×{size} pixels about {tuple(pixel)}")
         middle = (settings.binning - 1) / 2
@@ -205,10 +205,14 @@ class DetectorPreparation:
             "hot_pixels": int(hot.sum()),
             "bad_pixels_of_dataset": int((weight == 0).sum()),
         }
-        for key in ("mask_file", "dark_file"):
-            if getattr(settings, key) is not None:
-                summary[f"{key}_sha256"] = sha256_of(detector_file(getattr(settings, key)))
-        return cls(weight > 0, summary, signal, usable, start, offset, weight, background, settings.binning)
+        for key, file in (("mask_sha256", settings.mask_file), ("dark_sha256", settings.dark_file)):
+            if file is not None:
+                summary[key] = sha256_of(detector_file(file))
+        width = size * settings.binning
+        if signal.dark is not None:
+            signal.dark = window(signal.dark, start, width)
+        usable = window(usable, start, width)
+        return cls(weight > 0, summary, settings.binning, signal, usable, start, offset, weight, background, shape[1])
 
     @property
     def size(self) -> int:
@@ -218,7 +222,7 @@ class DetectorPreparation:
     @property
     def pixel_scale(self) -> float:
         """New pixel at the sample over that of the raw frames, λ z / (W p)."""
-        return self._good.shape[1] / (self.size * self.binning)
+        return self._raw_width / len(self._good)
 
     def frames(self, block: np.ndarray) -> np.ndarray:
         """Prepare frames as the file holds them.
@@ -238,27 +242,28 @@ class DetectorPreparation:
         InputError
             Where there is a number below 0 on a good pixel and no dark frame to explain it.
         """
-        photons = self._signal.photons(self._signal.oriented(np.asarray(block)), self._good)
+        # Cut first: the rest of a large detector costs nothing.
+        cut = window(self._signal.oriented(np.asarray(block)), self._start, len(self._good))
+        photons = self._signal.photons(cut, self._good)
         if self._background:
-            photons = np.maximum(photons - np.float32(self._background), 0)
-        if not self._good.all():
-            photons = np.where(self._good, photons, np.float32(0))
-        cut = window(photons, self._start, self.size * self.binning)
+            photons = np.where(self._good, np.maximum(photons - np.float32(self._background), 0), np.float32(0))
         if self.binning > 1:
-            cut = cut.reshape(len(cut), self.size, self.binning, self.size, self.binning).sum(axis=(2, 4))
+            photons = photons.reshape(-1, self.size, self.binning, self.size, self.binning).sum(axis=(2, 4))
         if (self._weight != 1).any():
-            cut = cut * self._weight
-        return np.ascontiguousarray(cut, dtype=np.float32)
+            photons = photons * self._weight
+        return np.ascontiguousarray(photons, dtype=np.float32)
 
     def probe(self, probe: np.ndarray) -> np.ndarray:
         """Bring a probe (modes, M, M) complex from the sample pixels of the raw frames onto the new, (modes, N, N).
 
         Where the beam does not fall on the very middle of pixel N // 2, as in binned frames, the probe is tilted alike.
         """
-        return resampled_probe(probe, self._good.shape[1], self.size * self.binning, self.size, self._offset)
+        return resampled_probe(probe, self._raw_width, len(self._good), self.size, self._offset)
 
     def good_share(self, probe: np.ndarray) -> float:
         """Share of the far field of a probe (modes, N, N) that falls on good pixels: these alone tell of the flux."""
+        if self.mask.all():
+            return 1.0
         light = (np.abs(np.fft.fft2(probe)) ** 2).sum(axis=0)
         return float(light[np.fft.ifftshift(self.mask)].sum() / light.sum())
 
@@ -276,7 +281,8 @@ def _mean_dark(dark: np.ndarray | None, settings: DetectorSettings, shape: tuple
         dark = read_detector_image(settings.dark_file)
     if dark is None:
         return None
-    return _fitting(dark.reshape(-1, *dark.shape[-2:]).mean(axis=0), shape, settings.dark_file or "dark")
+    mean = dark.reshape(-1, *dark.shape[-2:]).mean(axis=0, dtype=np.float64)
+    return _fitting(mean.astype(np.float32), shape, settings.dark_file or "dark")
 
 
 def _centre(settings: DetectorSettings, mean: np.ndarray, good: np.ndarray) -> tuple[tuple[float, float], str]:
@@ -284,36 +290,10 @@ def _centre(settings: DetectorSettings, mean: np.ndarray, good: np.ndarray) -> t
     if settings.centre == "found":
         centre, score = beam_centre(np.maximum(mean, 0), good)
         return centre, f"symmetry of the mean frame, {score:.4f} of 1"
-    if settings.centre is not None:
-        return settings.centre, "settings"
-    return (mean.shape[0] // 2, mean.shape[1] // 2), "middle"
+    return (settings.centre, "settings") if settings.centre else ((mean.shape[0] // 2, mean.shape[1] // 2), "middle")
 
 
 def _fitting(image: np.ndarray, shape: tuple[int, int], name: str) -> np.ndarray:
     if image.shape != shape:
         raise InputError(f"{name} has shape {image.shape}: expected {shape} beside frames of that shape")
     return image
-
-
-def _largest_size(pixel: tuple[int, ...], shape: tuple[int, int], binning: int) -> int:
-    size = 2 * min(min(place, length - place) // binning for place, length in zip(pixel, shape, strict=True))
-    if size < 8:
-        raise InputError(
-            f"about pixel {pixel} the frames of {shape} hold {size} pixels of binning {binning}: "
-            "expected at least 8, or detector.size"
-        )
-    return size
-
-
-def _binned_weight(
-    good: np.ndarray, saturated: np.ndarray, start: tuple[int, ...], size: int, binning: int
-) -> np.ndarray:
-    """What sums of good pixels are multiplied by, (N, N) float32; 0 for bad ones.
-
-    Half of the pixels may be missing in a sum, but none for too much light: the others tell too little of it.
-    """
-    parts = (size, binning, size, binning)
-    present = window(good, start, size * binning).reshape(parts).sum(axis=(1, 3))
-    spoilt = window(saturated, start, size * binning).reshape(parts).any(axis=(1, 3))
-    usable = (2 * present >= binning**2) & ~spoilt
-    return np.where(usable, binning**2 / np.maximum(present, 1), 0).astype(np.float32)

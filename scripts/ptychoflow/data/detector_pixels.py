@@ -124,61 +124,6 @@ def beam_centre(pattern: np.ndarray, good: np.ndarray) -> tuple[tuple[int, int],
     return (int(row), int(column)), float(score[row, column])
 
 
-def resampled_probe(
-    probe: np.ndarray, width: int, fine: int, size: int, offset: tuple[float, float] = (0.0, 0.0)
-) -> np.ndarray:
-    """Bring a probe onto the sample pixels of another detector.
-
-    A detector of another width has another pixel at the sample over the same field: the probe's spectrum is cropped or
-    padded. A coarser one has a smaller field: the probe itself is cropped. Both keep the photons of every far-field
-    pixel that remains.
-
-    Parameters
-    ----------
-    probe : ndarray
-        (modes, M, M) complex, on the sample pixels λ z / (width p).
-    width : int
-        Width of the frames that the probe belongs to, in detector pixels p.
-    fine : int
-        Width of the new frames in those same detector pixels.
-    size : int
-        Edge length N of the new frames.
-    offset : tuple of float
-        (row, column) by which the direct beam misses the middle of pixel N // 2 of the new frames, in their pixels.
-
-    Returns
-    -------
-    ndarray
-        (modes, N, N) complex128.
-    """
-    axes = (-2, -1)
-    field = centred_window(np.asarray(probe, complex), width)
-    if fine != width:
-        spectrum = np.fft.fftshift(np.fft.fft2(np.fft.ifftshift(field, axes=axes), norm="ortho"), axes=axes)
-        spectrum = np.fft.ifftshift(centred_window(spectrum, fine), axes=axes)
-        field = np.fft.fftshift(np.fft.ifft2(spectrum, norm="ortho"), axes=axes)
-    field = centred_window(field, size)
-    if any(offset):
-        axis = (np.arange(size) - size // 2) / size
-        field = field * np.exp(2j * np.pi * (offset[0] * axis[:, None] + offset[1] * axis[None, :]))
-    return field
-
-
-def centred_window(field: np.ndarray, size: int) -> np.ndarray:
-    """Crop or zero-pad (..., M, M) to (..., size, size), so that pixel M // 2 becomes pixel size // 2."""
-    return window(field, [length // 2 - size // 2 for length in field.shape[-2:]], size)
-
-
-def window(field: np.ndarray, start: list[int] | tuple[int, int], size: int) -> np.ndarray:
-    """Cut (..., size, size) out of (..., H, W) from a pixel on that may lie outside; zero where there is nothing."""
-    ends = [(low, low + size, length) for low, length in zip(start, field.shape[-2:], strict=True)]
-    inside = field[..., *(slice(max(low, 0), max(min(high, length), 0)) for low, high, length in ends)]
-    if inside.shape[-2:] == (size, size):
-        return inside
-    margins = [(max(-low, 0), max(high - length, 0)) for low, high, length in ends]
-    return np.pad(inside, [(0, 0)] * (field.ndim - 2) + margins)
-
-
 def _neighbours(image: np.ndarray, distance: int) -> np.ndarray:
     """Neighbours of every pixel in the eight `DIRECTIONS`, (8, H, W); the image is mirrored at its edges."""
     padded = np.pad(image, distance, mode="reflect")

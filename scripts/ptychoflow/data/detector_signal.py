@@ -23,7 +23,7 @@ class Signal:
     corner : bool
         Whether the zero frequency stands in the corner; it is brought to pixel (H // 2, W // 2).
     dark : ndarray, optional
-        (H, W) float, mean counts without light, oriented as the frames in the file.
+        (H, W) float, mean counts without light, with the zero frequency in the middle.
     threshold : float
         Counts below it, after the dark ones are subtracted, are zero.
     photons_per_count : float
@@ -52,7 +52,7 @@ class Signal:
         if not good.all():
             counts = np.where(good, counts, np.float32(0))
         if self.dark is not None:
-            counts = np.where(good, np.maximum(counts - self.oriented(self.dark).astype(np.float32), 0), np.float32(0))
+            counts = np.where(good, np.maximum(counts - self.dark, 0), np.float32(0))
         elif counts.min() < 0:
             raise InputError(f"frames hold values down to {counts.min():g}: expected none below 0")
         if self.threshold:
