@@ -144,6 +144,15 @@ def test_binned_frames_are_the_diffraction_of_the_cropped_field(binning: int):
     assert relative_error(again, binned) < relative_error(untilted, binned) / 2
 
 
+def test_a_probe_that_binning_cuts_off_is_told(caplog: pytest.LogCaptureFixture):
+    preparation = prepared(np.ones((1, 64, 64)), DetectorSettings(binning=2))
+    preparation.probe(smooth_probe(64, 4))
+    assert not caplog.records
+    probe = smooth_probe(64, 16, modes=1)
+    kept = (np.abs(preparation.probe(probe)) ** 2).sum() / (np.abs(probe) ** 2).sum()
+    assert caplog.messages == [f"a binned field of 32 pixels leaves out {100 * (1 - kept):.0f} % of the probe's light"]
+
+
 def test_a_probe_of_another_field_than_the_frames_is_padded():
     probe = smooth_probe(40, 3)
     np.testing.assert_array_equal(resampled_probe(probe, 64, 64, 64)[:, 12:52, 12:52], probe)

@@ -1,8 +1,13 @@
 """What another size, another place or other pixels of a detector mean for frames and probe."""
 
+import logging
+
 import numpy as np
 
 from ptychoflow.errors import InputError
+
+LARGEST_LOSS = 0.02
+"""Share of the probe's light outside the field of binned frames above which one is told."""
 
 
 def resampled_probe(
@@ -12,7 +17,7 @@ def resampled_probe(
 
     A detector of another width has another pixel at the sample over the same field: the probe's spectrum is cropped or
     padded. A coarser one has a smaller field: the probe itself is cropped. Both keep the photons of every far-field
-    pixel that remains.
+    pixel that remains. A warning tells where the probe is too large for its field.
 
     Parameters
     ----------
@@ -38,7 +43,10 @@ def resampled_probe(
         spectrum = np.fft.fftshift(np.fft.fft2(np.fft.ifftshift(field, axes=axes), norm="ortho"), axes=axes)
         spectrum = np.fft.ifftshift(centred_window(spectrum, fine), axes=axes)
         field = np.fft.fftshift(np.fft.ifft2(spectrum, norm="ortho"), axes=axes)
-    field = centred_window(field, size)
+    light, field = np.linalg.norm(field) ** 2, centred_window(field, size)
+    lost = 1 - np.linalg.norm(field) ** 2 / light if light else 0.0
+    if lost > LARGEST_LOSS:
+        logging.warning("a binned field of %d pixels leaves out %.0f %% of the probe's light", size, 100 * lost)
     if any(offset):
         axis = (np.arange(size) - size // 2) / size
         field = field * np.exp(2j * np.pi * (offset[0] * axis[:, None] + offset[1] * axis[None, :]))
