@@ -144,6 +144,28 @@ def test_binned_frames_are_the_diffraction_of_the_cropped_field(binning: int):
     assert relative_error(again, binned) < relative_error(untilted, binned) / 2
 
 
+@pytest.mark.parametrize("binning", [2, 3])
+def test_binned_frames_are_exactly_the_blurred_diffraction_of_the_tilted_field(binning: int):
+    """A sum of samples multiplies the autocorrelation of the exit wave by the Dirichlet kernel."""
+    size, whole = 32, 32 * binning
+    random = np.random.default_rng(0)
+    probe = np.zeros((2, whole, whole), complex)
+    inner = slice(whole // 2 - size // 2, whole // 2 + size // 2)
+    probe[:, inner, inner] = random.normal(size=(2, size, size)) + 1j * random.normal(size=(2, size, size))
+    truth, position = np.ones((whole + 40,) * 2), np.full((1, 2), whole // 2 + 20.0)
+    frames = expected_photons(truth, position, probe)
+    preparation = prepared(frames, DetectorSettings(binning=binning))
+    tilted = np.zeros_like(probe)
+    tilted[:, inner, inner] = preparation.probe(probe)
+    sharp = expected_photons(truth, position, tilted)
+    shift = np.arange(binning) - (binning - 1) / 2
+    kernel = np.exp(2j * np.pi * np.fft.fftfreq(whole)[:, None] * shift).sum(axis=1).real
+    correlation = np.fft.fft2(np.fft.ifftshift(sharp, axes=(1, 2))) * kernel[:, None] * kernel
+    blurred = np.fft.fftshift(np.fft.ifft2(correlation).real, axes=(1, 2))
+    samples = slice(whole // 2 % binning, None, binning)
+    np.testing.assert_allclose(preparation.frames(frames), blurred[:, samples, samples], rtol=1e-5, atol=1e-4)
+
+
 def test_a_probe_that_binning_cuts_off_is_told(caplog: pytest.LogCaptureFixture):
     preparation = prepared(np.ones((1, 64, 64)), DetectorSettings(binning=2))
     preparation.probe(smooth_probe(64, 4))
