@@ -7,7 +7,7 @@ import numpy as np
 from ptychoflow.errors import InputError
 
 LARGEST_LOSS = 0.005
-"""Share of the probe's light outside the field of binned frames that calls for a warning; 0.008 changed frames by 5 %."""
+"""Share of the light of a probe outside the field of binned frames that is worth a warning; 0.008 cost 5 %."""
 
 
 def resampled_probe(
