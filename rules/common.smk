@@ -47,6 +47,13 @@ def raw_file(wildcards):
     return f"results/raw/{wildcards.dataset}/{Path(source['url']).name}"
 
 
+def detector_files(wildcards):
+    """Masks and dark frames; an HDF5 file may have the name of one within it, after two colons."""
+    detector = ingested(wildcards).get("detector", {})
+    files = (detector.get(key) for key in ("mask_file", "dark_file"))
+    return [file.partition("::")[0] for file in files if file is not None]
+
+
 def dataset_settings(wildcards):
     """What simulate.py or ingest.py is told by --config; where the raw file is does not belong to it."""
     (settings,) = config["datasets"][wildcards.dataset].values()

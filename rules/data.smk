@@ -69,6 +69,7 @@ rule ingest:
     input:
         settings="results/data/{dataset}.yaml",
         raw=raw_file,
+        detector=detector_files,
     output:
         data="results/data/{dataset}.cxi",
         provenance="results/data/{dataset}.provenance.json",

@@ -39,13 +39,14 @@ def main(
     if sha256 is not None and found != sha256:
         raise InputError(f"{input} has sha256 {found}: expected {sha256}")
     dataset = read_dataset(input, settings)
+    detector = dataset.provenance.pop("detector", None)
     source = {"file": input.name, "sha256": found} | ({"made_by": dataset.provenance} if dataset.provenance else {})
     dataset.provenance = {
         "result": "dataset",
         "program": "ingest.py",
         "settings": asdict(settings),
         "source": source,
-    }
+    } | ({"detector": detector} if detector else {})
     keep_dataset(output, dataset, provenance)
 
 

@@ -2,6 +2,7 @@
 
 import ast
 import importlib.util
+import json
 import logging
 import os
 import subprocess
@@ -14,6 +15,7 @@ import pytest
 
 from ptychoflow import command_line
 from ptychoflow.data.dataset import Dataset
+from ptychoflow.data.readers import read_dataset
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 PROGRAMS = sorted(path.stem for path in SCRIPTS.glob("*.py"))
@@ -202,6 +204,20 @@ def test_a_transposed_scan_is_accepted(run: Callable, arrays: dict, tmp_path: Pa
     arrays["diffraction"] = np.moveaxis(arrays["diffraction"], 0, 2)
     np.savez(tmp_path / "legacy.npz", **arrays)
     assert run("ingest", "--input", tmp_path / "legacy.npz", "--output", tmp_path / "scan.cxi") == 0
+
+
+def test_ingest_keeps_what_it_found_of_the_detector(run: Callable, arrays: dict, tmp_path: Path):
+    arrays["diffraction"][:, 16, 17] = 0
+    np.savez(tmp_path / "scan.npz", **arrays)
+    record = tmp_path / "scan.json"
+    output = ["--output", tmp_path / "scan.cxi", "--provenance", record]
+    settings = ["--detector.find_dead", "--detector.centre", "[16,16]", "--detector.size", "28"]
+    assert run("ingest", "--input", tmp_path / "scan.npz", *output, *settings) == 0
+    made = json.loads(record.read_text())
+    assert made["settings"]["detector"]["size"] == 28
+    assert made["detector"]["dead_pixels"] == made["detector"]["bad_pixels_of_dataset"] == 1
+    mask = read_dataset(tmp_path / "scan.cxi").mask
+    assert np.argwhere(~mask).tolist() == [[14, 15]]
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from ptychoflow.data.detector import DetectorSettings
 from ptychoflow.data.readers import IngestSettings
 from ptychoflow.settings import (
     GroupSettings,
@@ -37,6 +38,7 @@ SECTIONS = {
     "probe": ProbeSettings,
     "scan": ScanSettings,
     "ingest": IngestSettings,
+    "detector": DetectorSettings,
     "solver": SolverSettings,
 }
 # Keys of a section that are no field of its settings, and fields that an experiment sets by another key.

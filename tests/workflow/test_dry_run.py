@@ -136,6 +136,8 @@ def test_a_scan_is_split_into_as_many_parts_as_the_config_says(tmp_path: Path):
         (("experiments", "../escape"), {"train": ["seen"], "test": ["seen"]}, "does not match"),
         (("datasets", "seen", "ingest"), {"path": "x.npz"}, "seen"),
         (("datasets", "seen"), {"ingest": {"url": "https://example.org/x.npz"}}, "sha256"),
+        (("datasets", "seen"), {"ingest": {"path": "x.npz", "detector": {"bin": 2}}}, "seen"),
+        (("datasets", "seen"), {"ingest": {"path": __file__, "detector": {"dark_file": "dark.h5::d"}}}, "dark.h5\n"),
     ],
 )
 def test_a_wrong_config_is_refused_by_name(path: tuple[str, ...], value: object, sentence: str, tmp_path: Path):

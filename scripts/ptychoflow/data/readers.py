@@ -7,7 +7,7 @@ import bz2
 import io
 import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -15,6 +15,7 @@ import numpy as np
 
 from ptychoflow.data.cxi import read_cxi
 from ptychoflow.data.dataset import Dataset, object_frame
+from ptychoflow.data.detector import DetectorPreparation, DetectorSettings
 from ptychoflow.errors import InputError
 
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
@@ -41,6 +42,8 @@ class IngestSettings:
         Metres, where the file has none.
     detector_pixel_size : float
         Metres, where the file has none.
+    detector : DetectorSettings
+        Bad pixels, background, gain, crop and binning.
     """
 
     format: Literal["auto", "ptychopinn", "tike", "cxi"] = "auto"
@@ -50,6 +53,7 @@ class IngestSettings:
     energy: float = 8000.0
     detector_distance: float = 1.0
     detector_pixel_size: float = 75e-6
+    detector: DetectorSettings = field(default_factory=DetectorSettings)
 
     def __post_init__(self) -> None:
         if self.flux is not None and not 0 < self.flux < float("inf"):
@@ -83,6 +87,8 @@ def read_dataset(path: Path, settings: IngestSettings | None = None, frames_in_m
     if is_hdf5:
         if settings.format not in ("auto", "cxi"):
             raise InputError(f"{path} is an HDF5 file: expected the format {settings.format}")
+        if settings.detector != DetectorSettings():
+            raise InputError(f"{path} is a dataset of PtychoFlow, prepared before: expected no settings of a detector")
         return read_cxi(path, frames_in_memory)
     try:
         arrays = _open_npz(content)
@@ -166,17 +172,17 @@ def read_ptychopinn(arrays: np.lib.npyio.NpzFile, settings: IngestSettings) -> D
                 f"{name} has shape {coordinates.shape}: expected ({len(frames)},) beside {len(frames)} frames"
             )
     offsets = np.stack([rows, columns], axis=1).astype(np.float64)
-    counts = _photon_counts(frames, settings, quantity="amplitude", zero_frequency="centre")
-    positions, shape = object_frame(offsets, frames.shape[-1])
+    counts, detector = _photon_counts(frames, settings, quantity="amplitude", zero_frequency="centre")
+    positions, shape = object_frame(offsets / detector.pixel_scale, detector.size)
     truth = None
-    if "objectGuess" in arrays.files:
+    if "objectGuess" in arrays.files and detector.pixel_scale == 1:
         given = _array(arrays, "objectGuess").astype(np.complex64)
-        half = frames.shape[-1] / 2
+        half = detector.size / 2
         # Coordinates count from the corner of the guess where the guess was scanned; a placeholder guess is left out.
         inside = given.ndim == 2 and (offsets >= half).all() and (offsets <= np.array(given.shape) - half).all()
         if inside and np.ptp(np.abs(given)) > 0:
             positions, shape, truth = offsets, given.shape, given
-    return _dataset(counts, positions, shape, probe, settings, truth)
+    return _dataset(counts, detector, positions, shape, probe, settings, truth)
 
 
 def read_tike(arrays: np.lib.npyio.NpzFile, settings: IngestSettings) -> Dataset:
@@ -192,9 +198,14 @@ def read_tike(arrays: np.lib.npyio.NpzFile, settings: IngestSettings) -> Dataset
     frames, scan = frames.reshape(frames.shape[-3:]), scan.reshape(scan.shape[-2:]).astype(np.float64)
     if scan.shape != (len(frames), 2):
         raise InputError(f"scan has shape {scan.shape}: expected ({len(frames)}, 2) beside {len(frames)} frames")
-    counts = _photon_counts(frames, settings, quantity="intensity", zero_frequency="corner")
-    positions, shape = object_frame(scan, frames.shape[-1])
-    return _dataset(counts, positions, shape, probe, settings, None)
+    if probe.shape[1:] != frames.shape[1:]:
+        raise InputError(
+            f"frames have shape {frames.shape} and the probe has shape {probe.shape}: "
+            f"expected ({len(probe)}, {frames.shape[1]}, {frames.shape[1]})"
+        )
+    counts, detector = _photon_counts(frames, settings, quantity="intensity", zero_frequency="corner")
+    positions, shape = object_frame(scan / detector.pixel_scale, detector.size)
+    return _dataset(counts, detector, positions, shape, probe, settings, None)
 
 
 READERS: dict[str, Callable[[np.lib.npyio.NpzFile, IngestSettings], Dataset]] = {
@@ -226,23 +237,21 @@ def _probe_modes(probe: np.ndarray) -> np.ndarray:
     return probe.reshape(modes, *probe.shape[-2:]).astype(np.complex64)
 
 
-def _photon_counts(frames: np.ndarray, settings: IngestSettings, quantity: str, zero_frequency: str) -> np.ndarray:
-    """Turn frames into photon counts with the zero frequency in the centre, (n, N, N) float32."""
+def _photon_counts(
+    frames: np.ndarray, settings: IngestSettings, quantity: str, zero_frequency: str
+) -> tuple[np.ndarray, DetectorPreparation]:
+    """Turn frames into photon counts with the zero frequency in the centre, (n, N, N) float32, and say how."""
     kind = quantity if settings.quantity == "default" else settings.quantity
     place = zero_frequency if settings.zero_frequency == "default" else settings.zero_frequency
     if frames.size == 0:
         raise InputError(f"frames have shape {frames.shape}: expected at least one frame")
-    if frames.min() < 0:
-        raise InputError(f"frames hold values down to {frames.min():g}: expected none below 0")
-    frames = frames.astype(np.float32)
-    if place == "corner":
-        frames = np.fft.fftshift(frames, axes=(1, 2))
-    counts = frames**2 if kind == "amplitude" else frames
-    return np.ascontiguousarray(counts)
+    detector = DetectorPreparation.of(frames, None, None, settings.detector, place, kind)
+    return detector.frames(frames), detector
 
 
 def _dataset(
     counts: np.ndarray,
+    detector: DetectorPreparation,
     positions: np.ndarray,
     shape: tuple[int, int],
     probe: np.ndarray,
@@ -252,15 +261,22 @@ def _dataset(
     power = np.sum(np.abs(probe) ** 2)
     if not power > 0:
         raise InputError("the probe is zero everywhere: expected some light")
-    flux = settings.flux or counts.sum(axis=(1, 2)).max()
+    if settings.flux is not None:
+        # What a smaller detector misses of the beam leaves the probe.
+        probe = detector.probe(probe * np.sqrt(settings.flux / power))
+    else:
+        probe = detector.probe(probe)
+        brightest = counts.sum(axis=(1, 2)).max() / detector.good_share(probe)
+        probe = probe * np.sqrt(brightest / np.sum(np.abs(probe) ** 2))
     return Dataset(
         frames=counts,
         positions=positions,
-        probe=(probe * np.sqrt(flux / power)).astype(np.complex64),
-        mask=np.ones(counts.shape[1:], dtype=bool),
+        probe=probe.astype(np.complex64),
+        mask=detector.mask,
         object_shape=(int(shape[0]), int(shape[1])),
         energy=settings.energy,
         detector_distance=settings.detector_distance,
-        detector_pixel_size=settings.detector_pixel_size,
+        detector_pixel_size=settings.detector_pixel_size * detector.binning,
         truth=truth,
+        provenance={"detector": detector.summary},
     )

@@ -1,0 +1,133 @@
+"""What the frames themselves tell of a detector: pixels without use, and where the direct beam falls."""
+
+import numpy as np
+from scipy import ndimage, signal
+
+LEAST_SUM = 50.0
+"""Photons over all frames on both sides of a pixel, from which on none at all in it means that it is dead."""
+LARGEST_CONTRAST = 8.0
+"""How many times brighter than its third brightest neighbour no pixel of a beam is: the peak of a disk of 0.7 of the
+frame has 4.5."""
+ROUNDS = 3
+"""Hot pixels hide each other; those that are found are left out when the others are sought."""
+DIRECTIONS = ((0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1), (-1, 0), (-1, 1))
+"""Each direction stands four places before its opposite."""
+
+
+def dead_pixels(sums: np.ndarray, good: np.ndarray) -> np.ndarray:
+    """Find pixels that never count although there is light on either side of them.
+
+    Light on both sides along three of the four axes through a pixel tells it from one outside a sharply edged beam.
+    On each side the nearest of two pixels that ever counts speaks, so that lines of up to three dead pixels are found.
+
+    Parameters
+    ----------
+    sums : ndarray
+        (H, W) float, photons over all frames, ≥ 0.
+    good : ndarray
+        (H, W) bool, False for pixels that are known as bad.
+
+    Returns
+    -------
+    ndarray
+        (H, W) bool, True for dead pixels.
+    """
+    near, far = (_neighbours(np.where(good, sums, np.nan), distance) for distance in (1, 2))
+    side = np.where(near > 0, near, np.where(np.isnan(far), near, far))
+    either = np.minimum(side[:4], side[4:])
+    bright, known = (either >= LEAST_SUM).sum(axis=0), np.isfinite(either).sum(axis=0)
+    return good & (sums == 0) & ((bright >= 3) | ((bright == 2) & (known == 2)))
+
+
+def hot_pixels(sums: np.ndarray, good: np.ndarray, constant: np.ndarray, factor: float) -> np.ndarray:
+    """Find pixels that count more than those round them and their like across the beam, or the same in every frame.
+
+    A beam that is sampled well enough for ptychography is smooth, but for the peak and rings of a focused one. These
+    stand out on both sides of the centre: a hot pixel must outshine its neighbours more than any pixel does round its
+    inversion.
+
+    Parameters
+    ----------
+    sums : ndarray
+        (H, W) float, photons over all frames, ≥ 0.
+    good : ndarray
+        (H, W) bool, False for pixels that are known as bad.
+    constant : ndarray
+        (H, W) bool, True where all frames hold one number.
+    factor : float
+        How many times more.
+
+    Returns
+    -------
+    ndarray
+        (H, W) bool, True for hot pixels.
+    """
+    hot = good & constant & (sums > 0) & (_neighbours(good & ~constant, 1).sum(axis=0) >= 4)
+    for _ in range(ROUNDS):
+        left = good & ~hot
+        contrast = _contrast(sums, left)
+        hot |= left & (contrast > max(LARGEST_CONTRAST, factor))
+        centre, _ = beam_centre(sums, good & ~hot)
+        contrast = np.where(hot, 0, contrast)
+        like = _inverted(ndimage.maximum_filter(contrast, 3, mode="nearest"), centre, LARGEST_CONTRAST / factor)
+        hot |= left & (contrast > factor * np.maximum(like, 1))
+    return hot
+
+
+def _contrast(sums: np.ndarray, good: np.ndarray) -> np.ndarray:
+    """How many times brighter pixels surely are than their third brightest neighbour, (H, W) float; 0 if not good."""
+    neighbours = np.sort(_neighbours(np.where(good, sums, -1.0), 1), axis=0)
+    # The third of eight: two hot neighbours, as in a line, must not hide a third. Of fewer, a higher one.
+    count = (neighbours >= 0).sum(axis=0)
+    rank = np.maximum(np.rint(3 / 8 * count).astype(int), 1)
+    typical = np.take_along_axis(neighbours, -rank[None], axis=0)[0]
+    return np.where(good & (count > 0), np.maximum(sums - LEAST_SUM, 0) / np.maximum(typical, 1), 0)
+
+
+def _inverted(image: np.ndarray, centre: tuple[int, int], outside: float) -> np.ndarray:
+    """Invert an image (H, W) about a pixel; another number where the inversion lies outside."""
+    (rows, row_inside), (columns, column_inside) = (
+        (np.clip(places, 0, length - 1), (places >= 0) & (places < length))
+        for places, length in ((2 * c - np.arange(n), n) for c, n in zip(centre, image.shape, strict=True))
+    )
+    return np.where(row_inside[:, None] & column_inside, image[np.ix_(rows, columns)], outside)
+
+
+def beam_centre(pattern: np.ndarray, good: np.ndarray) -> tuple[tuple[int, int], float]:
+    """Find the whole pixel about which a mean pattern is most symmetric under inversion.
+
+    The score is the cosine between the amplitudes and their inversion, over the pixels that are good in both. Only
+    centres are compared for which these hold half of the light.
+
+    Parameters
+    ----------
+    pattern : ndarray
+        (H, W) float, mean photons per pixel, ≥ 0.
+    good : ndarray
+        (H, W) bool.
+
+    Returns
+    -------
+    centre : tuple of int
+        (row, column).
+    score : float
+        1 for a pattern that equals its inversion.
+    """
+    weight = good.astype(float)
+    amplitude = np.sqrt(pattern) * weight
+    # Convolved with itself, a pattern meets its inversion about c at the shift 2 c.
+    overlap = signal.fftconvolve(amplitude, amplitude)[::2, ::2]
+    power = signal.fftconvolve(amplitude**2, weight)[::2, ::2]
+    enough = power > amplitude.ravel() @ amplitude.ravel() / 2
+    score = np.where(enough, overlap / np.where(enough, power, 1), 0)
+    row, column = np.unravel_index(np.argmax(score), score.shape)
+    return (int(row), int(column)), float(score[row, column])
+
+
+def _neighbours(image: np.ndarray, distance: int) -> np.ndarray:
+    """Neighbours of every pixel in the eight `DIRECTIONS`, (8, H, W); the image is mirrored at its edges."""
+    padded = np.pad(image, distance, mode="reflect")
+    height, width = image.shape
+    return np.stack(
+        [padded[(1 + row) * distance :, (1 + column) * distance :][:height, :width] for row, column in DIRECTIONS]
+    )
