@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ptychoflow.models.trained import TrainedNetwork
 from ptychoflow.physics.diffraction import incoherent_sum
-from ptychoflow.physics.patches import accumulate_patches, extract_patches
+from ptychoflow.physics.patches import extract_patches
 from ptychoflow.stitching import Portion, WeightedSums, add_up
 
 MOST_FRAMES = 256

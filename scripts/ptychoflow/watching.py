@@ -149,8 +149,7 @@ class Watch:
 
         inference = Inference(self.checkpoint, self.dataset(), self.scan.path, self.probe)
         iterations = 1 if inference.joins_frames else 5
-        made = inference.reconstruct(16, iterations, "cpu" if self.live.device.type == "cpu" else "cuda")
-        return made
+        return inference.reconstruct(16, iterations, self.live.device.type)
 
     def running(self) -> Reconstruction:
         """Give the image as it stands."""

@@ -233,5 +233,3 @@ def replay(path: Path, dataset: Dataset, rate: float, frames_at_once: int = 1) -
             last = min(first + frames_at_once, len(dataset.frames))
             time.sleep(max(0.0, started + last / rate - time.monotonic()))
             file.append(dataset.frames[first:last], dataset.positions[first:last])
-
-
