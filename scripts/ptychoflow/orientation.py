@@ -45,7 +45,7 @@ def photon_errors(dataset: Dataset, frames: int = FRAMES, iterations: int = ITER
         For each variant of `POSITIONS`, Σ(√I − √n)² / Σ n over the good pixels, I modelled and n measured photons.
     """
     middle = (dataset.positions.min(axis=0) + dataset.positions.max(axis=0)) / 2
-    near = np.argsort(np.hypot(*(dataset.positions - middle).T), kind="stable")[:frames]
+    near = np.sort(np.argsort(np.hypot(*(dataset.positions - middle).T), kind="stable")[:frames])
     amplitudes = torch.fft.ifftshift(torch.from_numpy(dataset.frames[near]), dim=(-2, -1)).sqrt()[None]
     mask = torch.fft.ifftshift(torch.from_numpy(dataset.mask))
     probe = torch.from_numpy(dataset.probe)

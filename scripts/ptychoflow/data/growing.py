@@ -146,8 +146,7 @@ class GrowingScan:
         """
         frames = self._frames[first:last].astype(np.float32)
         places = self._places[first:last].astype(np.float64)
-        # CXI's x points against the columns and y against the rows.
-        return frames, places if self.in_pixels else -places[:, 1::-1] / self.pixel_size
+        return frames, places if self.in_pixels else places[:, 1::-1] / self.pixel_size
 
 
 class GrowingFile:
@@ -202,7 +201,7 @@ class GrowingFile:
     def append(self, frames: np.ndarray, positions: np.ndarray) -> None:
         """Add frames (frames, N, N), photon counts, at positions (frames, 2), pixels of the object frame."""
         offsets = (positions - self._centre) * self._pixel_size
-        translation = np.stack([-offsets[:, 1], -offsets[:, 0], np.zeros(len(offsets))], axis=1)
+        translation = np.stack([offsets[:, 1], offsets[:, 0], np.zeros(len(offsets))], axis=1)
         for key, values in zip(GROWING, (frames, positions, translation), strict=True):
             dataset = self._grown[key]
             dataset.resize(len(dataset) + len(values), axis=0)

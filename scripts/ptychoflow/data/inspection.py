@@ -1,6 +1,7 @@
 """What a scan holds, and what about it looks wrong before anything is reconstructed."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -43,6 +44,7 @@ def inspect(dataset: Dataset) -> tuple[dict[str, Any], list[str]]:
     """
     facts: dict[str, Any] = {}
     warnings: list[str] = []
+    dataset = replace(dataset, frames=np.asarray(dataset.frames[:]))  # which may be in a file still
     for part in (_frames, _detector, _geometry, _probe, _scan):
         own, wrong = part(dataset)
         facts |= own
