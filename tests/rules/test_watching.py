@@ -133,6 +133,13 @@ def test_a_watch_ends_with_what_it_has_when_it_is_asked_to(dataset: Dataset, che
     np.testing.assert_allclose(found.positions - found.positions[0], expected - expected[0], atol=1e-6)
 
 
+def test_nothing_slow_is_imported_before_the_first_picture():
+    slow = "lightning matplotlib scipy skimage torchmetrics"
+    program = f"import sys, ptychoflow.watching; print(*set(sys.modules) & set('{slow}'.split()))"
+    made = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=SCRIPTS, check=True)
+    assert made.stdout.strip() == ""
+
+
 def test_a_scan_that_never_begins_ends_in_one_sentence(dataset: Dataset, checkpoint: Path, tmp_path: Path):
     data, output = tmp_path / "scan.cxi", tmp_path / "image"
     with pytest.raises(InputError, match="cannot be read as an HDF5 file"):

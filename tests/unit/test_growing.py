@@ -67,10 +67,10 @@ def test_a_frame_counts_once_it_is_whole(small_dataset: Dataset, tmp_path: Path)
 
 
 def test_what_is_no_scan_is_refused(small_dataset: Dataset, tmp_path: Path):
-    with pytest.raises(InputError, match=r"absent\.cxi cannot be read"):
+    with pytest.raises(InputError, match=r"absent\.cxi: it cannot be read"):
         GrowingScan(tmp_path / "absent.cxi", patience=0.1)
     (tmp_path / "text.cxi").write_text("no scan")
-    with pytest.raises(InputError, match=r"text\.cxi cannot be read as an HDF5 file"):
+    with pytest.raises(InputError, match=r"text\.cxi: it cannot be read as an HDF5 file"):
         GrowingScan(tmp_path / "text.cxi")
     write_cxi(tmp_path / "scan.cxi", small_dataset)
     with h5py.File(tmp_path / "scan.cxi", "a") as file:

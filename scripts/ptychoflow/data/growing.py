@@ -17,6 +17,7 @@ from ptychoflow.data.dataset import Dataset, wavelength_of
 from ptychoflow.errors import InputError
 
 FRAMES, POSITIONS = f"{DETECTOR}/data", f"{OWN}/positions"
+REQUIRED = (FRAMES, f"{DETECTOR}/distance", f"{DETECTOR}/x_pixel_size", f"{SOURCE}/energy")
 GROWING = (FRAMES, POSITIONS, TRANSLATION)
 WRITTEN, PLANNED = f"{OWN}/frames_written", f"{OWN}/frames_planned"
 POSITIONS_IN_CHUNK = 256
@@ -41,14 +42,10 @@ class GrowingScan:
     def __init__(self, path: Path, patience: float = 0.0) -> None:
         self.path = path
         self.file = self._opened(time.monotonic() + patience)
-        for key in (FRAMES, f"{DETECTOR}/distance", f"{DETECTOR}/x_pixel_size", f"{SOURCE}/energy"):
-            self._require(key)
         self._frames = self.file[FRAMES]
         if self._frames.ndim != 3 or self._frames.shape[1] != self._frames.shape[2]:
             raise InputError(f"{path}: {FRAMES} has shape {self._frames.shape}: expected (frames, N, N)")
         self.in_pixels = POSITIONS in self.file
-        if not self.in_pixels:
-            self._require(TRANSLATION)
         self._places = self.file[POSITIONS if self.in_pixels else TRANSLATION]
         self._written = self.file.get(WRITTEN)
 
@@ -59,21 +56,30 @@ class GrowingScan:
         self.file.close()
 
     def _opened(self, deadline: float) -> h5py.File:
+        """Open the file once its writer has put everything in place."""
         while True:
+            file = None
             try:
-                return h5py.File(self.path, "r", libver="latest", swmr=True)
+                file = self._tried()
+                missing = [key for key in REQUIRED if key not in file]
+                missing += [] if POSITIONS in file else [key for key in (TRANSLATION,) if key not in file]
+                if not missing:
+                    return file
+                problem = f"key {missing[0]} is missing: expected a dataset as docs/live.md describes it"
             except OSError as error:
-                # Files of older HDF5 versions cannot grow under a reader's eyes, but they can be read.
-                try:
-                    return h5py.File(self.path, "r")
-                except OSError:
-                    if time.monotonic() >= deadline:
-                        raise InputError(f"{self.path} cannot be read as an HDF5 file: {error}") from None
+                problem = f"it cannot be read as an HDF5 file ({error})"
+            if file is not None:
+                file.close()
+            if time.monotonic() >= deadline:
+                raise InputError(f"{self.path}: {problem}")
             time.sleep(0.05)
 
-    def _require(self, key: str) -> None:
-        if key not in self.file:
-            raise InputError(f"{self.path}: key {key} is missing: expected a dataset as docs/live.md describes it")
+    def _tried(self) -> h5py.File:
+        try:
+            return h5py.File(self.path, "r", libver="latest", swmr=True)
+        except OSError:
+            # Files of older HDF5 versions cannot grow under a reader's eyes, but they can be read.
+            return h5py.File(self.path, "r")
 
     @property
     def size(self) -> int:
@@ -163,6 +169,7 @@ class GrowingFile:
     """
 
     def __init__(self, path: Path, scan: Dataset, planned: int | None = None) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.unlink(missing_ok=True)
         with tempfile.TemporaryDirectory() as folder:
             template = Path(folder, "template.cxi")
