@@ -13,7 +13,7 @@ from ptychoflow.stitching import Portion, WeightedSums, add_up
 
 MOST_FRAMES = 256
 """Frames that are reconstructed at once."""
-MOST_NEIGHBOURS = 512
+MOST_NEIGHBOURS = 256
 """Frames reconstructed before that may help with new ones."""
 
 
