@@ -18,7 +18,9 @@ test: $(ENVIRONMENT)
 	pytest
 
 bench: $(ENVIRONMENT)
-	pytest tests/benchmarks --override-ini addopts=-ra --benchmark-only
+	mkdir -p results/benchmarks
+	pytest tests/benchmarks --override-ini addopts=-ra --benchmark-only --benchmark-json results/benchmarks/speed.json
+	python tests/benchmarks/speed_table.py results/benchmarks/speed.json | tee results/benchmarks/speed.md
 
 # All tracked runs in a browser, http://127.0.0.1:5000; those whose process was killed are marked as failed first.
 mlflow: $(ENVIRONMENT)

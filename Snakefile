@@ -13,6 +13,7 @@ report: "rules/report/workflow.rst"
 
 include: "rules/config.smk"
 include: "rules/common.smk"
+include: "rules/resources.smk"
 include: "rules/data.smk"
 include: "rules/train.smk"
 

@@ -158,11 +158,6 @@ def launcher(wildcards):
     return "srun" if nodes(wildcards) > 1 else ""
 
 
-def growing(amount):
-    """Resource that grows with each attempt at a job: what failed for want of it succeeds with more."""
-    return lambda wildcards, attempt: amount * attempt
-
-
 def rounds(wildcards):
     """How often patches are brought to one phase: those that were reconstructed together agree but for their tiles."""
     name = EXPERIMENTS[lender(wildcards)].get("model", {}).get("name", "unrolled")

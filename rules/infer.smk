@@ -15,8 +15,8 @@ rule infer:
     threads: 2
     resources:
         gpu=lambda wildcards: int(on_gpu(wildcards)),
-        mem_mb=growing(8000),
-        runtime=growing(60),
+        mem_mb=estimated(needs_of_inference, "mem_mb"),
+        runtime=estimated(needs_of_inference, "runtime"),
     params:
         probe=setting("inference", "probe", "dataset"),
         batch_size=setting("inference", "batch_size", 16),

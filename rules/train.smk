@@ -49,8 +49,8 @@ rule train:
         tasks=tasks,
         tasks_per_gpu=lambda wildcards: int(nodes(wildcards) > 1),
         mpi=launcher,
-        mem_mb=growing(8000),
-        runtime=growing(240),
+        mem_mb=estimated(needs_of_training, "mem_mb"),
+        runtime=estimated(needs_of_training, "runtime"),
     params:
         data=lambda wildcards, input: f"[{','.join(input.data)}]",
         folder="results/{experiment}/seed{seed}",

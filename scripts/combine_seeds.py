@@ -22,7 +22,9 @@ def main(reconstructions: list[Path], data: Path, output: Path) -> None:
     from ptychoflow.ensemble import combine, write_ensemble
     from ptychoflow.reconstruction import read_reconstruction
 
-    write_ensemble(output, combine([read_reconstruction(path) for path in reconstructions], read_dataset(data)))
+    write_ensemble(
+        output, combine([read_reconstruction(path) for path in reconstructions], read_dataset(data, frames_in_memory=0))
+    )
 
 
 if __name__ == "__main__":

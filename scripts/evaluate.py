@@ -42,7 +42,7 @@ def main(
     if threads is not None:
         torch.set_num_threads(threads)
     other = None if reference is None else read_reconstruction(reference)
-    scores, rings = score(read_reconstruction(reconstruction), read_dataset(data), other)
+    scores, rings = score(read_reconstruction(reconstruction), read_dataset(data, frames_in_memory=0), other)
     write_correlation(correlation, rings)
     write_scores(output, scores)
 

@@ -52,12 +52,12 @@ def main(
 
     from ptychoflow.data.readers import read_dataset
     from ptychoflow.inference import Inference
+    from ptychoflow.settings import FRAMES_IN_MEMORY
 
     if threads is not None:
         torch.set_num_threads(threads)
-    inference = Inference(
-        checkpoint, read_dataset(data), data, probe, part=part, tile_frames=tile_frames, single_shot=single_shot
-    )
+    dataset = read_dataset(data, frames_in_memory=FRAMES_IN_MEMORY)
+    inference = Inference(checkpoint, dataset, data, probe, part=part, tile_frames=tile_frames, single_shot=single_shot)
     inference.write(output, batch_size, accelerator, also or ())
 
 

@@ -22,7 +22,7 @@ def main(reconstruction: Path, data: Path, png: Path, svg: Path) -> None:
     from ptychoflow.reconstruction import read_reconstruction
 
     drawn = read_reconstruction(reconstruction)
-    save_figure(reconstruction_figure(drawn, read_dataset(data)), drawn.provenance, png, svg)
+    save_figure(reconstruction_figure(drawn, read_dataset(data, frames_in_memory=0)), drawn.provenance, png, svg)
 
 
 if __name__ == "__main__":

@@ -62,6 +62,7 @@ def main(
     from ptychoflow.data.readers import read_dataset
     from ptychoflow.inference import Inference
     from ptychoflow.pictures import keep_reconstruction
+    from ptychoflow.settings import FRAMES_IN_MEMORY
 
     if threads is not None:
         torch.set_num_threads(threads)
@@ -73,7 +74,7 @@ def main(
         accelerator = device
     inference = Inference(
         find_checkpoint(model_path),
-        read_dataset(test_data),
+        read_dataset(test_data, frames_in_memory=FRAMES_IN_MEMORY),
         test_data,
         probe,
         n_groups,

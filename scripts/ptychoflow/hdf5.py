@@ -6,20 +6,36 @@ from pathlib import Path
 
 import h5py
 
-from ptychoflow.files import replacing
+from ptychoflow.files import replacing, require_room
+
+LARGEST_IN_MEMORY = 2**28
+"""Bytes of a file that is made in memory."""
 
 
 @contextmanager
-def new_hdf5(path: Path) -> Iterator[h5py.File]:
+def new_hdf5(path: Path, size: int = 0) -> Iterator[h5py.File]:
     """Give an HDF5 file to fill, which is put in place of `path` when the block ends well.
 
-    It is made in memory: on a full disk the HDF5 library itself may crash, and leave no word.
+    It is made in memory: on a full disk the HDF5 library itself may crash, and leave no word. A large one is made on
+    the disk, once there is room for it.
 
     Parameters
     ----------
     path : Path
         The file to write.
+    size : int
+        Bytes that it may come to.
+
+    Raises
+    ------
+    OSError
+        Where the disk is full, with the name of `path`.
     """
+    if size > LARGEST_IN_MEMORY:
+        require_room(path, size)
+        with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+            yield file
+        return
     with h5py.File(path.name, "w", driver="core", backing_store=False) as file:
         yield file
         file.flush()

@@ -1,7 +1,7 @@
 """From a checkpoint and a dataset to object patches, in memory or batch by batch into a file."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,7 +11,7 @@ from lightning.pytorch import Trainer
 
 from ptychoflow.data.dataset import Dataset
 from ptychoflow.data.groups import nearest_frames
-from ptychoflow.data.loading import Batch, FrameTable, GroupLoader, TileLoader
+from ptychoflow.data.loading import Batch, FrameTable, GroupLoader, StoredTable, TileLoader
 from ptychoflow.data.tiles import Tile, make_tiles
 from ptychoflow.embedded_provenance import hdf5_attributes
 from ptychoflow.errors import InputError
@@ -134,10 +134,16 @@ class Inference:
         module = self.module.to(device)
         positions = torch.from_numpy(self.dataset.positions).to(device)
         with torch.inference_mode():
-            portions = [Portion(*module.predict_step(batch, 0)) for batch in self.loader(batch_size, device)]
+            loader = self.loader(batch_size, device)
+
+            def predicted() -> Iterator[Portion]:
+                return (Portion(*module.predict_step(batch, 0)) for batch in loader)
+
+            # Patches of a scan that is larger than memory are larger still: those are predicted anew in each round.
+            portions = None if isinstance(loader.table, StoredTable) else list(predicted())
             inference_seconds = time.perf_counter() - started
-            shape = self.dataset.object_shape
-            stitched = stitch(lambda: portions, positions, module.probes[0], shape, phase_iterations)
+            source = predicted if portions is None else lambda: portions
+            stitched = stitch(source, positions, module.probes[0], self.dataset.object_shape, phase_iterations)
             canvas, coverage, halves = (array.cpu().numpy() for array in stitched)
         return Reconstruction(
             object=canvas,
@@ -190,7 +196,7 @@ class Inference:
 
 
 def scan_loader(
-    module: Reconstructor, table: FrameTable, positions: np.ndarray, frames: np.ndarray, tile_frames: int
+    module: Reconstructor, table: FrameTable | StoredTable, positions: np.ndarray, frames: np.ndarray, tile_frames: int
 ) -> GroupLoader | TileLoader:
     """Batches of chosen frames of a scan: tiles where the network joins frames, else one by one or in its groups.
 
@@ -209,18 +215,19 @@ def scan_loader(
     """
     if not module.network.joins_frames:
         return frame_loader(module, table, positions, frames, module.training_settings.batch_size)
-    margin = table.amplitudes.shape[-1] / 8
+    margin = table.size / 8
     tiles = make_tiles(positions[frames], tile_frames, margin)
     return TileLoader(table, [Tile(frames[tile.frames], frames[tile.context]) for tile in tiles])
 
 
 def frame_loader(
-    module: Reconstructor, table: FrameTable, positions: np.ndarray, frames: np.ndarray, batch_size: int
+    module: Reconstructor, table: FrameTable | StoredTable, positions: np.ndarray, frames: np.ndarray, batch_size: int
 ) -> GroupLoader:
     """Batches of chosen frames of a scan in their order, grouped where the network takes groups of a fixed size."""
     groups = GroupSettings(size=1) if module.network.joins_frames else module.training_settings.groups
     neighbours = nearest_frames(positions, frames, np.arange(len(positions)), groups)
-    return GroupLoader(table, torch.from_numpy(neighbours), groups, batch_size)
+    pieces = torch.arange(len(frames)) // TILE_FRAMES
+    return GroupLoader(table, torch.from_numpy(neighbours), groups, batch_size, pieces=pieces)
 
 
 class PatchWriter(PredictionWriter):

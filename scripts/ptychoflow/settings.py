@@ -9,6 +9,8 @@ from typing import Any, Literal
 
 from ptychoflow.errors import InputError
 
+FRAMES_IN_MEMORY = 16384
+"""Frames that programs hold in memory at a time unless they are told another number."""
 LOGGERS = ("csv", "tensorboard", "mlflow", "none")
 
 
@@ -123,6 +125,9 @@ class TrainingSettings:
         The part of each scan that is trained on.
     n_groups : int, optional
         Training frames round which groups are formed, drawn from each scan by the seed; all if not given.
+    frames_in_memory : int
+        Frames held in memory at a time; where the scans have more, they are read from their files piece by piece, each
+        piece once in an epoch.
     validation_fraction : float
         Share of the frames that is held out to choose the best checkpoint.
     early_stopping : int, optional
@@ -168,6 +173,7 @@ class TrainingSettings:
     groups: GroupSettings = field(default_factory=GroupSettings)
     region: RegionSettings = field(default_factory=RegionSettings)
     n_groups: int | None = None
+    frames_in_memory: int = FRAMES_IN_MEMORY
     validation_fraction: float = 0.05
     early_stopping: int | None = None
     publish: Literal["best", "last"] = "last"
@@ -185,7 +191,7 @@ class TrainingSettings:
     strategy: str = "auto"
 
     def __post_init__(self) -> None:
-        for key in ("max_epochs", "batch_size", "devices", "num_nodes"):
+        for key in ("max_epochs", "batch_size", "frames_in_memory", "devices", "num_nodes"):
             _at_least(key, getattr(self, key), 1)
         for key in ("n_groups", "early_stopping"):
             if getattr(self, key) is not None:

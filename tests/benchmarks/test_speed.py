@@ -1,85 +1,151 @@
-"""How long the hot paths take; run by `make bench`, with nothing asserted about time."""
+"""How long the hot paths take, beside what the machine can do; run by `make bench`, nothing asserted about time."""
 
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
 import pytest
 import torch
+from conftest import operations_of
 
+from ptychoflow.data.cxi import read_cxi, write_cxi
+from ptychoflow.data.dataset import Dataset
 from ptychoflow.data.loading import Batch
+from ptychoflow.data.readers import read_dataset
+from ptychoflow.inference import Inference
 from ptychoflow.models import MODELS
-from ptychoflow.physics.patches import accumulate_patches, extract_patches
+from ptychoflow.physics.patches import extract_patches
 from ptychoflow.settings import GroupSettings, ModelSettings, TrainingSettings
 from ptychoflow.simulation.dataset import simulate
-from ptychoflow.simulation.probes import ProbeSettings
 from ptychoflow.simulation.scans import ScanSettings
 from ptychoflow.simulation.settings import SimulationSettings
+from ptychoflow.stitching import Portion, stitch
+from ptychoflow.training.checkpoint import describe
 from ptychoflow.training.module import Reconstructor
+
+FRAMES = 1024
 
 
 @pytest.fixture(scope="module")
-def probe() -> torch.Tensor:
-    settings = SimulationSettings(probe=ProbeSettings(), scan=ScanSettings(frames=4))
-    return torch.from_numpy(simulate(settings).probe)
+def scan() -> Dataset:
+    return simulate(SimulationSettings(scan=ScanSettings(frames=FRAMES)))
 
 
-@pytest.fixture
-def positions() -> torch.Tensor:
-    return torch.rand(1, 1024, 2, generator=torch.Generator().manual_seed(0)) * 200 + 40
+@pytest.fixture(scope="module")
+def file(scan: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("data") / "scan.cxi"
+    write_cxi(path, scan)
+    return path
 
 
-def test_simulation(benchmark):
-    benchmark(simulate, SimulationSettings(scan=ScanSettings(frames=256)))
+def reconstructor(scan: Dataset, model: ModelSettings, members: int = 16) -> Reconstructor:
+    training = TrainingSettings(groups=GroupSettings(size=members, neighbours=max(30, members)))
+    return Reconstructor(model, training, torch.from_numpy(scan.probe)[None], torch.from_numpy(scan.mask)[None])
 
 
-def test_stitching_of_1024_patches(benchmark, positions: torch.Tensor, probe: torch.Tensor):
-    patches = torch.randn(1, 1024, 64, 64, dtype=torch.complex64)
-    weight = probe.abs().square().sum(dim=0)[None, None]
-    benchmark(accumulate_patches, patches, weight, positions, (280, 280))
+def test_limit_matrix_product(measure: Callable, device: torch.device):
+    matrix = torch.rand(2048, 2048, device=device)
+    measure(lambda: matrix @ matrix, device, operations=2 * 2048**3)
 
 
-def test_extraction_of_1024_patches(benchmark, positions: torch.Tensor):
-    benchmark(extract_patches, torch.randn(1, 280, 280, dtype=torch.complex64), positions, 64)
+def test_limit_fourier_transforms(measure: Callable, device: torch.device):
+    waves = torch.randn(1024, 64, 64, dtype=torch.complex64, device=device)
+    measure(lambda: torch.fft.fft2(waves), device, **operations_of(lambda: torch.fft.fft2(waves)))
+
+
+def test_limit_memory(measure: Callable, device: torch.device):
+    source = torch.rand(2**25, device=device)
+    target = torch.empty_like(source)
+    measure(lambda: target.copy_(source), device, bytes=2 * source.nbytes)
+
+
+def test_simulate(measure: Callable):
+    measure(lambda: simulate(SimulationSettings(scan=ScanSettings(frames=256))), frames=256)
+
+
+def test_ingest(measure: Callable, scan: Dataset, tmp_path: Path):
+    rows, columns = scan.positions.T
+    amplitudes = np.sqrt(scan.frames)
+    np.savez(tmp_path / "raw.npz", diffraction=amplitudes, probeGuess=scan.probe[0], xcoords=columns, ycoords=rows)
+    measure(lambda: write_cxi(tmp_path / "scan.cxi", read_dataset(tmp_path / "raw.npz")), frames=FRAMES)
+
+
+def test_read_frames_of_a_file(measure: Callable, file: Path):
+    frames = read_cxi(file, frames_in_memory=0).frames
+    measure(lambda: frames[:], frames=FRAMES)
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("name", sorted(MODELS))
-def test_training_step_of_16_frames(benchmark, name: str, precision: str, probe: torch.Tensor):
-    masks = torch.ones(1, 64, 64, dtype=torch.bool)
-    module = Reconstructor(ModelSettings(name=name), TrainingSettings(groups=GroupSettings(size=1)), probe[None], masks)
-    batch = batch_of(torch.zeros(16, 1, 2))
-
-    def step() -> None:
-        module.zero_grad()
-        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
-            module.evaluate(batch).loss.backward()
-
-    benchmark(step)
-
-
-def batch_of(positions: torch.Tensor) -> Batch:
-    """Groups of random frames at these positions (batch, C, 2)."""
-    groups, size = positions.shape[:2]
-    frames = torch.arange(groups * size).reshape(groups, size)
-    amplitudes = torch.rand(groups, size, 64, 64) * 30
-    reach = int((positions - positions[:, :1]).abs().max().ceil())
-    return Batch(frames, torch.zeros(groups, dtype=torch.long), amplitudes, positions, None, reach, wanted=size)
+def test_training_step_of_16_single_frames(
+    measure: Callable, scan: Dataset, device: torch.device, name: str, precision: str
+):
+    measure_step(measure, reconstructor(scan, ModelSettings(name=name), 1), torch.zeros(16, 1, 2), device, precision)
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_training_step_of_two_groups_of_16_frames(benchmark, precision: str, probe: torch.Tensor):
-    masks = torch.ones(1, 64, 64, dtype=torch.bool)
-    module = Reconstructor(ModelSettings(), TrainingSettings(), probe[None], masks)
-    batch = batch_of(torch.rand(2, 16, 2, generator=torch.Generator().manual_seed(0)) * 30)
+def test_training_step_of_two_groups_of_16_frames(
+    measure: Callable, scan: Dataset, device: torch.device, precision: str
+):
+    positions = torch.rand(2, 16, 2, generator=torch.Generator().manual_seed(0)) * 30
+    measure_step(measure, reconstructor(scan, ModelSettings()), positions, device, precision)
+
+
+def measure_step(
+    measure: Callable, module: Reconstructor, positions: torch.Tensor, device: torch.device, precision: str
+) -> None:
+    """Time a training step on groups of random frames at these positions (batch, C, 2)."""
+    groups, members = positions.shape[:2]
+    frames = torch.arange(groups * members).reshape(groups, members)
+    amplitudes = torch.rand(groups, members, 64, 64) * 30
+    reach = int((positions - positions[:, :1]).abs().max().ceil())
+    parts = (part.to(device) for part in (frames, torch.zeros(groups, dtype=torch.long), amplitudes, positions))
+    batch = Batch(*parts, None, reach, wanted=members)
+    module = module.to(device)
+    optimizer = torch.optim.AdamW(module.parameters(), foreach=True)
 
     def step() -> None:
-        module.zero_grad()
-        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
-            module.evaluate(batch).loss.backward()
+        optimizer.zero_grad()
+        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+            loss = module.evaluate(batch).loss
+        loss.backward()
+        optimizer.step()
 
-    benchmark(step)
+    measure(step, device, frames=groups * members, **operations_of(step))
 
 
-def test_reconstruction_of_a_scan_of_512_frames(benchmark, probe: torch.Tensor):
-    masks = torch.ones(1, 64, 64, dtype=torch.bool)
-    module = Reconstructor(ModelSettings(), TrainingSettings(), probe[None], masks)
-    batch = batch_of(torch.rand(1, 512, 2, generator=torch.Generator().manual_seed(0)) * 130)
-    with torch.inference_mode():
-        benchmark(module.predict_step, batch, 0)
+@pytest.fixture(scope="module")
+def checkpoint(scan: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A network as it is before training, which takes as long as a trained one."""
+    module = reconstructor(scan, ModelSettings())
+    folder = tmp_path_factory.mktemp("model")
+    module.description = describe(module.model_settings, module.training_settings, [], 0, "untrained", {})
+    torch.save({"state_dict": module.state_dict(), "ptychoflow": module.description}, folder / "last.ckpt")
+    return folder / "last.ckpt"
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_reconstruct_and_stitch_a_scan(
+    measure: Callable, scan: Dataset, file: Path, checkpoint: Path, device: torch.device, precision: str
+):
+    accelerator = "gpu" if device.type == "cuda" else "cpu"
+    inference = Inference(checkpoint, scan, file)
+
+    def reconstruct() -> None:
+        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+            inference.reconstruct(16, accelerator=accelerator)
+
+    measure(reconstruct, device, frames=FRAMES)
+
+
+def test_stitch_patches(measure: Callable, scan: Dataset, device: torch.device):
+    patches = torch.randn(FRAMES, 64, 64, dtype=torch.complex64, device=device)
+    portions = [Portion(torch.arange(FRAMES, device=device), patches)]
+    positions, probe = torch.from_numpy(scan.positions).to(device), torch.from_numpy(scan.probe).to(device)
+    measure(lambda: stitch(lambda: portions, positions, probe, scan.object_shape), device, frames=FRAMES)
+
+
+def test_extract_patches(measure: Callable, scan: Dataset, device: torch.device):
+    canvas = torch.from_numpy(scan.truth)[None].to(device)
+    positions = torch.from_numpy(scan.positions).float()[None].to(device)
+    measure(lambda: extract_patches(canvas, positions, 64), device, frames=FRAMES)

@@ -13,6 +13,9 @@ import pytest
 import yaml
 from workflow_runs import ROOT, SMALL, environment_of
 
+from ptychoflow.estimates import training_needs
+from ptychoflow.settings import GroupSettings, ModelSettings, TrainingSettings
+
 FOLDER = Path(__file__).parent
 FIELDS = {"job": 12, "partition": 12, "state": 14, "memory": 12, "gpus": 30, "comment": 200}
 COLUMNS = ("jobid", "partition", "state", "minmemory", "tres-per-job", "comment")
@@ -86,8 +89,11 @@ def test_two_seeds_and_two_datasets_go_through_the_cluster(cluster: None, tmp_pa
     new = [row for row in jobs() if row["job"] not in before]
     training = of_rule(new, "train")
     assert len(training) == 2
+    settings = config["experiments"]["small"]["training"] | {"groups": GroupSettings(size=4)}
+    model = ModelSettings(**config["experiments"]["small"]["model"])
+    needed = training_needs(49, 32, model, TrainingSettings(**settings), on_gpu=False).mem_mb
     for row in training:
-        assert (row["partition"], row["memory"], row["gpus"]) == ("cpu", "8000M", "N/A")
+        assert (row["partition"], row["memory"], row["gpus"]) == ("cpu", f"{needed}M", "N/A")
     assert len(of_rule(new, "infer")) == 4
     assert {row["state"] for row in new} == {"COMPLETED"}
     # The four results are scored by twos.

@@ -5,7 +5,14 @@ import pytest
 import torch
 
 from ptychoflow.data.dataset import Dataset
-from ptychoflow.data.groups import draw_anchors, draw_groups, frames_in_region, nearest_frames, split_frames
+from ptychoflow.data.groups import (
+    draw_anchors,
+    draw_groups,
+    frames_in_region,
+    nearest_frames,
+    pieces_of_groups,
+    split_frames,
+)
 from ptychoflow.data.loading import FrameTable, GroupLoader
 from ptychoflow.errors import InputError
 from ptychoflow.settings import GroupSettings, RegionSettings
@@ -159,3 +166,16 @@ def test_anchors_are_drawn_without_repetition_by_the_seed():
     assert len(np.unique(first)) == 20
     np.testing.assert_array_equal(first, again)
     assert not np.array_equal(first, other)
+
+
+@pytest.mark.parametrize("most", [40, 60, 1000])
+def test_groups_of_a_piece_share_few_frames(most: int):
+    positions = np.random.default_rng(0).uniform(0, (300, 100), (400, 2))
+    everything = np.arange(400)
+    neighbours = nearest_frames(positions, everything, everything, GroupSettings(size=4, neighbours=9))
+    pieces = pieces_of_groups(positions, neighbours, most)
+    members = [np.unique(neighbours[pieces == piece]) for piece in range(pieces.max() + 1)]
+    assert max(map(len, members)) <= most
+    # Pieces are compact: their borders repeat few frames.
+    assert sum(map(len, members)) < 3 * 400
+    assert (len(members) == 1) == (most == 1000)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from ptychoflow.data.cxi import write_cxi
+from ptychoflow.data.cxi import read_cxi, write_cxi
 from ptychoflow.data.dataset import Dataset
 from ptychoflow.data.loading import Batch
 from ptychoflow.errors import InputError
@@ -179,3 +179,14 @@ def test_a_reconstruction_is_read_back(checkpoint: Path, small_cxi: Path, small_
     read = read_reconstruction(tmp_path / "reconstruction.h5")
     for field in dataclasses.fields(made):
         np.testing.assert_array_equal(getattr(read, field.name), getattr(made, field.name))
+
+
+@pytest.mark.parametrize("options", [{"tile_frames": 20}, {"single_shot": True}])
+def test_a_scan_larger_than_memory_is_reconstructed_from_its_file(
+    options: dict[str, object], checkpoint: Path, small_cxi: Path, small_dataset: Dataset, tmp_path: Path
+):
+    expected = Inference(checkpoint, small_dataset, small_cxi, **options).reconstruct(9, 1, "cpu")
+    inference = Inference(checkpoint, read_cxi(small_cxi, frames_in_memory=0), small_cxi, **options)
+    np.testing.assert_allclose(inference.reconstruct(9, 1, "cpu").object, expected.object, atol=1e-5)
+    inference.write(tmp_path / "patches.h5", 9, "cpu")
+    np.testing.assert_allclose(stitch_file(tmp_path / "patches.h5", 1).object, expected.object, atol=1e-4)

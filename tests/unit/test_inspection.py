@@ -15,12 +15,10 @@ from ptychoflow.data.dataset import Dataset
 from ptychoflow.data.inspection import (
     DIHEDRAL,
     beam_offset,
-    disk_overlap,
     inspect,
     probe_fits,
-    probe_width,
-    scan_order,
 )
+from ptychoflow.data.scan_shape import disk_overlap, probe_width, scan_order
 from ptychoflow.data.storage import storage_of
 from ptychoflow.orientation import orientation_warnings, photon_errors
 from ptychoflow.physics.diffraction import diffraction

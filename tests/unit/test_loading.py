@@ -1,13 +1,18 @@
 """Batches hold what the dataset holds, in the detector's corner order, for one scan and for several."""
 
 import dataclasses
+import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from ptychoflow.data.cxi import read_cxi
 from ptychoflow.data.dataset import Dataset
-from ptychoflow.data.loading import FrameTable, GroupLoader, true_patches
+from ptychoflow.data.groups import nearest_frames, pieces_of_groups
+from ptychoflow.data.loading import Batch, FrameTable, GroupLoader, StoredTable, TileLoader, read_ahead, true_patches
+from ptychoflow.data.tiles import make_tiles
 from ptychoflow.errors import InputError
 from ptychoflow.settings import GroupSettings
 
@@ -104,3 +109,70 @@ def test_the_reach_is_the_farthest_neighbour_along_an_axis():
     neighbours = torch.tensor([[0, 1], [1, 0], [2, 1]])
     # From (10, 1) to (3.2, −6.4) it is 7.4 columns.
     assert GroupLoader(table, neighbours, GroupSettings(size=2, neighbours=2), 2).reach == 8
+
+
+@pytest.fixture
+def stored(small_cxi: Path) -> StoredTable:
+    return FrameTable.of([read_cxi(small_cxi, frames_in_memory=0)] * 2, CPU, with_truth=True)
+
+
+def assert_same(batch: Batch, expected: Batch) -> None:
+    for name in ("frames", "scan", "amplitudes", "positions", "truth"):
+        assert torch.equal(getattr(batch, name), getattr(expected, name))
+    assert batch.wanted == expected.wanted
+
+
+def test_batches_from_a_file_are_those_from_memory(small_dataset: Dataset, stored: StoredTable):
+    memory = FrameTable.of([small_dataset] * 2, CPU, with_truth=True)
+    groups = torch.tensor([[100, 3, 64], [7, 7, 63]])
+    assert_same(stored.batch(groups, reach=9), memory.batch(groups, reach=9))
+    tiles = make_tiles(small_dataset.positions, 20, margin=5)
+    for batch, expected in zip(TileLoader(stored, tiles), TileLoader(memory, tiles), strict=True):
+        assert_same(batch, expected)
+
+
+@pytest.mark.parametrize("replicas", [1, 3])
+def test_an_epoch_from_a_file_has_all_groups_and_reads_each_piece_once(
+    small_dataset: Dataset, stored: StoredTable, replicas: int, monkeypatch: pytest.MonkeyPatch
+):
+    everything, settings = np.arange(64), GroupSettings(size=2, neighbours=4)
+    neighbours = nearest_frames(small_dataset.positions, everything, everything, settings)
+    pieces = torch.from_numpy(pieces_of_groups(small_dataset.positions, neighbours, 24))
+    assert pieces.max() >= 3
+    read = []
+    monkeypatch.setattr(stored, "piece", lambda frames: read.append(frames) or StoredTable.piece(stored, frames))
+
+    def batches(rank: int, epoch: int) -> list[Batch]:
+        share = {"rank": rank, "replicas": replicas, "pieces": pieces, "epoch": lambda: epoch}
+        loader = GroupLoader(stored, torch.from_numpy(neighbours), settings, 5, **share)
+        found = list(loader)
+        assert len(found) == len(loader)
+        assert sum(len(batch.frames) for batch in found) == loader.groups_here
+        return found
+
+    shares = [batches(rank, epoch=0) for rank in range(replicas)]
+    assert len({len(share) for share in shares}) == 1
+    anchors = torch.cat([batch.frames[:, 0] for share in shares for batch in share])
+    assert len(anchors.unique()) == len(anchors) > 64 - replicas * len(pieces.unique())
+    assert len(read) == replicas * len(pieces.unique())
+    for batch in shares[0]:
+        assert len(pieces[batch.frames[:, 0]].unique()) == 1
+        assert_same(batch, FrameTable.of([small_dataset] * 2, CPU, with_truth=True).batch(batch.frames, batch.reach))
+    again, other = batches(0, epoch=0), batches(0, epoch=1)
+    assert all(torch.equal(a.frames, b.frames) for a, b in zip(shares[0], again, strict=True))
+    assert not torch.equal(shares[0][0].frames, other[0].frames)
+
+
+def test_the_next_piece_is_read_while_one_is_in_use(stored: StoredTable):
+    reading = threading.Event()
+    pieces = [torch.arange(3), torch.arange(3, 9), torch.arange(9, 12)]
+
+    class Table:
+        def piece(self, frames: torch.Tensor) -> FrameTable:
+            if frames[0] == 3:
+                reading.set()
+            return stored.piece(frames)
+
+    for frames, table in read_ahead(pieces, Table()):
+        assert torch.equal(table.numbers, frames)
+        assert reading.wait(timeout=10)

@@ -360,3 +360,12 @@ def test_foreign_checkpoints_are_refused(small_cxi: Path, tmp_path: Path):
         with pytest.raises(InputError, match=rf"{name}\.ckpt"):
             load_checkpoint(tmp_path / f"{name}.ckpt")
     assert not (tmp_path / "trace").exists()
+
+
+def test_a_scan_larger_than_memory_is_learned_from_its_file(small_cxi: Path, tmp_path: Path):
+    settings = {"frames_in_memory": 40, "groups": GroupSettings(size=2, neighbours=4), "max_epochs": 3}
+    checkpoint = train(small_cxi, tmp_path / "a", **settings)
+    losses = epoch_values(tmp_path / "a", "train/loss/epoch")
+    assert losses[-1] < losses[0]
+    again = weights(train(small_cxi, tmp_path / "b", **settings))
+    assert all(torch.equal(value, again[name]) for name, value in weights(checkpoint).items())

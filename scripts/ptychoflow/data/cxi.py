@@ -13,6 +13,7 @@ import h5py
 import numpy as np
 
 from ptychoflow.data.dataset import Dataset, wavelength_of
+from ptychoflow.data.stored_frames import StoredFrames
 from ptychoflow.embedded_provenance import from_hdf5_attributes, hdf5_attributes
 from ptychoflow.errors import InputError
 from ptychoflow.files import sha256_of
@@ -45,7 +46,7 @@ def write_cxi(path: Path, dataset: Dataset) -> None:
     # both together, translations have the signs of the positions.
     from_centre = (dataset.positions - np.array(dataset.object_shape) / 2) * dataset.pixel_size
     translation = np.stack([from_centre[:, 1], from_centre[:, 0], np.zeros(len(from_centre))], axis=1)
-    with new_hdf5(path) as file:
+    with new_hdf5(path, size=4 * int(np.prod(dataset.frames.shape))) as file:
         file["cxi_version"] = 160
         file["number_of_entries"] = 1
         detector, source, own = (file.create_group(name) for name in (DETECTOR, SOURCE, OWN))
@@ -75,14 +76,25 @@ def write_cxi(path: Path, dataset: Dataset) -> None:
 
 
 def keep_dataset(path: Path, dataset: Dataset, record: Path | None = None) -> None:
-    """Write a validated dataset, and beside it, where asked for, the record of what made it and when."""
+    """Write a validated dataset, and beside it, where asked for, the record of what made it and when.
+
+    The record also says how many frames there are and how wide, for estimates of what it takes to work on them.
+    """
     write_cxi(path, dataset)
     if record is not None:
-        write_provenance(record, dataset.provenance | {"data_sha256": sha256_of(path), **circumstances()})
+        made = {"frames": dataset.frames.shape[:2], "data_sha256": sha256_of(path), **circumstances()}
+        write_provenance(record, dataset.provenance | made)
 
 
-def read_cxi(path: Path) -> Dataset:
+def read_cxi(path: Path, frames_in_memory: int | None = None) -> Dataset:
     """Read a dataset that `write_cxi` wrote and validate it.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    frames_in_memory : int, optional
+        Where there are more frames than that, they stay in the file, to be read and checked as they are wanted.
 
     Raises
     ------
@@ -92,9 +104,12 @@ def read_cxi(path: Path) -> Dataset:
     try:
         with h5py.File(path, "r") as file:
             known = "entry_1/image_2/data" in file
+            stored = frames_in_memory is not None and _length(file, f"{DETECTOR}/data") > frames_in_memory
             dataset = Dataset(
                 provenance=from_hdf5_attributes(file.attrs),
-                frames=_read(file, f"{DETECTOR}/data", np.float32),
+                frames=StoredFrames(path, f"{DETECTOR}/data")
+                if stored
+                else _read(file, f"{DETECTOR}/data", np.float32),
                 positions=_read(file, f"{OWN}/positions", np.float64),
                 probe=_read(file, "entry_1/image_1/data", np.complex64),
                 mask=_read(file, f"{DETECTOR}/mask", np.uint32) == 0,
@@ -110,6 +125,12 @@ def read_cxi(path: Path) -> Dataset:
     except Exception as error:
         raise InputError(f"{path} cannot be read as an HDF5 file: {error}") from None
     return dataset.validate(str(path))
+
+
+def _length(file: h5py.File, key: str) -> int:
+    """Frames that a file holds; 0 where that cannot be told, which reading them will say."""
+    data = file.get(key)
+    return data.shape[0] if isinstance(data, h5py.Dataset) and data.ndim == 3 else 0
 
 
 def _read(file: h5py.File, key: str, kind: Callable | type) -> Any:

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from ptychoflow.data.stored_frames import StoredFrames
 from ptychoflow.errors import InputError
 
 PLANCK_TIMES_LIGHT = 1.23984198e-6
@@ -22,8 +23,8 @@ class Dataset:
 
     Parameters
     ----------
-    frames : ndarray
-        (frames, N, N) float32, photon counts with the zero frequency at pixel N // 2.
+    frames : ndarray or StoredFrames
+        (frames, N, N) float32, photon counts with the zero frequency at pixel N // 2; in memory or still in a file.
     positions : ndarray
         (frames, 2) float64, (row, column) pixels of the patch centres in the object frame.
     probe : ndarray
@@ -44,7 +45,7 @@ class Dataset:
         What made it: the program, its settings and its source, but no time, so that the same data make the same file.
     """
 
-    frames: np.ndarray
+    frames: np.ndarray | StoredFrames
     positions: np.ndarray
     probe: np.ndarray
     mask: np.ndarray
@@ -111,27 +112,30 @@ class Dataset:
             raise InputError(f"true object has shape {self.truth.shape}: expected {tuple(self.object_shape)}")
 
     def _check_values(self) -> None:
-        for name in ("frames", "positions", "probe", "truth"):
+        for name in ("positions", "probe", "truth"):
             array = getattr(self, name)
-            if array is not None and not np.isfinite(array).all():
-                raise InputError(
-                    f"{name} holds {np.count_nonzero(~np.isfinite(array))} NaN or infinite values: expected none"
-                )
-        if self.frames.min() < 0:
-            raise InputError(f"frames hold counts down to {self.frames.min():g}: expected none below 0")
+            if array is not None:
+                _refuse_not_finite(name, array)
         if not self.mask.any():
             raise InputError("mask has no good pixel: expected at least one")
-        dark = np.flatnonzero(~(self.frames * self.mask).any(axis=(1, 2)))
-        if dark.size:
-            raise InputError(
-                f"frame {dark[0]} has no photon on a good pixel ({dark.size} such frames): expected some in each"
-            )
+        if isinstance(self.frames, np.ndarray):  # those in a file are checked as they are read
+            self._check_frames()
         if not self.probe.any():
             raise InputError("probe is zero everywhere: expected some light")
         for name in ("energy", "detector_distance", "detector_pixel_size"):
             value = getattr(self, name)
             if not (np.isfinite(value) and value > 0):
                 raise InputError(f"{name} is {value}: expected a positive number")
+
+    def _check_frames(self) -> None:
+        _refuse_not_finite("frames", self.frames)
+        if self.frames.min() < 0:
+            raise InputError(f"frames hold counts down to {self.frames.min():g}: expected none below 0")
+        dark = np.flatnonzero(~(self.frames * self.mask).any(axis=(1, 2)))
+        if dark.size:
+            raise InputError(
+                f"frame {dark[0]} has no photon on a good pixel ({dark.size} such frames): expected some in each"
+            )
 
     def _check_positions(self) -> None:
         lowest, highest = self.size / 2, np.array(self.object_shape) - self.size / 2
@@ -142,6 +146,12 @@ class Dataset:
                 f"position {outside[0]} is ({row:.1f}, {column:.1f}), its patch outside the object of "
                 f"{self.object_shape[0]}×{self.object_shape[1]} pixels: expected all {len(self.positions)} inside"
             )
+
+
+def _refuse_not_finite(name: str, array: np.ndarray) -> None:
+    finite = np.isfinite(array)
+    if not finite.all():
+        raise InputError(f"{name} holds {np.count_nonzero(~finite)} NaN or infinite values: expected none")
 
 
 def object_frame(offsets: np.ndarray, size: int) -> tuple[np.ndarray, tuple[int, int]]:

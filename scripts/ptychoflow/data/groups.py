@@ -5,6 +5,7 @@ import torch
 from scipy.spatial import cKDTree
 from torch import Tensor
 
+from ptychoflow.data.tiles import halve
 from ptychoflow.errors import InputError
 from ptychoflow.settings import GroupSettings, RegionSettings
 
@@ -86,6 +87,26 @@ def nearest_frames(
     others = np.where(near == anchors[:, None], -1, near)
     order = np.argsort(others == -1, axis=1, kind="stable")[:, : count - 1]
     return np.concatenate([anchors[:, None], np.take_along_axis(others, order, axis=1)], axis=1)
+
+
+def pieces_of_groups(positions: np.ndarray, neighbours: np.ndarray, most: int) -> np.ndarray:
+    """Number the pieces in which groups are read from a file, (anchors,) int64, each of neighbouring groups.
+
+    Parameters
+    ----------
+    positions : ndarray
+        (all frames, 2) float, pixels.
+    neighbours : ndarray
+        (anchors, K) int64, the anchor first.
+    most : int
+        Frames of a piece; a single group may have more.
+    """
+    numbers = np.empty(len(neighbours), np.int64)
+    for number, piece in enumerate(
+        halve(positions[neighbours[:, 0]], lambda piece: len(np.unique(neighbours[piece])) <= most)
+    ):
+        numbers[piece] = number
+    return numbers
 
 
 def draw_groups(neighbours: Tensor, size: int, generator: torch.Generator) -> Tensor:

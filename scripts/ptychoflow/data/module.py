@@ -5,8 +5,8 @@ import torch
 from lightning.pytorch import LightningDataModule
 
 from ptychoflow.data.dataset import Dataset
-from ptychoflow.data.groups import draw_anchors, frames_in_region, nearest_frames, split_frames
-from ptychoflow.data.loading import FrameTable, GroupLoader
+from ptychoflow.data.groups import draw_anchors, frames_in_region, nearest_frames, pieces_of_groups, split_frames
+from ptychoflow.data.loading import FrameTable, GroupLoader, StoredTable
 from ptychoflow.settings import TrainingSettings
 
 
@@ -35,7 +35,7 @@ class ScanDataModule(LightningDataModule):
             training, validation = split_frames(inside, settings.validation_fraction, seed * len(scans) + number)
             self.training.append(training)
             self.validation.append(validation)
-        self.table: FrameTable | None = None
+        self.table: FrameTable | StoredTable | None = None
 
     @property
     def has_validation(self) -> bool:
@@ -43,7 +43,7 @@ class ScanDataModule(LightningDataModule):
         return any(len(frames) for frames in self.validation)
 
     def setup(self, stage: str | None = None) -> None:
-        """Put all frames on the device of this process, once."""
+        """Put all frames on the device of this process, once, or make them ready to be read where they are too many."""
         if self.table is None:
             device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
             # Without truth everywhere, no patches are scored against it; supervised training then says what it misses.
@@ -62,11 +62,17 @@ class ScanDataModule(LightningDataModule):
 
     def _loader(self, frames: list[np.ndarray], shuffle: bool) -> GroupLoader:
         groups, first = self.settings.groups, 0
-        tables = []
+        tables, pieces, count = [], [], 0
         for number, scan in enumerate(self.scans):
             anchors = draw_anchors(frames[number], self.settings.n_groups, self.seed)
             # Held-out frames lie far apart: their groups are completed by training frames.
-            tables.append(first + nearest_frames(scan.positions, anchors, self.training[number], groups))
+            near = nearest_frames(scan.positions, anchors, self.training[number], groups)
+            tables.append(first + near)
+            if isinstance(self.table, StoredTable):
+                # One piece is in use while the next is read.
+                own = pieces_of_groups(scan.positions, near, self.settings.frames_in_memory // 2)
+                pieces.append(torch.from_numpy(count + own))
+                count += int(own.max()) + 1
             first += len(scan.frames)
         return GroupLoader(
             self.table,
@@ -77,4 +83,5 @@ class ScanDataModule(LightningDataModule):
             (lambda: self.trainer.current_epoch) if shuffle else None,
             self.trainer.global_rank,
             self.trainer.world_size,
+            torch.cat(pieces) if pieces else None,
         )

@@ -56,7 +56,7 @@ class IngestSettings:
             raise InputError(f"flux is {self.flux}: expected a positive number of photons")
 
 
-def read_dataset(path: Path, settings: IngestSettings | None = None) -> Dataset:
+def read_dataset(path: Path, settings: IngestSettings | None = None, frames_in_memory: int | None = None) -> Dataset:
     """Read and validate a dataset of any known format.
 
     Parameters
@@ -65,6 +65,8 @@ def read_dataset(path: Path, settings: IngestSettings | None = None) -> Dataset:
         A CXI file of PtychoFlow, or an NPZ file of PtychoPINN or tike; either NPZ may be packed by bzip2.
     settings : IngestSettings, optional
         What the file does not say about itself.
+    frames_in_memory : int, optional
+        Where a CXI file of PtychoFlow holds more frames than that, they stay there until they are wanted.
 
     Raises
     ------
@@ -73,13 +75,15 @@ def read_dataset(path: Path, settings: IngestSettings | None = None) -> Dataset:
     """
     settings, path = settings or IngestSettings(), Path(path)
     try:
-        content = path.read_bytes()
+        with open(path, "rb") as stream:
+            is_hdf5 = stream.read(len(HDF5_SIGNATURE)) == HDF5_SIGNATURE
+            content = b"" if is_hdf5 else path.read_bytes()
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from None
-    if content.startswith(HDF5_SIGNATURE):
+    if is_hdf5:
         if settings.format not in ("auto", "cxi"):
             raise InputError(f"{path} is an HDF5 file: expected the format {settings.format}")
-        return read_cxi(path)
+        return read_cxi(path, frames_in_memory)
     try:
         arrays = _open_npz(content)
         name = _format_of(arrays, settings.format)

@@ -1,5 +1,6 @@
 """A scan cut into tiles of neighbouring frames, so that a large one is reconstructed piece by piece."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,16 +34,35 @@ def make_tiles(positions: np.ndarray, most: int, margin: float) -> list[Tile]:
     margin : float
         Pixels round a tile from which its context is taken.
     """
+    pieces = halve(positions, lambda piece: len(piece) <= most)
+    return [Tile(piece, _around(positions, piece, margin)) for piece in pieces]
+
+
+def halve(positions: np.ndarray, fits: Callable[[np.ndarray], bool]) -> list[np.ndarray]:
+    """Cut places into compact pieces by halving along the longer side until each fits, or is a single place.
+
+    Parameters
+    ----------
+    positions : ndarray
+        (places, 2) float, pixels.
+    fits : callable
+        Whether a piece, (places of it,) int64, is small enough.
+
+    Returns
+    -------
+    list of ndarray
+        (places of the piece,) int64, rising.
+    """
     pieces, small = [np.arange(len(positions))], []
     while pieces:
         piece = pieces.pop()
-        if len(piece) <= most:
+        if len(piece) == 1 or fits(piece):
             small.append(np.sort(piece))
             continue
         axis = np.argmax(np.ptp(positions[piece], axis=0))
         order = piece[np.argsort(positions[piece, axis], kind="stable")]
         pieces += [order[len(order) // 2 :], order[: len(order) // 2]]
-    return [Tile(piece, _around(positions, piece, margin)) for piece in small]
+    return small
 
 
 def _around(positions: np.ndarray, piece: np.ndarray, margin: float) -> np.ndarray:

@@ -30,10 +30,13 @@ def simulate(settings: SimulationSettings) -> Dataset:
     positions = offsets + np.array(shape) / 2
     truth = make_object(settings.object, shape, object_random)
 
-    expected = expected_photons(truth, positions, probe)
-    frames = noise_random.poisson(expected) if settings.noise else expected
+    frames = np.empty((len(positions), size, size), np.float32)
+    for first in range(0, len(positions), FRAMES_AT_ONCE):
+        some = slice(first, first + FRAMES_AT_ONCE)
+        expected = expected_photons(truth, positions[some], probe)
+        frames[some] = noise_random.poisson(expected) if settings.noise else expected
     return Dataset(
-        frames=frames.astype(np.float32),
+        frames=frames,
         positions=positions,
         probe=probe.astype(np.complex64),
         mask=np.ones((size, size), dtype=bool),
@@ -58,6 +61,5 @@ def expected_photons(truth: np.ndarray, positions: np.ndarray, probe: np.ndarray
         (modes, N, N) complex.
     """
     canvas, modes = torch.from_numpy(truth).to(torch.complex128)[None], torch.from_numpy(probe).to(torch.complex128)
-    batches = torch.from_numpy(positions).double().split(FRAMES_AT_ONCE)
-    frames = [diffraction(extract_patches(canvas, batch[None], probe.shape[-1])[0], modes) for batch in batches]
-    return torch.fft.fftshift(torch.cat(frames), dim=(-2, -1)).numpy()
+    patches = extract_patches(canvas, torch.from_numpy(positions).double()[None], probe.shape[-1])[0]
+    return torch.fft.fftshift(diffraction(patches, modes), dim=(-2, -1)).numpy()

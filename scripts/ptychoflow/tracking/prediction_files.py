@@ -179,7 +179,7 @@ class PredictionWriter(Callback):
             suffix, kind = FORMATS[name]
             target = stem.with_name(stem.name + suffix)
             place = self.pending.enter_context(replacing_folder(target) if name == "png" else replacing(target))
-            self.files.append(kind(place, loader.groups_here, loader.table.amplitudes.shape[-1]))
+            self.files.append(kind(place, loader.groups_here, loader.table.size))
 
     def _write(self, module: Reconstructor, prediction: Prediction, batch: Batch) -> None:
         table = frame_table(module, prediction, batch) if TABLES & set(self.formats) else {}

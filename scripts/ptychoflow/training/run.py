@@ -91,8 +91,9 @@ class TrainingRun:
             raise InputError(f"seed is {self.seed}: expected a number from 0 to {2**32 - 1}")
         if self.training.freeze_encoder and self.init_from is None:
             raise InputError("freeze_encoder is set without init_from: expected a checkpoint to start from")
-        scans = [read_dataset(path) for path in self.data]
-        test = read_dataset(self.test_data) if self.test_data else None
+        most = self.training.frames_in_memory
+        scans = [read_dataset(path, frames_in_memory=most // len(self.data)) for path in self.data]
+        test = read_dataset(self.test_data, frames_in_memory=most) if self.test_data else None
         seed_everything(self.seed, verbose=False)
         module_data = ScanDataModule(scans, self.training, self.seed)
         module = self._module(scans, module_data)

@@ -1,0 +1,75 @@
+"""Estimates hold for a real training step, and follow what costs."""
+
+import dataclasses
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ptychoflow.estimates import inference_needs, training_needs
+from ptychoflow.settings import GroupSettings, ModelSettings, TrainingSettings
+
+STEP = """
+import resource
+import torch
+from lightning.pytorch import Trainer  # noqa: F401, a training loads it too
+from ptychoflow.data.loading import Batch
+from ptychoflow.settings import GroupSettings, ModelSettings, TrainingSettings
+from ptychoflow.training.module import Reconstructor
+
+torch.set_num_threads(1)
+N, C, B = {size}, {members}, {batch_size}
+training = TrainingSettings(groups=GroupSettings(size=C))
+module = Reconstructor(ModelSettings(name="{name}"), training, torch.ones(1, 1, N, N, dtype=torch.complex64),
+                       torch.ones(1, N, N, dtype=torch.bool))
+places = torch.rand(B, C, 2) * N / 2
+frames, scan = torch.arange(B * C).reshape(B, C), torch.zeros(B, dtype=torch.long)
+batch = Batch(frames, scan, torch.rand(B, C, N, N), places, None, N)
+for _ in range(2):
+    module.evaluate(batch).loss.backward()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3)
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "members", "batch_size"), [("unrolled", 64, 16, 2), ("unrolled", 64, 1, 16), ("unet", 128, 4, 4)]
+)
+def test_a_step_needs_no_more_memory_than_estimated_and_not_far_less(
+    name: str, size: int, members: int, batch_size: int
+):
+    script = STEP.format(name=name, size=size, members=members, batch_size=batch_size)
+    folder = Path(__file__).parents[2] / "scripts"
+    output = subprocess.run(
+        [sys.executable, "-c", script], cwd=folder, check=True, capture_output=True, text=True, timeout=120
+    )
+    measured = float(output.stdout)
+    training = TrainingSettings(batch_size=batch_size, groups=GroupSettings(size=members))
+    estimated = training_needs(100, size, ModelSettings(name=name), training, on_gpu=False).mem_mb
+    assert measured < estimated < 2.5 * measured
+
+
+def test_time_follows_epochs_frames_and_their_area():
+    model, training = ModelSettings(), TrainingSettings(max_epochs=100)
+
+    def minutes(frames: int = 1000, size: int = 64, on_gpu: bool = False, **settings: object) -> int:
+        return training_needs(frames, size, model, dataclasses.replace(training, **settings), on_gpu).runtime - 5
+
+    assert minutes(max_epochs=200) == pytest.approx(2 * minutes(), abs=1)
+    assert minutes(frames=4000) == pytest.approx(4 * minutes(), abs=3)
+    assert minutes(frames=4000, n_groups=500) == pytest.approx(minutes() / 2, abs=1)
+    assert minutes(size=128) == pytest.approx(4 * minutes(), abs=3)
+    assert minutes(on_gpu=True) == pytest.approx(minutes() / 10, abs=1)
+
+
+def test_memory_stays_bounded_however_many_frames_there_are():
+    model, training = ModelSettings(), TrainingSettings()
+    assert (
+        training_needs(10**6, 64, model, training, False).mem_mb
+        == training_needs(10**5, 64, model, training, False).mem_mb
+    )
+    assert inference_needs(10**6, 64, model, 512, 16).mem_mb == inference_needs(10**4, 64, model, 512, 16).mem_mb
+    fewer = dataclasses.replace(training, frames_in_memory=1000)
+    assert (
+        training_needs(10**6, 64, model, fewer, False).mem_mb < training_needs(10**6, 64, model, training, False).mem_mb
+    )
