@@ -171,6 +171,39 @@ def scan_figure(reconstruction: Reconstruction) -> Figure:
     return figure
 
 
+def dataset_figure(dataset: Dataset) -> Figure:
+    """Draw what a scan was measured with: its positions in their order, photons, mean frame, and the probe."""
+    figure, axes = plt.subplots(2, 3, figsize=(13, 8), layout="constrained")
+    (scan, photons, mean), (field, amplitude, phase) = axes
+    rows, columns = dataset.positions.T
+    scan.plot(columns, rows, color="lightgray", linewidth=0.5)
+    points = scan.scatter(columns, rows, c=range(len(rows)), s=4)
+    scan.set(xlabel="column [pixels]", ylabel="row [pixels]", title="positions", aspect="equal")
+    scan.invert_yaxis()
+    figure.colorbar(points, ax=scan, label="frame", shrink=0.8)
+    photons.plot(dataset.frames[:, dataset.mask].sum(axis=1), linewidth=0.8)
+    photons.set(xlabel="frame", ylabel="photons", ylim=(0, None), title="photons in a frame")
+    waves = np.fft.fftshift(np.fft.fft2(dataset.probe, norm="ortho"), axes=(-2, -1))
+    average = np.where(dataset.mask, dataset.frames.mean(axis=0), np.nan)
+    empty = (np.abs(waves) ** 2).sum(axis=0)
+    top = np.log10(1 + max(np.nanmax(average), empty.max()))
+    for axis, intensity, title in ((mean, average, "mean frame"), (field, empty, "the probe's far field")):
+        image = axis.imshow(np.log10(1 + intensity), cmap="magma", vmin=0, vmax=top)
+        axis.set_title(title)
+        figure.colorbar(image, ax=axis, label="log10(1 + photons)", shrink=0.8)
+    light = np.sqrt((np.abs(dataset.probe) ** 2).sum(axis=0))
+    image = amplitude.imshow(light, cmap="viridis", vmin=0)
+    amplitude.set_title("probe: amplitude of all modes")
+    figure.colorbar(image, ax=amplitude, label="√photons", shrink=0.8)
+    # Where there is no light the phase means nothing: it fades out.
+    first = dataset.probe[0]
+    faded = np.abs(first) / np.abs(first).max()
+    image = phase.imshow(np.angle(first), cmap=PHASE_COLOURS, vmin=-np.pi, vmax=np.pi, alpha=faded)
+    phase.set_title("phase of the first mode")
+    figure.colorbar(image, ax=phase, label="rad", shrink=0.8)
+    return figure
+
+
 def uncertainty_figure(ensemble: Ensemble) -> Figure:
     """Draw an ensemble's mean, the deviation of its members, and how that compares with their error."""
     rows, columns = np.nonzero(ensemble.area)

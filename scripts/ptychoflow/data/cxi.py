@@ -42,9 +42,10 @@ def write_cxi(path: Path, dataset: Dataset) -> None:
         A validated dataset.
     """
     pixel = dataset.detector_pixel_size
-    # CXI's x points against the columns and y against the rows, so translations are minus the array's positions.
+    # The sample moves against the light that wanders over it, and CXI's x and y point against columns and rows: of
+    # both together, translations have the signs of the positions.
     from_centre = (dataset.positions - np.array(dataset.object_shape) / 2) * dataset.pixel_size
-    translation = np.stack([-from_centre[:, 1], -from_centre[:, 0], np.zeros(len(from_centre))], axis=1)
+    translation = np.stack([from_centre[:, 1], from_centre[:, 0], np.zeros(len(from_centre))], axis=1)
     with new_hdf5(path, size=4 * int(np.prod(dataset.frames.shape))) as file:
         file["cxi_version"] = 160
         file["number_of_entries"] = 1

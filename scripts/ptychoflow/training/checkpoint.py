@@ -18,32 +18,12 @@ from torch import Tensor
 
 from ptychoflow.errors import InputError
 from ptychoflow.files import replacing
+from ptychoflow.models.trained import load_checkpoint
 from ptychoflow.settings import GroupSettings, ModelSettings, RegionSettings, TrainingSettings, plain
 from ptychoflow.training.module import Reconstructor
 
 PUBLISHED = ("state_dict", "ptychoflow", "epoch", "global_step", "pytorch-lightning_version")
 """What a published checkpoint keeps; the optimiser's state stays with the run."""
-
-
-def load_checkpoint(path: Path) -> dict[str, Any]:
-    """Load a checkpoint onto the CPU without unpickling objects.
-
-    Raises
-    ------
-    InputError
-        Where the file is missing, damaged, or was not written by PtychoFlow's training.
-    """
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
-    # A damaged archive or pickle raises anything from EOFError to IndexError.
-    except Exception as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0].split(". ")[0]
-        raise InputError(f"{path} is not a whole checkpoint of tensors ({reason}): expected one of train.py") from None
-    if not isinstance(checkpoint, dict) or not {"ptychoflow", "state_dict"} <= checkpoint.keys():
-        raise InputError(f"{path} has no entries ptychoflow and state_dict: expected a checkpoint written by train.py")
-    return checkpoint
 
 
 def restore(checkpoint: dict[str, Any]) -> Reconstructor:

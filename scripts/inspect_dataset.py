@@ -1,0 +1,60 @@
+"""Tell what a scan holds and what about it looks wrong."""
+
+from pathlib import Path
+
+from jsonargparse.typing import PositiveInt
+
+from ptychoflow.command_line import run_program
+from ptychoflow.data.readers import IngestSettings
+
+
+def main(
+    data: Path,
+    settings: IngestSettings,
+    json: bool = False,
+    png: Path | None = None,
+    try_orientations: bool = False,
+    threads: PositiveInt | None = None,
+) -> None:
+    """Tell what a scan holds, and warn, in a sentence each, of what looks wrong.
+
+    Parameters
+    ----------
+    data : Path
+        Dataset of any known format.
+    settings : IngestSettings
+        What the file does not say about itself.
+    json : bool
+        Print it as JSON.
+    png : Path, optional
+        Picture to draw of positions, photons, mean frame and probe, named .png, .svg or .pdf.
+    try_orientations : bool
+        Reconstruct the middle of the scan under each sign and order of the positions, and compare their photons.
+    threads : int, optional
+        CPU threads; by default what the environment says.
+    """
+    from ptychoflow.data.inspection import as_json, as_text, inspect
+    from ptychoflow.data.readers import read_dataset
+    from ptychoflow.data.storage import storage_of
+
+    dataset = read_dataset(data, settings)
+    facts, warnings = inspect(dataset)
+    facts = storage_of(data) | facts
+    if try_orientations:
+        import torch
+
+        from ptychoflow.orientation import orientation_warnings, photon_errors
+
+        if threads is not None:
+            torch.set_num_threads(threads)
+        facts["photon_errors"] = photon_errors(dataset)
+        warnings += orientation_warnings(facts["photon_errors"])
+    if png is not None:
+        from ptychoflow.figures import dataset_figure, save_figure
+
+        save_figure(dataset_figure(dataset), dataset.provenance, png)
+    print(as_json(facts, warnings) if json else as_text(facts, warnings))
+
+
+if __name__ == "__main__":
+    run_program(main, flat={"settings": IngestSettings})

@@ -1,0 +1,36 @@
+"""What a scan looks like: the width of its light, the order of its positions, and how far its frames overlap."""
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+
+def probe_width(probe: np.ndarray) -> float:
+    """Diameter in pixels of the disk whose area the light of (modes, N, N) probes fills, (Σ I)² / Σ I²."""
+    intensity = (np.abs(probe.astype(np.complex128)) ** 2).sum(axis=0)
+    return float(2 * np.sqrt(intensity.sum() ** 2 / (intensity**2).sum() / np.pi))
+
+
+def disk_overlap(distance: float) -> float:
+    """Share of a disk's area that another, moved by a share of the diameter, covers."""
+    if distance >= 1:
+        return 0.0
+    return float(2 / np.pi * (np.arccos(distance) - distance * np.sqrt(1 - distance**2)))
+
+
+def scan_order(positions: np.ndarray) -> str:
+    """Name the order of positions (frames, 2): raster, snake, spiral, random, or another path."""
+    moves = np.diff(positions, axis=0)
+    lengths = np.hypot(*moves.T)
+    nearest = np.median(cKDTree(positions).query(positions, k=2)[0][:, 1])
+    if np.median(lengths) > 3 * max(nearest, 1e-9):
+        return "random"
+    for axis, name in ((1, "along the rows"), (0, "along the columns")):
+        along, across = moves[:, axis], np.abs(moves[:, 1 - axis])
+        if np.mean(np.abs(along) > across) < 0.75:
+            continue
+        forwards = np.mean(along[lengths < 3 * np.median(lengths)] > 0)
+        kind = "snake" if 0.3 < forwards < 0.7 else "raster"
+        return f"{kind} {name}"
+    centre = positions.mean(axis=0)
+    outwards = np.corrcoef(np.arange(len(positions)), np.hypot(*(positions - centre).T))[0, 1]
+    return "spiral" if abs(outwards) > 0.8 else "other path"

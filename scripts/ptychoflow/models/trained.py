@@ -1,0 +1,155 @@
+"""A trained network by itself, without the training that made it: for programs that must begin at once."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from ptychoflow.errors import InputError
+from ptychoflow.models import build_model
+from ptychoflow.settings import GroupSettings, ModelSettings
+
+NETWORK = "network."
+
+
+@dataclass
+class TrainedNetwork:
+    """A network with the probe and the mask of the one scan that it works on.
+
+    Parameters
+    ----------
+    network : nn.Module
+        One of `ptychoflow.models`.
+    scaled_probe : Tensor
+        (modes, N, N) complex64, divided by `scale`.
+    scale : Tensor
+        Scalar, what amplitudes are divided by.
+    flux : Tensor
+        Scalar, the learned factor between modelled and measured intensities.
+    mask : Tensor
+        (N, N) bool, True for good pixels, zero frequency in the corner.
+    groups : GroupSettings
+        Groups that it was trained with.
+    description : dict
+        The ``ptychoflow`` entry of the checkpoint.
+    """
+
+    network: nn.Module
+    scaled_probe: Tensor
+    scale: Tensor
+    flux: Tensor
+    mask: Tensor
+    groups: GroupSettings
+    description: dict[str, Any]
+
+    @property
+    def joins_frames(self) -> bool:
+        """Whether any number of frames share one object."""
+        return self.network.joins_frames
+
+    @property
+    def probe(self) -> Tensor:
+        """(modes, N, N) complex64, Σ|P|² = photons in the empty beam."""
+        return self.scaled_probe * self.scale * self.flux.sqrt()
+
+    def patches(self, amplitudes: Tensor, positions: Tensor) -> Tensor:
+        """Reconstruct groups of frames.
+
+        Parameters
+        ----------
+        amplitudes : Tensor
+            (batch, C, N, N) float32, square roots of photon counts, zero frequency in the corner.
+        positions : Tensor
+            (batch, C, 2) float32, pixels of the patch centres.
+
+        Returns
+        -------
+        Tensor
+            (batch, C, N, N) complex64.
+        """
+        return self.network(amplitudes / self.scale, self.scaled_probe[None], self.mask[None], positions)
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """Load a checkpoint onto the CPU without unpickling objects.
+
+    Raises
+    ------
+    InputError
+        Where the file is missing, damaged, or was not written by PtychoFlow's training.
+    """
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
+    # A damaged archive or pickle raises anything from EOFError to IndexError.
+    except Exception as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0].split(". ")[0]
+        raise InputError(f"{path} is not a whole checkpoint of tensors ({reason}): expected one of train.py") from None
+    if not isinstance(checkpoint, dict) or not {"ptychoflow", "state_dict"} <= checkpoint.keys():
+        raise InputError(f"{path} has no entries ptychoflow and state_dict: expected a checkpoint written by train.py")
+    return checkpoint
+
+
+def load_trained(
+    path: Path,
+    probe: Literal["dataset", "checkpoint"],
+    dataset_probe: Tensor | None,
+    mask: Tensor,
+    device: torch.device,
+) -> TrainedNetwork:
+    """Load a network for one scan.
+
+    Parameters
+    ----------
+    path : Path
+        model.ckpt of a training.
+    probe : {"dataset", "checkpoint"}
+        Which probe to use.
+    dataset_probe : Tensor or None
+        (modes, N, N) complex64, the scan's own.
+    mask : Tensor
+        (N, N) bool, True for good pixels, zero frequency in the centre.
+    device : torch.device
+        Where to put it.
+
+    Raises
+    ------
+    InputError
+        Where the file is no checkpoint of this version of PtychoFlow, or has not the probe asked for.
+    """
+    checkpoint = load_checkpoint(path)
+    description, state = checkpoint["ptychoflow"], checkpoint["state_dict"]
+    try:
+        model, groups = ModelSettings(**description["model"]), GroupSettings(**description["training"]["groups"])
+        pairs, scales, flux = (state[name] for name in ("probe_pairs", "probe_scale", "log_flux"))
+        network = build_model(model, pairs.shape[-2], groups.size)
+        network.load_state_dict({name.removeprefix(NETWORK): state[name] for name in state if name.startswith(NETWORK)})
+    except (KeyError, TypeError, RuntimeError) as error:
+        raise InputError(
+            f"{path} does not fit this version of PtychoFlow ({' '.join(str(error).split()):.200}): expected a "
+            "checkpoint that it wrote"
+        ) from None
+    size, trained = len(mask), pairs.shape[-2]
+    if size != trained and not network.joins_frames:
+        raise InputError(f"the scan has frames of {size} pixels: {path} was trained on {trained}")
+    if probe == "dataset":
+        if dataset_probe is None:
+            raise InputError("the scan has no probe: expected --probe checkpoint")
+        scale = dataset_probe.abs().amax()
+        scaled = dataset_probe / scale
+    elif len(pairs) > 1 or trained != size:
+        raise InputError(f"{path} has no single probe of {size} pixels: expected --probe dataset")
+    else:
+        scale, scaled = scales[0], torch.view_as_complex(pairs[0].contiguous())
+    return TrainedNetwork(
+        network.eval().to(device),
+        scaled.to(device),
+        scale.to(device),
+        flux.exp().to(device),
+        torch.fft.ifftshift(mask).to(device),
+        groups,
+        description,
+    )

@@ -1,0 +1,75 @@
+"""Which way the scan's axes run: a short reconstruction under each sign and order of the positions."""
+
+import numpy as np
+import torch
+
+from ptychoflow.data.dataset import Dataset, object_frame
+from ptychoflow.models.unrolled import Unrolled
+from ptychoflow.physics.diffraction import diffraction
+from ptychoflow.settings import ModelSettings
+
+FRAMES = 144
+"""Neighbouring frames that tell."""
+ITERATIONS = 25
+POSITIONS = {
+    "as they are": (1, 1, False),
+    "their rows negated": (-1, 1, False),
+    "their columns negated": (1, -1, False),
+    "rows and columns both negated": (-1, -1, False),
+    "rows and columns exchanged": (1, 1, True),
+    "exchanged, then rows negated": (-1, 1, True),
+    "exchanged, then columns negated": (1, -1, True),
+    "exchanged, then both negated": (-1, -1, True),
+}
+"""Signs of rows and columns, and whether the two change places first."""
+
+
+def photon_errors(dataset: Dataset, frames: int = FRAMES, iterations: int = ITERATIONS) -> dict[str, float]:
+    """Reconstruct the middle of a scan by the iterative engine under each variant of its positions.
+
+    An untrained `unrolled` network is the engine. Frames that overlap agree about the object under the right variant
+    alone, so its photons are explained best.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        The scan.
+    frames : int
+        Frames to use, those nearest to the middle of the scan.
+    iterations : int
+        Iterations of the engine.
+
+    Returns
+    -------
+    dict
+        For each variant of `POSITIONS`, Σ(√I − √n)² / Σ n over the good pixels, I modelled and n measured photons.
+    """
+    middle = (dataset.positions.min(axis=0) + dataset.positions.max(axis=0)) / 2
+    near = np.sort(np.argsort(np.hypot(*(dataset.positions - middle).T), kind="stable")[:frames])
+    amplitudes = torch.fft.ifftshift(torch.from_numpy(dataset.frames[near]), dim=(-2, -1)).sqrt()[None]
+    mask = torch.fft.ifftshift(torch.from_numpy(dataset.mask))
+    probe = torch.from_numpy(dataset.probe)
+    scale = probe.abs().amax()
+    engine = Unrolled(ModelSettings(features=1, depth=1, iterations=iterations, share_weights=True), channels=1)
+    errors = {}
+    for name, (row_sign, column_sign, exchanged) in POSITIONS.items():
+        offsets = dataset.positions[near][:, ::-1] if exchanged else dataset.positions[near]
+        positions, _ = object_frame(offsets * [row_sign, column_sign], dataset.size)
+        with torch.inference_mode():
+            places = torch.from_numpy(positions).float()[None]
+            patches = engine(amplitudes / scale, (probe / scale)[None], mask[None], places)
+            modelled = diffraction(patches[0], probe).sqrt()
+        squares = (modelled - amplitudes[0]).square()[:, mask].sum()
+        errors[name] = float(squares / amplitudes[0].square()[:, mask].sum())
+    return errors
+
+
+def orientation_warnings(errors: dict[str, float]) -> list[str]:
+    """One sentence where another variant explains the photons clearly better than the positions as they are."""
+    best, given = min(errors, key=errors.__getitem__), errors["as they are"]
+    if errors[best] >= 0.95 * given:
+        return []
+    return [
+        f"the photons are explained best with {best} (error {errors[best]:.3g}, as they are {given:.3g}): the axes of "
+        "positions and frames seem to differ"
+    ]

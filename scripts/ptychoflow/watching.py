@@ -1,0 +1,229 @@
+"""Follow a growing file, and keep the pictures of a live reconstruction up to date.
+
+Nothing here imports Lightning, scipy or matplotlib before the frames have ended: that alone would take longer than the
+first picture may.
+"""
+
+import json
+import logging
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from PIL import Image, PngImagePlugin
+
+from ptychoflow.data.dataset import Dataset
+from ptychoflow.data.growing import GrowingScan
+from ptychoflow.embedded_provenance import DESCRIPTION, from_hdf5_attributes
+from ptychoflow.errors import InputError
+from ptychoflow.files import replacing
+from ptychoflow.live import MOST_FRAMES, LiveReconstruction
+from ptychoflow.models.trained import load_trained
+from ptychoflow.reconstruction import Reconstruction
+
+FIRST_FRAMES = 64
+"""Frames that are enough for the first picture."""
+POLL = 0.02
+"""Seconds between two looks into the file."""
+AMPLITUDE, PHASE = "reconstructed_amplitude.png", "reconstructed_phase.png"
+
+
+class Watch:
+    """Reconstructs a scan while it comes in.
+
+    Parameters
+    ----------
+    checkpoint : Path
+        model.ckpt of a training.
+    scan : GrowingScan
+        The scan.
+    output : Path
+        Folder of the pictures.
+    probe : {"dataset", "checkpoint"}
+        The scan's own probe, or the one that training refined.
+    device : torch.device
+        What to reconstruct on.
+    """
+
+    def __init__(
+        self,
+        checkpoint: Path,
+        scan: GrowingScan,
+        output: Path,
+        probe: Literal["dataset", "checkpoint"],
+        device: torch.device,
+    ) -> None:
+        self.started = time.monotonic()
+        self.checkpoint, self.scan, self.output, self.probe = checkpoint, scan, output, probe
+        self.mask = scan.mask
+        own = None if scan.probe is None else torch.from_numpy(scan.probe)
+        self.network = load_trained(checkpoint, probe, own, torch.from_numpy(self.mask), device)
+        self.live = LiveReconstruction(self.network, scan.object_shape)
+        self.used: list[np.ndarray] = []
+        self.read, self.drawn = 0, -np.inf
+
+    def follow(self, every: float, timeout: float) -> str:
+        """Reconstruct until the frames end, which the return value tells the reason of.
+
+        Parameters
+        ----------
+        every : float
+            Seconds between two pictures.
+        timeout : float
+            Seconds without a new frame after which the scan is taken for ended.
+        """
+        planned, available, newest = self.scan.planned, 0, time.monotonic()
+        with _asked_to_stop() as asked:
+            while not asked:
+                before, available = available, self.scan.available()
+                now, waiting = time.monotonic(), available - self.read
+                newest = now if available > before else newest
+                ended = planned is not None and available >= planned
+                due = now - self.drawn >= every
+                if waiting and (due or ended or waiting >= MOST_FRAMES):
+                    self._add(min(waiting, MOST_FRAMES if self.used else FIRST_FRAMES))
+                    if self.live.seen.count and time.monotonic() - self.drawn >= every:
+                        self._draw()
+                elif ended:
+                    return "all planned frames"
+                elif now - newest > timeout:
+                    return f"no new frame for {timeout:g} s"
+                else:
+                    time.sleep(POLL)
+        return "asked to stop"
+
+    def _add(self, count: int) -> None:
+        frames, positions = self.scan.read(self.read, self.read + count)
+        frames = np.where(self.mask, frames, 0)
+        lit = (frames >= 0).all(axis=(1, 2)) & frames.any(axis=(1, 2)) & np.isfinite(positions).all(axis=1)
+        if not lit.all():
+            logging.warning("%d frames hold no photons, or less, and are left out", np.count_nonzero(~lit))
+        if lit.any():
+            self.live.add(frames[lit], positions[lit])
+        self.used.append(self.read + np.flatnonzero(lit))
+        self.read += count
+
+    def _draw(self) -> None:
+        self.drawn = time.monotonic()
+        frames = self.live.seen.count
+        provenance = {
+            "result": "live picture",
+            "frames": frames,
+            "checkpoint_file": str(self.checkpoint),
+            "data_file": str(self.scan.path),
+            "run_id": self.network.description.get("provenance", {}).get("run_id"),
+        }
+        draw_live(self.live, self.output / AMPLITUDE, self.output / PHASE, provenance)
+        logging.info("%d frames, %.2f s", frames, time.monotonic() - self.started)
+
+    def dataset(self) -> Dataset:
+        """Everything that has come in, as one scan.
+
+        Raises
+        ------
+        InputError
+            Where that is no frame, or there is something that no dataset may hold.
+        """
+        if not self.live.seen.count:
+            raise InputError(f"{self.scan.path} has no frame with photons: expected some before the time was over")
+        frames, positions = self.scan.read(0, self.read)
+        used, height_width = np.concatenate(self.used), self.live.shown.coverages.shape[-2:]
+        return Dataset(
+            frames=np.where(self.mask, frames, 0)[used],
+            positions=positions[used] + self.live.origin.numpy(),
+            probe=self.network.probe.cpu().numpy(),
+            mask=self.mask,
+            object_shape=(int(height_width[0]), int(height_width[1])),
+            provenance=from_hdf5_attributes(self.scan.file.attrs),
+            **self.scan.geometry,
+        ).validate(str(self.scan.path))
+
+    def whole(self) -> Reconstruction:
+        """Reconstruct all frames once more, all together, as reconstruct.py does."""
+        from ptychoflow.inference import Inference
+
+        inference = Inference(self.checkpoint, self.dataset(), self.scan.path, self.probe)
+        iterations = 1 if inference.joins_frames else 5
+        return inference.reconstruct(16, iterations, self.live.device.type)
+
+    def running(self) -> Reconstruction:
+        """Give the image as it stands."""
+        from ptychoflow.inference import Inference
+
+        inference = Inference(self.checkpoint, self.dataset(), self.scan.path, self.probe)
+        sums = self.live.shown
+        return Reconstruction(
+            object=sums.object.cpu().numpy(),
+            coverage=sums.coverage.cpu().numpy(),
+            halves=sums.halves.cpu().numpy(),
+            probe=inference.probe,
+            positions=inference.dataset.positions,
+            held_out=inference.held_out,
+            pixel_size=inference.dataset.pixel_size,
+            provenance=inference.provenance | {"result": "reconstruction"},
+        )
+
+
+def watch(
+    checkpoint: Path,
+    data: Path,
+    output: Path,
+    probe: Literal["dataset", "checkpoint"] = "dataset",
+    every: float = 1.0,
+    timeout: float = 10.0,
+    final: Literal["whole", "running"] = "whole",
+    device: torch.device | None = None,
+) -> None:
+    """Follow a growing file; parameters are those of scripts/watch.py."""
+    with GrowingScan(data, timeout) as scan:
+        watching = Watch(checkpoint, scan, output, probe, device or torch.device("cpu"))
+        reason = watching.follow(every, timeout)
+        logging.info("%s: %d frames, %.2f s", reason, watching.live.seen.count, time.monotonic() - watching.started)
+        reconstruction = watching.whole() if final == "whole" else watching.running()
+    from ptychoflow.pictures import keep_reconstruction
+
+    reconstruction.provenance |= {"live": {"ended": reason, "final": final}}
+    pictures = output / AMPLITUDE, output / PHASE
+    keep_reconstruction(reconstruction, output / "reconstruction.h5", *pictures, output / "provenance.json")
+
+
+def draw_live(live: LiveReconstruction, amplitude: Path, phase: Path, provenance: dict[str, Any]) -> None:
+    """Draw the whole frame of the object as grey PNG pictures, one image pixel for each object pixel.
+
+    Parameters
+    ----------
+    live : LiveReconstruction
+        What to draw; where no light has fallen yet, the pictures are black.
+    amplitude, phase : Path
+        Pictures to write, each whole or not at all.
+    provenance : dict
+        What goes into the pictures.
+    """
+    image, coverage = live.shown.object.cpu().numpy(), live.shown.coverage.cpu().numpy()
+    lit = coverage > 0.1 * np.median(coverage[coverage > 1e-3 * coverage.max()])
+    turned = image * np.exp(-1j * np.angle(image[lit].mean()))
+    text = PngImagePlugin.PngInfo()
+    text.add_text(DESCRIPTION, json.dumps(provenance))
+    for path, values in ((amplitude, np.abs(image)), (phase, np.angle(turned))):
+        low, high = np.percentile(values[lit], [0.5, 99.5])
+        grey = np.clip((values - low) / max(high - low, 1e-6), 0, 1) * 254 + 1
+        with replacing(path) as temporary:
+            Image.fromarray(np.where(lit, grey, 0).astype(np.uint8)).save(temporary, pnginfo=text)
+
+
+@contextmanager
+def _asked_to_stop() -> Iterator[list[int]]:
+    """Give a list that is empty until the process is asked to end; it then ends with what it has."""
+    asked: list[int] = []
+    kinds = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(kind, lambda number, _: asked.append(number)) for kind in kinds]
+    try:
+        yield asked
+    finally:
+        for kind, handler in zip(kinds, before, strict=True):
+            signal.signal(kind, handler)

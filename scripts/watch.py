@@ -1,0 +1,63 @@
+"""Reconstruct a scan while it is being measured."""
+
+from pathlib import Path
+from typing import Literal
+
+from jsonargparse.typing import PositiveFloat, PositiveInt
+
+from ptychoflow.command_line import run_program
+
+
+def main(
+    checkpoint: Path,
+    data: Path,
+    output: Path,
+    probe: Literal["dataset", "checkpoint"] = "dataset",
+    every: PositiveFloat = 1.0,
+    timeout: PositiveFloat = 10.0,
+    final: Literal["whole", "running"] = "whole",
+    accelerator: Literal["cpu", "cuda"] = "cpu",
+    threads: PositiveInt | None = None,
+) -> None:
+    """Follow a file that grows and renew reconstructed_amplitude.png and reconstructed_phase.png as frames come in.
+
+    Parameters
+    ----------
+    checkpoint : Path
+        model.ckpt of a training.
+    data : Path
+        CXI file that another process writes (SWMR HDF5, see docs/live.md); it is waited for.
+    output : Path
+        Folder for the pictures, and at the end reconstruction.h5 and provenance.json.
+    probe : {"dataset", "checkpoint"}
+        The scan's own probe, or the one that training refined.
+    every : float
+        Seconds between two pictures.
+    timeout : float
+        Seconds without a new frame after which the scan is taken for ended.
+    final : {"whole", "running"}
+        What is kept in the end: all frames reconstructed once more, together, or the image as it stands.
+    accelerator : {"cpu", "cuda"}
+        What to run on.
+    threads : int, optional
+        CPU threads; by default what the environment says.
+    """
+    import gc
+
+    # Looking for garbage while torch is imported would take a sixth of the time to the first picture.
+    gc.disable()
+    import torch
+
+    from ptychoflow.errors import InputError
+    from ptychoflow.watching import watch
+
+    gc.enable()
+    if threads is not None:
+        torch.set_num_threads(threads)
+    if accelerator == "cuda" and not torch.cuda.is_available():
+        raise InputError("accelerator cuda cannot be used here: expected cpu")
+    watch(checkpoint, data, output, probe, every, timeout, final, torch.device(accelerator))
+
+
+if __name__ == "__main__":
+    run_program(main)

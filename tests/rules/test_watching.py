@@ -1,0 +1,151 @@
+"""A scan is watched while it is written, each by a process of its own, as at a beamline."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from PIL import Image
+
+from ptychoflow.data.cxi import read_cxi, write_cxi
+from ptychoflow.data.dataset import Dataset
+from ptychoflow.data.growing import GrowingFile
+from ptychoflow.errors import InputError
+from ptychoflow.inference import Inference
+from ptychoflow.reconstruction import read_reconstruction
+from ptychoflow.settings import GroupSettings, ModelSettings, TrainingSettings
+from ptychoflow.simulation.dataset import simulate
+from ptychoflow.simulation.probes import ProbeSettings
+from ptychoflow.simulation.scans import ScanSettings
+from ptychoflow.simulation.settings import SimulationSettings
+from ptychoflow.training.run import TrainingRun
+from ptychoflow.watching import watch
+
+SCRIPTS = Path(__file__).parents[2] / "scripts"
+PATIENCE = 60
+
+
+@pytest.fixture(scope="module")
+def dataset() -> Dataset:
+    settings = SimulationSettings(size=32, probe=ProbeSettings(kind="disk"), scan=ScanSettings(frames=256, step=4.0))
+    return simulate(settings).validate("scan")
+
+
+@pytest.fixture(scope="module")
+def checkpoint(small_cxi: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("run")
+    training = TrainingSettings(max_epochs=1, groups=GroupSettings(size=4), accelerator="cpu")
+    model = ModelSettings(features=4, iterations=4)
+    return TrainingRun([small_cxi], folder, folder / "run", model, training, seed=0).run()
+
+
+def started(program: str, *arguments: object) -> subprocess.Popen:
+    command = [sys.executable, str(SCRIPTS / f"{program}.py"), *map(str, arguments)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
+
+
+def waited_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def written(path: Path) -> int:
+    """Frames whose pictures have been drawn."""
+    return json.loads(Image.open(path).info["Description"])["frames"] if path.exists() else 0
+
+
+def test_pictures_follow_the_frames_and_end_as_the_whole_scan(dataset: Dataset, checkpoint: Path, tmp_path: Path):
+    data, output = tmp_path / "scan.cxi", tmp_path / "image"
+    picture = output / "reconstructed_phase.png"
+    files = ["--checkpoint", checkpoint, "--data", data, "--output", output]
+    watching = started("watch", *files, "--every", 0.1, "--timeout", PATIENCE)
+    with GrowingFile(data, dataset, planned=len(dataset.frames)) as file:
+        file.append(dataset.frames[:40], dataset.positions[:40])
+        waited_for(lambda: written(picture) == 40)
+        shape = Image.open(picture).size
+        for first in range(40, 256, 4):
+            file.append(dataset.frames[first : first + 4], dataset.positions[first : first + 4])
+            time.sleep(4 / 200)
+        waited_for(lambda: written(picture) > 150)
+        assert Image.open(picture).size == shape
+        _, messages = watching.communicate(timeout=PATIENCE)
+    assert watching.returncode == 0, messages
+    assert "all planned frames: 256 frames" in messages
+    found = read_reconstruction(output / "reconstruction.h5")
+    write_cxi(tmp_path / "whole.cxi", dataset)
+    measured = read_cxi(tmp_path / "whole.cxi")
+    measured.truth = None
+    expected = Inference(checkpoint, measured, tmp_path / "whole.cxi").reconstruct(16, 1, "cpu")
+    for name in ("object", "coverage", "halves", "positions", "probe"):
+        np.testing.assert_allclose(getattr(found, name), getattr(expected, name), rtol=1e-3, atol=1e-3)
+    provenance = json.loads((output / "provenance.json").read_text())
+    assert provenance["live"] == {"ended": "all planned frames", "final": "whole"}
+    assert provenance["data"] == dataset.provenance
+
+
+def test_a_killed_writer_leaves_the_image_of_what_it_wrote(dataset: Dataset, checkpoint: Path, tmp_path: Path):
+    whole, data, output = tmp_path / "whole.cxi", tmp_path / "scan.cxi", tmp_path / "image"
+    write_cxi(whole, dataset)
+    writing = started("replay", "--input", whole, "--output", data, "--rate", 20)
+    files = ["--checkpoint", checkpoint, "--data", data, "--output", output]
+    watching = started("watch", *files, "--every", 0.1, "--timeout", 2, "--final", "running")
+    picture = output / "reconstructed_amplitude.png"
+    waited_for(picture.exists)
+    writing.kill()
+    writing.communicate()
+    _, messages = watching.communicate(timeout=PATIENCE)
+    assert watching.returncode == 0, messages
+    assert "no new frame for 2 s" in messages
+    found = read_reconstruction(output / "reconstruction.h5")
+    assert 0 < len(found.positions) < 256
+    np.testing.assert_array_equal(found.positions, dataset.positions[: len(found.positions)])
+    assert found.coverage.max() > 0.9
+
+
+def test_a_watch_ends_with_what_it_has_when_it_is_asked_to(dataset: Dataset, checkpoint: Path, tmp_path: Path):
+    data, output = tmp_path / "scan.cxi", tmp_path / "image"
+    dark = dataset.frames[:20].copy()
+    dark[3] = 0
+    with GrowingFile(data, dataset) as file:
+        file.append(dark, dataset.positions[:20])
+    with h5py.File(data, "a") as file:
+        del file["entry_1/ptychoflow_1/object_shape"]
+    files = ["--checkpoint", checkpoint, "--data", data, "--output", output, "--probe", "checkpoint"]
+    watching = started("watch", *files, "--timeout", PATIENCE, "--final", "running")
+    waited_for((output / "reconstructed_phase.png").exists)
+    watching.send_signal(signal.SIGTERM)
+    _, messages = watching.communicate(timeout=PATIENCE)
+    assert watching.returncode == 0, messages
+    assert "1 frames hold no photons" in messages
+    assert "asked to stop: 19 frames" in messages
+    found = read_reconstruction(output / "reconstruction.h5")
+    expected = np.delete(dataset.positions[:20], 3, axis=0)
+    np.testing.assert_allclose(found.positions - found.positions[0], expected - expected[0], atol=1e-6)
+
+
+def test_nothing_slow_is_imported_before_the_first_picture():
+    slow = "lightning matplotlib scipy skimage torchmetrics"
+    program = f"import sys, ptychoflow.watching; print(*set(sys.modules) & set('{slow}'.split()))"
+    made = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=SCRIPTS, check=True)
+    assert made.stdout.strip() == ""
+
+
+def test_a_scan_that_never_begins_ends_in_one_sentence(dataset: Dataset, checkpoint: Path, tmp_path: Path):
+    data, output = tmp_path / "scan.cxi", tmp_path / "image"
+    with pytest.raises(InputError, match="cannot be read as an HDF5 file"):
+        watch(checkpoint, data, output, timeout=0.1)
+    with GrowingFile(data, dataset):
+        pass
+    with pytest.raises(InputError, match="has no frame with photons"):
+        watch(checkpoint, data, output, timeout=0.1)
+    assert not output.exists()

@@ -1,0 +1,207 @@
+"""A good scan gives no warning, and one that is broken in one way gives the one that names it."""
+
+import bz2
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from ptychoflow.data.cxi import write_cxi
+from ptychoflow.data.dataset import Dataset
+from ptychoflow.data.inspection import (
+    DIHEDRAL,
+    beam_offset,
+    inspect,
+    probe_fits,
+)
+from ptychoflow.data.scan_shape import disk_overlap, probe_width, scan_order
+from ptychoflow.data.storage import storage_of
+from ptychoflow.orientation import orientation_warnings, photon_errors
+from ptychoflow.physics.diffraction import diffraction
+from ptychoflow.physics.patches import extract_patches
+from ptychoflow.simulation.dataset import simulate
+from ptychoflow.simulation.probes import ProbeSettings
+from ptychoflow.simulation.scans import ScanSettings
+from ptychoflow.simulation.settings import SimulationSettings
+
+
+@pytest.fixture(scope="module")
+def good() -> Dataset:
+    """A scan under a probe without any symmetry."""
+    settings = SimulationSettings(size=64, probe=ProbeSettings(), scan=ScanSettings(frames=49, step=5.0), seed=3)
+    scan = simulate(settings).validate("scan")
+    rows, columns = np.indices((64, 64)) - 32
+    # Coma and astigmatism on the detector move light to places that no mirror image has.
+    aperture = np.hypot(rows, columns) < 12
+    aperture &= ~((rows > 2) & (columns > 7))
+    wave = aperture * np.exp(1j * (0.07 * (rows**2 + columns**2) + 0.004 * rows**2 * columns))
+    probe = np.fft.fftshift(np.fft.ifft2(np.fft.ifftshift(wave), norm="ortho"))
+    probe *= np.sqrt(1e6 / np.sum(np.abs(probe) ** 2))
+    return with_probe(scan, probe.astype(np.complex64)[None])
+
+
+def with_probe(scan: Dataset, probe: np.ndarray) -> Dataset:
+    """The scan as it would have been measured with another probe."""
+    places = torch.from_numpy(scan.positions).float()[None]
+    patches = extract_patches(torch.from_numpy(scan.truth)[None], places, scan.size)[0]
+    counts = torch.fft.fftshift(diffraction(patches, torch.from_numpy(probe)), dim=(-2, -1)).numpy()
+    frames = np.random.default_rng(0).poisson(counts).astype(np.float32)
+    return replace(scan, frames=frames, probe=probe)
+
+
+def test_a_good_scan_gives_no_warning(good: Dataset, small_dataset: Dataset):
+    for scan in (good, small_dataset):
+        facts, warnings = inspect(scan)
+        assert warnings == []
+        assert facts["counts_fractional_share"] == 0
+        assert facts["zero_frequency"] == "centre"
+        assert facts["probe_fit"] > 0.9
+        assert facts["pixel_size_m"] == scan.pixel_size
+    assert facts["step_pixels"] == pytest.approx(4, rel=0.2)
+    assert facts["scan_order"] == "raster along the rows"
+    assert facts["photons_in_probe"] == pytest.approx(np.sum(np.abs(small_dataset.probe) ** 2), rel=1e-5)
+
+
+def saturated(scan: Dataset) -> Dataset:
+    return replace(scan, frames=np.minimum(scan.frames, np.percentile(scan.frames, 99)))
+
+
+def dead(scan: Dataset) -> Dataset:
+    frames = scan.frames.copy()
+    frames[:, 30:32, 33] = 0
+    return replace(scan, frames=frames)
+
+
+def dim(scan: Dataset) -> Dataset:
+    frames = scan.frames.copy()
+    frames[7] = np.round(frames[7] / 50)
+    return replace(scan, frames=frames)
+
+
+def moved(scan: Dataset) -> Dataset:
+    return replace(scan, frames=np.roll(scan.frames, (3, -4), axis=(1, 2)))
+
+
+def wide(scan: Dataset) -> Dataset:
+    """The probe of twice the width: a lens of half the aperture gives it, so the frames shrink as well."""
+    spectrum = np.fft.fftshift(np.fft.fft2(scan.probe[0]))
+    rows, columns = np.indices((64, 64)) - 32
+    narrow = np.where(np.hypot(rows, columns) < 4, np.abs(spectrum).max() * np.exp(1j * 0.5 * rows**2), 0)
+    probe = np.fft.fftshift(np.fft.ifft2(np.fft.ifftshift(narrow), norm="ortho"))
+    probe *= np.sqrt(1e6 / np.sum(np.abs(probe) ** 2))
+    return with_probe(scan, probe.astype(np.complex64)[None])
+
+
+BROKEN: dict[str, tuple[Callable[[Dataset], Dataset], str]] = {
+    "fractional": (lambda scan: replace(scan, frames=scan.frames * 0.37), "counts are fractional"),
+    "amplitudes": (lambda scan: replace(scan, frames=np.sqrt(scan.frames)), "counts are fractional"),
+    "saturated": (saturated, "seems to be saturated"),
+    "dead": (dead, "2 pixels never count"),
+    "dim": (dim, "frame 7 holds"),
+    "corner": (lambda scan: replace(scan, frames=np.fft.ifftshift(scan.frames, axes=(1, 2))), "lie in the corner"),
+    "moved": (moved, r"lies 3, -4 pixels \(rows, columns\) off"),
+    "transposed": (lambda scan: replace(scan, frames=scan.frames.swapaxes(1, 2)), "best transposed"),
+    "mirrored": (
+        lambda scan: replace(scan, frames=np.roll(scan.frames[:, :, ::-1], 1, axis=2)),
+        "best mirrored left to right",
+    ),
+    "flux": (lambda scan: replace(scan, probe=scan.probe / 100), "the probe holds 100 photons"),
+    "sparse": (lambda scan: replace(scan, positions=scan.positions * 3), "neighbouring frames overlap by"),
+    "far apart": (lambda scan: replace(scan, positions=scan.positions * 100), "expected an overlap"),
+    "at one place": (lambda scan: replace(scan, positions=scan.positions * 1e-3), "expected some pixels"),
+    "wide probe": (wide, "an oversampling of"),
+    "masked": (lambda scan: replace(scan, mask=np.indices((64, 64))[0] >= 20), "leaves out 31% of the detector"),
+    "near": (lambda scan: replace(scan, detector_distance=3e-3), "half width over its distance"),
+    "single": (lambda scan: replace(scan, frames=scan.frames[:1], positions=scan.positions[:1]), "one frame"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_what_is_broken_is_named(good: Dataset, name: str):
+    spoil, expected = BROKEN[name]
+    _, warnings = inspect(spoil(good))
+    assert any(re.search(expected, sentence) for sentence in warnings), warnings
+
+
+@pytest.mark.parametrize("name", DIHEDRAL)
+def test_the_orientation_of_the_frames_is_found(good: Dataset, name: str):
+    # What undoes a turn is the turn the other way; all others undo themselves.
+    undone = {"turned by 90° clockwise": "turned by 90° anticlockwise"}
+    undone |= {there: back for back, there in undone.items()}
+    wrapped = np.pad(good.frames, ((0, 0), (0, 1), (0, 1)), mode="wrap")
+    frames = DIHEDRAL[undone.get(name, name)](wrapped)[:, :-1, :-1]
+    fits = probe_fits(replace(good, frames=frames))
+    assert max(fits, key=fits.__getitem__) == name
+    assert fits[name] == pytest.approx(probe_fits(good)["as it is"], abs=1e-6)
+
+
+def test_a_moved_beam_is_measured(good: Dataset):
+    assert beam_offset(good) == (0, 0)
+    assert beam_offset(moved(good)) == (3, -4)
+
+
+def test_widths_and_overlaps_are_those_of_disks():
+    rows, columns = np.indices((64, 64)) - 31.5
+    disk = (np.hypot(rows, columns) < 10).astype(np.complex64)
+    assert probe_width(disk[None]) == pytest.approx(20, rel=0.02)
+    distance = 7
+    other = np.hypot(rows, columns - distance) < 10
+    assert disk_overlap(distance / 20) == pytest.approx((disk.real * other).sum() / disk.real.sum(), abs=0.02)
+    assert disk_overlap(0) == 1
+    assert disk_overlap(1.2) == 0
+
+
+def test_the_order_of_a_scan_is_named():
+    rows, columns = (axis.ravel() for axis in np.meshgrid(np.arange(9.0), np.arange(9.0), indexing="ij"))
+    raster = np.stack([rows, columns], axis=1)
+    snake = raster.reshape(9, 9, 2).copy()
+    snake[1::2] = snake[1::2, ::-1]
+    turns = np.sqrt(np.arange(200.0))
+    spiral = np.stack([turns * np.cos(2.4 * turns * 1.5), turns * np.sin(2.4 * turns * 1.5)], axis=1)
+    noise = np.random.default_rng(0).normal(0, 0.05, raster.shape)
+    assert scan_order(raster + noise) == "raster along the rows"
+    assert scan_order(raster[:, ::-1] + noise) == "raster along the columns"
+    assert scan_order(snake.reshape(-1, 2) + noise) == "snake along the rows"
+    assert scan_order(np.random.default_rng(0).permutation(raster)) == "random"
+    assert scan_order(spiral) == "spiral"
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (lambda positions: positions, "as they are"),
+        (lambda positions: positions * [-1, 1], "their rows negated"),
+        (lambda positions: -positions, "rows and columns both negated"),
+        (lambda positions: positions[:, ::-1], "rows and columns exchanged"),
+    ],
+)
+def test_the_signs_of_the_positions_are_found(good: Dataset, change: Callable, expected: str):
+    spoiled = replace(good, positions=change(good.positions - 60) + 60)
+    errors = photon_errors(spoiled, frames=25, iterations=10)
+    assert min(errors, key=errors.__getitem__) == expected
+    warnings = orientation_warnings(errors)
+    assert warnings == [] if expected == "as they are" else expected in warnings[0]
+
+
+def test_the_storage_of_a_file_is_told(small_dataset: Dataset, tmp_path: Path):
+    write_cxi(tmp_path / "scan.cxi", small_dataset)
+    facts = storage_of(tmp_path / "scan.cxi")
+    assert facts.pop("file_size_bytes") == (tmp_path / "scan.cxi").stat().st_size
+    assert facts == {
+        "container": "HDF5",
+        "key": "/entry_1/instrument_1/detector_1/data",
+        "dtype": "float32",
+        "stored_shape": [64, 32, 32],
+        "compression": "gzip",
+    }
+    np.savez_compressed(tmp_path / "scan.npz", data=small_dataset.frames.astype(np.uint16), scan=np.zeros((64, 2)))
+    (tmp_path / "scan.npz.bz2").write_bytes(bz2.compress((tmp_path / "scan.npz").read_bytes()))
+    facts = storage_of(tmp_path / "scan.npz.bz2")
+    assert (facts["key"], facts["dtype"], facts["stored_shape"]) == ("data", "uint16", [64, 32, 32])
+    assert facts["compression"] == "deflate + bzip2"
+    (tmp_path / "folder").mkdir()
+    assert storage_of(tmp_path / "folder").keys() == {"file_size_bytes"}
