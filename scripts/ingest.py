@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from ptychoflow.command_line import run_program
-from ptychoflow.data.readers import IngestSettings
+from ptychoflow.data.ingest_settings import IngestSettings
 
 
 def main(

@@ -30,8 +30,8 @@ def test_other_readers_find_cxi(small_dataset: Dataset, small_cxi: Path):
         np.testing.assert_array_equal(file["entry_1/data_1/data"][()], small_dataset.frames)
         centred = small_dataset.positions - np.array(small_dataset.object_shape) / 2
         translation = file["entry_1/data_1/translation"][()]
-        np.testing.assert_allclose(translation[:, 0], -centred[:, 1] * small_dataset.pixel_size)
-        np.testing.assert_allclose(translation[:, 1], -centred[:, 0] * small_dataset.pixel_size)
+        np.testing.assert_allclose(translation[:, 0], centred[:, 1] * small_dataset.pixel_size)
+        np.testing.assert_allclose(translation[:, 1], centred[:, 0] * small_dataset.pixel_size)
 
 
 def test_a_bad_pixel_is_marked_by_a_nonzero_mask(small_dataset: Dataset, tmp_path: Path):

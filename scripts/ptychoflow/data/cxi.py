@@ -12,7 +12,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from ptychoflow.data.dataset import Dataset, wavelength_of
+from ptychoflow.data.dataset import Dataset, frame_blocks, wavelength_of
 from ptychoflow.embedded_provenance import from_hdf5_attributes, hdf5_attributes
 from ptychoflow.errors import InputError
 from ptychoflow.files import sha256_of
@@ -41,17 +41,25 @@ def write_cxi(path: Path, dataset: Dataset) -> None:
         A validated dataset.
     """
     pixel = dataset.detector_pixel_size
-    # CXI's x points against the columns and y against the rows, so translations are minus the array's positions.
+    # The sample moves against the light that wanders over it, and CXI's x and y point against columns and rows: of
+    # both together, translations have the signs of the positions.
     from_centre = (dataset.positions - np.array(dataset.object_shape) / 2) * dataset.pixel_size
-    translation = np.stack([-from_centre[:, 1], -from_centre[:, 0], np.zeros(len(from_centre))], axis=1)
+    translation = np.stack([from_centre[:, 1], from_centre[:, 0], np.zeros(len(from_centre))], axis=1)
     with new_hdf5(path) as file:
         file["cxi_version"] = 160
         file["number_of_entries"] = 1
         detector, source, own = (file.create_group(name) for name in (DETECTOR, SOURCE, OWN))
-        detector.create_dataset(
-            "data", data=dataset.frames, chunks=(1, *dataset.frames.shape[1:]), compression="gzip", compression_opts=1
+        frames = detector.create_dataset(
+            "data",
+            shape=dataset.frames.shape,
+            dtype=np.float32,
+            chunks=(1, *dataset.frames.shape[1:]),
+            compression="gzip",
+            compression_opts=1,
         )
-        detector["data"].attrs.update(units="photons", axes="translation:y:x", zero_frequency="centre")
+        for block in frame_blocks(dataset.frames):
+            frames[block] = dataset.frames[block]
+        frames.attrs.update(units="photons", axes="translation:y:x", zero_frequency="centre")
         detector["mask"] = np.where(dataset.mask, 0, BAD_PIXEL).astype(np.uint32)
         detector["distance"] = dataset.detector_distance
         detector["x_pixel_size"] = detector["y_pixel_size"] = pixel
@@ -78,6 +86,16 @@ def keep_dataset(path: Path, dataset: Dataset, record: Path | None = None) -> No
     write_cxi(path, dataset)
     if record is not None:
         write_provenance(record, dataset.provenance | {"data_sha256": sha256_of(path), **circumstances()})
+
+
+def is_own(path: Path) -> bool:
+    """Whether an HDF5 file is one that `write_cxi` wrote; False where it cannot be opened."""
+    try:
+        with h5py.File(path, "r") as file:
+            return OWN in file
+    # HDF5 answers damage with anything from OSError and KeyError to RuntimeError.
+    except Exception:
+        return False
 
 
 def read_cxi(path: Path) -> Dataset:

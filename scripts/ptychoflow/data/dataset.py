@@ -1,11 +1,16 @@
 """A scan in memory, validated once: what every format is read into and every later step relies on."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from ptychoflow.data.raw_scan import Frames
 from ptychoflow.errors import InputError
+
+BLOCK = 2**24
+"""Pixels of frames that are held in memory at once, about."""
 
 PLANCK_TIMES_LIGHT = 1.23984198e-6
 """h c in electronvolt metres (CODATA 2018)."""
@@ -22,8 +27,9 @@ class Dataset:
 
     Parameters
     ----------
-    frames : ndarray
-        (frames, N, N) float32, photon counts with the zero frequency at pixel N // 2.
+    frames : ndarray or Frames
+        (frames, N, N) float32, photon counts with the zero frequency at pixel N // 2; read block by block from a file
+        where they are no array.
     positions : ndarray
         (frames, 2) float64, (row, column) pixels of the patch centres in the object frame.
     probe : ndarray
@@ -44,7 +50,7 @@ class Dataset:
         What made it: the program, its settings and its source, but no time, so that the same data make the same file.
     """
 
-    frames: np.ndarray
+    frames: np.ndarray | Frames
     positions: np.ndarray
     probe: np.ndarray
     mask: np.ndarray
@@ -88,7 +94,7 @@ class Dataset:
         return self
 
     def _check_shapes(self) -> None:
-        if self.frames.ndim != 3 or self.frames.shape[1] != self.frames.shape[2]:
+        if len(self.frames.shape) != 3 or self.frames.shape[1] != self.frames.shape[2]:
             raise InputError(f"frames have shape {self.frames.shape}: expected (frames, N, N)")
         count, size = len(self.frames), self.size
         if count == 0:
@@ -111,17 +117,16 @@ class Dataset:
             raise InputError(f"true object has shape {self.truth.shape}: expected {tuple(self.object_shape)}")
 
     def _check_values(self) -> None:
-        for name in ("frames", "positions", "probe", "truth"):
+        strange, lowest, dark = self._survey()
+        _refuse_strange("frames", strange)
+        for name in ("positions", "probe", "truth"):
             array = getattr(self, name)
-            if array is not None and not np.isfinite(array).all():
-                raise InputError(
-                    f"{name} holds {np.count_nonzero(~np.isfinite(array))} NaN or infinite values: expected none"
-                )
-        if self.frames.min() < 0:
-            raise InputError(f"frames hold counts down to {self.frames.min():g}: expected none below 0")
+            if array is not None:
+                _refuse_strange(name, np.count_nonzero(~np.isfinite(array)))
+        if lowest < 0:
+            raise InputError(f"frames hold counts down to {lowest:g}: expected none below 0")
         if not self.mask.any():
             raise InputError("mask has no good pixel: expected at least one")
-        dark = np.flatnonzero(~(self.frames * self.mask).any(axis=(1, 2)))
         if dark.size:
             raise InputError(
                 f"frame {dark[0]} has no photon on a good pixel ({dark.size} such frames): expected some in each"
@@ -133,6 +138,16 @@ class Dataset:
             if not (np.isfinite(value) and value > 0):
                 raise InputError(f"{name} is {value}: expected a positive number")
 
+    def _survey(self) -> tuple[int, float, np.ndarray]:
+        """Count NaN and infinite values in the frames, and find the lowest count and the frames without photons."""
+        strange, lowest, dark = 0, np.inf, []
+        for block in frame_blocks(self.frames):
+            counts = self.frames[block]
+            strange += np.count_nonzero(~np.isfinite(counts))
+            lowest = min(lowest, counts.min())
+            dark.append(block.start + np.flatnonzero(~(counts * self.mask).any(axis=(1, 2))))
+        return strange, lowest, np.concatenate(dark)
+
     def _check_positions(self) -> None:
         lowest, highest = self.size / 2, np.array(self.object_shape) - self.size / 2
         outside = np.flatnonzero(((self.positions < lowest) | (self.positions > highest)).any(axis=1))
@@ -142,6 +157,18 @@ class Dataset:
                 f"position {outside[0]} is ({row:.1f}, {column:.1f}), its patch outside the object of "
                 f"{self.object_shape[0]}×{self.object_shape[1]} pixels: expected all {len(self.positions)} inside"
             )
+
+
+def frame_blocks(frames: np.ndarray | Frames) -> Iterator[slice]:
+    """Slices that run through all frames, each of as many as are held in memory at once."""
+    count = max(1, BLOCK // max(1, int(np.prod(frames.shape[1:], dtype=object))))
+    for first in range(0, len(frames), count):
+        yield slice(first, min(first + count, len(frames)))
+
+
+def _refuse_strange(name: str, count: int) -> None:
+    if count:
+        raise InputError(f"{name} holds {count} NaN or infinite values: expected none")
 
 
 def object_frame(offsets: np.ndarray, size: int) -> tuple[np.ndarray, tuple[int, int]]:

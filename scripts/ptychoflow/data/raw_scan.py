@@ -47,6 +47,10 @@ class RawScan:
         Metres from sample to detector.
     detector_pixel_size : float, optional
         Metres.
+    pixel_size : float, optional
+        Metres at the sample, λ z / (N p), where the file has this in place of the distance or the detector's pixel.
+    probe_diameter : float, optional
+        Metres, of a disk that stands for the probe in a file that has none.
     truth : ndarray, optional
         (H, W) complex64, an object that the file calls true or guessed, in whose pixels the positions count.
     """
@@ -62,4 +66,6 @@ class RawScan:
     energy: float | None = None
     detector_distance: float | None = None
     detector_pixel_size: float | None = None
+    pixel_size: float | None = None
+    probe_diameter: float | None = None
     truth: np.ndarray | None = None

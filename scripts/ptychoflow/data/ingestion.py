@@ -1,0 +1,235 @@
+"""From a scan in its format's own conventions to a dataset: counts, pixels, geometry and probe."""
+
+import logging
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+
+from ptychoflow.data.dataset import Dataset, frame_blocks, object_frame, wavelength_of
+from ptychoflow.data.ingest_settings import IngestSettings, PositionSettings
+from ptychoflow.data.lazy_frames import ConvertedFrames
+from ptychoflow.data.raw_scan import Frames, RawScan
+from ptychoflow.errors import InputError
+from ptychoflow.simulation.probes import disk_probe
+
+log = logging.getLogger(__name__)
+
+USUAL = {"energy": 8000.0, "detector_distance": 1.0, "detector_pixel_size": 75e-6}
+"""Geometry where nothing depends on it but scale bars."""
+METRES = {"metres": 1.0, "millimetres": 1e-3, "micrometres": 1e-6, "nanometres": 1e-9}
+
+
+def ingest(scan: RawScan, settings: IngestSettings) -> Dataset:
+    """Bring a scan into the one form; frames that are not in memory stay where they are until they are asked for.
+
+    Parameters
+    ----------
+    scan : RawScan
+        As a reader of its format gives it.
+    settings : IngestSettings
+        What the file does not say about itself, or says wrongly.
+
+    Raises
+    ------
+    InputError
+        For shapes that do not belong together, and for geometry or a probe that is missing but needed.
+    """
+    if len(scan.frames.shape) != 3 or 0 in scan.frames.shape:
+        raise InputError(f"frames have shape {tuple(scan.frames.shape)}: expected at least one frame, (frames, N, N)")
+    _require_shapes(scan)
+    counts = photon_counts(scan, settings)
+    frames, size = counts, counts.shape[-1]
+    if isinstance(scan.frames, np.ndarray):
+        frames = np.ascontiguousarray(counts[:])
+    scan, assumed = with_geometry(scan, settings)
+    pixel_size = wavelength_of(scan.energy) * scan.detector_distance / (size * scan.detector_pixel_size)
+    offsets, shape, truth = _object_frame(scan, settings.positions, pixel_size, size, assumed)
+    probe = _probe(scan, settings, size, pixel_size, assumed)
+    power = np.sum(np.abs(probe) ** 2)
+    if not power > 0:
+        raise InputError("the probe is zero everywhere: expected some light")
+    flux = settings.flux or brightest(frames)
+    if assumed:
+        log.warning("%s: neither the file nor the settings say so, and scale bars follow from it", _sentence(assumed))
+    return Dataset(
+        frames=frames,
+        positions=offsets,
+        probe=(probe * np.sqrt(flux / power)).astype(np.complex64),
+        mask=_good(scan, settings),
+        object_shape=(int(shape[0]), int(shape[1])),
+        energy=scan.energy,
+        detector_distance=scan.detector_distance,
+        detector_pixel_size=scan.detector_pixel_size,
+        truth=truth,
+    )
+
+
+def photon_counts(scan: RawScan, settings: IngestSettings) -> ConvertedFrames:
+    """Give frames as photon counts, (frames, N, N) float32, zero frequency in the centre, block by block."""
+    quantity = scan.quantity if settings.quantity == "default" else settings.quantity
+    place = scan.zero_frequency if settings.zero_frequency == "default" else settings.zero_frequency
+    dark = None if scan.dark is None else scan.dark.reshape(-1, *scan.frames.shape[1:]).mean(axis=0)
+    prepare = partial(
+        _counts_of, good=scan.good, dark=dark, quantity=quantity, place=place, orientation=settings.orientation
+    )
+    return ConvertedFrames(scan.frames, prepare, scan.frames.shape[1:])
+
+
+def _counts_of(
+    block: np.ndarray,
+    good: np.ndarray | None,
+    dark: np.ndarray | None,
+    quantity: str,
+    place: str,
+    orientation: str,
+) -> np.ndarray:
+    """Turn a block of raw frames into photon counts: the one place where this is done."""
+    if not np.issubdtype(block.dtype, np.number) and block.dtype != bool:
+        raise InputError(f"frames have dtype {block.dtype}: expected numbers")
+    block = block.astype(np.float32)
+    if good is not None:
+        # Detectors mark bad pixels by NaN, by −1 or by the largest number that they know.
+        block[:, ~good] = 0
+    if quantity == "amplitude":
+        if block.min() < 0:
+            raise InputError(f"frames hold amplitudes down to {block.min():g}: expected none below 0")
+        block = block**2
+    if dark is not None:
+        block = np.maximum(block - dark.astype(np.float32), 0)
+    if place == "corner":
+        block = np.fft.fftshift(block, axes=(1, 2))
+    return np.ascontiguousarray(oriented(block, orientation))
+
+
+def oriented(images: np.ndarray, orientation: str) -> np.ndarray:
+    """Turn images (…, H, W) whose zero frequency is at pixel (H // 2, W // 2), and stays at the middle.
+
+    Parameters
+    ----------
+    images : ndarray
+        (…, H, W) of any dtype.
+    orientation : str
+        As `IngestSettings.orientation`: transposed first, then flipped about the zero frequency.
+    """
+    if orientation.startswith("transpose"):
+        images = np.swapaxes(images, -1, -2)
+    for axis, words in ((-2, ("flip_rows", "flip_both")), (-1, ("flip_columns", "flip_both"))):
+        if orientation.endswith(words):
+            # Of an even number of pixels, the first has no partner on the other side of the zero frequency.
+            even = images.shape[axis] % 2 == 0
+            images = np.roll(np.flip(images, axis), 1 if even else 0, axis)
+    return images
+
+
+def brightest(frames: Frames) -> float:
+    """Photons in the brightest frame."""
+    return float(max(frames[block].sum(axis=(1, 2)).max() for block in frame_blocks(frames)))
+
+
+def with_geometry(scan: RawScan, settings: IngestSettings) -> tuple[RawScan, dict[str, float]]:
+    """Complete energy, distance and pixel of the detector: by the settings, the file, what follows, or what is usual.
+
+    Returns
+    -------
+    scan : RawScan
+        With none of the three left open.
+    assumed : dict
+        What was taken as usual, by name.
+    """
+    known = {key: getattr(settings, key) or getattr(scan, key) for key in USUAL}
+    assumed: dict[str, float] = {}
+
+    def assume(key: str) -> None:
+        if known[key] is None:
+            known[key] = assumed[key] = USUAL[key]
+
+    for key, value in known.items():
+        if value is not None and not (np.isfinite(value) and value > 0):
+            raise InputError(f"{key} is {value}: expected a positive number")
+    if scan.pixel_size is not None:
+        if not scan.pixel_size > 0:
+            raise InputError(f"the pixel at the sample is {scan.pixel_size} m: expected a positive number")
+        assume("energy")
+        extent = wavelength_of(known["energy"]) / (scan.pixel_size * scan.frames.shape[-1])
+        if known["detector_distance"] is None:
+            assume("detector_pixel_size")
+            known["detector_distance"] = known["detector_pixel_size"] / extent
+        elif known["detector_pixel_size"] is None:
+            known["detector_pixel_size"] = known["detector_distance"] * extent
+    for key in USUAL:
+        assume(key)
+    return replace(scan, **known), assumed
+
+
+def _object_frame(
+    scan: RawScan, settings: PositionSettings, pixel_size: float, size: int, assumed: dict[str, float]
+) -> tuple[np.ndarray, tuple[int, int], np.ndarray | None]:
+    """Positions in pixels of the object frame, its shape, and the true object if it has that frame."""
+    unit = scan.positions_unit if settings.unit == "default" else settings.unit
+    offsets = np.asarray(scan.positions, dtype=np.float64)
+    if settings.swap:
+        offsets = offsets[:, ::-1]
+    offsets = offsets * (settings.row_sign, settings.column_sign)
+    if unit != "pixels":
+        if assumed and scan.pixel_size is None:
+            raise InputError(
+                f"{' and '.join(assumed)} must be known to turn {unit} into pixels: expected them as settings"
+            )
+        offsets = offsets * METRES[unit] / pixel_size
+    if not (np.abs(offsets) < 1e9).all():
+        raise InputError(f"positions reach {np.abs(offsets).max():.3g} pixels: expected another unit or geometry")
+    given, half = scan.truth, size / 2
+    # Coordinates count from the corner of an object that was scanned.
+    if given is not None and (offsets >= half).all() and (offsets <= np.array(given.shape) - half).all():
+        return offsets, given.shape, given
+    return *object_frame(offsets, size), None
+
+
+def _probe(
+    scan: RawScan, settings: IngestSettings, size: int, pixel_size: float, assumed: dict[str, float]
+) -> np.ndarray:
+    diameter = settings.probe_diameter
+    if diameter is None and scan.probe is not None:
+        return scan.probe
+    diameter = diameter or scan.probe_diameter
+    if diameter is None:
+        raise InputError("the file has no probe: expected the setting probe_diameter for a disk in its place")
+    if assumed and scan.pixel_size is None:
+        raise InputError(
+            f"{' and '.join(assumed)} must be known to draw a probe of {diameter:g} m: expected them as settings"
+        )
+    share = diameter / (size * pixel_size)
+    if not 2 / size <= share <= 1:
+        raise InputError(
+            f"the probe's diameter of {diameter:g} m is {share * size:.3g} pixels: expected 2 to the frame's {size}"
+        )
+    return disk_probe(size, share)[None]
+
+
+def _good(scan: RawScan, settings: IngestSettings) -> np.ndarray:
+    """Good pixels, (N, N) bool, turned as the frames are."""
+    good = np.ones(scan.frames.shape[1:], dtype=bool) if scan.good is None else scan.good
+    place = scan.zero_frequency if settings.zero_frequency == "default" else settings.zero_frequency
+    return np.ascontiguousarray(oriented(np.fft.fftshift(good) if place == "corner" else good, settings.orientation))
+
+
+def _require_shapes(scan: RawScan) -> None:
+    count, height, width = scan.frames.shape
+    for name, array, allowed in (
+        ("positions", scan.positions, [(count, 2)]),
+        ("the mask", scan.good, [(height, width)]),
+        (
+            "the dark frame",
+            scan.dark,
+            [(height, width)] if scan.dark is None else [scan.dark.shape[:-2] + (height, width)],
+        ),
+    ):
+        if array is not None and array.shape not in allowed:
+            raise InputError(
+                f"{name} has shape {array.shape}: expected {allowed[0]} beside {count} frames of {height} by {width}"
+            )
+
+
+def _sentence(assumed: dict[str, float]) -> str:
+    return ", ".join(f"{key} is taken as {value:g}" for key, value in assumed.items())
