@@ -91,9 +91,9 @@ def _counts_of(
     if good is not None:
         # Detectors mark bad pixels by NaN, by −1 or by the largest number that they know.
         block[:, ~good] = 0
+    if block.min() < 0:
+        raise InputError(f"frames hold values down to {block.min():g}: expected none below 0")
     if quantity == "amplitude":
-        if block.min() < 0:
-            raise InputError(f"frames hold amplitudes down to {block.min():g}: expected none below 0")
         block = block**2
     if dark is not None:
         block = np.maximum(block - dark.astype(np.float32), 0)
@@ -216,18 +216,14 @@ def _good(scan: RawScan, settings: IngestSettings) -> np.ndarray:
 
 def _require_shapes(scan: RawScan) -> None:
     count, height, width = scan.frames.shape
-    for name, array, allowed in (
-        ("positions", scan.positions, [(count, 2)]),
-        ("the mask", scan.good, [(height, width)]),
-        (
-            "the dark frame",
-            scan.dark,
-            [(height, width)] if scan.dark is None else [scan.dark.shape[:-2] + (height, width)],
-        ),
-    ):
-        if array is not None and array.shape not in allowed:
+    expected = {"positions": (count, 2), "mask": (height, width)}
+    found = {"positions": scan.positions.shape, "mask": None if scan.good is None else scan.good.shape}
+    if scan.dark is not None:
+        expected["dark frame"], found["dark frame"] = (height, width), scan.dark.shape[-2:]
+    for name, shape in expected.items():
+        if found[name] not in (None, shape):
             raise InputError(
-                f"{name} has shape {array.shape}: expected {allowed[0]} beside {count} frames of {height} by {width}"
+                f"{name} has shape {found[name]}: expected {shape} beside {count} frames of {height} by {width} pixels"
             )
 
 

@@ -21,7 +21,7 @@ NPZ_SIGNS = {"tike": ("data", "probe", "scan"), "ptychopinn": ("probeGuess",)}
 
 
 def read_dataset(path: Path, settings: IngestSettings | None = None) -> Dataset:
-    """Read and validate a dataset of any known format; frames of foreign HDF5 files stay there until they are asked for.
+    """Read and validate a dataset of any known format; frames of foreign HDF5 files stay there until they are used.
 
     Parameters
     ----------
