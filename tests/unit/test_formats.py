@@ -188,7 +188,7 @@ def test_geometry_that_only_scale_bars_need_is_assumed_aloud(scan: Dataset, tmp_
     path, settings = foreign_files.write_tike(tmp_path, scan)
     read = read_dataset(path, dataclasses.replace(settings, energy=None, detector_distance=None))
     assert (read.energy, read.detector_distance) == (8000.0, 1.0)
-    assert "energy is taken as 8000, detector_distance is taken as 1:" in caplog.text
+    assert "scan.npz: energy is taken as 8000, detector_distance is taken as 1, since neither" in caplog.text
 
 
 def test_a_pair_of_ptychi_keeps_the_pixel_at_the_sample(scan: Dataset, tmp_path: Path):

@@ -17,11 +17,13 @@ log = logging.getLogger(__name__)
 
 USUAL = {"energy": 8000.0, "detector_distance": 1.0, "detector_pixel_size": 75e-6}
 """Geometry where nothing depends on it but scale bars."""
+MOST_PIXELS = 1e6
+"""Extent of a scan at most; an object of more pixels fits into no memory."""
 METRES = {"metres": 1.0, "millimetres": 1e-3, "micrometres": 1e-6, "nanometres": 1e-9}
 
 
-def ingest(scan: RawScan, settings: IngestSettings) -> Dataset:
-    """Bring a scan into the one form; frames that are not in memory stay where they are until they are asked for.
+def ingest(scan: RawScan, settings: IngestSettings, source: str) -> Dataset:
+    """Bring a scan into the one form and validate it; frames of a file stay there until they are asked for.
 
     Parameters
     ----------
@@ -29,11 +31,14 @@ def ingest(scan: RawScan, settings: IngestSettings) -> Dataset:
         As a reader of its format gives it.
     settings : IngestSettings
         What the file does not say about itself, or says wrongly.
+    source : str
+        Name of the file it came from, for the message.
 
     Raises
     ------
     InputError
-        For shapes that do not belong together, and for geometry or a probe that is missing but needed.
+        For shapes that do not belong together, for geometry or a probe that is missing but needed, and for what
+        `Dataset.validate` refuses.
     """
     if len(scan.frames.shape) != 3 or 0 in scan.frames.shape:
         raise InputError(f"frames have shape {tuple(scan.frames.shape)}: expected at least one frame, (frames, N, N)")
@@ -41,20 +46,23 @@ def ingest(scan: RawScan, settings: IngestSettings) -> Dataset:
     counts = photon_counts(scan, settings)
     frames, size = counts, counts.shape[-1]
     if isinstance(scan.frames, np.ndarray):
-        frames = np.ascontiguousarray(counts[:])
+        frames = counts[:]
     scan, assumed = with_geometry(scan, settings)
-    pixel_size = wavelength_of(scan.energy) * scan.detector_distance / (size * scan.detector_pixel_size)
-    offsets, shape, truth = _object_frame(scan, settings.positions, pixel_size, size, assumed)
-    probe = _probe(scan, settings, size, pixel_size, assumed)
+    raw_pixel, pixel = (
+        wavelength_of(scan.energy) * scan.detector_distance / (width * scan.detector_pixel_size)
+        for width in (scan.frames.shape[-1], size)
+    )
+    needed = {} if scan.pixel_size is not None else assumed
+    offsets = offsets_of(scan, settings.positions, raw_pixel, pixel, needed)
+    positions, shape, truth = _object_frame(scan.truth, offsets, size)
+    probe = _probe(scan, settings, size, pixel, needed)
     power = np.sum(np.abs(probe) ** 2)
     if not power > 0:
         raise InputError("the probe is zero everywhere: expected some light")
     flux = settings.flux or brightest(frames)
-    if assumed:
-        log.warning("%s: neither the file nor the settings say so, and scale bars follow from it", _sentence(assumed))
-    return Dataset(
+    dataset = Dataset(
         frames=frames,
-        positions=offsets,
+        positions=positions,
         probe=(probe * np.sqrt(flux / power)).astype(np.complex64),
         mask=_good(scan, settings),
         object_shape=(int(shape[0]), int(shape[1])),
@@ -62,7 +70,11 @@ def ingest(scan: RawScan, settings: IngestSettings) -> Dataset:
         detector_distance=scan.detector_distance,
         detector_pixel_size=scan.detector_pixel_size,
         truth=truth,
-    )
+    ).validate(source)
+    if assumed:
+        values = ", ".join(f"{key} is taken as {value:g}" for key, value in assumed.items())
+        log.warning("%s: %s, since neither the file nor the settings say so", source, values)
+    return dataset
 
 
 def photon_counts(scan: RawScan, settings: IngestSettings) -> ConvertedFrames:
@@ -73,7 +85,8 @@ def photon_counts(scan: RawScan, settings: IngestSettings) -> ConvertedFrames:
     prepare = partial(
         _counts_of, good=scan.good, dark=dark, quantity=quantity, place=place, orientation=settings.orientation
     )
-    return ConvertedFrames(scan.frames, prepare, scan.frames.shape[1:])
+    shape = scan.frames.shape[1:]
+    return ConvertedFrames(scan.frames, prepare, shape[::-1] if "transpose" in settings.orientation else shape)
 
 
 def _counts_of(
@@ -162,49 +175,77 @@ def with_geometry(scan: RawScan, settings: IngestSettings) -> tuple[RawScan, dic
     return replace(scan, **known), assumed
 
 
-def _object_frame(
-    scan: RawScan, settings: PositionSettings, pixel_size: float, size: int, assumed: dict[str, float]
-) -> tuple[np.ndarray, tuple[int, int], np.ndarray | None]:
-    """Positions in pixels of the object frame, its shape, and the true object if it has that frame."""
+def offsets_of(
+    scan: RawScan, settings: PositionSettings, raw_pixel: float, pixel: float, assumed: dict[str, float]
+) -> np.ndarray:
+    """Positions in pixels at the sample about any origin, (frames, 2) float64.
+
+    Parameters
+    ----------
+    scan : RawScan
+        With its positions.
+    settings : PositionSettings
+        How they differ from what the format says.
+    raw_pixel : float
+        Metres; pixel at the sample of the raw frames, in which positions in pixels count.
+    pixel : float
+        Metres; pixel at the sample of the dataset.
+    assumed : dict
+        Geometry that nobody stated, by name.
+
+    Raises
+    ------
+    InputError
+        Where geometry that nobody stated would decide, or distances come out that cannot be.
+    """
     unit = scan.positions_unit if settings.unit == "default" else settings.unit
     offsets = np.asarray(scan.positions, dtype=np.float64)
     if settings.swap:
         offsets = offsets[:, ::-1]
     offsets = offsets * (settings.row_sign, settings.column_sign)
-    if unit != "pixels":
-        if assumed and scan.pixel_size is None:
-            raise InputError(
-                f"{' and '.join(assumed)} must be known to turn {unit} into pixels: expected them as settings"
-            )
-        offsets = offsets * METRES[unit] / pixel_size
-    if not (np.abs(offsets) < 1e9).all():
-        raise InputError(f"positions reach {np.abs(offsets).max():.3g} pixels: expected another unit or geometry")
-    given, half = scan.truth, size / 2
+    if unit == "pixels":
+        offsets = offsets * (raw_pixel / pixel)
+    else:
+        _require_known(assumed, f"to turn {unit} into pixels")
+        offsets = offsets * METRES[unit] / pixel
+    extent = np.ptp(offsets, axis=0).max()
+    if not extent < MOST_PIXELS:
+        raise InputError(
+            f"positions extend over {extent:.3g} pixels of {pixel:.3g} m: expected fewer, by another unit or geometry"
+        )
+    return offsets
+
+
+def _object_frame(
+    truth: np.ndarray | None, offsets: np.ndarray, size: int
+) -> tuple[np.ndarray, tuple[int, int], np.ndarray | None]:
+    """Positions in pixels of the object frame, its shape, and the true object if it has that frame."""
+    half = size / 2
     # Coordinates count from the corner of an object that was scanned.
-    if given is not None and (offsets >= half).all() and (offsets <= np.array(given.shape) - half).all():
-        return offsets, given.shape, given
+    if truth is not None and (offsets >= half).all() and (offsets <= np.array(truth.shape) - half).all():
+        return offsets, truth.shape, truth
     return *object_frame(offsets, size), None
 
 
-def _probe(
-    scan: RawScan, settings: IngestSettings, size: int, pixel_size: float, assumed: dict[str, float]
-) -> np.ndarray:
-    diameter = settings.probe_diameter
-    if diameter is None and scan.probe is not None:
+def _probe(scan: RawScan, settings: IngestSettings, size: int, pixel: float, assumed: dict[str, float]) -> np.ndarray:
+    """Probe modes of the file, (modes, N, N), or a disk in their place."""
+    if settings.probe_diameter is None and scan.probe is not None:
         return scan.probe
-    diameter = diameter or scan.probe_diameter
+    diameter = settings.probe_diameter or scan.probe_diameter
     if diameter is None:
         raise InputError("the file has no probe: expected the setting probe_diameter for a disk in its place")
-    if assumed and scan.pixel_size is None:
-        raise InputError(
-            f"{' and '.join(assumed)} must be known to draw a probe of {diameter:g} m: expected them as settings"
-        )
-    share = diameter / (size * pixel_size)
+    _require_known(assumed, f"to draw a probe of {diameter:g} m")
+    share = diameter / (size * pixel)
     if not 2 / size <= share <= 1:
         raise InputError(
             f"the probe's diameter of {diameter:g} m is {share * size:.3g} pixels: expected 2 to the frame's {size}"
         )
     return disk_probe(size, share)[None]
+
+
+def _require_known(assumed: dict[str, float], purpose: str) -> None:
+    if assumed:
+        raise InputError(f"{' and '.join(assumed)} must be known {purpose}: expected them as settings")
 
 
 def _good(scan: RawScan, settings: IngestSettings) -> np.ndarray:
@@ -219,13 +260,9 @@ def _require_shapes(scan: RawScan) -> None:
     expected = {"positions": (count, 2), "mask": (height, width)}
     found = {"positions": scan.positions.shape, "mask": None if scan.good is None else scan.good.shape}
     if scan.dark is not None:
-        expected["dark frame"], found["dark frame"] = (height, width), scan.dark.shape[-2:]
+        expected["dark frame"], found["dark frame"] = (height, width), scan.dark.shape[-2:] if scan.dark.size else (0,)
     for name, shape in expected.items():
         if found[name] not in (None, shape):
             raise InputError(
                 f"{name} has shape {found[name]}: expected {shape} beside {count} frames of {height} by {width} pixels"
             )
-
-
-def _sentence(assumed: dict[str, float]) -> str:
-    return ", ".join(f"{key} is taken as {value:g}" for key, value in assumed.items())

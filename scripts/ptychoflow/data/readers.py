@@ -38,23 +38,23 @@ def read_dataset(path: Path, settings: IngestSettings | None = None) -> Dataset:
     settings, path = settings or IngestSettings(), Path(path)
     try:
         with open(path, "rb") as stream:
-            stream.read(1)
-        foreign = not h5py.is_hdf5(path)
-        if foreign:
-            content = path.read_bytes()
+            beginning = stream.read(4)
+        packed = not h5py.is_hdf5(path)
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from None
+    if packed and not beginning.startswith((b"PK", b"BZh")):
+        raise InputError(
+            f"{path}: neither an HDF5 nor a whole NPZ file: expected one of the formats of docs/formats.md"
+        )
     try:
-        dataset = _from_npz(content, settings) if foreign else _from_hdf5(path, settings)
-        dataset.validate(str(path))
+        return _from_npz(path, settings) if packed else _from_hdf5(path, settings)
     except InputError as error:
         message = " ".join(str(error).split())
         raise InputError(message if message.startswith(str(path)) else f"{path}: {message}") from None
-    return dataset
 
 
-def _from_npz(content: bytes, settings: IngestSettings) -> Dataset:
-    source = NpzSource(content)
+def _from_npz(path: Path, settings: IngestSettings) -> Dataset:
+    source = NpzSource(path.read_bytes())
     name = settings.format
     if name not in ("auto", *NPZ_READERS):
         raise InputError(f"an NPZ file: expected the format {name}")
@@ -65,7 +65,7 @@ def _from_npz(content: bytes, settings: IngestSettings) -> Dataset:
             f"keys {sorted(source.keys)} are of no known format: expected diffraction, probeGuess, xcoords, ycoords of "
             "PtychoPINN or data, probe, scan of tike"
         )
-    return ingest(NPZ_READERS[name](source, settings), settings)
+    return ingest(NPZ_READERS[name](source, settings), settings, str(path))
 
 
 def _from_hdf5(path: Path, settings: IngestSettings) -> Dataset:
@@ -76,4 +76,4 @@ def _from_hdf5(path: Path, settings: IngestSettings) -> Dataset:
     # Only foreign files need the filters that detectors pack with, and the package that has them.
     from ptychoflow.data.formats.hdf5 import read_hdf5
 
-    return ingest(read_hdf5(path, settings), settings)
+    return ingest(read_hdf5(path, settings), settings, str(path))
