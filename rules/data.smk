@@ -69,6 +69,7 @@ rule ingest:
     input:
         settings="results/data/{dataset}.yaml",
         raw=raw_file,
+        companion=companion_file,
     output:
         data="results/data/{dataset}.cxi",
         provenance="results/data/{dataset}.provenance.json",

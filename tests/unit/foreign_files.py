@@ -9,7 +9,7 @@ import numpy as np
 from scipy import constants
 
 from ptychoflow.data.dataset import Dataset
-from ptychoflow.data.ingest_settings import IngestSettings, KeySettings
+from ptychoflow.data.ingest_settings import IngestSettings, PathSettings
 
 BAD = 2**32 - 1
 """What an Eiger detector counts on a pixel that is bad."""
@@ -263,7 +263,7 @@ def write_plain(folder: Path, dataset: Dataset) -> tuple[Path, IngestSettings]:
         file["scan/y"], file["scan/x"] = rows_columns[:, 0], rows_columns[:, 1]
         file["scan/y"].attrs["units"] = file["scan/x"].attrs["units"] = "um"
         file["probe"] = dataset.probe
-    keys = KeySettings(
+    paths = PathSettings(
         frames="entry/data/data",
         positions=["scan/y", "scan/x"],
         probe="probe",
@@ -272,7 +272,7 @@ def write_plain(folder: Path, dataset: Dataset) -> tuple[Path, IngestSettings]:
         detector_distance="entry/distance",
     )
     settings = IngestSettings(
-        format="hdf5", companion="motors.h5", keys=keys, detector_pixel_size=dataset.detector_pixel_size
+        format="hdf5", companion="motors.h5", paths=paths, detector_pixel_size=dataset.detector_pixel_size
     )
     return folder / "master.h5", settings
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ptychoflow.data.readers import IngestSettings
+from ptychoflow.data.ingest_settings import IngestSettings, PathSettings, PositionSettings
 from ptychoflow.settings import (
     GroupSettings,
     ModelSettings,
@@ -37,6 +37,8 @@ SECTIONS = {
     "probe": ProbeSettings,
     "scan": ScanSettings,
     "ingest": IngestSettings,
+    "positions": PositionSettings,
+    "paths": PathSettings,
     "solver": SolverSettings,
 }
 # Keys of a section that are no field of its settings, and fields that an experiment sets by another key.

@@ -11,7 +11,7 @@ from foreign_files import WITHOUT_MASK, WITHOUT_PROBE, WRITERS
 
 from ptychoflow.data.cxi import read_cxi, write_cxi
 from ptychoflow.data.dataset import Dataset
-from ptychoflow.data.ingest_settings import IngestSettings, KeySettings, PositionSettings
+from ptychoflow.data.ingest_settings import IngestSettings, PathSettings, PositionSettings
 from ptychoflow.data.ingestion import oriented
 from ptychoflow.data.lazy_frames import ConvertedFrames
 from ptychoflow.data.readers import read_dataset
@@ -153,7 +153,7 @@ def test_positions_of_other_signs_order_and_unit_are_mended(
         file["good"] = scan.mask
     settings = IngestSettings(
         format="hdf5",
-        keys=KeySettings(frames="frames", positions=["positions"], probe="probe", good="good"),
+        paths=PathSettings(frames="frames", positions=["positions"], probe="probe", good="good"),
         positions=PositionSettings(swap=swap, row_sign=row_sign, column_sign=column_sign, unit=unit),
         energy=scan.energy,
         detector_distance=scan.detector_distance,
@@ -179,7 +179,7 @@ def test_geometry_that_metres_need_must_be_known(name: str, keys: list[str], sca
         for key in keys:
             del file[key]
     if name == "plain":
-        settings = dataclasses.replace(settings, keys=dataclasses.replace(settings.keys, detector_distance=None))
+        settings = dataclasses.replace(settings, paths=dataclasses.replace(settings.paths, detector_distance=None))
     with pytest.raises(InputError, match="must be known to turn metres into pixels: expected them as settings"):
         read_dataset(path, settings)
 
@@ -268,7 +268,7 @@ def test_an_unknown_hdf5_file_is_named_with_its_keys(tmp_path: Path):
         file["counts"] = np.ones(3)
     with pytest.raises(InputError, match=r"keys \['counts'\] are of no known format"):
         read_dataset(tmp_path / "other.h5")
-    with pytest.raises(InputError, match=r"needs keys.frames and keys.positions: the file has \['counts'\]"):
+    with pytest.raises(InputError, match=r"needs paths.frames and paths.positions: the file has \['counts'\]"):
         read_dataset(tmp_path / "other.h5", IngestSettings(format="hdf5"))
     with pytest.raises(InputError, match="key dp is missing"):
         read_dataset(tmp_path / "other.h5", IngestSettings(format="ptychoshelves"))

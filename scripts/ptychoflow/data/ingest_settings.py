@@ -41,7 +41,7 @@ class PositionSettings:
 
 
 @dataclass
-class KeySettings:
+class PathSettings:
     """Where the datasets of a plain HDF5 file are, for the format `hdf5` alone.
 
     Parameters
@@ -81,7 +81,7 @@ class KeySettings:
 
     def __post_init__(self) -> None:
         if len(self.positions) > 2:
-            raise InputError(f"keys.positions names {len(self.positions)} datasets: expected one, or rows and columns")
+            raise InputError(f"paths.positions names {len(self.positions)} datasets: expected one, or rows and columns")
 
 
 @dataclass
@@ -94,7 +94,7 @@ class IngestSettings:
         Format of the file, or found by content.
     companion : str, optional
         Second file of a format of two, relative to the first; if not given, found by its usual name.
-    keys : KeySettings
+    paths : PathSettings
         Where the datasets of the format `hdf5` are.
     quantity : {"default", "amplitude", "intensity"}
         What the frames hold; by default amplitudes in PtychoPINN files and photon counts in all others.
@@ -122,7 +122,7 @@ class IngestSettings:
         "auto"
     )
     companion: str | None = None
-    keys: KeySettings = field(default_factory=KeySettings)
+    paths: PathSettings = field(default_factory=PathSettings)
     quantity: Literal["default", "amplitude", "intensity"] = "default"
     zero_frequency: Literal["default", "centre", "corner"] = "default"
     orientation: Orientation = "as_stored"

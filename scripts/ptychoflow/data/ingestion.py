@@ -70,6 +70,7 @@ def ingest(scan: RawScan, settings: IngestSettings, source: str) -> Dataset:
         detector_distance=scan.detector_distance,
         detector_pixel_size=scan.detector_pixel_size,
         truth=truth,
+        provenance={} if scan.companion is None else {"companion": str(scan.companion)},
     ).validate(source)
     if assumed:
         values = ", ".join(f"{key} is taken as {value:g}" for key, value in assumed.items())

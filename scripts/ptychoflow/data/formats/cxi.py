@@ -60,6 +60,7 @@ def _scan(source: HDF5Source, second: HDF5Source, frames: HDF5Frames, unit: str)
         energy=_energy(source) or _energy(second),
         detector_distance=_distance(source) or _distance(second),
         detector_pixel_size=pixel,
+        companion=None if second is source else second.path,
     )
 
 

@@ -48,6 +48,6 @@ def read_hdf5(path: Path, settings: IngestSettings) -> RawScan:
         if name is None:
             raise InputError(
                 f"keys {sorted(names)[:12]} are of no known format: expected one of docs/formats.md, or the format "
-                "hdf5 with the keys of its datasets"
+                "hdf5 with the paths of its datasets"
             )
         return READERS[name](source, settings)

@@ -1,7 +1,5 @@
 """Plain HDF5, whose datasets the settings name one by one."""
 
-from pathlib import Path
-
 import numpy as np
 
 from ptychoflow.data.dataset import PLANCK_TIMES_LIGHT
@@ -13,22 +11,24 @@ from ptychoflow.errors import InputError
 
 
 def read_plain(source: HDF5Source, settings: IngestSettings) -> RawScan:
-    """Read the datasets that `settings.keys` names; what the file has not is looked for in the companion.
+    """Read the datasets that `settings.paths` names; what the file has not is looked for in the companion.
 
     Frames are photon counts with the zero frequency in the centre, positions metres or what their attribute ``units``
     says, unless the settings say otherwise.
     """
-    keys = settings.keys
-    if keys.frames is None or not keys.positions:
-        raise InputError(f"the format hdf5 needs keys.frames and keys.positions: the file has {source.names('/')[:12]}")
+    paths = settings.paths
+    if paths.frames is None or not paths.positions:
+        raise InputError(
+            f"the format hdf5 needs paths.frames and paths.positions: the file has {source.names('/')[:12]}"
+        )
     if settings.companion is None:
         return _scan(source, source, settings)
-    with hdf5_source(companion_path(Path(source.path), settings.companion, "")) as second:
+    with hdf5_source(companion_path(source.path, settings.companion, "")) as second:
         return _scan(source, second, settings)
 
 
 def _scan(source: HDF5Source, second: HDF5Source, settings: IngestSettings) -> RawScan:
-    keys = settings.keys
+    paths = settings.paths
 
     def holder(key: str) -> HDF5Source:
         return source if key in source else second
@@ -38,24 +38,25 @@ def _scan(source: HDF5Source, second: HDF5Source, settings: IngestSettings) -> R
             raise InputError(f"key {key} is missing: the file has {source.names('/')[:12]}")
         return None if key is None else holder(key).number(key, unit=unit)
 
-    coordinates = [holder(key).lengths(key, settings.positions.unit) for key in keys.positions]
+    coordinates = [holder(key).lengths(key, settings.positions.unit) for key in paths.positions]
     if len(coordinates) == 1:
         positions = coordinates[0].T if coordinates[0].shape[:1] == (2,) != coordinates[0].shape[1:] else coordinates[0]
     else:
         positions = paired(*(coordinate.reshape(-1) for coordinate in coordinates))
-    marks = [(keys.mask, False), (keys.good, True)]
+    marks = [(paths.mask, False), (paths.good, True)]
     masks = [_mask(holder(key), key, good_is) for key, good_is in marks if key is not None]
-    wavelength = number(keys.wavelength)
+    wavelength = number(paths.wavelength)
     return RawScan(
-        frames=holder(keys.frames).frames(keys.frames),
+        frames=holder(paths.frames).frames(paths.frames),
         positions=positions,
         positions_unit="metres",
-        probe=None if keys.probe is None else _probe(holder(keys.probe), keys.probe),
+        probe=None if paths.probe is None else _probe(holder(paths.probe), paths.probe),
         good=np.logical_and.reduce(masks) if masks else None,
-        dark=None if keys.dark is None else holder(keys.dark).real(keys.dark),
-        energy=PLANCK_TIMES_LIGHT / wavelength if wavelength else number(keys.energy, "ev"),
-        detector_distance=number(keys.detector_distance),
-        detector_pixel_size=number(keys.detector_pixel_size),
+        dark=None if paths.dark is None else holder(paths.dark).real(paths.dark),
+        energy=PLANCK_TIMES_LIGHT / wavelength if wavelength else number(paths.energy, "ev"),
+        detector_distance=number(paths.detector_distance),
+        detector_pixel_size=number(paths.detector_pixel_size),
+        companion=None if second is source else second.path,
     )
 
 

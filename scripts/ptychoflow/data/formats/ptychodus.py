@@ -42,6 +42,7 @@ def _scan(source: HDF5Source, product: HDF5Source) -> RawScan:
         energy=_known(product, "photon_energy_eV", "probe_energy_eV"),
         detector_distance=_known(product, "detector_object_distance_m", "detector_distance_m"),
         detector_pixel_size=source.attribute_number("patterns", "detector_pixel_width_m"),
+        companion=None if product is source else product.path,
         pixel_size=product.attribute_number("object", "pixel_width_m") or product.number("object_pixel_width_m"),
     )
 

@@ -27,6 +27,7 @@ def read_ptychoshelves(source: HDF5Source, settings: IngestSettings) -> RawScan:
             probe=second.probe("probe"),
             energy=PLANCK_TIMES_LIGHT / wavelength if wavelength else second.number("energy", unit="kev"),
             detector_distance=second.number("detector_distance"),
+            companion=second.path,
             pixel_size=second.number("dx") or second.attribute_number("object", "pixel_height_m"),
         )
 

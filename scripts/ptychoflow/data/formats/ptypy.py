@@ -28,6 +28,7 @@ def read_ptypy(source: HDF5Source, settings: IngestSettings) -> RawScan:
         frames=frames,
         positions=positions,
         positions_unit="metres",
+        companion=None if settings.companion is None else source.path.parent / settings.companion,
         probe=_probe(source, settings),
         good=_good(source, chunks),
         energy=source.number("meta/energy", unit="kev"),
