@@ -14,6 +14,7 @@ import numpy as np
 from foreign_files import WRITERS
 
 from ptychoflow.data.cxi import read_cxi, write_cxi
+from ptychoflow.data.formats import rehearsal
 from ptychoflow.data.ingest_settings import IngestSettings
 from ptychoflow.data.readers import read_dataset
 from ptychoflow.errors import InputError
@@ -170,6 +171,7 @@ def outcome(folder: Path, name: str, number: int, first: str, settings: IngestSe
 def main(folder: Path) -> None:
     """Answer the lines on standard input; the folder has the scan, and gets the files."""
     warnings.simplefilter("ignore")
+    rehearsal.SILENCE = 5.0
     scan = read_cxi(folder / "scan.cxi")
     written: dict[str, tuple[str, IngestSettings]] = {}
     for line in sys.stdin:

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import h5py
 
-from ptychoflow.data.cxi import is_own, read_cxi
+from ptychoflow.data.cxi import read_cxi
 from ptychoflow.data.dataset import Dataset
 from ptychoflow.data.formats.npz import NpzSource
 from ptychoflow.data.formats.ptychopinn import read_ptychopinn
+from ptychoflow.data.formats.rehearsal import is_ours, rehearse
 from ptychoflow.data.formats.tike import read_tike
 from ptychoflow.data.ingest_settings import IngestSettings
 from ptychoflow.data.ingestion import ingest
@@ -71,7 +72,8 @@ def _from_npz(path: Path, settings: IngestSettings) -> Dataset:
 def _from_hdf5(path: Path, settings: IngestSettings) -> Dataset:
     if settings.format in NPZ_READERS:
         raise InputError(f"an HDF5 file: expected the format {settings.format}")
-    if settings.format in ("auto", "cxi") and is_own(path):
+    rehearse(path, settings)
+    if is_ours(path, settings):
         return read_cxi(path)
     # Only foreign files need the filters that detectors pack with, and the package that has them.
     from ptychoflow.data.formats.hdf5 import read_hdf5

@@ -22,7 +22,7 @@ def read_ptychopinn(source: NpzSource, settings: IngestSettings) -> RawScan:
             )
     truth = source.array("objectGuess").astype(np.complex64) if "objectGuess" in source.keys else None
     # A placeholder is no object.
-    known = truth is not None and truth.ndim == 2 and np.ptp(np.abs(truth)) > 0
+    known = truth is not None and truth.ndim == 2 and truth.size > 0 and np.ptp(np.abs(truth)) > 0
     return RawScan(
         frames=frames,
         positions=np.stack([rows, columns], axis=1).astype(np.float64),
