@@ -20,7 +20,7 @@ from ptychoflow.simulation.probes import ProbeSettings
 from ptychoflow.simulation.scans import ScanSettings
 from ptychoflow.simulation.settings import SimulationSettings
 
-MUTATIONS = int(os.environ.get("PTYCHOFLOW_MUTATIONS", "40"))
+MUTATIONS = int(os.environ.get("PTYCHOFLOW_MUTATIONS", "30"))
 SECONDS = 20
 """A mutation that takes longer hangs."""
 HERE = Path(__file__).parent

@@ -3,6 +3,7 @@
 On damaged files the HDF5 library itself may crash, or never come back: neither can be caught where it happens.
 """
 
+import faulthandler
 import multiprocessing
 import os
 import sys
@@ -66,6 +67,7 @@ def _follow(path: Path, connection: Connection) -> None:
 
 
 def _read_all(path: Path, settings: IngestSettings, connection: Connection) -> None:
+    faulthandler.disable()
     # Filters print what they think of damaged frames.
     silent = os.open(os.devnull, os.O_WRONLY)
     for stream in (1, 2):
