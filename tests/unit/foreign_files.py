@@ -113,7 +113,7 @@ def write_nxcxi(folder: Path, dataset: Dataset) -> tuple[Path, IngestSettings]:
         detector["translation"] = np.stack([rows_columns[:, 1], rows_columns[:, 0], zeros], axis=1) * 1e6
         detector["translation"].attrs.update(units="um", axes="translation:y:x", interpretation="image")
         file["entry_1/sample_1/geometry_1/translation"] = h5py.SoftLink("/entry_1/instrument_1/detector_1/translation")
-        # Dear readers of CXI: three axes, whatever the raster.
+        # For readers of CXI, three axes whatever the raster.
         layout = h5py.VirtualLayout(shape=dataset.frames.shape, dtype="f4")
         virtual = h5py.VirtualSource(".", name=detector["data"].name, shape=frames.shape)
         for row in range(raster[0]):

@@ -11,6 +11,7 @@ from foreign_files import WITHOUT_MASK, WITHOUT_PROBE, WRITERS
 
 from ptychoflow.data.cxi import read_cxi, write_cxi
 from ptychoflow.data.dataset import Dataset
+from ptychoflow.data.formats.hdf5_source import hdf5_source
 from ptychoflow.data.ingest_settings import IngestSettings, PathSettings, PositionSettings
 from ptychoflow.data.ingestion import oriented
 from ptychoflow.data.lazy_frames import ConvertedFrames
@@ -162,6 +163,22 @@ def test_positions_of_other_signs_order_and_unit_are_mended(
     require_same(read_dataset(path, settings_for(scan, settings)), scan, "plain")
 
 
+@pytest.mark.parametrize(
+    ("name", "metre"),
+    [("m", 1), ("Meters", 1), ("mm", 1e-3), ("µm", 1e-6), ("microns", 1e-6), (b"um", 1e-6), ("nm", 1e-9), ("Å", 1e-10)],
+)
+def test_lengths_follow_their_unit(name: str | bytes, metre: float, tmp_path: Path):
+    with h5py.File(tmp_path / "scan.h5", "w") as file:
+        file["length"], file["energy"] = 3.0, 5.0
+        file["length"].attrs["units"], file["energy"].attrs["units"] = name, "keV"
+    with hdf5_source(tmp_path / "scan.h5") as source:
+        assert source.number("length") == pytest.approx(3 * metre)
+        assert source.number("energy", unit="j") == 5000
+        assert source.number("nowhere") is None
+        with pytest.raises(InputError, match="key energy has the unit keV: expected one such as m"):
+            source.number("energy")
+
+
 def test_settings_win_over_the_file(scan: Dataset, tmp_path: Path):
     path, settings = foreign_files.write_ptylab(tmp_path, scan)
     changed = dataclasses.replace(settings, energy=4000.0, detector_distance=2.0, detector_pixel_size=1e-4)
@@ -261,6 +278,15 @@ def test_a_companion_that_is_not_there_is_named(name: str, scan: Dataset, tmp_pa
             other.unlink()
     with pytest.raises(InputError, match="is not there: expected the file that belongs to"):
         read_dataset(path, settings)
+
+
+def test_a_companion_without_a_usual_name_must_be_named(scan: Dataset, tmp_path: Path):
+    path, settings = foreign_files.write_ptychi(tmp_path, scan)
+    path = path.rename(tmp_path / "dp_250.hdf5")
+    with pytest.raises(InputError, match=r"belongs to dp_250\.hdf5 has no usual name: expected the setting companion"):
+        read_dataset(path, settings)
+    named = dataclasses.replace(settings, companion="ptychodus_para.hdf5")
+    require_same(read_dataset(path, settings_for(scan, named)), scan, "ptychi")
 
 
 def test_an_unknown_hdf5_file_is_named_with_its_keys(tmp_path: Path):

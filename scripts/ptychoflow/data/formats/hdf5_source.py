@@ -32,6 +32,7 @@ UNITS = {
     "j": 1 / 1.602176634e-19,
 }
 """Metres, and electronvolts, by the names of units in lower case."""
+ENERGIES = ("ev", "kev", "mev", "gev", "j")
 LONG_NAMES = {
     "meter": "m",
     "metre": "m",
@@ -137,8 +138,9 @@ class HDF5Source:
         if named is None:
             return UNITS[unit]
         name = (named.decode(errors="replace") if isinstance(named, bytes) else str(named)).strip().lower()
-        name = LONG_NAMES.get(name.rstrip("s") if len(name) > 2 else name, name)
-        if (UNITS.get(name) is None) or (name in ("ev", "kev", "mev", "gev", "j")) != (unit in ("ev", "kev", "j")):
+        name = name.rstrip("s") if len(name) > 2 else name
+        name = LONG_NAMES.get(name, name)
+        if name not in UNITS or (name in ENERGIES) != (unit in ENERGIES):
             raise InputError(f"key {key} has the unit {named}: expected one such as {unit}")
         return UNITS[name]
 
@@ -207,6 +209,8 @@ def companion_path(path: Path, named: str | None, usual: str) -> Path:
     InputError
         Where there is no such file.
     """
+    if not (named or usual):
+        raise InputError(f"the file that belongs to {path.name} has no usual name: expected the setting companion")
     second = path.parent / (named or usual)
     if not second.is_file():
         raise InputError(

@@ -15,7 +15,7 @@ from ptychoflow.data.raw_scan import RawScan
 def read_ptychoshelves(source: HDF5Source, settings: IngestSettings) -> RawScan:
     """Read frames of the first file and all else of the second, ``…_para.hdf5`` beside ``…_dp.hdf5``."""
     frames = source.frames("dp")
-    usual = source.path.name.replace("_dp.", "_para.")
+    usual = source.path.name.replace("_dp.", "_para.") if "_dp." in source.path.name else ""
     with hdf5_source(companion_path(source.path, settings.companion, usual)) as second:
         names = ("ppX", "ppY") if "ppX" in second else ("probe_position_x_m", "probe_position_y_m")
         columns, rows = (second.real(name).reshape(-1) for name in names)
