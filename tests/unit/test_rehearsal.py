@@ -36,6 +36,20 @@ def test_a_crash_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         rehearse(tmp_path / "scan.h5", IngestSettings())
 
 
+def test_an_error_of_the_reader_is_left_to_be_seen(
+    small_dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    path, settings = foreign_files.write_plain(tmp_path, small_dataset)
+
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError("a mistake of ours")
+
+    monkeypatch.setattr("ptychoflow.data.formats.hdf5.read_hdf5", fail)
+    rehearse(path, settings)
+    with pytest.raises(ZeroDivisionError, match="a mistake of ours"):
+        read_dataset(path, settings)
+
+
 def test_a_hang_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(rehearsal, "_read_all", lambda *_: time.sleep(60))
     monkeypatch.setattr(rehearsal, "SILENCE", 0.2)

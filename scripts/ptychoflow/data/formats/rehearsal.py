@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import sys
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from ptychoflow.data.cxi import is_own
@@ -46,14 +47,14 @@ def rehearse(path: Path, settings: IngestSettings) -> None:
     process.start()
     theirs.close()
     try:
-        _follow(path, ours)
+        _follow(path, ours, process)
     finally:
         process.kill()
         process.join()
         ours.close()
 
 
-def _follow(path: Path, connection: Connection) -> None:
+def _follow(path: Path, connection: Connection, process: BaseProcess) -> None:
     answer = b""
     while answer != b"done":
         if not connection.poll(SILENCE):
@@ -61,7 +62,11 @@ def _follow(path: Path, connection: Connection) -> None:
         try:
             answer = connection.recv_bytes()
         except EOFError:
-            raise InputError(f"{path} crashes the HDF5 library: expected a whole file") from None
+            process.join()
+            if process.exitcode < 0:
+                raise InputError(f"{path} crashes the HDF5 library: expected a whole file") from None
+            # An error of Python's shows itself where it can be seen, when the file is read here.
+            return
         if answer.startswith(b"refused"):
             raise InputError(answer.removeprefix(b"refused ").decode())
 
