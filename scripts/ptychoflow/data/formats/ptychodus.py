@@ -51,8 +51,7 @@ def _known(product: HDF5Source, *names: str) -> float | None:
     """Take a positive attribute of the product, or a dataset of a training file; Ptychodus writes 0 for none."""
     value = product.attribute_number("/", *names)
     if value is None:
-        key = product.first(*names)
-        value = None if key is None else float(product.real(key).reshape(-1)[0])
+        value = product.number(*names)
     return value if value and value > 0 else None
 
 

@@ -20,7 +20,7 @@ def read_ptypy(source: HDF5Source, settings: IngestSettings) -> RawScan:
         raise InputError("key chunks holds no data: expected chunks/0/data")
     frames = ChainedFrames([source.frames(f"{chunk}/data") for chunk in chunks])
     if all(_is_array(source, f"{chunk}/positions") for chunk in chunks):
-        positions = np.concatenate([source.real(f"{chunk}/positions").reshape(-1, 2) for chunk in chunks])
+        positions = np.concatenate([_positions(source, f"{chunk}/positions") for chunk in chunks])
     else:
         positions = source.real("info/positions_scan", "info/positions_theory")
     pixels = source.real("meta/psize").reshape(-1) if _is_array(source, "meta/psize") else None
@@ -35,6 +35,13 @@ def read_ptypy(source: HDF5Source, settings: IngestSettings) -> RawScan:
         detector_distance=source.number("meta/distance"),
         detector_pixel_size=None if pixels is None or not len(pixels) else float(pixels[0]),
     )
+
+
+def _positions(source: HDF5Source, key: str) -> np.ndarray:
+    positions = source.real(key)
+    if positions.ndim != 2 or positions.shape[1] != 2:
+        raise InputError(f"key {key} has shape {positions.shape}: expected (frames, 2)")
+    return positions
 
 
 def _is_array(source: HDF5Source, key: str) -> bool:
