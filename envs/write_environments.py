@@ -16,7 +16,7 @@ IMAGES = ("matplotlib", "pillow", "scikit-image")
 PATCHES = ("lightning", "pyarrow", "tifffile", "torchmetrics")
 LOGGERS = ("filelock", "mlflow", "tensorboard")
 ENVIRONMENTS = {
-    "data": ("simulate, fetch and ingest", (*ARRAYS, "scikit-image", "torch")),
+    "data": ("simulate, fetch and ingest", (*ARRAYS, "hdf5plugin", "scikit-image", "torch")),
     "train": ("train", (*ARRAYS, *IMAGES, *PATCHES, *LOGGERS, "torch")),
     "train-gpu": ("train, where device is gpu", (*ARRAYS, *IMAGES, *PATCHES, *LOGGERS, "torch")),
     "reconstruct": ("infer, stitch, their parts, and evaluate", (*ARRAYS, *IMAGES, *PATCHES, "torch")),

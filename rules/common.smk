@@ -54,6 +54,14 @@ def detector_files(wildcards):
     return [file.partition("::")[0] for file in files if file is not None]
 
 
+def companion_file(wildcards):
+    """Second file of a format of two, where the settings name it; what is found by its usual name is no input."""
+    source = ingested(wildcards)
+    if "companion" not in source:
+        return []
+    return str(Path(raw_file(wildcards)).parent / source["companion"])
+
+
 def dataset_settings(wildcards):
     """What simulate.py or ingest.py is told by --config; where the raw file is does not belong to it."""
     (settings,) = config["datasets"][wildcards.dataset].values()

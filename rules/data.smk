@@ -70,6 +70,7 @@ rule ingest:
         settings="results/data/{dataset}.yaml",
         raw=raw_file,
         detector=detector_files,
+        companion=companion_file,
     output:
         data="results/data/{dataset}.cxi",
         provenance="results/data/{dataset}.provenance.json",

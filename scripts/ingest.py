@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from ptychoflow.command_line import run_program
-from ptychoflow.data.readers import IngestSettings
+from ptychoflow.data.ingest_settings import IngestSettings
 
 
 def main(
@@ -18,11 +18,12 @@ def main(
     Parameters
     ----------
     input : Path
-        CXI of PtychoFlow, or NPZ of PtychoPINN or tike, which may be packed by bzip2.
+        CXI of PtychoFlow, cdtools, Ptychodus or NXcxi_ptycho, HDF5 of PtychoShelves, pty-chi, ptypy, Ptychodus, PtyLab
+        or with named keys, or NPZ of PtychoPINN or tike, which may be packed by bzip2.
     output : Path
         CXI file to write.
     settings : IngestSettings
-        What the file does not say about itself.
+        What the file does not say about itself, or says wrongly.
     sha256 : str, optional
         Digest that the input must have.
     provenance : Path, optional
@@ -34,13 +35,19 @@ def main(
     from ptychoflow.data.readers import read_dataset
     from ptychoflow.errors import InputError
     from ptychoflow.files import sha256_of
+    from ptychoflow.settings import FRAMES_IN_MEMORY
 
     found = sha256_of(input)
     if sha256 is not None and found != sha256:
         raise InputError(f"{input} has sha256 {found}: expected {sha256}")
-    dataset = read_dataset(input, settings)
+    dataset = read_dataset(input, settings, FRAMES_IN_MEMORY)
     detector = dataset.provenance.pop("detector", None)
-    source = {"file": input.name, "sha256": found} | ({"made_by": dataset.provenance} if dataset.provenance else {})
+    source = {"file": input.name, "sha256": found}
+    companion = dataset.provenance.pop("companion", None)
+    if companion is not None:
+        source["companion"] = {"file": Path(companion).name, "sha256": sha256_of(Path(companion))}
+    elif dataset.provenance:
+        source["made_by"] = dataset.provenance
     dataset.provenance = {
         "result": "dataset",
         "program": "ingest.py",

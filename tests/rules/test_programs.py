@@ -1,6 +1,7 @@
 """Each program runs without Snakemake, on tiny input, and ends bad input in one sentence."""
 
 import ast
+import hashlib
 import importlib.util
 import json
 import logging
@@ -8,12 +9,16 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
+import foreign_files
 import numpy as np
 import pytest
+import yaml
 
 from ptychoflow import command_line
+from ptychoflow.data.cxi import read_cxi
 from ptychoflow.data.dataset import Dataset
 from ptychoflow.data.readers import read_dataset
 
@@ -314,3 +319,35 @@ def fresh_logging():
     root.handlers.clear()
     yield
     root.handlers[:] = handlers
+
+
+def test_a_scan_of_two_files_is_ingested_with_a_record_of_both(
+    run: Callable, small_dataset: Dataset, tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    path, _ = foreign_files.write_ptychi(tmp_path, small_dataset)
+    arguments = ["--output", tmp_path / "scan.cxi", "--provenance", tmp_path / "scan.json"]
+    settings = ["--energy", 9000, "--positions.row_sign", -1, "--orientation", "flip_rows"]
+    assert run("ingest", "--input", path, *arguments, *settings) == 0
+    record = json.loads((tmp_path / "scan.json").read_text())
+    assert record["settings"]["positions"]["row_sign"] == -1
+    source = record["source"]
+    assert source["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+    second = tmp_path / "ptychodus_para.hdf5"
+    assert source["companion"] == {"file": second.name, "sha256": hashlib.sha256(second.read_bytes()).hexdigest()}
+    assert "detector_pixel_size is taken as 7.5e-05" in caplog.text
+
+
+def test_a_named_companion_is_ingested_by_its_name(run: Callable, small_dataset: Dataset, tmp_path: Path):
+    path, settings = foreign_files.write_plain(tmp_path, small_dataset)
+    paths = {key: value for key, value in asdict(settings.paths).items() if value}
+    pixel = small_dataset.detector_pixel_size
+    text = {"format": "hdf5", "companion": "motors.h5", "paths": paths, "detector_pixel_size": pixel}
+    (tmp_path / "settings.yaml").write_text(yaml.safe_dump(text))
+    arguments = ["--config", tmp_path / "settings.yaml", "--input", path, "--output", tmp_path / "scan.cxi"]
+    assert run("ingest", *arguments) == 0
+    read = read_cxi(tmp_path / "scan.cxi")
+    np.testing.assert_allclose(np.diff(read.positions, axis=0), np.diff(small_dataset.positions, axis=0), atol=1e-6)
+    (tmp_path / "scan.cxi").unlink()
+    (tmp_path / "motors.h5").unlink()
+    assert run("ingest", *arguments) == 2
+    assert not (tmp_path / "scan.cxi").exists()

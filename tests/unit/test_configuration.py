@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from ptychoflow.data.detector import DetectorSettings
-from ptychoflow.data.readers import IngestSettings
+from ptychoflow.data.ingest_settings import IngestSettings, PathSettings, PositionSettings
 from ptychoflow.settings import (
     GroupSettings,
     ModelSettings,
@@ -39,6 +39,8 @@ SECTIONS = {
     "scan": ScanSettings,
     "ingest": IngestSettings,
     "detector": DetectorSettings,
+    "positions": PositionSettings,
+    "paths": PathSettings,
     "solver": SolverSettings,
 }
 # Keys of a section that are no field of its settings, and fields that an experiment sets by another key.

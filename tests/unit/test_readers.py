@@ -187,7 +187,7 @@ def tike(path: Path, **changes: object) -> Path:
         ),
         ({"data": np.ones((2, 4, 16, 16))}, "expected one scan"),
         ({"data": np.ones((16, 16))}, r"data has shape \(16, 16\)"),
-        ({"data": np.ones((4, 16, 14))}, r"frames have shape \(4, 16, 14\)"),
+        ({"data": np.ones((4, 16, 14))}, r"probe has shape \(1, 16, 16\): expected \(1, 14, 14\)"),
         ({"data": np.full((4, 16, 16), np.inf)}, "key data holds 1024 NaN or infinite"),
         ({"scan": np.ones(4)}, r"scan has shape \(4,\)"),
         ({"scan": np.ones((3, 2))}, r"scan has shape \(3, 2\): expected \(4, 2\)"),

@@ -1,1 +1,1 @@
-"""Datasets: the canonical CXI file, readers of other formats, and what training draws from them."""
+"""Datasets: the canonical CXI file, other tools' files (``formats``), and what training draws from them."""

@@ -12,7 +12,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from ptychoflow.data.dataset import Dataset, wavelength_of
+from ptychoflow.data.dataset import Dataset, frame_blocks, wavelength_of
 from ptychoflow.data.stored_frames import StoredFrames
 from ptychoflow.embedded_provenance import from_hdf5_attributes, hdf5_attributes
 from ptychoflow.errors import InputError
@@ -50,10 +50,17 @@ def write_cxi(path: Path, dataset: Dataset) -> None:
         file["cxi_version"] = 160
         file["number_of_entries"] = 1
         detector, source, own = (file.create_group(name) for name in (DETECTOR, SOURCE, OWN))
-        detector.create_dataset(
-            "data", data=dataset.frames, chunks=(1, *dataset.frames.shape[1:]), compression="gzip", compression_opts=1
+        frames = detector.create_dataset(
+            "data",
+            shape=dataset.frames.shape,
+            dtype=np.float32,
+            chunks=(1, *dataset.frames.shape[1:]),
+            compression="gzip",
+            compression_opts=1,
         )
-        detector["data"].attrs.update(units="photons", axes="translation:y:x", zero_frequency="centre")
+        for block in frame_blocks(dataset.frames):
+            frames[block] = dataset.frames[block]
+        frames.attrs.update(units="photons", axes="translation:y:x", zero_frequency="centre")
         detector["mask"] = np.where(dataset.mask, 0, BAD_PIXEL).astype(np.uint32)
         detector["distance"] = dataset.detector_distance
         detector["x_pixel_size"] = detector["y_pixel_size"] = pixel
@@ -84,6 +91,16 @@ def keep_dataset(path: Path, dataset: Dataset, record: Path | None = None) -> No
     if record is not None:
         made = {"frames": dataset.frames.shape[:2], "data_sha256": sha256_of(path), **circumstances()}
         write_provenance(record, dataset.provenance | made)
+
+
+def is_own(path: Path) -> bool:
+    """Whether an HDF5 file is one that `write_cxi` wrote; False where it cannot be opened."""
+    try:
+        with h5py.File(path, "r") as file:
+            return OWN in file
+    # HDF5 answers damage with anything from OSError and KeyError to RuntimeError.
+    except Exception:
+        return False
 
 
 def read_cxi(path: Path, frames_in_memory: int | None = None) -> Dataset:

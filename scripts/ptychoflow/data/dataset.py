@@ -1,12 +1,17 @@
 """A scan in memory, validated once: what every format is read into and every later step relies on."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from ptychoflow.data.raw_scan import Frames
 from ptychoflow.data.stored_frames import StoredFrames
 from ptychoflow.errors import InputError
+
+BLOCK = 2**24
+"""Pixels of frames that are held in memory at once, about."""
 
 PLANCK_TIMES_LIGHT = 1.23984198e-6
 """h c in electronvolt metres (CODATA 2018)."""
@@ -23,8 +28,9 @@ class Dataset:
 
     Parameters
     ----------
-    frames : ndarray or StoredFrames
-        (frames, N, N) float32, photon counts with the zero frequency at pixel N // 2; in memory or still in a file.
+    frames : ndarray or Frames
+        (frames, N, N) float32, photon counts with the zero frequency at pixel N // 2; read block by block from a file
+        where they are no array.
     positions : ndarray
         (frames, 2) float64, (row, column) pixels of the patch centres in the object frame.
     probe : ndarray
@@ -45,7 +51,7 @@ class Dataset:
         What made it: the program, its settings and its source, but no time, so that the same data make the same file.
     """
 
-    frames: np.ndarray | StoredFrames
+    frames: np.ndarray | Frames
     positions: np.ndarray
     probe: np.ndarray
     mask: np.ndarray
@@ -89,7 +95,7 @@ class Dataset:
         return self
 
     def _check_shapes(self) -> None:
-        if self.frames.ndim != 3 or self.frames.shape[1] != self.frames.shape[2]:
+        if len(self.frames.shape) != 3 or self.frames.shape[1] != self.frames.shape[2]:
             raise InputError(f"frames have shape {self.frames.shape}: expected (frames, N, N)")
         count, size = len(self.frames), self.size
         if count == 0:
@@ -112,14 +118,14 @@ class Dataset:
             raise InputError(f"true object has shape {self.truth.shape}: expected {tuple(self.object_shape)}")
 
     def _check_values(self) -> None:
+        if not self.mask.any():
+            raise InputError("mask has no good pixel: expected at least one")
+        if not isinstance(self.frames, StoredFrames):  # which are checked as they are read
+            self._check_frames()
         for name in ("positions", "probe", "truth"):
             array = getattr(self, name)
             if array is not None:
-                _refuse_not_finite(name, array)
-        if not self.mask.any():
-            raise InputError("mask has no good pixel: expected at least one")
-        if isinstance(self.frames, np.ndarray):  # those in a file are checked as they are read
-            self._check_frames()
+                _refuse_strange(name, np.count_nonzero(~np.isfinite(array)))
         if not self.probe.any():
             raise InputError("probe is zero everywhere: expected some light")
         for name in ("energy", "detector_distance", "detector_pixel_size"):
@@ -128,14 +134,24 @@ class Dataset:
                 raise InputError(f"{name} is {value}: expected a positive number")
 
     def _check_frames(self) -> None:
-        _refuse_not_finite("frames", self.frames)
-        if self.frames.min() < 0:
-            raise InputError(f"frames hold counts down to {self.frames.min():g}: expected none below 0")
-        dark = np.flatnonzero(~(self.frames * self.mask).any(axis=(1, 2)))
+        strange, lowest, dark = self._survey()
+        _refuse_strange("frames", strange)
+        if lowest < 0:
+            raise InputError(f"frames hold counts down to {lowest:g}: expected none below 0")
         if dark.size:
             raise InputError(
                 f"frame {dark[0]} has no photon on a good pixel ({dark.size} such frames): expected some in each"
             )
+
+    def _survey(self) -> tuple[int, float, np.ndarray]:
+        """Count NaN and infinite values in the frames, and find the lowest count and the frames without photons."""
+        strange, lowest, dark = 0, np.inf, []
+        for block in frame_blocks(self.frames):
+            counts = self.frames[block]
+            strange += np.count_nonzero(~np.isfinite(counts))
+            lowest = min(lowest, counts.min())
+            dark.append(block.start + np.flatnonzero(~(counts * self.mask).any(axis=(1, 2))))
+        return strange, lowest, np.concatenate(dark)
 
     def _check_positions(self) -> None:
         lowest, highest = self.size / 2, np.array(self.object_shape) - self.size / 2
@@ -148,10 +164,16 @@ class Dataset:
             )
 
 
-def _refuse_not_finite(name: str, array: np.ndarray) -> None:
-    finite = np.isfinite(array)
-    if not finite.all():
-        raise InputError(f"{name} holds {np.count_nonzero(~finite)} NaN or infinite values: expected none")
+def frame_blocks(frames: np.ndarray | Frames) -> Iterator[slice]:
+    """Slices that run through all frames, each of as many as are held in memory at once."""
+    count = max(1, BLOCK // max(1, int(np.prod(frames.shape[1:], dtype=object))))
+    for first in range(0, len(frames), count):
+        yield slice(first, min(first + count, len(frames)))
+
+
+def _refuse_strange(name: str, count: int) -> None:
+    if count:
+        raise InputError(f"{name} holds {count} NaN or infinite values: expected none")
 
 
 def object_frame(offsets: np.ndarray, size: int) -> tuple[np.ndarray, tuple[int, int]]:

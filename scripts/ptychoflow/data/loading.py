@@ -12,7 +12,6 @@ from torch import Tensor
 
 from ptychoflow.data.dataset import Dataset
 from ptychoflow.data.groups import draw_groups
-from ptychoflow.data.stored_frames import StoredFrames
 from ptychoflow.data.tiles import Tile
 from ptychoflow.errors import InputError
 from ptychoflow.physics.patches import extract_patches
@@ -97,7 +96,7 @@ class FrameTable:
         if len(sizes) > 1:
             raise InputError(f"datasets have frames of {sizes} pixels: expected one size to train together")
         stored = StoredTable(scans, device, with_truth)
-        if any(isinstance(scan.frames, StoredFrames) for scan in scans):
+        if not all(isinstance(scan.frames, np.ndarray) for scan in scans):
             return stored
         whole = stored.piece(torch.arange(len(stored.positions)))
         return cls(whole.scan, whole.amplitudes, whole.positions, whole.truth)

@@ -1,6 +1,7 @@
 """A scan as a file of another tool holds it, before it is brought into the one form of `ptychoflow.data.dataset`."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, Protocol
 
 import numpy as np
@@ -47,6 +48,12 @@ class RawScan:
         Metres from sample to detector.
     detector_pixel_size : float, optional
         Metres.
+    pixel_size : float, optional
+        Metres at the sample, λ z / (N p), where the file has this in place of the distance or the detector's pixel.
+    probe_diameter : float, optional
+        Metres, of a disk that stands for the probe in a file that has none.
+    companion : Path, optional
+        The second file that it was read from.
     truth : ndarray, optional
         (H, W) complex64, an object that the file calls true or guessed, in whose pixels the positions count.
     """
@@ -62,4 +69,7 @@ class RawScan:
     energy: float | None = None
     detector_distance: float | None = None
     detector_pixel_size: float | None = None
+    pixel_size: float | None = None
+    probe_diameter: float | None = None
+    companion: Path | None = None
     truth: np.ndarray | None = None

@@ -1,63 +1,25 @@
-"""Readers of other formats: the NPZ files of PtychoPINN and of tike, told apart by their content.
+"""One door for all formats: which one a file has is told by its content, then a reader of `formats` reads it."""
 
-Nothing here unpickles: an array of Python objects is refused unless it is a key that is not needed.
-"""
-
-import bz2
-import io
-import zipfile
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
-import numpy as np
+import h5py
 
 from ptychoflow.data.cxi import read_cxi
-from ptychoflow.data.dataset import Dataset, object_frame
-from ptychoflow.data.detector import DetectorPreparation, DetectorSettings
+from ptychoflow.data.dataset import Dataset
+from ptychoflow.data.detector import DetectorSettings
+from ptychoflow.data.formats.npz import NpzSource
+from ptychoflow.data.formats.ptychopinn import read_ptychopinn
+from ptychoflow.data.formats.rehearsal import is_ours, rehearse
+from ptychoflow.data.formats.tike import read_tike
+from ptychoflow.data.ingest_settings import IngestSettings
+from ptychoflow.data.ingestion import ingest
 from ptychoflow.errors import InputError
 
-HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+__all__ = ["IngestSettings", "read_dataset"]
 
-
-@dataclass
-class IngestSettings:
-    """What a foreign file does not say about itself.
-
-    Parameters
-    ----------
-    format : {"auto", "ptychopinn", "tike", "cxi"}
-        Format of the file, or found by content.
-    quantity : {"default", "amplitude", "intensity"}
-        What the frames hold; by default amplitudes in PtychoPINN files and photon counts in tike files.
-    zero_frequency : {"default", "centre", "corner"}
-        Where the direct beam falls; by default the centre in PtychoPINN files and the corner in tike files.
-    flux : float, optional
-        Photons in the empty beam, to which the probe is scaled; if not given, the brightest frame's, which is right
-        for a sample with a clear spot in the field.
-    energy : float
-        Photon energy in electronvolts, where the file has none.
-    detector_distance : float
-        Metres, where the file has none.
-    detector_pixel_size : float
-        Metres, where the file has none.
-    detector : DetectorSettings
-        Bad pixels, background, gain, crop and binning.
-    """
-
-    format: Literal["auto", "ptychopinn", "tike", "cxi"] = "auto"
-    quantity: Literal["default", "amplitude", "intensity"] = "default"
-    zero_frequency: Literal["default", "centre", "corner"] = "default"
-    flux: float | None = None
-    energy: float = 8000.0
-    detector_distance: float = 1.0
-    detector_pixel_size: float = 75e-6
-    detector: DetectorSettings = field(default_factory=DetectorSettings)
-
-    def __post_init__(self) -> None:
-        if self.flux is not None and not 0 < self.flux < float("inf"):
-            raise InputError(f"flux is {self.flux}: expected a positive number of photons")
+NPZ_READERS = {"tike": read_tike, "ptychopinn": read_ptychopinn}
+NPZ_SIGNS = {"tike": ("data", "probe", "scan"), "ptychopinn": ("probeGuess",)}
+"""Keys by which NPZ formats are known, in this order."""
 
 
 def read_dataset(path: Path, settings: IngestSettings | None = None, frames_in_memory: int | None = None) -> Dataset:
@@ -66,11 +28,11 @@ def read_dataset(path: Path, settings: IngestSettings | None = None, frames_in_m
     Parameters
     ----------
     path : Path
-        A CXI file of PtychoFlow, or an NPZ file of PtychoPINN or tike; either NPZ may be packed by bzip2.
+        A CXI file of PtychoFlow, or a file of another tool, as docs/formats.md lists them.
     settings : IngestSettings, optional
         What the file does not say about itself.
     frames_in_memory : int, optional
-        Where a CXI file of PtychoFlow holds more frames than that, they stay there until they are wanted.
+        Where an HDF5 file holds more frames than that, they stay there until they are wanted.
 
     Raises
     ------
@@ -80,203 +42,48 @@ def read_dataset(path: Path, settings: IngestSettings | None = None, frames_in_m
     settings, path = settings or IngestSettings(), Path(path)
     try:
         with open(path, "rb") as stream:
-            is_hdf5 = stream.read(len(HDF5_SIGNATURE)) == HDF5_SIGNATURE
-            content = b"" if is_hdf5 else path.read_bytes()
+            beginning = stream.read(4)
+        packed = not h5py.is_hdf5(path)
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from None
-    if is_hdf5:
-        if settings.format not in ("auto", "cxi"):
-            raise InputError(f"{path} is an HDF5 file: expected the format {settings.format}")
-        if settings.detector != DetectorSettings():
-            raise InputError(f"{path} is a dataset of PtychoFlow, prepared before: expected no settings of a detector")
-        return read_cxi(path, frames_in_memory)
+    if packed and not beginning.startswith((b"PK", b"BZh")):
+        raise InputError(
+            f"{path}: neither an HDF5 nor a whole NPZ file: expected one of the formats of docs/formats.md"
+        )
     try:
-        arrays = _open_npz(content)
-        name = _format_of(arrays, settings.format)
-        return READERS[name](arrays, settings).validate(str(path))
+        return _from_npz(path, settings) if packed else _from_hdf5(path, settings, frames_in_memory)
     except InputError as error:
         message = " ".join(str(error).split())
         raise InputError(message if message.startswith(str(path)) else f"{path}: {message}") from None
 
 
-def _open_npz(content: bytes) -> np.lib.npyio.NpzFile:
-    if content.startswith(b"BZh"):
-        try:
-            content = bz2.decompress(content)
-        except (OSError, ValueError, EOFError) as error:
-            raise InputError(f"the bzip2 packing is damaged ({error}): expected a whole file") from None
-    if not (content.startswith(b"PK") and zipfile.is_zipfile(io.BytesIO(content))):
-        raise InputError("neither an HDF5 nor a whole NPZ file: expected CXI, or NPZ of PtychoPINN or tike")
-    try:
-        arrays = np.load(io.BytesIO(content), allow_pickle=False)
-    # Parsers of damaged archives raise anything from struct.error to NotImplementedError.
-    except Exception as error:
-        raise InputError(f"the NPZ file is damaged ({error}): expected a whole file") from None
-    twice = sorted(name for name in set(arrays.files) if arrays.files.count(name) > 1)
-    if twice:
-        raise InputError(f"key {twice[0]} stands twice in the NPZ file: expected each once")
-    return arrays
-
-
-def _format_of(arrays: np.lib.npyio.NpzFile, named: str) -> str:
-    keys = set(arrays.files)
-    if named == "cxi":
-        raise InputError("an NPZ file: expected the format cxi")
-    if named != "auto":
-        return named
-    if {"data", "probe", "scan"} <= keys:
-        return "tike"
-    if "probeGuess" in keys:
-        return "ptychopinn"
-    raise InputError(
-        f"keys {sorted(keys)} are of no known format: expected diffraction, probeGuess, xcoords, ycoords of PtychoPINN "
-        "or data, probe, scan of tike"
-    )
-
-
-def _array(arrays: np.lib.npyio.NpzFile, *names: str) -> np.ndarray:
-    """Read the first key that is there, as numbers without NaN."""
-    found = [name for name in names if name in arrays.files]
-    if not found:
-        raise InputError(f"key {' or '.join(names)} is missing among {sorted(arrays.files)}")
-    try:
-        value = arrays[found[0]]
-    except Exception as error:
-        raise InputError(f"key {found[0]} cannot be read: {error}") from None
-    if not (np.issubdtype(value.dtype, np.number) or value.dtype == bool):
-        raise InputError(f"key {found[0]} has dtype {value.dtype}: expected numbers")
-    if not np.isfinite(value).all():
+def _from_npz(path: Path, settings: IngestSettings) -> Dataset:
+    source = NpzSource(path.read_bytes())
+    name = settings.format
+    if name not in ("auto", *NPZ_READERS):
+        raise InputError(f"an NPZ file: expected the format {name}")
+    if name == "auto":
+        name = next((format for format, signs in NPZ_SIGNS.items() if source.keys.issuperset(signs)), None)
+    if name is None:
         raise InputError(
-            f"key {found[0]} holds {np.count_nonzero(~np.isfinite(value))} NaN or infinite values: expected none"
+            f"keys {sorted(source.keys)} are of no known format: expected diffraction, probeGuess, xcoords, ycoords of "
+            "PtychoPINN or data, probe, scan of tike"
         )
-    return value
+    return ingest(NPZ_READERS[name](source, settings), settings, str(path))
 
 
-def _real_array(arrays: np.lib.npyio.NpzFile, *names: str) -> np.ndarray:
-    value = _array(arrays, *names)
-    if np.iscomplexobj(value):
-        raise InputError(f"key {' or '.join(names)} has dtype {value.dtype}: expected real numbers")
-    return value
+def _from_hdf5(path: Path, settings: IngestSettings, frames_in_memory: int | None) -> Dataset:
+    if settings.format in NPZ_READERS:
+        raise InputError(f"an HDF5 file: expected the format {settings.format}")
+    rehearse(path, settings)
+    if is_ours(path, settings):
+        if settings.detector != DetectorSettings():
+            raise InputError("a dataset of PtychoFlow, prepared before: expected no settings of a detector")
+        return read_cxi(path, frames_in_memory)
+    # Only foreign files need the filters that detectors pack with, and the package that has them.
+    from ptychoflow.data.formats.hdf5 import read_hdf5
 
-
-def read_ptychopinn(arrays: np.lib.npyio.NpzFile, settings: IngestSettings) -> Dataset:
-    """Read a PtychoPINN file: ``diffraction`` (n, N, N), or (N, N, n) as older files have it, ``probeGuess``,
-    ``xcoords``, ``ycoords`` in pixels, and ``objectGuess`` if it matches the positions; other keys are not read.
-    """
-    probe = _probe_modes(_array(arrays, "probeGuess"))
-    frames = _frames_first(_real_array(arrays, "diffraction", "diff3d"), len(probe[0]))
-    columns, rows = _real_array(arrays, "xcoords"), _real_array(arrays, "ycoords")
-    for name, coordinates in (("xcoords", columns), ("ycoords", rows)):
-        if coordinates.shape != (len(frames),):
-            raise InputError(
-                f"{name} has shape {coordinates.shape}: expected ({len(frames)},) beside {len(frames)} frames"
-            )
-    offsets = np.stack([rows, columns], axis=1).astype(np.float64)
-    counts, detector = _photon_counts(frames, settings, quantity="amplitude", zero_frequency="centre")
-    positions, shape = object_frame(offsets / detector.pixel_scale, detector.size)
-    truth = None
-    if "objectGuess" in arrays.files and detector.pixel_scale == 1:
-        given = _array(arrays, "objectGuess").astype(np.complex64)
-        half = detector.size / 2
-        # Coordinates count from the corner of the guess where the guess was scanned; a placeholder guess is left out.
-        inside = given.ndim == 2 and (offsets >= half).all() and (offsets <= np.array(given.shape) - half).all()
-        if inside and np.ptp(np.abs(given)) > 0:
-            positions, shape, truth = offsets, given.shape, given
-    return _dataset(counts, detector, positions, shape, probe, settings, truth)
-
-
-def read_tike(arrays: np.lib.npyio.NpzFile, settings: IngestSettings) -> Dataset:
-    """Read a tike file: ``data`` (…, n, N, N) counts, ``probe`` (…, modes, N, N), ``scan`` (…, n, 2) (row, column)
-    pixels of any origin; leading axes of length one are dropped.
-    """
-    frames, scan = (_real_array(arrays, name) for name in ("data", "scan"))
-    probe = _probe_modes(_array(arrays, "probe"))
-    if frames.ndim < 3 or frames.size != np.prod(frames.shape[-3:]) or scan.size != np.prod(scan.shape[-2:]):
-        raise InputError(
-            f"data has shape {frames.shape} and scan {scan.shape}: expected one scan, (n, N, N) and (n, 2)"
-        )
-    frames, scan = frames.reshape(frames.shape[-3:]), scan.reshape(scan.shape[-2:]).astype(np.float64)
-    if scan.shape != (len(frames), 2):
-        raise InputError(f"scan has shape {scan.shape}: expected ({len(frames)}, 2) beside {len(frames)} frames")
-    if probe.shape[1:] != frames.shape[1:]:
-        raise InputError(
-            f"frames have shape {frames.shape} and the probe has shape {probe.shape}: "
-            f"expected ({len(probe)}, {frames.shape[1]}, {frames.shape[1]})"
-        )
-    counts, detector = _photon_counts(frames, settings, quantity="intensity", zero_frequency="corner")
-    positions, shape = object_frame(scan / detector.pixel_scale, detector.size)
-    return _dataset(counts, detector, positions, shape, probe, settings, None)
-
-
-READERS: dict[str, Callable[[np.lib.npyio.NpzFile, IngestSettings], Dataset]] = {
-    "ptychopinn": read_ptychopinn,
-    "tike": read_tike,
-}
-"""Readers of NPZ formats by name."""
-
-
-def _frames_first(frames: np.ndarray, size: int) -> np.ndarray:
-    """Bring frames (n, N, N) or (N, N, n) into the first order; the probe's size tells N."""
-    if frames.ndim == 3 and frames.size > 0:
-        if frames.shape[1:] == (size, size):
-            return frames
-        if frames.shape[:2] == (size, size):
-            return np.moveaxis(frames, 2, 0)
-    raise InputError(
-        f"diffraction has shape {frames.shape}: expected (n, {size}, {size}) beside a probe of {size} pixels"
-    )
-
-
-def _probe_modes(probe: np.ndarray) -> np.ndarray:
-    """Drop leading axes of length one and keep one for the modes, (modes, N, N) complex64."""
-    if probe.ndim < 2 or probe.shape[-1] != probe.shape[-2] or probe.size == 0:
-        raise InputError(f"the probe has shape {probe.shape}: expected (N, N) or (modes, N, N)")
-    modes = probe.shape[-3] if probe.ndim > 2 else 1
-    if probe.size != modes * probe.shape[-1] ** 2:
-        raise InputError(f"the probe has shape {probe.shape}: expected (N, N) or (modes, N, N)")
-    return probe.reshape(modes, *probe.shape[-2:]).astype(np.complex64)
-
-
-def _photon_counts(
-    frames: np.ndarray, settings: IngestSettings, quantity: str, zero_frequency: str
-) -> tuple[np.ndarray, DetectorPreparation]:
-    """Turn frames into photon counts with the zero frequency in the centre, (n, N, N) float32, and say how."""
-    kind = quantity if settings.quantity == "default" else settings.quantity
-    place = zero_frequency if settings.zero_frequency == "default" else settings.zero_frequency
-    if frames.size == 0:
-        raise InputError(f"frames have shape {frames.shape}: expected at least one frame")
-    detector = DetectorPreparation.of(frames, None, None, settings.detector, place, kind)
-    return detector.frames(frames), detector
-
-
-def _dataset(
-    counts: np.ndarray,
-    detector: DetectorPreparation,
-    positions: np.ndarray,
-    shape: tuple[int, int],
-    probe: np.ndarray,
-    settings: IngestSettings,
-    truth: np.ndarray | None,
-) -> Dataset:
-    power = np.sum(np.abs(probe) ** 2)
-    if not power > 0:
-        raise InputError("the probe is zero everywhere: expected some light")
-    if settings.flux is not None:
-        # What a smaller detector misses of the beam leaves the probe.
-        probe = detector.probe(probe * np.sqrt(settings.flux / power))
-    else:
-        probe = detector.probe(probe)
-        brightest = counts.sum(axis=(1, 2)).max() / detector.good_share(probe)
-        probe = probe * np.sqrt(brightest / np.sum(np.abs(probe) ** 2))
-    return Dataset(
-        frames=counts,
-        positions=positions,
-        probe=probe.astype(np.complex64),
-        mask=detector.mask,
-        object_shape=(int(shape[0]), int(shape[1])),
-        energy=settings.energy,
-        detector_distance=settings.detector_distance,
-        detector_pixel_size=settings.detector_pixel_size * detector.binning,
-        truth=truth,
-        provenance={"detector": detector.summary},
-    )
+    dataset = ingest(read_hdf5(path, settings), settings, str(path))
+    if frames_in_memory is None or len(dataset.frames) <= frames_in_memory:
+        dataset.frames = dataset.frames[:]
+    return dataset

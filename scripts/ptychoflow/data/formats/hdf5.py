@@ -1,0 +1,53 @@
+"""Which HDF5 format a foreign file has, and its reader."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from ptychoflow.data.formats.cxi import read_cxi
+from ptychoflow.data.formats.hdf5_source import HDF5Source, hdf5_source
+from ptychoflow.data.formats.plain_hdf5 import read_plain
+from ptychoflow.data.formats.ptychodus import read_ptychodus
+from ptychoflow.data.formats.ptychoshelves import read_ptychoshelves
+from ptychoflow.data.formats.ptylab import read_ptylab
+from ptychoflow.data.formats.ptypy import read_ptypy
+from ptychoflow.data.ingest_settings import IngestSettings
+from ptychoflow.data.raw_scan import RawScan
+from ptychoflow.errors import InputError
+
+READERS: dict[str, Callable[[HDF5Source, IngestSettings], RawScan]] = {
+    "ptychoshelves": read_ptychoshelves,
+    "ptypy": read_ptypy,
+    "ptychodus": read_ptychodus,
+    "ptylab": read_ptylab,
+    "cxi": read_cxi,
+    "hdf5": read_plain,
+}
+"""Readers of HDF5 formats by name."""
+SIGNS = {
+    "ptychoshelves": {"dp"},
+    "ptypy": {"chunks", "meta"},
+    "ptychodus": {"patterns"},
+    "ptylab": {"ptychogram"},
+    "cxi": {"entry_1"},
+}
+"""Keys by which they are known, in this order; plain HDF5 must be named."""
+
+
+def read_hdf5(path: Path, settings: IngestSettings) -> RawScan:
+    """Read a foreign HDF5 file of any format.
+
+    Raises
+    ------
+    InputError
+        Where it is of no known format, or holds something that cannot be right.
+    """
+    with hdf5_source(path) as source:
+        names, name = source.names("/"), settings.format
+        if name == "auto":
+            name = next((format for format, signs in SIGNS.items() if signs.issubset(names)), None)
+        if name is None:
+            raise InputError(
+                f"keys {sorted(names)[:12]} are of no known format: expected one of docs/formats.md, or the format "
+                "hdf5 with the paths of its datasets"
+            )
+        return READERS[name](source, settings)

@@ -1,0 +1,120 @@
+"""Datasets of foreign HDF5 files: frames that are never read whole, and what untrusted files may not do.
+
+Importing hdf5plugin lets HDF5 unpack what detectors write (bitshuffle, LZ4, Blosc, …).
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import h5py
+import hdf5plugin  # noqa: F401  Its import registers the filters.
+import numpy as np
+
+from ptychoflow.errors import InputError
+
+MOST_PACKED = 4000
+"""No filter packs data more tightly; a dataset that says so has nothing behind its shape."""
+
+
+class HDF5Frames:
+    """Frames of one dataset of a file that is opened for each block and closed again.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    key : str
+        The dataset, (…, H, W); axes before the last two are counted through as frames.
+    """
+
+    def __init__(self, path: Path, key: str) -> None:
+        self.path, self.key = path, key
+        with opened(path) as file:
+            dataset = dataset_of(file, key)
+            if dataset.ndim < 3 or 0 in dataset.shape:
+                raise InputError(f"key {key} has shape {dataset.shape}: expected (frames, H, W)")
+            require_numbers(key, dataset.dtype)
+            if dataset.dtype.kind == "c" or dataset.dtype.names:
+                raise InputError(f"key {key} has dtype {dataset.dtype}: expected real numbers")
+            require_content(file, dataset, key)
+            self.raster = dataset.shape[:-2]
+            self.shape = (int(np.prod(self.raster, dtype=object)), *dataset.shape[-2:])
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, index: slice | np.ndarray) -> np.ndarray:
+        rows = np.arange(len(self))[index] if isinstance(index, slice) else np.asarray(index)
+        with opened(self.path) as file:
+            dataset = dataset_of(file, self.key)
+            if dataset.shape != (*self.raster, *self.shape[1:]):
+                raise InputError(f"key {self.key} has another shape than before: expected a file at rest")
+            try:
+                if len(self.raster) == 1:
+                    # One run of frames is read far faster than the same frames by number.
+                    run = len(rows) and np.array_equal(rows, np.arange(rows[0], rows[0] + len(rows)))
+                    return dataset[rows[0] : rows[-1] + 1] if run else dataset[rows]
+                return np.stack([dataset[place] for place in zip(*np.unravel_index(rows, self.raster), strict=True)])
+            except Exception as error:
+                raise InputError(f"key {self.key} cannot be read: {error}") from None
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[h5py.File]:
+    """Open a file for reading.
+
+    Raises
+    ------
+    InputError
+        Where it is no whole HDF5 file, or the library meets damage inside the block.
+    """
+    try:
+        with h5py.File(path, "r") as file:
+            yield file
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(f"{path} cannot be read as an HDF5 file: {error}") from None
+
+
+def dataset_of(file: h5py.File, key: str) -> h5py.Dataset:
+    """Dataset under a key, with a shape.
+
+    Raises
+    ------
+    InputError
+        Where there is none, or something else.
+    """
+    try:
+        item = file.get(key)
+    except Exception as error:
+        raise InputError(f"key {key} cannot be read: {error}") from None
+    if not isinstance(item, h5py.Dataset):
+        raise InputError(f"key {key} is {'missing' if item is None else 'a group'}: expected a dataset")
+    if item.shape is None:
+        raise InputError(f"key {key} is empty: expected numbers")
+    return item
+
+
+def require_numbers(key: str, dtype: np.dtype) -> None:
+    """Refuse texts, references and records; two parts named as MATLAB names them are complex numbers."""
+    if not (dtype.kind in "biufc" or dtype.names == ("real", "imag")):
+        raise InputError(f"key {key} has dtype {dtype}: expected numbers")
+
+
+def require_content(file: h5py.File, dataset: h5py.Dataset, key: str) -> None:
+    """Refuse a shape with nothing behind it, over which a reader would sit for ever."""
+    if dataset.is_virtual:
+        parts = dataset.virtual_sources()
+        mapped = sum(int(part.vspace.get_select_npoints()) for part in parts)
+        if mapped < dataset.size:
+            raise InputError(f"key {key} has shape {dataset.shape}, {mapped} values mapped: expected {dataset.size}")
+        for part in parts:
+            source = Path(file.filename).parent / part.file_name
+            if part.file_name != "." and not source.is_file():
+                raise InputError(f"key {key} is kept in {part.file_name}, which is not there: expected it beside")
+        return
+    size, stored = dataset.size * dataset.dtype.itemsize, dataset.id.get_storage_size()
+    if size > MOST_PACKED * max(stored, 1):
+        raise InputError(f"key {key} has shape {dataset.shape}, but {stored} bytes are stored: expected its content")

@@ -1,0 +1,20 @@
+"""Probes of files, brought into one shape."""
+
+import numpy as np
+
+from ptychoflow.errors import InputError
+
+
+def probe_modes(probe: np.ndarray) -> np.ndarray:
+    """Drop leading axes of length one and keep one for the modes, (modes, N, N) complex64."""
+    if probe.ndim < 2 or probe.shape[-1] != probe.shape[-2] or probe.size == 0:
+        raise InputError(f"the probe has shape {probe.shape}: expected (N, N) or (modes, N, N)")
+    modes = probe.shape[-3] if probe.ndim > 2 else 1
+    if probe.size != modes * probe.shape[-1] ** 2:
+        raise InputError(f"the probe has shape {probe.shape}: expected (N, N) or (modes, N, N)")
+    return probe.reshape(modes, *probe.shape[-2:]).astype(np.complex64)
+
+
+def first_coherent(probe: np.ndarray) -> np.ndarray:
+    """Keep the first of coherent modes (coherent, incoherent, N, N), the mean probe where it varies over a scan."""
+    return probe_modes(probe[0] if probe.ndim == 4 else probe)

@@ -1,0 +1,38 @@
+"""Pairs ``*_dp.hdf5`` and ``*_para.hdf5``: those of PtychoShelves and fold_slice, and those of pty-chi's examples.
+
+fold_slice keeps ``ppX`` and ``ppY`` in metres, the wavelength ``lambda`` and the pixel ``dx`` at the sample; pty-chi
+``probe_position_{x,y}_m``, ``probe`` and the pixel with ``object``. Both read rows along y and columns along x.
+"""
+
+import numpy as np
+
+from ptychoflow.data.dataset import PLANCK_TIMES_LIGHT
+from ptychoflow.data.formats.hdf5_source import HDF5Source, companion_path, hdf5_source
+from ptychoflow.data.ingest_settings import IngestSettings
+from ptychoflow.data.raw_scan import RawScan
+
+
+def read_ptychoshelves(source: HDF5Source, settings: IngestSettings) -> RawScan:
+    """Read frames of the first file and all else of the second, ``…_para.hdf5`` beside ``…_dp.hdf5``."""
+    frames = source.frames("dp")
+    usual = source.path.name.replace("_dp.", "_para.") if "_dp." in source.path.name else ""
+    with hdf5_source(companion_path(source.path, settings.companion, usual)) as second:
+        names = ("ppX", "ppY") if "ppX" in second else ("probe_position_x_m", "probe_position_y_m")
+        columns, rows = (second.real(name).reshape(-1) for name in names)
+        wavelength = second.number("lambda")
+        return RawScan(
+            frames=frames,
+            positions=paired(rows, columns),
+            positions_unit="metres",
+            probe=second.probe("probe"),
+            energy=PLANCK_TIMES_LIGHT / wavelength if wavelength else second.number("energy", unit="kev"),
+            detector_distance=second.number("detector_distance"),
+            companion=second.path,
+            pixel_size=second.number("dx") or second.attribute_number("object", "pixel_height_m"),
+        )
+
+
+def paired(rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """Put coordinates side by side, (n, 2); of unequal lengths, as many as both have, which no count will match."""
+    count = min(len(rows), len(columns)) if len(rows) == len(columns) else 0
+    return np.stack([rows[:count], columns[:count]], axis=1)

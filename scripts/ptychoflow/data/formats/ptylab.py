@@ -1,0 +1,47 @@
+"""PtyLab's HDF5 (conventional ptychography): ``ptychogram``, ``encoder`` (row, column) and geometry, all in metres.
+
+Files to start from have no probe; PtyLab starts from a disk of ``entrancePupilDiameter``, and so does this reader.
+"""
+
+import numpy as np
+
+from ptychoflow.data.dataset import PLANCK_TIMES_LIGHT
+from ptychoflow.data.formats.hdf5_source import HDF5Source
+from ptychoflow.data.formats.probes import probe_modes
+from ptychoflow.data.ingest_settings import IngestSettings
+from ptychoflow.data.raw_scan import RawScan
+from ptychoflow.errors import InputError
+
+
+def read_ptylab(source: HDF5Source, settings: IngestSettings) -> RawScan:
+    """Read a file to start from, or one that PtyLab wrote with its probe (wavelengths, 1, modes, slices, N, N)."""
+    frames = source.frames("ptychogram")
+    encoder = source.real("encoder")
+    if encoder.shape == (2, len(frames)):
+        encoder = encoder.T
+    orientation = source.number("orientation")
+    if orientation not in (None, 0.0) and settings.orientation == "as_stored":
+        raise InputError(
+            f"orientation is {orientation:g}, whose meaning differs between versions of PtyLab: expected the setting "
+            "orientation"
+        )
+    wavelength = source.number("wavelength")
+    return RawScan(
+        frames=frames,
+        positions=encoder,
+        positions_unit="metres",
+        probe=_probe(source) if "probe" in source else None,
+        energy=PLANCK_TIMES_LIGHT / wavelength if wavelength else None,
+        detector_distance=source.number("zo"),
+        detector_pixel_size=source.number("dxd"),
+        probe_diameter=source.number("entrancePupilDiameter"),
+    )
+
+
+def _probe(source: HDF5Source) -> np.ndarray:
+    probe = source.array("probe")
+    if probe.ndim == 6:
+        if probe.shape[0] != 1:
+            raise InputError(f"the probe has {probe.shape[0]} wavelengths: expected one")
+        probe = probe[0, 0, :, 0]
+    return probe_modes(probe)
