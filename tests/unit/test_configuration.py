@@ -14,6 +14,7 @@ from ptychoflow.data.readers import IngestSettings
 from ptychoflow.settings import (
     GroupSettings,
     ModelSettings,
+    RefinementSettings,
     RegionSettings,
     SolverSettings,
     TrackingSettings,
@@ -38,9 +39,10 @@ SECTIONS = {
     "scan": ScanSettings,
     "ingest": IngestSettings,
     "solver": SolverSettings,
+    "refine": RefinementSettings,
 }
 # Keys of a section that are no field of its settings, and fields that an experiment sets by another key.
-LOCATION = {"path", "url", "sha256"}
+LOCATION = {"path", "url", "sha256", "dataset"}
 ELSEWHERE = {"accelerator", "tags"}
 OUTSIDE_THE_LOCK = {"python", "torchvision"}
 CONDA_NAMES = {"pytorch": "torch", "pytorch-gpu": "torch"}

@@ -56,6 +56,26 @@ def test_the_far_field_of_a_zone_plate_is_its_annulus():
     assert intensity[outside].max() < 1e-9 * intensity.max()
 
 
+def test_positions_are_written_down_as_wrong_as_asked_for():
+    scan = dataclasses.replace(SMALL.scan, frames=400, position_error=1.5, position_drift=(6.0, 0.0))
+    wrong, right = (
+        simulate(dataclasses.replace(SMALL, size=8, probe=ProbeSettings(kind="disk"), scan=scan))
+        for scan in (scan, ScanSettings(frames=400))
+    )
+    assert right.true_positions is None
+    error = wrong.positions - wrong.true_positions
+    np.testing.assert_allclose(error.mean(axis=0), 0, atol=1e-9)
+    assert error[:, 1].std() == pytest.approx(1.5, rel=0.1)
+    assert np.polyfit(np.linspace(0, 1, 400), error, 1)[0] == pytest.approx([6, 0], abs=1)
+    np.testing.assert_allclose(np.diff(wrong.true_positions, axis=0), np.diff(right.positions, axis=0), atol=1e-9)
+
+
+@pytest.mark.parametrize("bad", [{"position_error": -1.0}, {"position_drift": (0.0, float("inf"))}])
+def test_position_errors_that_cannot_be_are_refused(bad: dict):
+    with pytest.raises(InputError, match=next(iter(bad))):
+        ScanSettings(**bad)
+
+
 def test_defocus_spreads_the_beam_as_geometry_says():
     settings = ProbeSettings(central_stop=0.0, defocus=40e-6)
     intensity = np.abs(make_probe(settings, 64, 1e-8, 1.4e-10)[0]) ** 2

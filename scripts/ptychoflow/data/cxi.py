@@ -69,6 +69,11 @@ def write_cxi(path: Path, dataset: Dataset) -> None:
             file["entry_1/image_2/data"].attrs["description"] = "true object of a simulation"
         own["positions"] = dataset.positions
         own["positions"].attrs.update(units="pixels", description="(row, column) of patch centres in the object frame")
+        if dataset.true_positions is not None:
+            own["true_positions"] = dataset.true_positions
+            own["true_positions"].attrs.update(
+                units="pixels", description="where the frames of a simulation were taken"
+            )
         own["object_shape"] = np.array(dataset.object_shape)
         file.attrs.update(hdf5_attributes(dataset.provenance))
 
@@ -90,7 +95,7 @@ def read_cxi(path: Path) -> Dataset:
     """
     try:
         with h5py.File(path, "r") as file:
-            known = "entry_1/image_2/data" in file
+            known, off = "entry_1/image_2/data" in file, f"{OWN}/true_positions" in file
             dataset = Dataset(
                 provenance=from_hdf5_attributes(file.attrs),
                 frames=_read(file, f"{DETECTOR}/data", np.float32),
@@ -102,6 +107,7 @@ def read_cxi(path: Path) -> Dataset:
                 detector_distance=_read(file, f"{DETECTOR}/distance", float),
                 detector_pixel_size=_read(file, f"{DETECTOR}/x_pixel_size", float),
                 truth=_read(file, "entry_1/image_2/data", np.complex64) if known else None,
+                true_positions=_read(file, f"{OWN}/true_positions", np.float64) if off else None,
             )
     except InputError as error:
         raise InputError(f"{path}: {error}") from None

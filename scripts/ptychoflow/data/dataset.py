@@ -40,6 +40,8 @@ class Dataset:
         Metres.
     truth : ndarray, optional
         (H, W) complex64, the true object of a simulation.
+    true_positions : ndarray, optional
+        (frames, 2) float64, where the frames of a simulation were taken, if `positions` are off.
     provenance : dict
         What made it: the program, its settings and its source, but no time, so that the same data make the same file.
     """
@@ -53,6 +55,7 @@ class Dataset:
     detector_distance: float
     detector_pixel_size: float
     truth: np.ndarray | None = None
+    true_positions: np.ndarray | None = None
     provenance: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -109,9 +112,11 @@ class Dataset:
             raise InputError(f"object_shape is {tuple(self.object_shape)}: expected (H, W)")
         if self.truth is not None and self.truth.shape != tuple(self.object_shape):
             raise InputError(f"true object has shape {self.truth.shape}: expected {tuple(self.object_shape)}")
+        if self.true_positions is not None and self.true_positions.shape != (count, 2):
+            raise InputError(f"true_positions have shape {self.true_positions.shape}: expected {(count, 2)}")
 
     def _check_values(self) -> None:
-        for name in ("frames", "positions", "probe", "truth"):
+        for name in ("frames", "positions", "probe", "truth", "true_positions"):
             array = getattr(self, name)
             if array is not None and not np.isfinite(array).all():
                 raise InputError(

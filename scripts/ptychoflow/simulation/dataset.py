@@ -8,7 +8,7 @@ from ptychoflow.physics.diffraction import diffraction
 from ptychoflow.physics.patches import MARGIN, extract_patches
 from ptychoflow.simulation.objects import make_object
 from ptychoflow.simulation.probes import make_probe
-from ptychoflow.simulation.scans import make_scan
+from ptychoflow.simulation.scans import make_scan, position_errors
 from ptychoflow.simulation.settings import SimulationSettings
 
 FRAMES_AT_ONCE = 256
@@ -16,16 +16,18 @@ FRAMES_AT_ONCE = 256
 
 def simulate(settings: SimulationSettings) -> Dataset:
     """Simulate a dataset with its ground-truth object."""
-    object_random, scan_random, noise_random = (
-        np.random.default_rng(stream) for stream in np.random.SeedSequence(settings.seed).spawn(3)
+    object_random, scan_random, noise_random, error_random = (
+        np.random.default_rng(stream) for stream in np.random.SeedSequence(settings.seed).spawn(4)
     )
     size, wavelength = settings.size, wavelength_of(settings.energy)
     pixel_size = wavelength * settings.detector_distance / (size * settings.detector_pixel_size)
     probe = make_probe(settings.probe, size, pixel_size, wavelength)
 
     offsets = make_scan(settings.scan, scan_random)
+    errors = position_errors(settings.scan, error_random)
     # Room for the outermost patches and the margin of their shift, rounded up to even edges.
-    reach = np.ceil(np.abs(offsets).max(axis=0)).astype(int) + size // 2 + MARGIN + 2
+    farthest = np.maximum(np.abs(offsets), np.abs(offsets + errors)).max(axis=0)
+    reach = np.ceil(farthest).astype(int) + size // 2 + MARGIN + 2
     shape = (2 * int(reach[0]), 2 * int(reach[1]))
     positions = offsets + np.array(shape) / 2
     truth = make_object(settings.object, shape, object_random)
@@ -34,7 +36,7 @@ def simulate(settings: SimulationSettings) -> Dataset:
     frames = noise_random.poisson(expected) if settings.noise else expected
     return Dataset(
         frames=frames.astype(np.float32),
-        positions=positions,
+        positions=positions + errors,
         probe=probe.astype(np.complex64),
         mask=np.ones((size, size), dtype=bool),
         object_shape=shape,
@@ -42,6 +44,7 @@ def simulate(settings: SimulationSettings) -> Dataset:
         detector_distance=settings.detector_distance,
         detector_pixel_size=settings.detector_pixel_size,
         truth=truth.astype(np.complex64),
+        true_positions=positions if errors.any() else None,
     )
 
 
