@@ -16,8 +16,8 @@ from torch import Tensor
 
 from ptychoflow.data.dataset import Dataset
 from ptychoflow.models.unrolled import REGULARISATION
-from ptychoflow.physics.diffraction import far_field, incoherent_sum, near_side
-from ptychoflow.physics.patches import add_patches, crop_patches, fourier_shift, split_positions
+from ptychoflow.physics.diffraction import fresnel_transfer, incoherent_sum, to_detector, to_sample
+from ptychoflow.physics.patches import add_patches, crop_patches, fourier_shift, shift_factors, split_positions
 from ptychoflow.settings import RefinementSettings
 
 FRAMES_AT_ONCE = 256
@@ -101,6 +101,7 @@ class PositionFit:
     def __init__(self, dataset: Dataset, settings: RefinementSettings) -> None:
         self.size, self.bound = dataset.size, settings.bound
         probe = torch.from_numpy(dataset.probe)
+        self.transfer = fresnel_transfer(dataset.size, dataset.fresnel_number)
         self.scale = float(probe.abs().max())
         self.probe = probe / self.scale
         frames = torch.fft.ifftshift(torch.from_numpy(dataset.frames), dim=(-2, -1))
@@ -121,10 +122,10 @@ class PositionFit:
         total = torch.zeros(*self.object.shape, 2)
         coverage = torch.zeros(self.object.shape)
         for frames in self._portions():
-            corner, probes = self._placed(self.places[frames])
-            waves = far_field(probes * self._cut(self.object, corner))
+            corner, probes, transfer = self._placed(self.places[frames])
+            waves = to_detector(probes * self._cut(self.object, corner), transfer)
             residual, modelled = self._residual(waves, frames)
-            change = (probes.conj() * near_side((residual / modelled)[:, None] * waves)).sum(dim=1)
+            change = (probes.conj() * to_sample((residual / modelled)[:, None] * waves, transfer)).sum(dim=1)
             light = incoherent_sum(probes)
             values = torch.cat([torch.view_as_real(change), light[..., None]], dim=-1)
             (added,) = add_patches(values[None], corner[None], self.object.shape)
@@ -196,8 +197,8 @@ class PositionFit:
 
     def _misfits(self, places: Tensor, frames: Tensor) -> Tensor:
         """Mean squared residual of frames at places, (frames,) float."""
-        corner, probes = self._placed(places)
-        residual, _ = self._residual(far_field(probes * self._cut(self.object, corner)), frames)
+        corner, probes, transfer = self._placed(places)
+        residual, _ = self._residual(to_detector(probes * self._cut(self.object, corner), transfer), frames)
         return residual.square().sum(dim=(-2, -1)) / self.mask.sum()
 
     def _linearised(
@@ -223,8 +224,8 @@ class PositionFit:
         residual : Tensor
             (frames, N²) float.
         """
-        corner, probes = self._placed(places)
-        waves = far_field(probes * self._cut(self.object, corner))
+        corner, probes, transfer = self._placed(places)
+        waves = to_detector(probes * self._cut(self.object, corner), transfer)
         residual, modelled = self._residual(waves, frames)
         factors = [torch.ones(1)]
         if deformed:
@@ -236,14 +237,17 @@ class PositionFit:
         for slope in slopes:
             patches = probes * self._cut(slope, corner)
             for factor in factors:
-                change = (waves.conj() * far_field(factor * patches)).real.sum(dim=1) / modelled
+                change = (waves.conj() * to_detector(factor * patches, transfer)).real.sum(dim=1) / modelled
                 columns.append(torch.where(self.mask, change, 0).flatten(1))
         return torch.stack(columns, dim=-1), residual.flatten(1)
 
-    def _placed(self, places: Tensor) -> tuple[Tensor, Tensor]:
-        """Whole-pixel corners (frames, 2), and the probe moved by the fractions, (frames, modes, N, N)."""
+    def _placed(self, places: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Whole-pixel corners (frames, 2), the probe moved by the fractions, and what moves its near field back."""
         corner, fraction = split_positions(places, self.size)
-        return corner, fourier_shift(self.probe, fraction[:, None])
+        transfer = self.transfer
+        if transfer is not None:
+            transfer = transfer * shift_factors(transfer.shape, -fraction)[:, None]
+        return corner, fourier_shift(self.probe, fraction[:, None]), transfer
 
     def _cut(self, canvas: Tensor, corner: Tensor) -> Tensor:
         """Patches (frames, 1, N, N) of (H, W)."""

@@ -12,7 +12,8 @@ from typing import Any
 import h5py
 import numpy as np
 
-from ptychoflow.data.dataset import Dataset, wavelength_of
+from ptychoflow.data.dataset import Dataset
+from ptychoflow.data.geometry import wavelength_of
 from ptychoflow.embedded_provenance import from_hdf5_attributes, hdf5_attributes
 from ptychoflow.errors import InputError
 from ptychoflow.files import sha256_of
@@ -67,6 +68,9 @@ def write_cxi(path: Path, dataset: Dataset) -> None:
         if dataset.truth is not None:
             file["entry_1/image_2/data"] = dataset.truth
             file["entry_1/image_2/data"].attrs["description"] = "true object of a simulation"
+        own["propagation"] = dataset.propagation
+        if dataset.source_distance is not None:
+            own["source_distance"] = dataset.source_distance
         own["positions"] = dataset.positions
         own["positions"].attrs.update(units="pixels", description="(row, column) of patch centres in the object frame")
         if dataset.true_positions is not None:
@@ -96,6 +100,7 @@ def read_cxi(path: Path) -> Dataset:
     try:
         with h5py.File(path, "r") as file:
             known, off = "entry_1/image_2/data" in file, f"{OWN}/true_positions" in file
+            cone = f"{OWN}/source_distance" in file
             dataset = Dataset(
                 provenance=from_hdf5_attributes(file.attrs),
                 frames=_read(file, f"{DETECTOR}/data", np.float32),
@@ -106,6 +111,8 @@ def read_cxi(path: Path) -> Dataset:
                 energy=_read(file, f"{SOURCE}/energy", float) / JOULES,
                 detector_distance=_read(file, f"{DETECTOR}/distance", float),
                 detector_pixel_size=_read(file, f"{DETECTOR}/x_pixel_size", float),
+                propagation=file[f"{OWN}/propagation"].asstr()[()] if f"{OWN}/propagation" in file else "far",
+                source_distance=_read(file, f"{OWN}/source_distance", float) if cone else None,
                 truth=_read(file, "entry_1/image_2/data", np.complex64) if known else None,
                 true_positions=_read(file, f"{OWN}/true_positions", np.float64) if off else None,
             )

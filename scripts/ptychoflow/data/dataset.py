@@ -1,23 +1,16 @@
 """A scan in memory, validated once: what every format is read into and every later step relies on."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
+from ptychoflow.data.geometry import Geometry
 from ptychoflow.errors import InputError
-
-PLANCK_TIMES_LIGHT = 1.23984198e-6
-"""h c in electronvolt metres (CODATA 2018)."""
-
-
-def wavelength_of(energy: float) -> float:
-    """Wavelength in metres of photons of an energy in electronvolts."""
-    return PLANCK_TIMES_LIGHT / energy
 
 
 @dataclass
-class Dataset:
+class Dataset(Geometry):
     """A ptychographic scan.
 
     Parameters
@@ -38,6 +31,10 @@ class Dataset:
         Metres from sample to detector.
     detector_pixel_size : float
         Metres.
+    propagation : {"far", "near"}
+        Whether frames are far fields or, behind a short distance, near ones (Fresnel's).
+    source_distance : float, optional
+        Metres from the point source of a cone beam to the sample; the beam of a near field is parallel if not given.
     truth : ndarray, optional
         (H, W) complex64, the true object of a simulation.
     true_positions : ndarray, optional
@@ -54,6 +51,8 @@ class Dataset:
     energy: float
     detector_distance: float
     detector_pixel_size: float
+    propagation: Literal["far", "near"] = "far"
+    source_distance: float | None = None
     truth: np.ndarray | None = None
     true_positions: np.ndarray | None = None
     provenance: dict[str, Any] = field(default_factory=dict)
@@ -62,12 +61,6 @@ class Dataset:
     def size(self) -> int:
         """Edge length N of a frame in pixels."""
         return self.frames.shape[-1]
-
-    @property
-    def pixel_size(self) -> float:
-        """Pixel at the sample in metres, λ z / (N p)."""
-        wavelength = wavelength_of(self.energy)
-        return wavelength * self.detector_distance / (self.size * self.detector_pixel_size)
 
     def validate(self, source: str) -> "Dataset":
         """Return the dataset itself once everything about it has been checked.
@@ -137,6 +130,17 @@ class Dataset:
             value = getattr(self, name)
             if not (np.isfinite(value) and value > 0):
                 raise InputError(f"{name} is {value}: expected a positive number")
+
+        if self.propagation not in ("far", "near"):
+            raise InputError(f"propagation is {self.propagation}: expected far or near")
+        if self.source_distance is not None and not (np.isfinite(self.source_distance) and self.source_distance > 0):
+            raise InputError(f"source_distance is {self.source_distance}: expected a positive number")
+        # Below that, the transfer function turns by more than half a circle from one frequency to the next.
+        if self.propagation == "near" and self.fresnel_number < 1 / self.size:
+            raise InputError(
+                f"the Fresnel number of a pixel is {self.fresnel_number:.3g}: expected at least 1 / {self.size} in a "
+                "near field of as many pixels"
+            )
 
     def _check_positions(self) -> None:
         lowest, highest = self.size / 2, np.array(self.object_shape) - self.size / 2

@@ -41,6 +41,10 @@ class IngestSettings:
         Metres, where the file has none.
     detector_pixel_size : float
         Metres, where the file has none.
+    propagation : {"far", "near"}
+        Whether frames are far fields or, behind a short distance, near ones (Fresnel's), where the file does not say.
+    source_distance : float, optional
+        Metres from the point source of a cone beam to the sample; the beam of a near field is parallel if not given.
     """
 
     format: Literal["auto", "ptychopinn", "tike", "cxi"] = "auto"
@@ -50,6 +54,8 @@ class IngestSettings:
     energy: float = 8000.0
     detector_distance: float = 1.0
     detector_pixel_size: float = 75e-6
+    propagation: Literal["far", "near"] = "far"
+    source_distance: float | None = None
 
     def __post_init__(self) -> None:
         if self.flux is not None and not 0 < self.flux < float("inf"):
@@ -258,5 +264,7 @@ def _dataset(
         energy=settings.energy,
         detector_distance=settings.detector_distance,
         detector_pixel_size=settings.detector_pixel_size,
+        propagation=settings.propagation,
+        source_distance=settings.source_distance,
         truth=truth,
     )

@@ -3,8 +3,9 @@
 import numpy as np
 import torch
 
-from ptychoflow.data.dataset import Dataset, wavelength_of
-from ptychoflow.physics.diffraction import diffraction
+from ptychoflow.data.dataset import Dataset
+from ptychoflow.data.geometry import wavelength_of
+from ptychoflow.physics.diffraction import diffraction, fresnel_transfer
 from ptychoflow.physics.patches import MARGIN, extract_patches
 from ptychoflow.simulation.objects import make_object
 from ptychoflow.simulation.probes import make_probe
@@ -19,9 +20,8 @@ def simulate(settings: SimulationSettings) -> Dataset:
     object_random, scan_random, noise_random, error_random = (
         np.random.default_rng(stream) for stream in np.random.SeedSequence(settings.seed).spawn(4)
     )
-    size, wavelength = settings.size, wavelength_of(settings.energy)
-    pixel_size = wavelength * settings.detector_distance / (size * settings.detector_pixel_size)
-    probe = make_probe(settings.probe, size, pixel_size, wavelength)
+    size = settings.size
+    probe = make_probe(settings.probe, size, settings.pixel_size, wavelength_of(settings.energy))
 
     offsets = make_scan(settings.scan, scan_random)
     errors = position_errors(settings.scan, error_random)
@@ -32,7 +32,7 @@ def simulate(settings: SimulationSettings) -> Dataset:
     positions = offsets + np.array(shape) / 2
     truth = make_object(settings.object, shape, object_random)
 
-    expected = expected_photons(truth, positions, probe)
+    expected = expected_photons(truth, positions, probe, settings.fresnel_number)
     frames = noise_random.poisson(expected) if settings.noise else expected
     return Dataset(
         frames=frames.astype(np.float32),
@@ -43,13 +43,17 @@ def simulate(settings: SimulationSettings) -> Dataset:
         energy=settings.energy,
         detector_distance=settings.detector_distance,
         detector_pixel_size=settings.detector_pixel_size,
+        propagation=settings.propagation,
+        source_distance=settings.source_distance,
         truth=truth.astype(np.complex64),
         true_positions=positions if errors.any() else None,
     )
 
 
-def expected_photons(truth: np.ndarray, positions: np.ndarray, probe: np.ndarray) -> np.ndarray:
-    """Noise-free frames (frames, N, N) float64 with the zero frequency in the centre.
+def expected_photons(
+    truth: np.ndarray, positions: np.ndarray, probe: np.ndarray, fresnel_number: float | None = None
+) -> np.ndarray:
+    """Noise-free frames (frames, N, N) float64 with the zero frequency, or the middle of a near field, in the centre.
 
     Parameters
     ----------
@@ -59,8 +63,12 @@ def expected_photons(truth: np.ndarray, positions: np.ndarray, probe: np.ndarray
         (frames, 2) float, pixels of the patch centres.
     probe : ndarray
         (modes, N, N) complex.
+    fresnel_number : float, optional
+        Of a pixel in a near field.
     """
+    size = probe.shape[-1]
+    transfer = fresnel_transfer(size, fresnel_number, torch.complex128)
     canvas, modes = torch.from_numpy(truth).to(torch.complex128)[None], torch.from_numpy(probe).to(torch.complex128)
     batches = torch.from_numpy(positions).double().split(FRAMES_AT_ONCE)
-    frames = [diffraction(extract_patches(canvas, batch[None], probe.shape[-1])[0], modes) for batch in batches]
+    frames = [diffraction(extract_patches(canvas, batch[None], size)[0], modes, transfer) for batch in batches]
     return torch.fft.fftshift(torch.cat(frames), dim=(-2, -1)).numpy()
