@@ -113,8 +113,8 @@ def test_positions_are_refined_into_another_dataset(run: Callable, tmp_path: Pat
     probe = ["--probe.kind", "disk", "--probe.disk_curvature", "3", "--scan.frames", "64", "--scan.step", "3"]
     assert run("simulate", "--size", 32, *probe, "--scan.position_error", 1, "--output", given) == 0
     caplog.set_level(logging.INFO)
-    record = tmp_path / "record.json"
-    assert run("refine", "--data", given, "--rounds", 10, "--output", refined, "--provenance", record) == 0
+    record, settings = tmp_path / "record.json", ["--rounds", 20, "--deformation", "true"]
+    assert run("refine", "--data", given, *settings, "--output", refined, "--provenance", record) == 0
     before, after = map(
         float, re.findall(r"error of the positions ([\d.]+) pixels before, ([\d.]+) after", caplog.text)[0]
     )

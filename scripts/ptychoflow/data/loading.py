@@ -108,7 +108,8 @@ def true_patches(scan: Dataset) -> Tensor:
             "supervised training needs the true object: expected a simulated dataset, found a measured one"
         )
     canvas = torch.from_numpy(scan.truth)[None]
-    batches = torch.from_numpy(scan.positions).float().split(PATCHES_AT_ONCE)
+    positions = scan.positions if scan.true_positions is None else scan.true_positions
+    batches = torch.from_numpy(positions).float().split(PATCHES_AT_ONCE)
     return torch.cat([extract_patches(canvas, batch[None], scan.size)[0] for batch in batches])
 
 
