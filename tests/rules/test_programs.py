@@ -110,10 +110,11 @@ def test_the_whole_way_from_simulation_to_figures(run: Callable, npz: Path, tmp_
 
 def test_positions_are_refined_into_another_dataset(run: Callable, tmp_path: Path, caplog: pytest.LogCaptureFixture):
     given, refined = tmp_path / "given.cxi", tmp_path / "refined.cxi"
-    probe = ["--probe.kind", "disk", "--probe.disk_curvature", "3", "--scan.frames", "64", "--scan.step", "3"]
-    assert run("simulate", "--size", 32, *probe, "--scan.position_error", 1, "--output", given) == 0
+    probe = ["--probe.kind", "disk", "--probe.disk_diameter", "0.5", "--probe.disk_curvature", "3"]
+    scan = ["--size", "32", "--seed", "3", "--scan.frames", "100", "--scan.step", "3", "--scan.position_error", "1"]
+    assert run("simulate", *scan, *probe, "--output", given) == 0
     caplog.set_level(logging.INFO)
-    record, settings = tmp_path / "record.json", ["--rounds", 20, "--deformation", "true"]
+    record, settings = tmp_path / "record.json", ["--rounds", 20, "--bound", 5]
     assert run("refine", "--data", given, *settings, "--output", refined, "--provenance", record) == 0
     before, after = map(
         float, re.findall(r"error of the positions ([\d.]+) pixels before, ([\d.]+) after", caplog.text)[0]
