@@ -63,10 +63,16 @@ def companion_file(wildcards):
 
 
 def dataset_settings(wildcards):
-    """What simulate.py or ingest.py is told by --config; where the raw file is does not belong to it."""
+    """What simulate.py, ingest.py or refine.py is told by --config; where its input is does not belong to it."""
     (settings,) = config["datasets"][wildcards.dataset].values()
-    location = ("path", "url", "sha256")
+    location = ("path", "url", "sha256", "dataset")
     return as_yaml({k: v for k, v in settings.items() if k not in location})
+
+
+def unrefined(wildcards):
+    """Dataset whose positions are refined."""
+    source = config["datasets"][wildcards.dataset]["refine"]["dataset"]
+    return f"results/data/{source}.cxi"
 
 
 def training_settings(wildcards):

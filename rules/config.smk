@@ -30,6 +30,18 @@ def check_config():
     raise WorkflowError(f"{place} is wrong: {error.message}")
 
 
+def check_refined_datasets():
+    """See that each dataset with refined positions has another one whose positions they were."""
+    known = sorted(name for name, entry in config["datasets"].items() if "refine" not in entry)
+    for name, entry in config["datasets"].items():
+        source = entry.get("refine", {}).get("dataset")
+        if source not in (None, *known):
+            raise WorkflowError(
+                f"datasets.{name}.refine.dataset names {source}: "
+                f"expected a dataset that is simulated or ingested, {', '.join(known)}"
+            )
+
+
 def resolve_experiments():
     """Lay each experiment over the defaults, and check what a schema cannot: names that refer to each other."""
     resolved = {}
@@ -99,6 +111,7 @@ check_config()
 ASKED_FOR = list(config.get("experiments", {}))
 STUDIES = expand_studies()
 check_config()
+check_refined_datasets()
 EXPERIMENTS = resolve_experiments()
 SOLVED = [name for name, settings in EXPERIMENTS.items() if "solver" in settings]
 LEARNED = [name for name, settings in EXPERIMENTS.items() if "train" in settings]

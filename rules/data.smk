@@ -94,3 +94,31 @@ rule ingest:
     shell:
         "python $PTYCHOFLOW_SCRIPTS/ingest.py --config {input.settings} --input {input.raw:q}"
         " --sha256 {params.sha256} --output {output.data} --provenance {output.provenance} 2> {log}"
+
+
+rule refine:
+    input:
+        settings="results/data/{dataset}.yaml",
+        data=unrefined,
+    output:
+        data="results/data/{dataset}.cxi",
+        provenance="results/data/{dataset}.provenance.json",
+    log:
+        "results/data/logs/{dataset}.log",
+    benchmark:
+        "results/data/benchmarks/{dataset}.tsv"
+    wildcard_constraints:
+        dataset=one_of(n for n, d in config["datasets"].items() if "refine" in d),
+    conda:
+        "../envs/data.yaml"
+    threads: 2
+    resources:
+        mem_mb=growing(8000),
+        runtime=growing(60),
+    params:
+        code=code("refine", "data"),
+    message:
+        "refine the positions of {wildcards.dataset}"
+    shell:
+        "python $PTYCHOFLOW_SCRIPTS/refine.py --config {input.settings} --data {input.data} --output {output.data}"
+        " --provenance {output.provenance} --threads {threads} 2> {log}"

@@ -17,6 +17,7 @@ from ptychoflow.embedded_provenance import hdf5_attributes
 from ptychoflow.errors import InputError
 from ptychoflow.files import require_room, sha256_of
 from ptychoflow.parts import part_of
+from ptychoflow.physics.diffraction import fresnel_transfer
 from ptychoflow.provenance import circumstances, now
 from ptychoflow.reconstruction import Reconstruction
 from ptychoflow.settings import GroupSettings
@@ -86,6 +87,7 @@ class Inference:
             self.module.use_probes(torch.from_numpy(dataset.probe)[None], mask[None])
         elif len(self.module.masks) > 1 or trained != dataset.size:
             raise InputError(f"{checkpoint} has no single probe of {dataset.size} pixels: expected probe: dataset")
+        self.module.transfer = fresnel_transfer(dataset.size, dataset.fresnel_number)
         self.dataset = dataset
         self.frames_asked = len(dataset.frames) if n_groups is None else n_groups
         self.part, self.tile_frames = part, tile_frames

@@ -325,6 +325,30 @@ class SolverSettings:
             raise InputError(f"solver.held_out is {self.held_out}: expected a fraction of at least 0 and below 1")
 
 
+@dataclass
+class RefinementSettings:
+    """Scan positions found again from the photons of a dataset, with its probe known.
+
+    Parameters
+    ----------
+    rounds : int
+        Steps on object and positions.
+    bound : float
+        Pixels that a frame may move from where it was given, besides a shift of the whole scan.
+    deformation : bool
+        Fit by itself what all frames have in common, a stretched or sheared scan; the size of the probe is its measure.
+    """
+
+    rounds: int = 20
+    bound: float = 8.0
+    deformation: bool = False
+
+    def __post_init__(self) -> None:
+        _at_least("rounds", self.rounds, 1)
+        if not 0 < self.bound < float("inf"):
+            raise InputError(f"bound is {self.bound}: expected a positive number of pixels")
+
+
 def plain(settings: ModelSettings | TrainingSettings | TrackingSettings | SolverSettings) -> dict[str, Any]:
     """Settings as plain containers that YAML, JSON and a checkpoint can hold, tuples as lists."""
     return json.loads(json.dumps(asdict(settings)))

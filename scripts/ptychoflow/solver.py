@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from ptychoflow.data.dataset import Dataset, wavelength_of
+from ptychoflow.data.dataset import Dataset
+from ptychoflow.data.geometry import wavelength_of
 from ptychoflow.data.groups import split_frames
 from ptychoflow.errors import InputError
 from ptychoflow.files import sha256_of
@@ -56,6 +57,8 @@ def solve(
     InputError
         Where pty-chi is missing, or the start does not belong to the dataset.
     """
+    if dataset.propagation == "near":
+        raise InputError(f"{data} is a near field: expected a far field, which is all that this solver is set up for")
     import_ptychi()  # which takes seconds that are no part of solving
     made = circumstances()
     canvas, probe = np.ones(dataset.object_shape, np.complex64), more_modes(dataset.probe, settings.probe_modes, seed)

@@ -6,6 +6,7 @@ import importlib.util
 import json
 import logging
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -111,6 +112,23 @@ def test_the_whole_way_from_simulation_to_figures(run: Callable, npz: Path, tmp_
         assert (tmp_path / "figure.png").stat().st_size > 5000
         assert (tmp_path / "figure.svg").read_text().count("<path") > 5
         (tmp_path / "figure.png").unlink()
+
+
+def test_positions_are_refined_into_another_dataset(run: Callable, tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    given, refined = tmp_path / "given.cxi", tmp_path / "refined.cxi"
+    probe = ["--probe.kind", "disk", "--probe.disk_diameter", "0.5", "--probe.disk_curvature", "3"]
+    scan = ["--size", "32", "--seed", "3", "--scan.frames", "100", "--scan.step", "3", "--scan.position_error", "1"]
+    assert run("simulate", *scan, *probe, "--output", given) == 0
+    caplog.set_level(logging.INFO)
+    record, settings = tmp_path / "record.json", ["--rounds", 20, "--bound", 5]
+    assert run("refine", "--data", given, *settings, "--output", refined, "--provenance", record) == 0
+    before, after = map(
+        float, re.findall(r"error of the positions ([\d.]+) pixels before, ([\d.]+) after", caplog.text)[0]
+    )
+    assert after < 0.5 * before
+    assert json.loads(record.read_text())["source"]["file"] == "given.cxi"
+    assert run("refine", "--data", given, "--bound", "-1", "--output", tmp_path / "bad.cxi") == 2
+    assert not (tmp_path / "bad.cxi").exists()
 
 
 def test_the_same_figure_is_the_same_file(run: Callable, tmp_path: Path):

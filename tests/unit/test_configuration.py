@@ -15,6 +15,7 @@ from ptychoflow.data.ingest_settings import IngestSettings, PathSettings, Positi
 from ptychoflow.settings import (
     GroupSettings,
     ModelSettings,
+    RefinementSettings,
     RegionSettings,
     SolverSettings,
     TrackingSettings,
@@ -42,9 +43,10 @@ SECTIONS = {
     "positions": PositionSettings,
     "paths": PathSettings,
     "solver": SolverSettings,
+    "refine": RefinementSettings,
 }
 # Keys of a section that are no field of its settings, and fields that an experiment sets by another key.
-LOCATION = {"path", "url", "sha256"}
+LOCATION = {"path", "url", "sha256", "dataset"}
 ELSEWHERE = {"accelerator", "tags"}
 OUTSIDE_THE_LOCK = {"python", "torchvision"}
 CONDA_NAMES = {"pytorch": "torch", "pytorch-gpu": "torch"}

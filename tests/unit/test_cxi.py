@@ -49,6 +49,24 @@ def test_the_file_does_not_depend_on_when_it_is_written(small_dataset: Dataset, 
     assert (tmp_path / "again.cxi").read_bytes() == small_cxi.read_bytes()
 
 
+def test_a_near_field_and_true_positions_are_kept(small_dataset: Dataset, tmp_path: Path):
+    near = dataclasses.replace(
+        small_dataset, propagation="near", source_distance=0.2, true_positions=small_dataset.positions + 1
+    )
+    write_cxi(tmp_path / "near.cxi", near)
+    read = read_cxi(tmp_path / "near.cxi")
+    assert (read.propagation, read.source_distance) == ("near", 0.2)
+    assert read.fresnel_number == near.fresnel_number
+    np.testing.assert_array_equal(read.true_positions, near.true_positions)
+
+
+def test_a_file_that_says_nothing_of_its_field_is_a_far_field(small_cxi: Path, tmp_path: Path):
+    shutil.copy(small_cxi, tmp_path / "old.cxi")
+    with h5py.File(tmp_path / "old.cxi", "a") as file:
+        del file["entry_1/ptychoflow_1/propagation"]
+    assert read_cxi(tmp_path / "old.cxi").propagation == "far"
+
+
 def test_a_failed_write_leaves_nothing(small_dataset: Dataset, tmp_path: Path):
     with pytest.raises(TypeError):
         write_cxi(tmp_path / "broken.cxi", dataclasses.replace(small_dataset, truth=object()))

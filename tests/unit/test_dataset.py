@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy import constants
 
-from ptychoflow.data.dataset import Dataset, object_frame, wavelength_of
+from ptychoflow.data.dataset import Dataset, object_frame
+from ptychoflow.data.geometry import wavelength_of
 from ptychoflow.errors import InputError
 
 
@@ -20,6 +21,21 @@ def test_the_pixel_is_wavelength_times_distance_over_the_detector(small_dataset:
     assert small_dataset.pixel_size == pytest.approx(expected)
 
 
+def test_a_near_field_in_a_cone_beam_is_that_of_a_parallel_one_by_the_scaling_theorem(small_dataset: Dataset):
+    cone = dataclasses.replace(
+        small_dataset, propagation="near", detector_pixel_size=2e-6, detector_distance=0.9, source_distance=0.1
+    )
+    parallel = dataclasses.replace(
+        small_dataset, propagation="near", detector_pixel_size=0.2e-6, detector_distance=0.9 * 0.1 / (0.9 + 0.1)
+    )
+    assert cone.magnification == pytest.approx(10)
+    assert cone.pixel_size == pytest.approx(parallel.pixel_size) == pytest.approx(0.2e-6)
+    assert cone.fresnel_number == pytest.approx(parallel.fresnel_number)
+    expected = (0.2e-6) ** 2 / (wavelength_of(small_dataset.energy) * 0.09)
+    assert parallel.fresnel_number == pytest.approx(expected)
+    assert small_dataset.fresnel_number is None
+
+
 def test_a_valid_dataset_is_returned_itself(small_dataset: Dataset):
     assert small_dataset.validate("scan") is small_dataset
 
@@ -27,6 +43,13 @@ def test_a_valid_dataset_is_returned_itself(small_dataset: Dataset):
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
+        ({"propagation": "middle"}, "propagation is middle: expected far or near"),
+        ({"source_distance": -1.0}, "source_distance is -1.0: expected a positive number"),
+        (
+            {"propagation": "near", "detector_pixel_size": 1e-7},
+            "the Fresnel number of a pixel is 0.000208: expected at least 1 / 32",
+        ),
+        ({"true_positions": np.ones((3, 2))}, r"true_positions have shape \(3, 2\): expected \(64, 2\)"),
         ({"frames": np.ones((64, 32, 30))}, r"frames have shape \(64, 32, 30\)"),
         ({"frames": np.ones((0, 32, 32))}, "frames are empty"),
         ({"frames": np.ones((64, 31, 31))}, "frames are 31 pixels wide"),

@@ -8,9 +8,10 @@ import h5py
 import numpy as np
 import pytest
 
-from ptychoflow.data.dataset import Dataset, wavelength_of
+from ptychoflow.data.dataset import Dataset
 from ptychoflow.data.detector import DetectorPreparation, DetectorSettings
 from ptychoflow.data.detector_geometry import resampled_probe
+from ptychoflow.data.geometry import wavelength_of
 from ptychoflow.data.readers import IngestSettings, read_dataset
 from ptychoflow.errors import InputError
 from ptychoflow.simulation.dataset import expected_photons, simulate

@@ -1,10 +1,17 @@
-"""The far-field model against energy conservation, its adjoint and plain NumPy."""
+"""Far and near fields against energy conservation, its adjoint and plain NumPy."""
 
 import numpy as np
 import pytest
 import torch
 
-from ptychoflow.physics.diffraction import diffraction, exit_waves, far_field, incoherent_sum, near_side
+from ptychoflow.physics.diffraction import (
+    diffraction,
+    exit_waves,
+    fresnel_transfer,
+    incoherent_sum,
+    to_detector,
+    to_sample,
+)
 
 
 @pytest.fixture
@@ -12,15 +19,44 @@ def waves() -> torch.Tensor:
     return torch.randn(3, 2, 16, 16, dtype=torch.complex128, generator=torch.Generator().manual_seed(0))
 
 
-def test_propagation_conserves_photons(waves: torch.Tensor):
-    torch.testing.assert_close(far_field(waves).abs().square().sum(), waves.abs().square().sum())
+@pytest.fixture(params=[None, 0.3, float("inf")])
+def transfer(request: pytest.FixtureRequest) -> torch.Tensor | None:
+    return fresnel_transfer(16, request.param, torch.complex128)
 
 
-def test_propagating_back_is_inverse_and_adjoint(waves: torch.Tensor):
-    torch.testing.assert_close(near_side(far_field(waves)), waves)
+def test_propagation_conserves_photons(waves: torch.Tensor, transfer: torch.Tensor | None):
+    torch.testing.assert_close(to_detector(waves, transfer).abs().square().sum(), waves.abs().square().sum())
+
+
+def test_propagating_back_is_inverse_and_adjoint(waves: torch.Tensor, transfer: torch.Tensor | None):
+    torch.testing.assert_close(to_sample(to_detector(waves, transfer), transfer), waves)
     other = torch.randn_like(waves)
-    left = (far_field(waves).conj() * other).sum()
-    torch.testing.assert_close(left, (waves.conj() * near_side(other)).sum())
+    left = (to_detector(waves, transfer).conj() * other).sum()
+    torch.testing.assert_close(left, (waves.conj() * to_sample(other, transfer)).sum())
+
+
+def test_a_detector_at_the_sample_sees_the_wave_itself(waves: torch.Tensor):
+    seen = to_detector(waves, fresnel_transfer(16, float("inf"), torch.complex128))
+    torch.testing.assert_close(torch.fft.fftshift(seen, dim=(-2, -1)), waves)
+
+
+def test_two_distances_are_one_after_the_other(waves: torch.Tensor):
+    first, second, both = (fresnel_transfer(16, number, torch.complex128) for number in (0.5, 0.25, 1 / (2 + 4)))
+    twice = to_detector(to_detector(waves, first), second)
+    # Both bring the middle into the corner: twice, and it is back.
+    torch.testing.assert_close(twice, torch.fft.fftshift(to_detector(waves, both), dim=(-2, -1)))
+
+
+def test_a_gaussian_beam_widens_as_its_closed_form_says():
+    # Saleh and Teich, Fundamentals of Photonics, section 3.1: waist w, z / z_R = λ z / (π w²).
+    size, waist, number = 64, 4.0, 0.02
+    axis = torch.arange(size, dtype=torch.float64) - size // 2
+    squared = axis[:, None] ** 2 + axis[None, :] ** 2
+    turned = 1 + 1j / (number * np.pi * waist**2)
+    beam = torch.exp(-squared / waist**2).to(torch.complex128)
+    seen = torch.fft.fftshift(to_detector(beam, fresnel_transfer(size, number, torch.complex128)))
+    assert abs(turned) > 1.2
+    torch.testing.assert_close(seen, torch.exp(-squared / waist**2 / turned) / turned, atol=1e-6, rtol=1e-6)
 
 
 @pytest.mark.parametrize("modes", [1, 3])
@@ -65,8 +101,8 @@ def test_a_tilted_wave_lands_on_its_pixel():
 def test_the_gradient_of_propagation_is_the_way_back(waves: torch.Tensor):
     leaf = waves.clone().requires_grad_()
     arriving = torch.randn(waves.shape, dtype=torch.complex128, generator=torch.Generator().manual_seed(1))
-    (gradient,) = torch.autograd.grad(far_field(leaf), leaf, grad_outputs=arriving)
-    torch.testing.assert_close(gradient, near_side(arriving))
+    (gradient,) = torch.autograd.grad(to_detector(leaf), leaf, grad_outputs=arriving)
+    torch.testing.assert_close(gradient, to_sample(arriving))
 
 
 def test_a_probe_for_each_frame_is_broadcast():

@@ -7,7 +7,7 @@ import torch
 from ptychoflow.errors import InputError
 from ptychoflow.models import MODELS, build_model
 from ptychoflow.models.unrolled import object_change
-from ptychoflow.physics.diffraction import diffraction
+from ptychoflow.physics.diffraction import diffraction, fresnel_transfer
 from ptychoflow.physics.patches import extract_patches
 from ptychoflow.settings import ModelSettings
 
@@ -100,7 +100,8 @@ def test_untrained_it_is_the_ptychographic_engine_of_all_frames_together(scene: 
         np.testing.assert_allclose(computed[group], canvas, atol=2e-3)
 
 
-def test_positions_between_pixels_are_not_rounded():
+@pytest.mark.parametrize(("fresnel_number", "most", "factor"), [(None, 0.03, 3.0), (0.035, 0.06, 1.7)])
+def test_positions_between_pixels_are_not_rounded(fresnel_number: float | None, most: float, factor: float):
     # Enough iterations of the untrained network find a smooth object, wherever the scan lies on the grid of pixels.
     size, grid = 32, torch.arange(64.0)
     probe = torch.exp(-((grid[:size] - size // 2) ** 2) / 18)
@@ -109,16 +110,17 @@ def test_positions_between_pixels_are_not_rounded():
     places = torch.cartesian_prod(steps, steps)[None] + 0.4
     bump = torch.exp(-((grid - 32) ** 2) / 8)
     truth = 1 - 0.5 * (bump[:, None] * bump).to(torch.complex64)
-    amplitudes = diffraction(extract_patches(truth[None], places, size), probe[:, None]).sqrt()
+    transfer = fresnel_transfer(size, fresnel_number)
+    amplitudes = diffraction(extract_patches(truth[None], places, size), probe[:, None], transfer).sqrt()
     model = build_model(ModelSettings(features=4, depth=1, iterations=60), size, 1)
     mask = torch.ones(1, size, size, dtype=torch.bool)
     middle = np.s_[20:44, 20:44]
     errors = []
     for shift in (0.0, 0.1):
-        found = model.objects(amplitudes, probe, mask, places + shift, (64, 64)).detach()[0]
+        found = model.objects(amplitudes, probe, mask, places + shift, (64, 64), transfer).detach()[0]
         errors.append(float((found - truth)[middle].abs().mean() / (1 - truth)[middle].abs().mean()))
-    assert errors[0] < 0.03
-    assert errors[1] > 3 * errors[0]
+    assert errors[0] < most
+    assert errors[1] > factor * errors[0]
 
 
 def test_the_change_vanishes_at_the_solution_and_ignores_bad_pixels(scene: tuple):
@@ -133,11 +135,13 @@ def test_the_change_vanishes_at_the_solution_and_ignores_bad_pixels(scene: tuple
     assert object_change(patches, hot, probe, mask).abs().max() < 1e-3
 
 
-def test_the_change_is_the_gradient_of_the_amplitude_error(scene: tuple):
+@pytest.mark.parametrize("fresnel_number", [None, 0.2])
+def test_the_change_is_the_gradient_of_the_amplitude_error(scene: tuple, fresnel_number: float | None):
+    transfer = fresnel_transfer(SIZE, fresnel_number)
     amplitudes, probe, mask, _ = scene
     patches = torch.randn(3, SIZE, SIZE, dtype=torch.complex64, requires_grad=True)
-    (diffraction(patches, probe).sqrt() - amplitudes[:, 0]).square().sum().backward()
-    change = object_change(patches.detach(), amplitudes[:, 0], probe, mask)
+    (diffraction(patches, probe, transfer).sqrt() - amplitudes[:, 0]).square().sum().backward()
+    change = object_change(patches.detach(), amplitudes[:, 0], probe, mask, transfer)
     # torch's gradient of a real function by a complex number is twice the one by its conjugate.
     torch.testing.assert_close(-2 * change, patches.grad, rtol=1e-3, atol=1e-3)
 

@@ -6,6 +6,7 @@ from typing import get_args, get_type_hints
 import numpy as np
 import pytest
 
+from ptychoflow.data.loading import true_patches
 from ptychoflow.errors import InputError
 from ptychoflow.simulation.dataset import expected_photons, simulate
 from ptychoflow.simulation.objects import ObjectSettings, make_object, siemens_star
@@ -54,6 +55,48 @@ def test_the_far_field_of_a_zone_plate_is_its_annulus():
     outside = (radius > cutoff + sample) | (radius < 0.4 * cutoff - sample)
     np.testing.assert_allclose(intensity[inside], intensity[inside][0], rtol=1e-6)
     assert intensity[outside].max() < 1e-9 * intensity.max()
+
+
+def test_a_diffuser_fills_the_field_and_is_always_the_same():
+    settings = ProbeSettings(kind="diffuser", flux=1e4, diffuser_phase=1.5)
+    probe = make_probe(settings, 64, 1e-7, 1e-10)[0]
+    np.testing.assert_array_equal(probe, make_probe(settings, 64, 2e-7, 1e-10)[0])
+    inner = probe[8:-8, 8:-8]
+    np.testing.assert_allclose(np.abs(inner), np.abs(inner[0, 0]))
+    assert np.abs(probe[0]).max() < 1e-6 * np.abs(probe).max()
+    assert 1 < np.abs(np.diff(np.unwrap(np.angle(inner)), axis=1)).max() * 3 < 6
+
+
+def test_a_near_field_is_the_image_of_the_sample_with_fringes():
+    settings = dataclasses.replace(
+        SMALL, propagation="near", detector_distance=0.01, detector_pixel_size=1e-6, noise=False
+    )
+    settings.probe = ProbeSettings(kind="disk", disk_diameter=0.8)
+    dataset = simulate(settings).validate("near")
+    shadow = np.abs(dataset.probe[0] * true_patches(dataset).numpy()) ** 2
+    likeness = [np.corrcoef(a.ravel(), b.ravel())[0, 1] for a, b in zip(shadow, dataset.frames, strict=True)]
+    assert min(likeness) > 0.8
+    np.testing.assert_allclose(dataset.frames.sum(axis=(1, 2)), shadow.sum(axis=(1, 2)), rtol=1e-4)
+
+
+def test_positions_are_written_down_as_wrong_as_asked_for():
+    scan = dataclasses.replace(SMALL.scan, frames=400, position_error=1.5, position_drift=(6.0, 0.0))
+    wrong, right = (
+        simulate(dataclasses.replace(SMALL, size=8, probe=ProbeSettings(kind="disk"), scan=scan))
+        for scan in (scan, ScanSettings(frames=400))
+    )
+    assert right.true_positions is None
+    error = wrong.positions - wrong.true_positions
+    np.testing.assert_allclose(error.mean(axis=0), 0, atol=1e-9)
+    assert error[:, 1].std() == pytest.approx(1.5, rel=0.1)
+    assert np.polyfit(np.linspace(0, 1, 400), error, 1)[0] == pytest.approx([6, 0], abs=1)
+    np.testing.assert_allclose(np.diff(wrong.true_positions, axis=0), np.diff(right.positions, axis=0), atol=1e-9)
+
+
+@pytest.mark.parametrize("bad", [{"position_error": -1.0}, {"position_drift": (0.0, float("inf"))}])
+def test_position_errors_that_cannot_be_are_refused(bad: dict):
+    with pytest.raises(InputError, match=next(iter(bad))):
+        ScanSettings(**bad)
 
 
 def test_defocus_spreads_the_beam_as_geometry_says():

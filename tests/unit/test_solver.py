@@ -107,6 +107,12 @@ def test_positions_that_are_off_are_brought_nearer(scan: tuple[Dataset, Path]):
     assert rms(found.positions) < 0.7 * rms(shaken.positions)
 
 
+def test_a_near_field_is_refused(scan: tuple[Dataset, Path]):
+    near = dataclasses.replace(scan[0], propagation="near")
+    with pytest.raises(InputError, match="is a near field: expected a far field"):
+        solve(SolverSettings(epochs=1), near, scan[1])
+
+
 def test_further_modes_are_weaker_and_drawn_by_the_seed(scan: tuple[Dataset, Path]):
     probe = scan[0].probe
     three = more_modes(probe, 3, seed=1)

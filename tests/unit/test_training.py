@@ -14,9 +14,11 @@ from ptychoflow.data.dataset import Dataset
 from ptychoflow.data.groups import nearest_frames
 from ptychoflow.data.loading import Batch, FrameTable, GroupLoader
 from ptychoflow.errors import InputError
+from ptychoflow.physics.diffraction import fresnel_transfer
 from ptychoflow.physics.losses import poisson_deviance
 from ptychoflow.settings import GroupSettings, ModelSettings, RegionSettings, TrainingSettings
 from ptychoflow.simulation.dataset import simulate
+from ptychoflow.simulation.probes import ProbeSettings
 from ptychoflow.simulation.scans import ScanSettings
 from ptychoflow.simulation.settings import SimulationSettings
 from ptychoflow.tracking.loggers import collect_metrics
@@ -279,6 +281,30 @@ def test_two_scans_train_together_with_a_probe_each(small_dataset: Dataset, smal
     write_cxi(tmp_path / "turned.cxi", turned)
     module = restore(load_checkpoint(train([small_cxi, tmp_path / "turned.cxi"], tmp_path / "run", max_epochs=1)))
     torch.testing.assert_close(module.probes[1], 1j * module.probes[0])
+
+
+def test_a_near_field_is_trained_on_and_rebuilt(small_dataset: Dataset, small_cxi: Path, tmp_path: Path):
+    optics = {"propagation": "near", "detector_distance": 0.01, "detector_pixel_size": 0.5e-6}
+    near = simulate(
+        SimulationSettings(
+            size=32, probe=ProbeSettings(kind="diffuser"), scan=ScanSettings(frames=36, step=4.0), seed=7, **optics
+        )
+    )
+    write_cxi(tmp_path / "near.cxi", near)
+    for name in ("unrolled", "unet"):
+        model = dataclasses.replace(TINY, name=name)
+        path = train(tmp_path / "near.cxi", tmp_path / name, model=model)
+        losses = epoch_values(tmp_path / name, "train/loss/poisson/epoch")
+        assert losses[-1] < losses[0]
+        transfer = restore(load_checkpoint(path)).transfer
+        torch.testing.assert_close(transfer, fresnel_transfer(32, near.fresnel_number))
+    # The photons that the true patches diffract are those of the model.
+    module = reconstructor(near)
+    module.transfer = fresnel_transfer(32, near.fresnel_number)
+    batch, mask = true_batch(near, GroupSettings(size=1)), torch.ones(32, 32, dtype=torch.bool)
+    assert 0.5 < poisson_deviance(module.intensity(batch.truth, batch), batch.amplitudes.square(), mask) < 1.5
+    with pytest.raises(InputError, match=r"Fresnel numbers of .*: expected one number to train together"):
+        train([small_cxi, tmp_path / "near.cxi"], tmp_path / "both")
 
 
 def test_early_stopping_without_validation_is_refused(small_cxi: Path, tmp_path: Path):

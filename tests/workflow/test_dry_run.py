@@ -46,6 +46,16 @@ def test_a_study_may_stand_beside_experiments_and_be_asked_for_alone(tmp_path: P
     assert everything["plot_reconstruction"] == 1
 
 
+def test_a_dataset_may_be_another_with_refined_positions(tmp_path: Path):
+    config = copy.deepcopy(SMALL)
+    config["datasets"]["mended"] = {"refine": {"dataset": "seen", "rounds": 3}}
+    config["experiments"]["small"]["train"] = ["mended"]
+    result = run_snakemake(tmp_path, config, "--dry-run", "--printshellcmds")
+    jobs = planned(result.stdout)
+    assert (jobs["refine"], jobs["simulate"], jobs["train"]) == (1, 2, 1)
+    assert "--data results/data/seen.cxi --output results/data/mended.cxi" in result.stdout
+
+
 def test_networks_solvers_and_ensembles_are_planned(tmp_path: Path):
     config = copy.deepcopy(SMALL)
     config["experiments"] |= {
@@ -125,6 +135,9 @@ def test_a_scan_is_split_into_as_many_parts_as_the_config_says(tmp_path: Path):
         (("experiments", "small", "solver"), {}, "experiments.small has solver and train: expected one of them"),
         (("experiments", "small", "network_of"), "large", "has network_of and train"),
         (("experiments", "small", "start_from"), "large", "start_from names large: expected another experiment"),
+        (("datasets", "seen"), {"refine": {"dataset": "lost"}}, "datasets.seen.refine.dataset names lost: expected"),
+        (("datasets", "seen"), {"refine": {"dataset": "seen"}}, "a dataset that is simulated or ingested, unseen"),
+        (("datasets", "seen"), {"refine": {"rounds": 3}}, "'dataset' is a required property"),
         (("studies",), yaml.safe_load((ROOT / "config/studies/dose.yaml").read_text())["studies"], "but no scale"),
         (("scale",), 3, "scale is wrong"),
         (("experiments", "small", "init_from"), "small", "init_from names small: expected another experiment"),

@@ -12,7 +12,8 @@ from typing import Any
 import h5py
 import numpy as np
 
-from ptychoflow.data.dataset import Dataset, frame_blocks, wavelength_of
+from ptychoflow.data.dataset import Dataset, frame_blocks
+from ptychoflow.data.geometry import wavelength_of
 from ptychoflow.data.stored_frames import StoredFrames
 from ptychoflow.embedded_provenance import from_hdf5_attributes, hdf5_attributes
 from ptychoflow.errors import InputError
@@ -76,8 +77,16 @@ def write_cxi(path: Path, dataset: Dataset) -> None:
         if dataset.truth is not None:
             file["entry_1/image_2/data"] = dataset.truth
             file["entry_1/image_2/data"].attrs["description"] = "true object of a simulation"
+        own["propagation"] = dataset.propagation
+        if dataset.source_distance is not None:
+            own["source_distance"] = dataset.source_distance
         own["positions"] = dataset.positions
         own["positions"].attrs.update(units="pixels", description="(row, column) of patch centres in the object frame")
+        if dataset.true_positions is not None:
+            own["true_positions"] = dataset.true_positions
+            own["true_positions"].attrs.update(
+                units="pixels", description="where the frames of a simulation were taken"
+            )
         own["object_shape"] = np.array(dataset.object_shape)
         file.attrs.update(hdf5_attributes(dataset.provenance))
 
@@ -120,7 +129,8 @@ def read_cxi(path: Path, frames_in_memory: int | None = None) -> Dataset:
     """
     try:
         with h5py.File(path, "r") as file:
-            known = "entry_1/image_2/data" in file
+            known, off = "entry_1/image_2/data" in file, f"{OWN}/true_positions" in file
+            cone = f"{OWN}/source_distance" in file
             stored = frames_in_memory is not None and _length(file, f"{DETECTOR}/data") > frames_in_memory
             dataset = Dataset(
                 provenance=from_hdf5_attributes(file.attrs),
@@ -134,7 +144,10 @@ def read_cxi(path: Path, frames_in_memory: int | None = None) -> Dataset:
                 energy=_read(file, f"{SOURCE}/energy", float) / JOULES,
                 detector_distance=_read(file, f"{DETECTOR}/distance", float),
                 detector_pixel_size=_read(file, f"{DETECTOR}/x_pixel_size", float),
+                propagation=file[f"{OWN}/propagation"].asstr()[()] if f"{OWN}/propagation" in file else "far",
+                source_distance=_read(file, f"{OWN}/source_distance", float) if cone else None,
                 truth=_read(file, "entry_1/image_2/data", np.complex64) if known else None,
+                true_positions=_read(file, f"{OWN}/true_positions", np.float64) if off else None,
             )
     except InputError as error:
         raise InputError(f"{path}: {error}") from None

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
+from ptychoflow.data.geometry import Geometry
 from ptychoflow.data.raw_scan import Frames
 from ptychoflow.data.stored_frames import StoredFrames
 from ptychoflow.errors import InputError
@@ -13,17 +14,9 @@ from ptychoflow.errors import InputError
 BLOCK = 2**24
 """Pixels of frames that are held in memory at once, about."""
 
-PLANCK_TIMES_LIGHT = 1.23984198e-6
-"""h c in electronvolt metres (CODATA 2018)."""
-
-
-def wavelength_of(energy: float) -> float:
-    """Wavelength in metres of photons of an energy in electronvolts."""
-    return PLANCK_TIMES_LIGHT / energy
-
 
 @dataclass
-class Dataset:
+class Dataset(Geometry):
     """A ptychographic scan.
 
     Parameters
@@ -45,8 +38,14 @@ class Dataset:
         Metres from sample to detector.
     detector_pixel_size : float
         Metres.
+    propagation : {"far", "near"}
+        Whether frames are far fields or, behind a short distance, near ones (Fresnel's).
+    source_distance : float, optional
+        Metres from the point source of a cone beam to the sample; the beam of a near field is parallel if not given.
     truth : ndarray, optional
         (H, W) complex64, the true object of a simulation.
+    true_positions : ndarray, optional
+        (frames, 2) float64, where the frames of a simulation were taken, if `positions` are off.
     provenance : dict
         What made it: the program, its settings and its source, but no time, so that the same data make the same file.
     """
@@ -59,19 +58,16 @@ class Dataset:
     energy: float
     detector_distance: float
     detector_pixel_size: float
+    propagation: Literal["far", "near"] = "far"
+    source_distance: float | None = None
     truth: np.ndarray | None = None
+    true_positions: np.ndarray | None = None
     provenance: dict[str, Any] = field(default_factory=dict)
 
     @property
     def size(self) -> int:
         """Edge length N of a frame in pixels."""
         return self.frames.shape[-1]
-
-    @property
-    def pixel_size(self) -> float:
-        """Pixel at the sample in metres, λ z / (N p)."""
-        wavelength = wavelength_of(self.energy)
-        return wavelength * self.detector_distance / (self.size * self.detector_pixel_size)
 
     def validate(self, source: str) -> "Dataset":
         """Return the dataset itself once everything about it has been checked.
@@ -116,13 +112,15 @@ class Dataset:
             raise InputError(f"object_shape is {tuple(self.object_shape)}: expected (H, W)")
         if self.truth is not None and self.truth.shape != tuple(self.object_shape):
             raise InputError(f"true object has shape {self.truth.shape}: expected {tuple(self.object_shape)}")
+        if self.true_positions is not None and self.true_positions.shape != (count, 2):
+            raise InputError(f"true_positions have shape {self.true_positions.shape}: expected {(count, 2)}")
 
     def _check_values(self) -> None:
         if not self.mask.any():
             raise InputError("mask has no good pixel: expected at least one")
         if not isinstance(self.frames, StoredFrames):  # which are checked as they are read
             self._check_frames()
-        for name in ("positions", "probe", "truth"):
+        for name in ("positions", "probe", "truth", "true_positions"):
             array = getattr(self, name)
             if array is not None:
                 _refuse_strange(name, np.count_nonzero(~np.isfinite(array)))
@@ -132,6 +130,17 @@ class Dataset:
             value = getattr(self, name)
             if not (np.isfinite(value) and value > 0):
                 raise InputError(f"{name} is {value}: expected a positive number")
+
+        if self.propagation not in ("far", "near"):
+            raise InputError(f"propagation is {self.propagation}: expected far or near")
+        if self.source_distance is not None and not (np.isfinite(self.source_distance) and self.source_distance > 0):
+            raise InputError(f"source_distance is {self.source_distance}: expected a positive number")
+        # Below that, the transfer function turns by more than half a circle from one frequency to the next.
+        if self.propagation == "near" and self.fresnel_number < 1 / self.size:
+            raise InputError(
+                f"the Fresnel number of a pixel is {self.fresnel_number:.3g}: expected at least 1 / {self.size} in a "
+                "near field of as many pixels"
+            )
 
     def _check_frames(self) -> None:
         strange, lowest, dark = self._survey()

@@ -13,10 +13,12 @@ import h5py
 import numpy as np
 
 from ptychoflow.data.cxi import DETECTOR, JOULES, OWN, SOURCE, TRANSLATION, write_cxi
-from ptychoflow.data.dataset import Dataset, wavelength_of
+from ptychoflow.data.dataset import Dataset
+from ptychoflow.data.geometry import wavelength_of
 from ptychoflow.errors import InputError
 
 FRAMES, POSITIONS = f"{DETECTOR}/data", f"{OWN}/positions"
+PROPAGATION = f"{OWN}/propagation"
 REQUIRED = (FRAMES, f"{DETECTOR}/distance", f"{DETECTOR}/x_pixel_size", f"{SOURCE}/energy")
 GROWING = (FRAMES, POSITIONS, TRANSLATION)
 WRITTEN, PLANNED = f"{OWN}/frames_written", f"{OWN}/frames_planned"
@@ -45,6 +47,8 @@ class GrowingScan:
         self._frames = self.file[FRAMES]
         if self._frames.ndim != 3 or self._frames.shape[1] != self._frames.shape[2]:
             raise InputError(f"{path}: {FRAMES} has shape {self._frames.shape}: expected (frames, N, N)")
+        if PROPAGATION in self.file and self.file[PROPAGATION].asstr()[()] != "far":
+            raise InputError(f"{path}: {PROPAGATION} is near: expected a far field, which alone is shown live")
         self.in_pixels = POSITIONS in self.file
         self._places = self.file[POSITIONS if self.in_pixels else TRANSLATION]
         self._written = self.file.get(WRITTEN)

@@ -117,6 +117,10 @@ class IngestSettings:
         Metres, in place of the file's; 1 where neither is known nor needed.
     detector_pixel_size : float, optional
         Metres, in place of the file's; 75e-6 where neither is known nor needed.
+    propagation : {"far", "near"}
+        Whether frames are far fields or, behind a short distance, near ones (Fresnel's).
+    source_distance : float, optional
+        Metres from the point source of a cone beam to the sample; the beam of a near field is parallel if not given.
     detector : DetectorSettings
         Bad pixels, background, gain, crop and binning, in the pixels of the frames as they are stored.
     """
@@ -135,12 +139,14 @@ class IngestSettings:
     energy: float | None = None
     detector_distance: float | None = None
     detector_pixel_size: float | None = None
+    propagation: Literal["far", "near"] = "far"
+    source_distance: float | None = None
     detector: DetectorSettings = field(default_factory=DetectorSettings)
 
     def __post_init__(self) -> None:
         if self.flux is not None and not 0 < self.flux < math.inf:
             raise InputError(f"flux is {self.flux}: expected a positive number of photons")
-        for key in ("probe_diameter", "energy", "detector_distance", "detector_pixel_size"):
+        for key in ("probe_diameter", "energy", "detector_distance", "detector_pixel_size", "source_distance"):
             value = getattr(self, key)
             if value is not None and not 0 < value < math.inf:
                 raise InputError(f"{key} is {value}: expected a positive number")

@@ -5,8 +5,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from ptychoflow.data.dataset import Dataset, frame_blocks, object_frame, wavelength_of
+from ptychoflow.data.dataset import Dataset, frame_blocks, object_frame
 from ptychoflow.data.detector import DetectorPreparation
+from ptychoflow.data.geometry import wavelength_of
 from ptychoflow.data.ingest_settings import IngestSettings, PositionSettings
 from ptychoflow.data.lazy_frames import ConvertedFrames
 from ptychoflow.data.raw_scan import Frames, RawScan
@@ -48,9 +49,7 @@ def ingest(scan: RawScan, settings: IngestSettings, source: str) -> Dataset:
     if isinstance(scan.frames, np.ndarray):
         frames = frames[:]
     scan, assumed = with_geometry(scan, settings)
-    width = scan.frames.shape[-1] * scan.detector_pixel_size
-    raw_pixel = wavelength_of(scan.energy) * scan.detector_distance / width
-    pixel = raw_pixel * detector.pixel_scale
+    raw_pixel, pixel = _pixels_at_sample(scan, settings, detector)
     needed = {} if scan.pixel_size is not None else assumed
     offsets = offsets_of(scan, settings.positions, raw_pixel, pixel, needed)
     # A true object has the pixels of the raw frames.
@@ -65,6 +64,8 @@ def ingest(scan: RawScan, settings: IngestSettings, source: str) -> Dataset:
         energy=scan.energy,
         detector_distance=scan.detector_distance,
         detector_pixel_size=scan.detector_pixel_size * detector.binning,
+        propagation=settings.propagation,
+        source_distance=settings.source_distance,
         truth=truth,
         provenance={"detector": detector.summary}
         | ({} if scan.companion is None else {"companion": str(scan.companion)}),
@@ -73,6 +74,22 @@ def ingest(scan: RawScan, settings: IngestSettings, source: str) -> Dataset:
         values = ", ".join(f"{key} is taken as {value:g}" for key, value in assumed.items())
         log.warning("%s: %s, since neither the file nor the settings say so", source, values)
     return dataset
+
+
+def _pixels_at_sample(scan: RawScan, settings: IngestSettings, detector: DetectorPreparation) -> tuple[float, float]:
+    """Metres at the sample of a pixel of the raw frames, and of the dataset."""
+    if settings.propagation == "far":
+        width = scan.frames.shape[-1] * scan.detector_pixel_size
+        raw = wavelength_of(scan.energy) * scan.detector_distance / width
+        return raw, raw * detector.pixel_scale
+    if detector.pixel_scale != 1 or detector.binning != 1:
+        raise InputError(
+            f"near fields of {scan.frames.shape[1]} by {scan.frames.shape[2]} pixels would be cropped or binned: "
+            "expected even, square ones and no such settings of a detector"
+        )
+    distance = settings.source_distance
+    raw = scan.detector_pixel_size / (1.0 if distance is None else 1 + scan.detector_distance / distance)
+    return raw, raw
 
 
 def prepared_detector(scan: RawScan, settings: IngestSettings) -> DetectorPreparation:

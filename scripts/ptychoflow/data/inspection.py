@@ -8,8 +8,10 @@ import numpy as np
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
-from ptychoflow.data.dataset import Dataset, wavelength_of
+from ptychoflow.data.dataset import Dataset
+from ptychoflow.data.geometry import wavelength_of
 from ptychoflow.data.scan_shape import disk_overlap, probe_width, scan_order
+from ptychoflow.errors import InputError
 
 LEAST_OVERLAP = 0.5
 """Share of the probe's diameter: reconstructions are best from about 0.6 on (Bunk et al., Ultramicroscopy 108, 481)."""
@@ -43,6 +45,8 @@ def inspect(dataset: Dataset) -> tuple[dict[str, Any], list[str]]:
     warnings : list of str
         One sentence each of what looks wrong.
     """
+    if dataset.propagation != "far":
+        raise InputError("the scan is of near fields: expected far fields, which alone are inspected")
     facts: dict[str, Any] = {}
     warnings: list[str] = []
     dataset = replace(dataset, frames=np.asarray(dataset.frames[:]))  # which may be in a file still

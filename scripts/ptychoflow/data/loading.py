@@ -149,7 +149,7 @@ class StoredTable:
             if len(own):
                 counts.append(torch.from_numpy(scan.frames[own]))
                 if self.canvases is not None:
-                    truth.append(cut_patches(self.canvases[number], scan.positions[own], self.size))
+                    truth.append(cut_patches(self.canvases[number], true_positions(scan)[own], self.size))
         return FrameTable(
             scan=owner.to(self.device),
             amplitudes=torch.fft.ifftshift(torch.cat(counts), dim=(-2, -1)).sqrt_().to(self.device),
@@ -174,7 +174,12 @@ def true_object(scan: Dataset) -> Tensor:
 
 def true_patches(scan: Dataset) -> Tensor:
     """Cut the true object of a simulated scan into its patches, (frames, N, N) complex64."""
-    return cut_patches(true_object(scan), scan.positions, scan.size)
+    return cut_patches(true_object(scan), true_positions(scan), scan.size)
+
+
+def true_positions(scan: Dataset) -> np.ndarray:
+    """Where the frames of a scan were taken, (frames, 2) float64: as it says, unless a simulation knows better."""
+    return scan.positions if scan.true_positions is None else scan.true_positions
 
 
 def cut_patches(canvas: Tensor, positions: np.ndarray, size: int) -> Tensor:

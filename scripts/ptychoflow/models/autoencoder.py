@@ -23,5 +23,7 @@ class Autoencoder(nn.Module):
         """Parameters that ``freeze_encoder`` keeps as they are."""
         return self.network.encoder_parameters()
 
-    def forward(self, amplitudes: Tensor, probe: Tensor, mask: Tensor, positions: Tensor) -> Tensor:
-        return self.head(self.network(normalised_frames(amplitudes, probe, mask)))
+    def forward(
+        self, amplitudes: Tensor, probe: Tensor, mask: Tensor, positions: Tensor, transfer: Tensor | None = None
+    ) -> Tensor:
+        return self.head(self.network(normalised_frames(amplitudes, probe, mask, transfer)))

@@ -11,8 +11,15 @@ import torch
 from torch import Tensor, nn
 
 from ptychoflow.models.blocks import EncoderDecoder
-from ptychoflow.physics.diffraction import far_field, incoherent_sum, near_side
-from ptychoflow.physics.patches import add_patches, crop_patches, extract_patches, fourier_shift, split_positions
+from ptychoflow.physics.diffraction import incoherent_sum, to_detector, to_sample
+from ptychoflow.physics.patches import (
+    add_patches,
+    crop_patches,
+    extract_patches,
+    fourier_shift,
+    shift_factors,
+    split_positions,
+)
 from ptychoflow.settings import ModelSettings
 
 BORDER = 2
@@ -52,22 +59,30 @@ class Unrolled(nn.Module):
         """Parameters that ``freeze_encoder`` keeps as they are: the encoding half of every correction."""
         return chain(*(correction.encoder_parameters() for correction in self.corrections))
 
-    def forward(self, amplitudes: Tensor, probe: Tensor, mask: Tensor, positions: Tensor) -> Tensor:
+    def forward(
+        self, amplitudes: Tensor, probe: Tensor, mask: Tensor, positions: Tensor, transfer: Tensor | None = None
+    ) -> Tensor:
         low = positions.amin(dim=1, keepdim=True)
         places = positions - low + amplitudes.shape[-1] // 2 + BORDER
         edges = (positions - low).amax(dim=(0, 1)) + amplitudes.shape[-1] + 2 * BORDER
         height, width = (self.multiple * -(-int(edge.ceil()) // self.multiple) for edge in edges)
-        objects = self.objects(amplitudes, probe, mask, places, (height, width))
+        objects = self.objects(amplitudes, probe, mask, places, (height, width), transfer)
         return extract_patches(objects, places, amplitudes.shape[-1])
 
     def objects(
-        self, amplitudes: Tensor, probe: Tensor, mask: Tensor, positions: Tensor, shape: tuple[int, int]
+        self,
+        amplitudes: Tensor,
+        probe: Tensor,
+        mask: Tensor,
+        positions: Tensor,
+        shape: tuple[int, int],
+        transfer: Tensor | None = None,
     ) -> Tensor:
         """Reconstruct the object of each group.
 
         Parameters
         ----------
-        amplitudes, probe, mask
+        amplitudes, probe, mask, transfer
             As every model takes them.
         positions : Tensor
             (batch, C, 2) float, (row, column) pixels of the patch centres in the object frame.
@@ -82,8 +97,10 @@ class Unrolled(nn.Module):
         size = amplitudes.shape[-1]
         corner, fraction = split_positions(positions, size)
         # Moving the probe by the fraction of a pixel, once, spares moving the object in every iteration; the far field
-        # only takes a phase ramp from that.
+        # only takes a phase ramp from that, a near field is moved back.
         probes = fourier_shift(probe[:, None], fraction[:, :, None])
+        if transfer is not None:
+            transfer = transfer * shift_factors((size, size), -fraction)[:, :, None]
         light = incoherent_sum(probes)
         peak = light.amax(dim=(1, 2, 3))[:, None, None]
         coverage = add_patches(light[..., None], corner, shape)[..., 0]
@@ -91,7 +108,7 @@ class Unrolled(nn.Module):
         objects = torch.ones(len(amplitudes), *shape, dtype=probe.dtype, device=probe.device)
         for iteration in range(self.iterations):
             with torch.autocast(objects.device.type, enabled=False):
-                change = object_change(crop_patches(objects, corner, size), amplitudes, probes, mask[:, None])
+                change = object_change(crop_patches(objects, corner, size), amplitudes, probes, mask[:, None], transfer)
                 total = torch.view_as_complex(add_patches(torch.view_as_real(change), corner, shape))
                 update = total / (coverage + REGULARISATION * peak)
             seen = torch.cat([_real_channels(objects), _real_channels(update), illumination], dim=1)
@@ -103,8 +120,10 @@ class Unrolled(nn.Module):
         return objects
 
 
-def object_change(patches: Tensor, amplitudes: Tensor, probes: Tensor, mask: Tensor) -> Tensor:
-    """Lead the change that measured amplitudes ask of the far field back to the object, weighted by the probe.
+def object_change(
+    patches: Tensor, amplitudes: Tensor, probes: Tensor, mask: Tensor, transfer: Tensor | None = None
+) -> Tensor:
+    """Lead the change that measured amplitudes ask of the detector wave back to the object, weighted by the probe.
 
     Parameters
     ----------
@@ -116,16 +135,18 @@ def object_change(patches: Tensor, amplitudes: Tensor, probes: Tensor, mask: Ten
         (..., modes, N, N) complex.
     mask : Tensor
         (..., N, N) bool; bad pixels keep the modelled amplitude.
+    transfer : Tensor, optional
+        (..., N, N) complex, of a near field; broadcast against the waves.
 
     Returns
     -------
     Tensor
-        (..., N, N) complex, Σ_m conj(P_m) Δψ_m: minus the gradient of Σ (|F ψ| − √I)² by conj(O).
+        (..., N, N) complex, Σ_m conj(P_m) Δψ_m: minus the gradient of Σ (|D ψ| − √I)² by conj(O).
     """
-    waves = far_field(probes * patches.unsqueeze(-3))
+    waves = to_detector(probes * patches.unsqueeze(-3), transfer)
     modelled = (incoherent_sum(waves) + 1e-8).sqrt()
     ratio = torch.where(mask, amplitudes / modelled - 1, 0)
-    return (probes.conj() * near_side(ratio.unsqueeze(-3) * waves)).sum(dim=-3)
+    return (probes.conj() * to_sample(ratio.unsqueeze(-3) * waves, transfer)).sum(dim=-3)
 
 
 def _real_channels(field: Tensor) -> Tensor:

@@ -26,13 +26,16 @@ def fourier_shift(images: Tensor, shifts: Tensor) -> Tensor:
     Tensor
         (..., H, W) complex.
     """
-    height, width = images.shape[-2:]
-    rows = torch.fft.fftfreq(height, device=images.device, dtype=shifts.dtype)
-    columns = torch.fft.fftfreq(width, device=images.device, dtype=shifts.dtype)
+    return torch.fft.ifft2(torch.fft.fft2(images) * shift_factors(images.shape[-2:], shifts))
+
+
+def shift_factors(shape: tuple[int, int], shifts: Tensor) -> Tensor:
+    """Factors (..., H, W) complex by which a shift (..., 2) in pixels multiplies a Fourier transform."""
+    rows, columns = (torch.fft.fftfreq(length, device=shifts.device, dtype=shifts.dtype) for length in shape)
     row_phase = -2 * torch.pi * shifts[..., 0:1] * rows
     column_phase = -2 * torch.pi * shifts[..., 1:2] * columns
     phase = row_phase[..., :, None] + column_phase[..., None, :]
-    return torch.fft.ifft2(torch.fft.fft2(images) * torch.polar(torch.ones_like(phase), phase))
+    return torch.polar(torch.ones_like(phase), phase)
 
 
 def extract_patches(objects: Tensor, positions: Tensor, size: int) -> Tensor:

@@ -3,12 +3,13 @@
 import numpy as np
 import torch
 
-from ptychoflow.data.dataset import Dataset, wavelength_of
-from ptychoflow.physics.diffraction import diffraction
+from ptychoflow.data.dataset import Dataset
+from ptychoflow.data.geometry import wavelength_of
+from ptychoflow.physics.diffraction import diffraction, fresnel_transfer
 from ptychoflow.physics.patches import MARGIN, extract_patches
 from ptychoflow.simulation.objects import make_object
 from ptychoflow.simulation.probes import make_probe
-from ptychoflow.simulation.scans import make_scan
+from ptychoflow.simulation.scans import make_scan, position_errors
 from ptychoflow.simulation.settings import SimulationSettings
 
 FRAMES_AT_ONCE = 256
@@ -16,16 +17,17 @@ FRAMES_AT_ONCE = 256
 
 def simulate(settings: SimulationSettings) -> Dataset:
     """Simulate a dataset with its ground-truth object."""
-    object_random, scan_random, noise_random = (
-        np.random.default_rng(stream) for stream in np.random.SeedSequence(settings.seed).spawn(3)
+    object_random, scan_random, noise_random, error_random = (
+        np.random.default_rng(stream) for stream in np.random.SeedSequence(settings.seed).spawn(4)
     )
-    size, wavelength = settings.size, wavelength_of(settings.energy)
-    pixel_size = wavelength * settings.detector_distance / (size * settings.detector_pixel_size)
-    probe = make_probe(settings.probe, size, pixel_size, wavelength)
+    size = settings.size
+    probe = make_probe(settings.probe, size, settings.pixel_size, wavelength_of(settings.energy))
 
     offsets = make_scan(settings.scan, scan_random)
+    errors = position_errors(settings.scan, error_random)
     # Room for the outermost patches and the margin of their shift, rounded up to even edges.
-    reach = np.ceil(np.abs(offsets).max(axis=0)).astype(int) + size // 2 + MARGIN + 2
+    farthest = np.maximum(np.abs(offsets), np.abs(offsets + errors)).max(axis=0)
+    reach = np.ceil(farthest).astype(int) + size // 2 + MARGIN + 2
     shape = (2 * int(reach[0]), 2 * int(reach[1]))
     positions = offsets + np.array(shape) / 2
     truth = make_object(settings.object, shape, object_random)
@@ -33,23 +35,28 @@ def simulate(settings: SimulationSettings) -> Dataset:
     frames = np.empty((len(positions), size, size), np.float32)
     for first in range(0, len(positions), FRAMES_AT_ONCE):
         some = slice(first, first + FRAMES_AT_ONCE)
-        expected = expected_photons(truth, positions[some], probe)
+        expected = expected_photons(truth, positions[some], probe, settings.fresnel_number)
         frames[some] = noise_random.poisson(expected) if settings.noise else expected
     return Dataset(
         frames=frames,
-        positions=positions,
+        positions=positions + errors,
         probe=probe.astype(np.complex64),
         mask=np.ones((size, size), dtype=bool),
         object_shape=shape,
         energy=settings.energy,
         detector_distance=settings.detector_distance,
         detector_pixel_size=settings.detector_pixel_size,
+        propagation=settings.propagation,
+        source_distance=settings.source_distance,
         truth=truth.astype(np.complex64),
+        true_positions=positions if errors.any() else None,
     )
 
 
-def expected_photons(truth: np.ndarray, positions: np.ndarray, probe: np.ndarray) -> np.ndarray:
-    """Noise-free frames (frames, N, N) float64 with the zero frequency in the centre.
+def expected_photons(
+    truth: np.ndarray, positions: np.ndarray, probe: np.ndarray, fresnel_number: float | None = None
+) -> np.ndarray:
+    """Noise-free frames (frames, N, N) float64 with the zero frequency, or the middle of a near field, in the centre.
 
     Parameters
     ----------
@@ -59,7 +66,11 @@ def expected_photons(truth: np.ndarray, positions: np.ndarray, probe: np.ndarray
         (frames, 2) float, pixels of the patch centres.
     probe : ndarray
         (modes, N, N) complex.
+    fresnel_number : float, optional
+        Of a pixel in a near field.
     """
+    size = probe.shape[-1]
+    transfer = fresnel_transfer(size, fresnel_number, torch.complex128)
     canvas, modes = torch.from_numpy(truth).to(torch.complex128)[None], torch.from_numpy(probe).to(torch.complex128)
-    patches = extract_patches(canvas, torch.from_numpy(positions).double()[None], probe.shape[-1])[0]
-    return torch.fft.fftshift(diffraction(patches, modes), dim=(-2, -1)).numpy()
+    patches = extract_patches(canvas, torch.from_numpy(positions).double()[None], size)[0]
+    return torch.fft.fftshift(diffraction(patches, modes, transfer), dim=(-2, -1)).numpy()

@@ -15,8 +15,8 @@ class ProbeSettings:
 
     Parameters
     ----------
-    kind : {"zone_plate", "disk"}
-        The defocused, curved probe of a zone plate, or a smoothed disk.
+    kind : {"zone_plate", "disk", "diffuser"}
+        The defocused, curved probe of a zone plate, a smoothed disk, or the full field behind a diffuser.
     flux : float
         Photons in the empty beam for each frame.
     modes : int
@@ -33,9 +33,13 @@ class ProbeSettings:
         Distance from focus to sample in metres; the beam is divergent where it is positive.
     central_stop : float
         Diameter of the central stop as a fraction of the zone plate's.
+    diffuser_phase : float
+        Root mean square phase of `diffuser` in radians; it is always the same one.
+    diffuser_grain : float
+        Standard deviation in pixels of the blur that makes it smooth.
     """
 
-    kind: Literal["zone_plate", "disk"] = "zone_plate"
+    kind: Literal["zone_plate", "disk", "diffuser"] = "zone_plate"
     flux: float = 1e6
     modes: int = 1
     disk_diameter: float = 0.4
@@ -44,6 +48,8 @@ class ProbeSettings:
     focal_length: float = 20e-3
     defocus: float = 40e-6
     central_stop: float = 0.3
+    diffuser_phase: float = 1.5
+    diffuser_grain: float = 3.0
 
     def __post_init__(self) -> None:
         # Poisson counts are drawn as 64-bit integers.
@@ -53,6 +59,8 @@ class ProbeSettings:
             raise InputError(f"probe.disk_diameter is {self.disk_diameter}: expected a fraction above 0, at most 1")
         if not 0 <= self.central_stop < 1:
             raise InputError(f"probe.central_stop is {self.central_stop}: expected at least 0 and below 1")
+        if not self.diffuser_grain > 0:
+            raise InputError(f"probe.diffuser_grain is {self.diffuser_grain}: expected a positive number of pixels")
         if self.modes < 1:
             raise InputError(f"probe.modes is {self.modes}: expected at least 1")
 
@@ -73,6 +81,8 @@ def make_probe(settings: ProbeSettings, size: int, pixel_size: float, wavelength
     """
     if settings.kind == "disk":
         mode = disk_probe(size, settings.disk_diameter, settings.disk_curvature)
+    elif settings.kind == "diffuser":
+        mode = diffuser_probe(size, settings.diffuser_phase, settings.diffuser_grain)
     else:
         mode = zone_plate_probe(settings, size, pixel_size, wavelength)
     modes = [mode]
@@ -89,6 +99,24 @@ def disk_probe(size: int, diameter: float, curvature: float = 0.0) -> np.ndarray
     radius = np.hypot(axis[:, None], axis[None, :]) / (diameter * size / 2)
     disk = ndimage.gaussian_filter((radius < 1).astype(float), size / 64)
     return disk * np.exp(1j * curvature * radius**2)
+
+
+def diffuser_probe(size: int, phase: float, grain: float) -> np.ndarray:
+    """Full field behind a diffuser, (N, N) complex128, which ends softly in the outer eighth of the frame.
+
+    Parameters
+    ----------
+    size : int
+        Edge length N in pixels.
+    phase : float
+        Root mean square in radians.
+    grain : float
+        Standard deviation in pixels of the blur that makes it smooth.
+    """
+    rough = ndimage.gaussian_filter(np.random.default_rng(0).normal(size=(size, size)), grain, mode="wrap")
+    edge = np.minimum(np.arange(size), size - np.arange(size)) / (size / 8)
+    window = np.sin(np.pi / 2 * edge.clip(0, 1)) ** 2
+    return window[:, None] * window[None, :] * np.exp(1j * phase * rough / rough.std())
 
 
 def zone_plate_probe(settings: ProbeSettings, size: int, pixel_size: float, wavelength: float) -> np.ndarray:

@@ -22,12 +22,18 @@ class ScanSettings:
         Mean distance of neighbouring positions in pixels.
     jitter : float
         Largest random displacement of the raster along each axis, as a fraction of the step.
+    position_error : float
+        By how many pixels, root mean square along each axis, the positions that are written down are wrong at random.
+    position_drift : tuple of float
+        By how many (row, column) pixels more they are wrong at the end of the scan than at its beginning.
     """
 
     kind: Literal["raster", "fermat", "random"] = "raster"
     frames: int = 1024
     step: float = 6.0
     jitter: float = 0.3
+    position_error: float = 0.0
+    position_drift: tuple[float, float] = (0.0, 0.0)
 
     def __post_init__(self) -> None:
         if self.frames < 2:
@@ -36,6 +42,11 @@ class ScanSettings:
             raise InputError(f"scan.step is {self.step}: expected a positive number of pixels")
         if not 0 <= self.jitter < float("inf"):
             raise InputError(f"scan.jitter is {self.jitter}: expected a fraction of the step of at least 0")
+        if not 0 <= self.position_error < float("inf"):
+            raise InputError(f"scan.position_error is {self.position_error}: expected at least 0 pixels")
+        self.position_drift = tuple(self.position_drift)
+        if not np.isfinite(self.position_drift).all():
+            raise InputError(f"scan.position_drift is {list(self.position_drift)}: expected two numbers of pixels")
 
 
 def make_scan(settings: ScanSettings, random: np.random.Generator) -> np.ndarray:
@@ -53,3 +64,10 @@ def make_scan(settings: ScanSettings, random: np.random.Generator) -> np.ndarray
     index = np.arange(frames)
     grid = np.stack([index // rows, index % rows], axis=1) - (rows - 1) / 2
     return step * (grid + random.uniform(-settings.jitter, settings.jitter, (frames, 2)))
+
+
+def position_errors(settings: ScanSettings, random: np.random.Generator) -> np.ndarray:
+    """Draw by how far the positions that are written down are wrong, (frames, 2) float64 pixels, 0 on average."""
+    drift = np.linspace(-0.5, 0.5, settings.frames)[:, None] * np.array(settings.position_drift)
+    errors = drift + settings.position_error * random.standard_normal((settings.frames, 2))
+    return errors - errors.mean(axis=0)

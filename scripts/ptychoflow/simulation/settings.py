@@ -1,7 +1,9 @@
 """Settings of a simulated dataset; no torch here, so that a program can answer ``--help`` at once."""
 
 from dataclasses import dataclass, field
+from typing import Literal
 
+from ptychoflow.data.geometry import Geometry
 from ptychoflow.errors import InputError
 from ptychoflow.simulation.objects import ObjectSettings
 from ptychoflow.simulation.probes import ProbeSettings
@@ -9,7 +11,7 @@ from ptychoflow.simulation.scans import ScanSettings
 
 
 @dataclass
-class SimulationSettings:
+class SimulationSettings(Geometry):
     """A simulated dataset.
 
     Parameters
@@ -28,6 +30,10 @@ class SimulationSettings:
         Metres from sample to detector.
     detector_pixel_size : float
         Metres.
+    propagation : {"far", "near"}
+        Whether frames are far fields or, behind a short distance, near ones (Fresnel's).
+    source_distance : float, optional
+        Metres from the point source of a cone beam to the sample; the beam of a near field is parallel if not given.
     noise : bool
         Draw Poisson counts; otherwise the frames are the expected photons.
     seed : int
@@ -41,6 +47,8 @@ class SimulationSettings:
     energy: float = 8850.0
     detector_distance: float = 0.343
     detector_pixel_size: float = 75e-6
+    propagation: Literal["far", "near"] = "far"
+    source_distance: float | None = None
     noise: bool = True
     seed: int = 0
 
@@ -50,3 +58,5 @@ class SimulationSettings:
         for key in ("energy", "detector_distance", "detector_pixel_size"):
             if not getattr(self, key) > 0:
                 raise InputError(f"{key} is {getattr(self, key)}: expected a positive number")
+        if self.source_distance is not None and not self.source_distance > 0:
+            raise InputError(f"source_distance is {self.source_distance}: expected a positive number")

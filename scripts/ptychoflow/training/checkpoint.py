@@ -48,7 +48,8 @@ def _rebuilt(description: dict[str, Any], state: dict[str, Tensor]) -> Reconstru
     training = dict(description["training"])
     training["groups"] = GroupSettings(**training["groups"])
     training["region"] = RegionSettings(**training["region"])
-    module = Reconstructor(ModelSettings(**description["model"]), TrainingSettings(**training), probes, state["masks"])
+    settings = ModelSettings(**description["model"]), TrainingSettings(**training)
+    module = Reconstructor(*settings, probes, state["masks"], state.get("transfer"))
     module.load_state_dict(state)
     module.description = description
     return module.eval()

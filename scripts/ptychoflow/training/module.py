@@ -73,9 +73,18 @@ class Reconstructor(LightningModule):
         (scans, modes, N, N) complex64, Σ|P|² = photons in the empty beam.
     masks : Tensor
         (scans, N, N) bool, True for good pixels.
+    transfer : Tensor, optional
+        (N, N) complex64, of the near field that all scans have; the far field if not given.
     """
 
-    def __init__(self, model: ModelSettings, training: TrainingSettings, probes: Tensor, masks: Tensor) -> None:
+    def __init__(
+        self,
+        model: ModelSettings,
+        training: TrainingSettings,
+        probes: Tensor,
+        masks: Tensor,
+        transfer: Tensor | None = None,
+    ) -> None:
         super().__init__()
         self.model_settings = model
         self.training_settings = training
@@ -86,6 +95,7 @@ class Reconstructor(LightningModule):
         # Probes are kept divided by max|P|, as real pairs: every optimiser and every collective takes those.
         self.register_buffer("probe_scale", torch.empty(len(probes)))
         self.register_buffer("masks", torch.empty_like(masks))
+        self.register_buffer("transfer", transfer)
         self.probe_pairs = nn.Parameter(torch.empty(*probes.shape, 2), requires_grad=training.train_probe)
         self.log_flux = nn.Parameter(torch.zeros(()), requires_grad=training.learn_flux)
         self.use_probes(probes, masks)
@@ -120,7 +130,7 @@ class Reconstructor(LightningModule):
         scale = self.probe_scale[batch.scan][:, None, None, None]
         # The network takes the probe as it is: only the diffraction model moves it.
         probe = self.scaled_probes.detach()[batch.scan]
-        return self.network(batch.amplitudes / scale, probe, self.masks[batch.scan], batch.positions)
+        return self.network(batch.amplitudes / scale, probe, self.masks[batch.scan], batch.positions, self.transfer)
 
     def merged(self, patches: Tensor, batch: Batch) -> Tensor:
         """Cut the patches of each group anew from their common, probe-weighted average: the overlap constraint.
@@ -137,7 +147,7 @@ class Reconstructor(LightningModule):
 
     def intensity(self, patches: Tensor, batch: Batch) -> Tensor:
         """Photons per pixel that the patches (batch, C, N, N) would diffract, float32 of the same shape."""
-        return diffraction(patches, self.probes[batch.scan][:, None])
+        return diffraction(patches, self.probes[batch.scan][:, None], self.transfer)
 
     def evaluate(self, batch: Batch) -> "Evaluation":
         """Reconstruct one batch and compare it with the photons, or with the truth under supervised training."""

@@ -1,0 +1,302 @@
+"""Scan positions found again from the photons: object and positions are fitted in turn, with the probe known.
+
+Each round makes a step of the ptychographic iterative engine, which needs no network, and a Gauss-Newton step on the
+two coordinates of every frame. What all frames have in common, a stretched or sheared scan, hardly shows in their fit
+as long as the object stretches with them: it is fitted by itself, with the object carried along. Frames that got lost
+are looked for on a grid.
+"""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ptychoflow.data.dataset import Dataset
+from ptychoflow.models.unrolled import REGULARISATION
+from ptychoflow.physics.diffraction import fresnel_transfer, incoherent_sum, to_detector, to_sample
+from ptychoflow.physics.patches import add_patches, crop_patches, fourier_shift, shift_factors, split_positions
+from ptychoflow.settings import RefinementSettings
+
+FRAMES_AT_ONCE = 256
+FIRST_STEPS = 10
+"""Steps on the object before the positions move for the first time."""
+DAMPING = 0.1
+"""Share of the frames' mean curvature that damps a step: a frame that shows next to nothing stays."""
+LARGEST_STEP = 2.0
+"""Pixels that a frame moves at most in a round."""
+SEARCH_EVERY, SEARCH_SHARE, SEARCH_SPACING = 5, 0.05, 1.5
+"""Rounds between two searches, share of the frames that are looked for, those that fit worst, and the grid's pixels."""
+
+
+@dataclass
+class Refinement:
+    """Positions that explain the photons better.
+
+    Parameters
+    ----------
+    positions : ndarray
+        (frames, 2) float64, (row, column) pixels with the mean of those given, which the photons do not tell.
+    misfits : list of float
+        Mean of (√I − √n)² over good pixels after each round; about 1/4 is noise where pixels hold many photons.
+    seconds : float
+        Wall time.
+    """
+
+    positions: np.ndarray
+    misfits: list[float]
+    seconds: float
+
+
+def refined(dataset: Dataset, settings: RefinementSettings) -> tuple[Dataset, Refinement]:
+    """Refine the positions of a dataset; its object frame grows where they would leave it."""
+    found = refine_positions(dataset, settings)
+    low, high = found.positions.min(axis=0), found.positions.max(axis=0)
+    over = np.maximum(dataset.size / 2 - low, high - (np.array(dataset.object_shape) - dataset.size / 2))
+    border = max(0, int(np.ceil(over.max())))
+    truth, true_positions = dataset.truth, dataset.true_positions
+    changed = replace(
+        dataset,
+        positions=found.positions + border,
+        object_shape=(dataset.object_shape[0] + 2 * border, dataset.object_shape[1] + 2 * border),
+        truth=None if truth is None else np.pad(truth, border, constant_values=1),
+        true_positions=None if true_positions is None else true_positions + border,
+    )
+    return changed, found
+
+
+def refine_positions(dataset: Dataset, settings: RefinementSettings) -> Refinement:
+    """Fit the positions of a dataset, from those given, by rounds of steps on object, common deformation and frames."""
+    begun = time.perf_counter()
+    with torch.inference_mode():
+        fit = PositionFit(dataset, settings)
+        for _ in range(FIRST_STEPS - 1):
+            fit.step_object()
+        misfits = []
+        for number in range(1, settings.rounds + 1):
+            fit.step_object()
+            if settings.deformation:
+                fit.step_deformation()
+            frame_misfits = fit.step_frames()
+            misfits.append(float(frame_misfits.mean()) * fit.scale**2)
+            if number % SEARCH_EVERY == 0 and number < settings.rounds:
+                fit.search(frame_misfits)
+        moved = fit.displacements().double().numpy()
+    return Refinement(dataset.positions + moved, misfits, time.perf_counter() - begun)
+
+
+class PositionFit:
+    """An object and positions on their way to explain a scan.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Frames, mask, probe, and the positions to start from.
+    settings : RefinementSettings
+        How far a frame may move.
+    """
+
+    def __init__(self, dataset: Dataset, settings: RefinementSettings) -> None:
+        self.size, self.bound = dataset.size, settings.bound
+        probe = torch.from_numpy(dataset.probe)
+        self.transfer = fresnel_transfer(dataset.size, dataset.fresnel_number)
+        self.scale = float(probe.abs().max())
+        self.probe = probe / self.scale
+        frames = torch.fft.ifftshift(torch.from_numpy(dataset.frames), dim=(-2, -1))
+        self.amplitudes = frames.sqrt() / self.scale
+        self.mask = torch.fft.ifftshift(torch.from_numpy(dataset.mask))
+        border = int(np.ceil(settings.bound)) + 2
+        self.given = torch.from_numpy(dataset.positions + border).float()
+        self.places = self.given.clone()
+        self.object = torch.ones([length + 2 * border for length in dataset.object_shape], dtype=probe.dtype)
+
+    def displacements(self) -> Tensor:
+        """(frames, 2) float pixels from where the frames were given, without their mean."""
+        moved = self.places - self.given
+        return moved - moved.mean(dim=0)
+
+    def step_object(self) -> None:
+        """Make a regularised PIE step of all frames together, as `ptychoflow.models.unrolled` does."""
+        total = torch.zeros(*self.object.shape, 2)
+        coverage = torch.zeros(self.object.shape)
+        for frames in self._portions():
+            corner, probes, transfer = self._placed(self.places[frames])
+            waves = to_detector(probes * self._cut(self.object, corner), transfer)
+            residual, modelled = self._residual(waves, frames)
+            change = (probes.conj() * to_sample((residual / modelled)[:, None] * waves, transfer)).sum(dim=1)
+            light = incoherent_sum(probes)
+            values = torch.cat([torch.view_as_real(change), light[..., None]], dim=-1)
+            (added,) = add_patches(values[None], corner[None], self.object.shape)
+            total += added[..., :2]
+            coverage += added[..., 2]
+        peak = incoherent_sum(self.probe).amax()
+        self.object = self.object + torch.view_as_complex(total) / (coverage + REGULARISATION * peak)
+
+    def step_frames(self) -> Tensor:
+        """Make a Gauss-Newton step on the coordinates of each frame; gives their misfits before it, (frames,) float."""
+        slopes = spectral_slopes(self.object)
+        normal, right, misfits = [], [], []
+        for frames in self._portions():
+            jacobian, residual = self._linearised(self.places[frames], frames, slopes)
+            normal.append(jacobian.transpose(-1, -2) @ jacobian)
+            right.append((jacobian * residual[..., None]).sum(dim=-2))
+            misfits.append(residual.square().sum(dim=-1) / self.mask.sum())
+        matrix, vector = torch.cat(normal), torch.cat(right)
+        matrix = matrix + DAMPING * matrix.diagonal(dim1=-2, dim2=-1).mean() * torch.eye(2)
+        step = torch.linalg.solve(matrix, vector)
+        self._move(self.places + step / (step.norm(dim=-1, keepdim=True) / LARGEST_STEP).clamp_min(1))
+        return torch.cat(misfits)
+
+    def step_deformation(self) -> None:
+        """Make a Gauss-Newton step on the linear map by which the whole scan, and the object with it, is deformed.
+
+        While object and positions deform together, a frame still sees the same place, but sees it deformed: its patch
+        changes by minus the slope of the object times the distance from the patch's centre.
+        """
+        slopes = spectral_slopes(self.object)
+        normal, right = torch.zeros(4, 4), torch.zeros(4)
+        for frames in self._portions():
+            jacobian, residual = self._linearised(self.places[frames], frames, slopes, deformed=True)
+            normal += torch.einsum("fpi,fpj->ij", jacobian, jacobian)
+            right += torch.einsum("fpi,fp->i", jacobian, residual)
+        matrix = normal + 1e-3 * normal.diagonal().mean() * torch.eye(4)
+        linear = torch.eye(2) + torch.linalg.solve(matrix, right).reshape(2, 2)
+        centre = self.places.mean(dim=0)
+        self.object = deform(self.object, linear, centre)
+        self._move(centre + (self.places - centre) @ linear.T)
+
+    def search(self, misfits: Tensor) -> None:
+        """Try a grid of places for the frames that fit worst, and move those that fit better elsewhere.
+
+        Parameters
+        ----------
+        misfits : Tensor
+            (frames,) float, by which the worst are told.
+        """
+        worst = misfits.topk(max(1, round(SEARCH_SHARE * len(misfits)))).indices
+        reach = torch.arange(0, self.bound, SEARCH_SPACING)
+        line = torch.cat([-reach[1:].flip(0), reach])
+        grid = torch.cartesian_prod(line, line)
+        places, least = self.places[worst], self._misfits(self.places[worst], worst)
+        for offset in grid[grid.norm(dim=-1) <= self.bound]:
+            tried = self.given[worst] + offset
+            misfit = self._misfits(tried, worst)
+            better = misfit < least
+            least, places = torch.where(better, misfit, least), torch.where(better[:, None], tried, places)
+        self.places[worst] = places
+
+    def _move(self, places: Tensor) -> None:
+        """Move the frames, none farther from where it was given than the bound."""
+        moved = places - self.given
+        common = moved.mean(dim=0)
+        own = moved - common
+        own = own / (own.norm(dim=-1, keepdim=True) / self.bound).clamp_min(1)
+        self.places = self.given + common + own
+
+    def _misfits(self, places: Tensor, frames: Tensor) -> Tensor:
+        """Mean squared residual of frames at places, (frames,) float."""
+        corner, probes, transfer = self._placed(places)
+        residual, _ = self._residual(to_detector(probes * self._cut(self.object, corner), transfer), frames)
+        return residual.square().sum(dim=(-2, -1)) / self.mask.sum()
+
+    def _linearised(
+        self, places: Tensor, frames: Tensor, slopes: Tensor, deformed: bool = False
+    ) -> tuple[Tensor, Tensor]:
+        """Derivatives of the modelled amplitudes and their residuals.
+
+        Parameters
+        ----------
+        places : Tensor
+            (frames, 2) float pixels.
+        frames : Tensor
+            (frames,) int64.
+        slopes : Tensor
+            (2, H, W) complex, the object's along rows and columns.
+        deformed : bool
+            Derivatives by the four entries of the deformation, row by row, in place of those by the coordinates.
+
+        Returns
+        -------
+        jacobian : Tensor
+            (frames, N², 2 or 4) float.
+        residual : Tensor
+            (frames, N²) float.
+        """
+        corner, probes, transfer = self._placed(places)
+        waves = to_detector(probes * self._cut(self.object, corner), transfer)
+        residual, modelled = self._residual(waves, frames)
+        factors = [torch.ones(1)]
+        if deformed:
+            _, fraction = split_positions(places, self.size)
+            axis = torch.arange(self.size) - self.size // 2
+            lever = -(axis - fraction[..., None])[:, :, None]
+            factors = [lever[:, 0, :, :, None], lever[:, 1, :, None, :]]
+        columns = []
+        for slope in slopes:
+            patches = probes * self._cut(slope, corner)
+            for factor in factors:
+                change = (waves.conj() * to_detector(factor * patches, transfer)).real.sum(dim=1) / modelled
+                columns.append(torch.where(self.mask, change, 0).flatten(1))
+        return torch.stack(columns, dim=-1), residual.flatten(1)
+
+    def _placed(self, places: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Whole-pixel corners (frames, 2), the probe moved by the fractions, and what moves its near field back."""
+        corner, fraction = split_positions(places, self.size)
+        transfer = self.transfer
+        if transfer is not None:
+            transfer = transfer * shift_factors(transfer.shape, -fraction)[:, None]
+        return corner, fourier_shift(self.probe, fraction[:, None]), transfer
+
+    def _cut(self, canvas: Tensor, corner: Tensor) -> Tensor:
+        """Patches (frames, 1, N, N) of (H, W)."""
+        return crop_patches(canvas[None], corner[None], self.size)[0][:, None]
+
+    def _residual(self, waves: Tensor, frames: Tensor) -> tuple[Tensor, Tensor]:
+        """Measured less modelled amplitudes, 0 at bad pixels, and the modelled ones, both (frames, N, N) float."""
+        modelled = (incoherent_sum(waves) + 1e-8).sqrt()
+        return torch.where(self.mask, self.amplitudes[frames] - modelled, 0), modelled
+
+    def _portions(self) -> Iterator[Tensor]:
+        yield from torch.arange(len(self.places)).split(FRAMES_AT_ONCE)
+
+
+def spectral_slopes(canvas: Tensor) -> Tensor:
+    """Derivatives of an object (H, W) along rows and columns, (2, H, W) complex per pixel, as if it were periodic."""
+    spectrum = torch.fft.fft2(canvas)
+    rows, columns = (torch.fft.fftfreq(length) for length in canvas.shape)
+    frequencies = torch.stack([rows[:, None].expand(canvas.shape), columns.expand(canvas.shape)])
+    return torch.fft.ifft2(2j * torch.pi * frequencies * spectrum)
+
+
+def deform(canvas: Tensor, linear: Tensor, centre: Tensor) -> Tensor:
+    """Map an object (H, W) by r → centre + linear (r − centre), bicubically; beyond its edges it goes on as it ends."""
+    height, width = canvas.shape
+    grid = torch.stack(torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij"), dim=-1)
+    source = centre + (grid - centre) @ torch.linalg.inv(linear).T
+    # grid_sample wants (column, row) between −1 and 1.
+    normalised = (2 * source / torch.tensor([height - 1, width - 1]) - 1).flip(-1)[None]
+    parts = torch.view_as_real(canvas).permute(2, 0, 1)[None]
+    moved = torch.nn.functional.grid_sample(
+        parts, normalised, mode="bicubic", padding_mode="border", align_corners=True
+    )
+    return torch.view_as_complex(moved[0].permute(1, 2, 0).contiguous())
+
+
+def position_error(positions: np.ndarray, true_positions: np.ndarray) -> tuple[float, float]:
+    """How far positions are from the true ones, in root mean square pixels along an axis.
+
+    A common shift, which the photons do not tell, is taken out first; from the second value also what a linear
+    deformation of the whole scan makes up for.
+
+    Parameters
+    ----------
+    positions, true_positions : ndarray
+        (frames, 2) float, pixels.
+    """
+    error = positions - true_positions
+    error = error - error.mean(axis=0)
+    centred = true_positions - true_positions.mean(axis=0)
+    rest = error - centred @ np.linalg.lstsq(centred, error, rcond=None)[0]
+    return float(np.sqrt(np.mean(error**2))), float(np.sqrt(np.mean(rest**2)))

@@ -1,0 +1,65 @@
+"""Refine the scan positions of a dataset."""
+
+from pathlib import Path
+
+from jsonargparse.typing import PositiveInt
+
+from ptychoflow.command_line import run_program
+from ptychoflow.settings import RefinementSettings
+
+
+def main(
+    data: Path,
+    output: Path,
+    settings: RefinementSettings,
+    provenance: Path | None = None,
+    threads: PositiveInt | None = None,
+) -> None:
+    """Find the scan positions of a dataset again from its photons, and write it with those.
+
+    Parameters
+    ----------
+    data : Path
+        Dataset: CXI, or NPZ of PtychoPINN or tike. Its probe is taken as it is.
+    output : Path
+        CXI file to write.
+    settings : RefinementSettings
+        How to refine.
+    provenance : Path, optional
+        JSON file to write about what made the dataset.
+    threads : int, optional
+        CPU threads; by default what the environment says.
+    """
+    import logging
+    from dataclasses import asdict
+
+    import torch
+
+    from ptychoflow.data.cxi import keep_dataset
+    from ptychoflow.data.readers import read_dataset
+    from ptychoflow.files import sha256_of
+    from ptychoflow.refinement import position_error, refined
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+    given = read_dataset(data)
+    dataset, refinement = refined(given, settings)
+    first, *_, last = [*refinement.misfits[:1], *refinement.misfits]
+    logging.info("misfit of the amplitudes %.3g before, %.3g after; %.1f s", first, last, refinement.seconds)
+    if given.true_positions is not None:
+        logging.info(
+            "error of the positions %.2f pixels before, %.2f after",
+            position_error(given.positions, given.true_positions)[0],
+            position_error(dataset.positions, dataset.true_positions)[0],
+        )
+    dataset.provenance = {
+        "result": "dataset",
+        "program": "refine.py",
+        "settings": asdict(settings),
+        "source": {"file": data.name, "sha256": sha256_of(data), "made_by": given.provenance},
+    }
+    keep_dataset(output, dataset.validate(str(output)), provenance)
+
+
+if __name__ == "__main__":
+    run_program(main, flat={"settings": RefinementSettings})
