@@ -7,9 +7,9 @@ against y and x. Both together, rows rise with y and columns with x.
 
 import numpy as np
 
-from ptychoflow.data.dataset import PLANCK_TIMES_LIGHT
 from ptychoflow.data.formats.hdf5_access import HDF5Frames
 from ptychoflow.data.formats.hdf5_source import HDF5Source, companion_path, hdf5_source
+from ptychoflow.data.geometry import PLANCK_TIMES_LIGHT
 from ptychoflow.data.ingest_settings import IngestSettings
 from ptychoflow.data.raw_scan import RawScan
 from ptychoflow.errors import InputError

@@ -6,8 +6,8 @@ fold_slice keeps ``ppX`` and ``ppY`` in metres, the wavelength ``lambda`` and th
 
 import numpy as np
 
-from ptychoflow.data.dataset import PLANCK_TIMES_LIGHT
 from ptychoflow.data.formats.hdf5_source import HDF5Source, companion_path, hdf5_source
+from ptychoflow.data.geometry import PLANCK_TIMES_LIGHT
 from ptychoflow.data.ingest_settings import IngestSettings
 from ptychoflow.data.raw_scan import RawScan
 

@@ -5,9 +5,9 @@ Files to start from have no probe; PtyLab starts from a disk of ``entrancePupilD
 
 import numpy as np
 
-from ptychoflow.data.dataset import PLANCK_TIMES_LIGHT
 from ptychoflow.data.formats.hdf5_source import HDF5Source
 from ptychoflow.data.formats.probes import probe_modes
+from ptychoflow.data.geometry import PLANCK_TIMES_LIGHT
 from ptychoflow.data.ingest_settings import IngestSettings
 from ptychoflow.data.raw_scan import RawScan
 from ptychoflow.errors import InputError
