@@ -34,8 +34,9 @@ def shift_factors(shape: tuple[int, int], shifts: Tensor) -> Tensor:
     rows, columns = (torch.fft.fftfreq(length, device=shifts.device, dtype=shifts.dtype) for length in shape)
     row_phase = -2 * torch.pi * shifts[..., 0:1] * rows
     column_phase = -2 * torch.pi * shifts[..., 1:2] * columns
-    phase = row_phase[..., :, None] + column_phase[..., None, :]
-    return torch.polar(torch.ones_like(phase), phase)
+    # A product of complex numbers takes far less time than a sine and a cosine.
+    row_factors, column_factors = (torch.polar(torch.ones_like(phase), phase) for phase in (row_phase, column_phase))
+    return row_factors[..., :, None] * column_factors[..., None, :]
 
 
 def extract_patches(objects: Tensor, positions: Tensor, size: int) -> Tensor:
@@ -93,9 +94,11 @@ def accumulate_patches(
     corner, fraction = split_positions(positions, size)
     weight = weight / weight.amax(dim=(-2, -1), keepdim=True)
     shifted = fourier_shift(patches * fade(size, torch.zeros_like(positions[:1, :1])), fraction)
-    weighted = torch.view_as_real(shifted * weight)
-    faded = fade(size, fraction) * weight
-    total, coverage = add_patches(torch.cat([weighted, faded[..., None]], dim=-1), corner, shape).split([2, 1], dim=-1)
+    # Real part, imaginary part and coverage side by side: adding them up at once takes half the time.
+    values = torch.empty(*shifted.shape, 3, dtype=shifted.dtype.to_real(), device=shifted.device)
+    values[..., :2] = torch.view_as_real(shifted * weight)
+    values[..., 2] = fade(size, fraction) * weight
+    total, coverage = add_patches(values, corner, shape).split([2, 1], dim=-1)
     return torch.view_as_complex(total.contiguous()), coverage[..., 0]
 
 
