@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from ptychoflow.settings import ModelSettings, TrainingSettings
 
-PACKAGES = 700
-"""Megabytes of a process that has loaded torch and Lightning."""
+PACKAGES = 1200
+"""Megabytes of a process that has loaded torch and Lightning, and of the Snakemake that starts it on a node."""
 SLACK = 3
 """How much slower a machine may be."""
 GPU_GAIN = 10
