@@ -10,20 +10,16 @@ import numpy as np
 
 from ptychoflow.data.cxi import OWN, write_cxi
 from ptychoflow.data.dataset import Dataset
+from ptychoflow.data.geometry import metres_from_centre
 from ptychoflow.embedded_provenance import hdf5_attributes
 from ptychoflow.errors import InputError
 from ptychoflow.files import replacing, require_room
 from ptychoflow.hdf5 import new_hdf5
-from ptychoflow.reconstruction import Reconstruction
+from ptychoflow.reconstruction import Reconstruction, without_mean_phase
 
 PTYCHODUS = "entry_1/ptychodus"
 SCAN = "S00G00"
 """What ptypy calls the first geometry of the first scan."""
-
-
-def offsets_in_metres(reconstruction: Reconstruction) -> np.ndarray:
-    """(frames, 2) float64, (row, column) metres of the patch centres about pixel (H / 2, W / 2) of the object."""
-    return (reconstruction.positions - np.array(reconstruction.object.shape) / 2) * reconstruction.pixel_size
 
 
 def export_cxi(path: Path, reconstruction: Reconstruction, dataset: Dataset) -> None:
@@ -89,7 +85,8 @@ def export_ptyr(path: Path, reconstruction: Reconstruction, dataset: Dataset) ->
             storage["_origin"] = -centre * pixel
             storage["_energy"] = dataset.energy / 1e3  # keV
             storage["ID"] = SCAN
-        file[f"content/positions/{SCAN}"] = offsets_in_metres(reconstruction)
+        places = metres_from_centre(reconstruction.positions, reconstruction.object.shape, pixel)
+        file[f"content/positions/{SCAN}"] = places
         file.attrs.update(hdf5_attributes(reconstruction.provenance))
 
 
@@ -104,7 +101,7 @@ def export_tiff(path: Path, reconstruction: Reconstruction, dataset: Dataset) ->
     from ptychoflow.pictures import illuminated_area
 
     image = reconstruction.object
-    turned = image * np.exp(-1j * np.angle(image[illuminated_area(reconstruction)].mean()))
+    turned = without_mean_phase(image, illuminated_area(reconstruction))
     density = 1e-2 / reconstruction.pixel_size
     for name, values in (("amplitude", np.abs(image)), ("phase", np.angle(turned))):
         with replacing(path.with_name(f"{path.stem}_{name}{path.suffix}")) as temporary:

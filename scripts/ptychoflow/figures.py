@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ptychoflow.data.dataset import Dataset
+from ptychoflow.data.scan_shape import empty_beam
 from ptychoflow.embedded_provenance import picture_metadata
 from ptychoflow.ensemble import Ensemble
 from ptychoflow.errors import InputError
@@ -18,7 +19,7 @@ from ptychoflow.files import replacing
 from ptychoflow.metrics.alignment import align
 from ptychoflow.metrics.resolution import RingCorrelation
 from ptychoflow.pictures import check_formats, drawn_by, illuminated_area, lit_box
-from ptychoflow.reconstruction import Reconstruction
+from ptychoflow.reconstruction import Reconstruction, without_mean_phase
 
 AMPLITUDE_COLOURS, PHASE_COLOURS, ERROR_COLOURS = "gray", "twilight_shifted", "magma"
 
@@ -49,7 +50,7 @@ def reconstruction_figure(reconstruction: Reconstruction, dataset: Dataset) -> F
     area, box = illuminated_area(reconstruction), lit_box(reconstruction)
     image = reconstruction.object
     if dataset.truth is None:
-        turned = image * np.exp(-1j * np.angle(image[area].mean()))
+        turned = without_mean_phase(image, area)
         figure, axes = plt.subplots(1, 2, figsize=(10, 4.5), layout="constrained")
         _show(axes[0], np.abs(turned), area, box, "amplitude", AMPLITUDE_COLOURS, reconstruction)
         _show(axes[1], np.angle(turned), area, box, "phase [rad]", AMPLITUDE_COLOURS, reconstruction)
@@ -183,9 +184,8 @@ def dataset_figure(dataset: Dataset) -> Figure:
     figure.colorbar(points, ax=scan, label="frame", shrink=0.8)
     photons.plot(dataset.frames[:, dataset.mask].sum(axis=1), linewidth=0.8)
     photons.set(xlabel="frame", ylabel="photons", ylim=(0, None), title="photons in a frame")
-    waves = np.fft.fftshift(np.fft.fft2(dataset.probe, norm="ortho"), axes=(-2, -1))
     average = np.where(dataset.mask, dataset.frames.mean(axis=0), np.nan)
-    empty = (np.abs(waves) ** 2).sum(axis=0)
+    empty = empty_beam(dataset.probe)
     top = np.log10(1 + max(np.nanmax(average), empty.max()))
     for axis, intensity, title in ((mean, average, "mean frame"), (field, empty, "the probe's far field")):
         image = axis.imshow(np.log10(1 + intensity), cmap="magma", vmin=0, vmax=top)
@@ -210,7 +210,7 @@ def uncertainty_figure(ensemble: Ensemble) -> Figure:
     box = slice(rows.min(), rows.max() + 1), slice(columns.min(), columns.max() + 1)
     known = np.isfinite(ensemble.found).all()
     figure, axes = plt.subplots(2, 3 if known else 2, figsize=(14 if known else 9.5, 8), layout="constrained")
-    turned = ensemble.object * np.exp(-1j * np.angle(ensemble.object[ensemble.area].mean()))
+    turned = without_mean_phase(ensemble.object, ensemble.area)
     parts = (
         ("amplitude", np.abs(turned), ensemble.amplitude_deviation),
         ("phase [rad]", np.angle(turned), ensemble.phase_deviation),

@@ -12,7 +12,7 @@ from ptychoflow.errors import InputError
 from ptychoflow.files import replacing
 from ptychoflow.metrics.alignment import scored_area
 from ptychoflow.provenance import package_versions, repository_commit, write_provenance
-from ptychoflow.reconstruction import Reconstruction, write_reconstruction
+from ptychoflow.reconstruction import Reconstruction, without_mean_phase, write_reconstruction
 
 matplotlib.use("Agg")
 # Without random names and dates the same data give the same file.
@@ -25,7 +25,7 @@ def save_images(reconstruction: Reconstruction, amplitude: Path, phase: Path) ->
     box = lit_box(reconstruction)
     image = reconstruction.object[box]
     area = illuminated_area(reconstruction)[box]
-    turned = image * np.exp(-1j * np.angle(image[area].mean()))
+    turned = without_mean_phase(image, area)
     provenance = reconstruction.provenance | {"drawn_by": drawn_by()}
     for path, values, colours in ((amplitude, np.abs(image), "gray"), (phase, np.angle(turned), "gray")):
         low, high = np.percentile(values[area], [0.5, 99.5])

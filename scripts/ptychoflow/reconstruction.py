@@ -83,3 +83,8 @@ def seconds_of(provenance: dict[str, Any]) -> float | None:
     parts = ("starting_seconds", "solving_seconds", "inference_seconds", "stitching_seconds")
     known = [provenance[part] for part in parts if provenance.get(part) is not None]
     return sum(known) if known else None
+
+
+def without_mean_phase(image: np.ndarray, area: np.ndarray) -> np.ndarray:
+    """Turn an object (H, W) complex so that its mean over an area (H, W) bool has no phase, which is free."""
+    return image * np.exp(-1j * np.angle(image[area].mean()))

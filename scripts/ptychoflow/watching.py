@@ -24,7 +24,7 @@ from ptychoflow.errors import InputError
 from ptychoflow.files import replacing
 from ptychoflow.live import MOST_FRAMES, LiveReconstruction
 from ptychoflow.models.trained import load_trained
-from ptychoflow.reconstruction import Reconstruction
+from ptychoflow.reconstruction import Reconstruction, without_mean_phase
 
 FIRST_FRAMES = 64
 """Frames that are enough for the first picture."""
@@ -206,7 +206,7 @@ def draw_live(live: LiveReconstruction, amplitude: Path, phase: Path, provenance
     """
     image, coverage = live.shown.object.cpu().numpy(), live.shown.coverage.cpu().numpy()
     lit = coverage > 0.1 * np.median(coverage[coverage > 1e-3 * coverage.max()])
-    turned = image * np.exp(-1j * np.angle(image[lit].mean()))
+    turned = without_mean_phase(image, lit)
     text = PngImagePlugin.PngInfo()
     text.add_text(DESCRIPTION, json.dumps(provenance))
     for path, values in ((amplitude, np.abs(image)), (phase, np.angle(turned))):

@@ -13,7 +13,7 @@ import h5py
 import numpy as np
 
 from ptychoflow.data.dataset import Dataset, frame_blocks
-from ptychoflow.data.geometry import wavelength_of
+from ptychoflow.data.geometry import metres_from_centre, wavelength_of
 from ptychoflow.data.stored_frames import StoredFrames
 from ptychoflow.embedded_provenance import from_hdf5_attributes, hdf5_attributes
 from ptychoflow.errors import InputError
@@ -32,6 +32,14 @@ BAD_PIXEL = 1
 """CXI marks good pixels by 0; bit 0 stands for an invalid pixel."""
 
 
+def translations(positions: np.ndarray, object_shape: tuple[int, int], pixel_size: float) -> np.ndarray:
+    """Turn positions (frames, 2) in pixels into CXI's translations (frames, 3) of x, y and z in metres."""
+    # The sample moves against the light that wanders over it, and CXI's x and y point against columns and rows: of
+    # both together, translations have the signs of the positions.
+    rows, columns = metres_from_centre(positions, object_shape, pixel_size).T
+    return np.stack([columns, rows, np.zeros(len(rows))], axis=1)
+
+
 def write_cxi(path: Path, dataset: Dataset) -> None:
     """Write a dataset, whole or not at all.
 
@@ -43,10 +51,6 @@ def write_cxi(path: Path, dataset: Dataset) -> None:
         A validated dataset.
     """
     pixel = dataset.detector_pixel_size
-    # The sample moves against the light that wanders over it, and CXI's x and y point against columns and rows: of
-    # both together, translations have the signs of the positions.
-    from_centre = (dataset.positions - np.array(dataset.object_shape) / 2) * dataset.pixel_size
-    translation = np.stack([from_centre[:, 1], from_centre[:, 0], np.zeros(len(from_centre))], axis=1)
     with new_hdf5(path, size=4 * int(np.prod(dataset.frames.shape))) as file:
         file["cxi_version"] = 160
         file["number_of_entries"] = 1
@@ -69,7 +73,7 @@ def write_cxi(path: Path, dataset: Dataset) -> None:
         detector["corner_position"] = np.array([1, 1, 0]) * pixel * dataset.size / 2 + [0, 0, dataset.detector_distance]
         source["energy"] = dataset.energy * JOULES
         source["wavelength"] = wavelength_of(dataset.energy)
-        file[TRANSLATION] = translation
+        file[TRANSLATION] = translations(dataset.positions, dataset.object_shape, dataset.pixel_size)
         file["entry_1/data_1/data"] = h5py.SoftLink(f"/{DETECTOR}/data")
         file["entry_1/data_1/translation"] = h5py.SoftLink(f"/{TRANSLATION}")
         file["entry_1/image_1/data"] = dataset.probe

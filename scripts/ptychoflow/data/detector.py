@@ -10,6 +10,7 @@ from ptychoflow.data.detector_images import detector_file, read_detector_image
 from ptychoflow.data.detector_pixels import beam_centre, dead_pixels, hot_pixels
 from ptychoflow.data.detector_signal import Signal, look
 from ptychoflow.data.raw_scan import Frames
+from ptychoflow.data.scan_shape import empty_beam
 from ptychoflow.errors import InputError
 from ptychoflow.files import sha256_of
 
@@ -264,8 +265,8 @@ class DetectorPreparation:
         """Share of the far field of a probe (modes, N, N) that falls on good pixels: these alone tell of the flux."""
         if self.mask.all():
             return 1.0
-        light = (np.abs(np.fft.fft2(probe)) ** 2).sum(axis=0)
-        return float(light[np.fft.ifftshift(self.mask)].sum() / light.sum())
+        light = empty_beam(probe)
+        return float(light[self.mask].sum() / light.sum())
 
 
 def _known_good(good: np.ndarray | None, settings: DetectorSettings, shape: tuple[int, int]) -> np.ndarray:

@@ -1,5 +1,7 @@
 """What follows from where source, sample and detector stand: the pixel at the sample, and how far its field is."""
 
+import numpy as np
+
 PLANCK_TIMES_LIGHT = 1.23984198e-6
 """h c in electronvolt metres (CODATA 2018)."""
 
@@ -9,6 +11,44 @@ def wavelength_of(energy: float) -> float:
     return PLANCK_TIMES_LIGHT / energy
 
 
+def magnification_of(detector_distance: float, source_distance: float | None) -> float:
+    """Of a cone beam, (z₁ + z₂) / z₁ for the sample z₁ behind its source and the detector z₂ behind the sample."""
+    return 1.0 if source_distance is None else 1 + detector_distance / source_distance
+
+
+def pixel_at_sample(
+    size: int,
+    energy: float,
+    detector_distance: float,
+    detector_pixel_size: float,
+    propagation: str = "far",
+    source_distance: float | None = None,
+) -> float:
+    """Metres: λ z / (N p), or in a near field p over the magnification of the cone beam.
+
+    Parameters
+    ----------
+    size : int
+        Width N of a frame in pixels.
+    energy : float
+        Electronvolts.
+    detector_distance, detector_pixel_size : float
+        Metres.
+    propagation : {"far", "near"}
+        Which field the detector sees.
+    source_distance : float, optional
+        Metres from the point source of a cone beam to the sample.
+    """
+    if propagation == "near":
+        return detector_pixel_size / magnification_of(detector_distance, source_distance)
+    return wavelength_of(energy) * detector_distance / (size * detector_pixel_size)
+
+
+def metres_from_centre(positions: np.ndarray, object_shape: tuple[int, int], pixel_size: float) -> np.ndarray:
+    """(frames, 2) float64, (row, column) metres of patch centres about pixel (H / 2, W / 2) of the object."""
+    return (positions - np.array(object_shape) / 2) * pixel_size
+
+
 class Geometry:
     """Mixin for what has ``size``, ``energy``, ``detector_distance``, ``detector_pixel_size``, ``propagation`` and
     ``source_distance``, all in electronvolts, metres and pixels.
@@ -16,15 +56,14 @@ class Geometry:
 
     @property
     def magnification(self) -> float:
-        """Of a cone beam, (z₁ + z₂) / z₁ for the sample z₁ behind its source and the detector z₂ behind the sample."""
-        return 1.0 if self.source_distance is None else 1 + self.detector_distance / self.source_distance
+        """Of the cone beam, 1 for a parallel one."""
+        return magnification_of(self.detector_distance, self.source_distance)
 
     @property
     def pixel_size(self) -> float:
-        """Pixel at the sample in metres: λ z / (N p), or in a near field p over the magnification of the cone beam."""
-        if self.propagation == "near":
-            return self.detector_pixel_size / self.magnification
-        return wavelength_of(self.energy) * self.detector_distance / (self.size * self.detector_pixel_size)
+        """Pixel at the sample in metres."""
+        own = self.energy, self.detector_distance, self.detector_pixel_size, self.propagation, self.source_distance
+        return pixel_at_sample(self.size, *own)
 
     @property
     def fresnel_number(self) -> float | None:

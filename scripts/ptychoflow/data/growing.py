@@ -12,9 +12,9 @@ from typing import Any
 import h5py
 import numpy as np
 
-from ptychoflow.data.cxi import DETECTOR, JOULES, OWN, SOURCE, TRANSLATION, write_cxi
+from ptychoflow.data.cxi import DETECTOR, JOULES, OWN, SOURCE, TRANSLATION, translations, write_cxi
 from ptychoflow.data.dataset import Dataset
-from ptychoflow.data.geometry import wavelength_of
+from ptychoflow.data.geometry import pixel_at_sample
 from ptychoflow.errors import InputError
 
 FRAMES, POSITIONS = f"{DETECTOR}/data", f"{OWN}/positions"
@@ -108,9 +108,7 @@ class GrowingScan:
     @property
     def pixel_size(self) -> float:
         """Pixel at the sample in metres, λ z / (N p)."""
-        geometry = self.geometry
-        wavelength = wavelength_of(geometry["energy"])
-        return wavelength * geometry["detector_distance"] / (self.size * geometry["detector_pixel_size"])
+        return pixel_at_sample(self.size, **self.geometry)
 
     @property
     def mask(self) -> np.ndarray:
@@ -187,7 +185,7 @@ class GrowingFile:
         self.file[WRITTEN] = 0
         if planned is not None:
             self.file[PLANNED] = planned
-        self._pixel_size, self._centre = scan.pixel_size, np.array(scan.object_shape) / 2
+        self._pixel_size, self._object_shape = scan.pixel_size, scan.object_shape
         self.file.swmr_mode = True
 
     def __enter__(self) -> "GrowingFile":
@@ -211,8 +209,7 @@ class GrowingFile:
 
     def append(self, frames: np.ndarray, positions: np.ndarray) -> None:
         """Add frames (frames, N, N), photon counts, at positions (frames, 2), pixels of the object frame."""
-        offsets = (positions - self._centre) * self._pixel_size
-        translation = np.stack([offsets[:, 1], offsets[:, 0], np.zeros(len(offsets))], axis=1)
+        translation = translations(positions, self._object_shape, self._pixel_size)
         for key, values in zip(GROWING, (frames, positions, translation), strict=True):
             dataset = self._grown[key]
             dataset.resize(len(dataset) + len(values), axis=0)

@@ -7,7 +7,7 @@ import numpy as np
 
 from ptychoflow.data.dataset import Dataset, frame_blocks, object_frame
 from ptychoflow.data.detector import DetectorPreparation
-from ptychoflow.data.geometry import wavelength_of
+from ptychoflow.data.geometry import pixel_at_sample, wavelength_of
 from ptychoflow.data.ingest_settings import IngestSettings, PositionSettings
 from ptychoflow.data.lazy_frames import ConvertedFrames
 from ptychoflow.data.raw_scan import Frames, RawScan
@@ -78,17 +78,15 @@ def ingest(scan: RawScan, settings: IngestSettings, source: str) -> Dataset:
 
 def _pixels_at_sample(scan: RawScan, settings: IngestSettings, detector: DetectorPreparation) -> tuple[float, float]:
     """Metres at the sample of a pixel of the raw frames, and of the dataset."""
+    known = scan.energy, scan.detector_distance, scan.detector_pixel_size
+    raw = pixel_at_sample(scan.frames.shape[-1], *known, settings.propagation, settings.source_distance)
     if settings.propagation == "far":
-        width = scan.frames.shape[-1] * scan.detector_pixel_size
-        raw = wavelength_of(scan.energy) * scan.detector_distance / width
         return raw, raw * detector.pixel_scale
     if detector.pixel_scale != 1 or detector.binning != 1:
         raise InputError(
             f"near fields of {scan.frames.shape[1]} by {scan.frames.shape[2]} pixels would be cropped or binned: "
             "expected even, square ones and no such settings of a detector"
         )
-    distance = settings.source_distance
-    raw = scan.detector_pixel_size / (1.0 if distance is None else 1 + scan.detector_distance / distance)
     return raw, raw
 
 

@@ -10,7 +10,7 @@ from scipy.spatial import cKDTree
 
 from ptychoflow.data.dataset import Dataset
 from ptychoflow.data.geometry import wavelength_of
-from ptychoflow.data.scan_shape import disk_overlap, probe_width, scan_order
+from ptychoflow.data.scan_shape import disk_overlap, empty_beam, probe_width, scan_order
 from ptychoflow.errors import InputError
 
 LEAST_OVERLAP = 0.5
@@ -214,18 +214,12 @@ def _probe(dataset: Dataset) -> tuple[dict[str, Any], list[str]]:
     return facts, warnings
 
 
-def _far_field(probe: np.ndarray) -> np.ndarray:
-    """Amplitude of the empty beam (N, N), zero frequency in the centre."""
-    waves = np.fft.fftshift(np.fft.fft2(probe, norm="ortho"), axes=(-2, -1))
-    return np.sqrt((np.abs(waves) ** 2).sum(axis=0))
-
-
 def probe_fits(dataset: Dataset) -> dict[str, float]:
     """Correlation of the probe's far field with the mean frame, by how the frame is laid over it.
 
     Both are compared as amplitudes over the good pixels, in each orientation of `DIHEDRAL`.
     """
-    mean, field = np.sqrt(dataset.frames.mean(axis=0)), _far_field(dataset.probe)
+    mean, field = np.sqrt(dataset.frames.mean(axis=0)), np.sqrt(empty_beam(dataset.probe))
     fits = {}
     for name, laid in DIHEDRAL.items():
         # An even frame has its zero frequency at N // 2: mirrored, it has to be moved by a pixel.
@@ -243,7 +237,7 @@ def _about_zero(image: np.ndarray, laid: Any) -> np.ndarray:
 def beam_offset(dataset: Dataset) -> tuple[int, int]:
     """(row, column) pixels by which the mean frame is moved against the probe's far field, by cross-correlation."""
     mean = np.where(dataset.mask, np.sqrt(dataset.frames.mean(axis=0)), 0)
-    field = _far_field(dataset.probe)
+    field = np.sqrt(empty_beam(dataset.probe))
     product = np.fft.ifft2(np.fft.fft2(mean) * np.fft.fft2(field).conj()).real
     peak = np.unravel_index(product.argmax(), product.shape)
     half = dataset.size // 2

@@ -10,6 +10,12 @@ def probe_width(probe: np.ndarray) -> float:
     return float(2 * np.sqrt(intensity.sum() ** 2 / (intensity**2).sum() / np.pi))
 
 
+def empty_beam(probe: np.ndarray) -> np.ndarray:
+    """Intensity of the far field of (modes, N, N) probes, (N, N) float, zero frequency in the centre."""
+    waves = np.fft.fftshift(np.fft.fft2(probe, norm="ortho"), axes=(-2, -1))
+    return (np.abs(waves) ** 2).sum(axis=0)
+
+
 def disk_overlap(distance: float) -> float:
     """Share of a disk's area that another, moved by a share of the diameter, covers."""
     if distance >= 1:

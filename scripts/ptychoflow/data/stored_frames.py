@@ -6,6 +6,7 @@ import h5py
 import numpy as np
 
 from ptychoflow.errors import InputError
+from ptychoflow.hdf5 import read_rows
 
 
 class StoredFrames:
@@ -36,14 +37,8 @@ class StoredFrames:
     def __getitem__(self, index: slice | np.ndarray) -> np.ndarray:
         numbers = np.arange(len(self))[index]
         wanted, place = np.unique(numbers, return_inverse=True)
-        frames = np.empty((len(wanted), *self.shape[1:]), self.dtype)
-        # HDF5 takes far longer for a list of frames than for a range of them.
-        ends = np.flatnonzero(np.diff(wanted, append=-1) != 1) + 1
-        first = 0
         try:
-            for end in ends:
-                self.data.read_direct(frames, np.s_[wanted[first] : wanted[end - 1] + 1], np.s_[first:end])
-                first = end
+            frames = read_rows(self.data, wanted, self.dtype)
         except (OSError, RuntimeError) as error:
             raise InputError(f"{self.path}: key {self.key} cannot be read: {error}") from None
         if not np.isfinite(frames).all():

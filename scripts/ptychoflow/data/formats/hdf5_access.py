@@ -12,6 +12,7 @@ import hdf5plugin  # noqa: F401  Its import registers the filters.
 import numpy as np
 
 from ptychoflow.errors import InputError
+from ptychoflow.hdf5 import read_rows
 
 MOST_PACKED = 4000
 """No filter packs data more tightly; a dataset that says so has nothing behind its shape."""
@@ -52,9 +53,7 @@ class HDF5Frames:
                 raise InputError(f"key {self.key} has another shape than before: expected a file at rest")
             try:
                 if len(self.raster) == 1:
-                    # One run of frames is read far faster than the same frames by number.
-                    run = len(rows) and np.array_equal(rows, np.arange(rows[0], rows[0] + len(rows)))
-                    return dataset[rows[0] : rows[-1] + 1] if run else dataset[rows]
+                    return read_rows(dataset, rows, dataset.dtype)
                 return np.stack([dataset[place] for place in zip(*np.unravel_index(rows, self.raster), strict=True)])
             except Exception as error:
                 raise InputError(f"key {self.key} cannot be read: {error}") from None
