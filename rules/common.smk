@@ -17,6 +17,7 @@ envvars:
 
 from ptychoflow.files import sha256_of
 from ptychoflow.provenance import code_digest
+from ptychoflow.settings import InferenceSettings
 
 
 def one_of(names):
@@ -137,6 +138,15 @@ def setting(section, key, default):
     return lambda wildcards: EXPERIMENTS[wildcards.experiment].get(section, {}).get(key, default)
 
 
+def inference_settings(wildcards):
+    return InferenceSettings(**EXPERIMENTS[wildcards.experiment].get("inference", {}))
+
+
+def inference_flags(wildcards):
+    """Settings of inference as a program is told them."""
+    return " ".join(f"--{key} {value}" for key, value in vars(inference_settings(wildcards)).items())
+
+
 def code(program, environment):
     """Digest of a program, the library modules that it imports and its environment: a rule reruns when they change."""
     pins = Path(workflow.basedir, "envs", f"{environment}.yaml")
@@ -182,7 +192,7 @@ def launcher(wildcards):
 def rounds(wildcards):
     """How often patches are brought to one phase: those that were reconstructed together agree but for their tiles."""
     name = EXPERIMENTS[lender(wildcards)].get("model", {}).get("name", "unrolled")
-    together = name == "unrolled" and not setting("inference", "single_shot", False)(wildcards)
+    together = name == "unrolled" and not inference_settings(wildcards).single_shot
     return setting("stitching", "phase_iterations", 1 if together else 5)(wildcards)
 
 

@@ -26,18 +26,14 @@ rule infer_part:
         mem_mb=estimated(needs_of_inference, "mem_mb"),
         runtime=estimated(needs_of_inference, "runtime"),
     params:
-        probe=setting("inference", "probe", "dataset"),
-        batch_size=setting("inference", "batch_size", 16),
-        tile_frames=setting("inference", "tile_frames", 512),
-        single_shot=setting("inference", "single_shot", False),
+        inference=inference_flags,
         accelerator=accelerator,
         code=code("infer", "reconstruct"),
     message:
         "reconstruct patches {wildcards.scatteritem} of {wildcards.dataset} by {wildcards.experiment}, seed {wildcards.seed}"
     shell:
         "python $PTYCHOFLOW_SCRIPTS/infer.py --checkpoint {input.checkpoint} --data {input.data} --output {output}"
-        " --part {wildcards.scatteritem} --probe {params.probe} --batch_size {params.batch_size}"
-        " --tile_frames {params.tile_frames} --single_shot {params.single_shot}"
+        " --part {wildcards.scatteritem} {params.inference}"
         " --accelerator {params.accelerator} --threads {threads} 2> {log}"
 
 

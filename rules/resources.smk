@@ -1,7 +1,7 @@
 import json
 
 from ptychoflow.estimates import inference_needs, training_needs
-from ptychoflow.settings import GroupSettings, ModelSettings, TrainingSettings
+from ptychoflow.settings import ModelSettings, TrainingSettings
 
 
 def growing(amount):
@@ -32,16 +32,9 @@ def model_of(wildcards):
 
 
 def needs_of_training(wildcards, frames, size):
-    settings = dict(EXPERIMENTS[wildcards.experiment].get("training", {}))
-    settings.pop("region", None)
-    groups = GroupSettings(**settings.pop("groups", {}))
-    training = TrainingSettings(**settings, groups=groups)
+    training = TrainingSettings.of(EXPERIMENTS[wildcards.experiment].get("training", {}))
     return training_needs(frames, size, model_of(wildcards), training, on_gpu(wildcards))
 
 
 def needs_of_inference(wildcards, frames, size):
-    tile_frames, batch_size = (
-        setting("inference", key, default)(wildcards)
-        for key, default in (("tile_frames", 512), ("batch_size", 16))
-    )
-    return inference_needs(frames, size, model_of(wildcards), tile_frames, batch_size)
+    return inference_needs(frames, size, model_of(wildcards), inference_settings(wildcards))

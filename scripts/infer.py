@@ -6,16 +6,14 @@ from typing import Literal
 from jsonargparse.typing import PositiveInt
 
 from ptychoflow.command_line import run_program
+from ptychoflow.settings import FRAMES_IN_MEMORY, InferenceSettings
 
 
 def main(
     checkpoint: Path,
     data: Path,
     output: Path,
-    probe: Literal["dataset", "checkpoint"] = "dataset",
-    batch_size: PositiveInt = 16,
-    tile_frames: PositiveInt = 512,
-    single_shot: bool = False,
+    inference: InferenceSettings,
     accelerator: Literal["auto", "cpu", "gpu", "cuda"] = "auto",
     part: str = "1-of-1",
     also: list[Literal["npy", "png", "tiff", "csv", "parquet"]] | None = None,
@@ -31,14 +29,8 @@ def main(
         Dataset: CXI, or NPZ of PtychoPINN or tike.
     output : Path
         HDF5 file of patches to write, named .h5.
-    probe : {"dataset", "checkpoint"}
-        The dataset's own probe, or the one that training refined.
-    batch_size : int
-        Frames at a time, where the network takes frames one by one or in groups.
-    tile_frames : int
-        Frames that are reconstructed together, where the network joins frames.
-    single_shot : bool
-        Reconstruct every frame by itself all the same.
+    inference : InferenceSettings
+        How it is reconstructed.
     accelerator : {"auto", "cpu", "gpu", "cuda"}
         What to run on, by Lightning's names.
     part : str
@@ -52,14 +44,21 @@ def main(
 
     from ptychoflow.data.readers import read_dataset
     from ptychoflow.inference import Inference
-    from ptychoflow.settings import FRAMES_IN_MEMORY
 
     if threads is not None:
         torch.set_num_threads(threads)
     dataset = read_dataset(data, frames_in_memory=FRAMES_IN_MEMORY)
-    inference = Inference(checkpoint, dataset, data, probe, part=part, tile_frames=tile_frames, single_shot=single_shot)
-    inference.write(output, batch_size, accelerator, also or ())
+    trained = Inference(
+        checkpoint,
+        dataset,
+        data,
+        inference.probe,
+        part=part,
+        tile_frames=inference.tile_frames,
+        single_shot=inference.single_shot,
+    )
+    trained.write(output, inference.batch_size, accelerator, also or ())
 
 
 if __name__ == "__main__":
-    run_program(main)
+    run_program(main, flat={"inference": InferenceSettings})

@@ -8,18 +8,16 @@ from jsonargparse.typing import NonNegativeInt, PositiveInt
 
 from ptychoflow.command_line import run_program
 from ptychoflow.errors import InputError
+from ptychoflow.settings import FRAMES_IN_MEMORY, InferenceSettings
 
 
 def main(
     model_path: Path,
     test_data: Path,
     output_dir: Path,
+    inference: InferenceSettings,
     n_groups: int | None = None,
     n_images: int | None = None,
-    probe: Literal["dataset", "checkpoint"] = "dataset",
-    batch_size: PositiveInt = 16,
-    tile_frames: PositiveInt = 512,
-    single_shot: bool = False,
     phase_iterations: NonNegativeInt | None = None,
     accelerator: Literal["auto", "cpu", "gpu", "cuda"] = "auto",
     device: Literal["cpu", "cuda"] | None = None,
@@ -35,18 +33,12 @@ def main(
         Dataset: CXI, or NPZ of PtychoPINN or tike.
     output_dir : Path
         Folder for reconstruction.h5, the two pictures and provenance.json.
+    inference : InferenceSettings
+        How it is reconstructed.
     n_groups : int, optional
         Frames to reconstruct, the first ones; all if not given.
     n_images : int, optional
         Older name of --n_groups.
-    probe : {"dataset", "checkpoint"}
-        The dataset's own probe, or the one that training refined.
-    batch_size : int
-        Frames at a time, where the network takes frames one by one or in groups.
-    tile_frames : int
-        Frames that are reconstructed together, where the network joins frames.
-    single_shot : bool
-        Reconstruct every frame by itself all the same.
     phase_iterations : int, optional
         How often the global phases of the patches are brought into agreement; by default once for patches that were
         reconstructed together, and 5 times for others.
@@ -62,7 +54,6 @@ def main(
     from ptychoflow.data.readers import read_dataset
     from ptychoflow.inference import Inference
     from ptychoflow.pictures import keep_reconstruction
-    from ptychoflow.settings import FRAMES_IN_MEMORY
 
     if threads is not None:
         torch.set_num_threads(threads)
@@ -72,19 +63,19 @@ def main(
     if device is not None:
         logging.warning("--device is deprecated: use --accelerator")
         accelerator = device
-    inference = Inference(
+    trained = Inference(
         find_checkpoint(model_path),
         read_dataset(test_data, frames_in_memory=FRAMES_IN_MEMORY),
         test_data,
-        probe,
+        inference.probe,
         n_groups,
-        tile_frames=tile_frames,
-        single_shot=single_shot,
+        tile_frames=inference.tile_frames,
+        single_shot=inference.single_shot,
     )
     if phase_iterations is None:
-        phase_iterations = 1 if inference.joins_frames else 5
+        phase_iterations = 1 if trained.joins_frames else 5
     keep_reconstruction(
-        inference.reconstruct(batch_size, phase_iterations, accelerator),
+        trained.reconstruct(inference.batch_size, phase_iterations, accelerator),
         output_dir / "reconstruction.h5",
         output_dir / "reconstructed_amplitude.png",
         output_dir / "reconstructed_phase.png",
@@ -102,4 +93,4 @@ def find_checkpoint(path: Path) -> Path:
 
 
 if __name__ == "__main__":
-    run_program(main)
+    run_program(main, flat={"inference": InferenceSettings})

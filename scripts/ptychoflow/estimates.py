@@ -6,7 +6,7 @@ in float32; memory includes the packages, and time a factor of three for slower 
 
 from dataclasses import dataclass
 
-from ptychoflow.settings import ModelSettings, TrainingSettings
+from ptychoflow.settings import InferenceSettings, ModelSettings, TrainingSettings
 
 PACKAGES = 1200
 """Megabytes of a process that has loaded torch and Lightning, and of the Snakemake that starts it on a node."""
@@ -72,17 +72,15 @@ def training_needs(frames: int, size: int, model: ModelSettings, training: Train
     return Needs.of(kept + (0 if on_gpu else training.batch_size * bytes_of_group), seconds)
 
 
-def inference_needs(frames: int, size: int, model: ModelSettings, tile_frames: int, batch_size: int) -> Needs:
+def inference_needs(frames: int, size: int, model: ModelSettings, inference: InferenceSettings) -> Needs:
     """Estimate the reconstruction of all patches of a scan; parameters as in `training_needs`.
 
     Parameters
     ----------
-    tile_frames : int
-        Frames that are reconstructed together.
-    batch_size : int
-        Frames at a time of a network that does not join frames.
+    inference : InferenceSettings
+        How it is reconstructed.
     """
-    together = tile_frames if model.name == "unrolled" else batch_size
+    together = inference.tile_frames if model.name == "unrolled" else inference.batch_size
     # A tile in use, the next one read ahead, halves beside the whole.
     held = 3 * 180 * min(frames, together) * size**2
     return Needs.of(held + 16 * min(frames, 4 * together) * size**2, 5e-7 * frames * size**2)

@@ -16,18 +16,18 @@ from ptychoflow.data.tiles import Tile, make_tiles
 from ptychoflow.embedded_provenance import hdf5_attributes
 from ptychoflow.errors import InputError
 from ptychoflow.files import require_room, sha256_of
+from ptychoflow.models.trained import require_fit
 from ptychoflow.parts import part_of
 from ptychoflow.physics.diffraction import fresnel_transfer
 from ptychoflow.provenance import circumstances, now
 from ptychoflow.reconstruction import Reconstruction
-from ptychoflow.settings import GroupSettings
+from ptychoflow.settings import GroupSettings, InferenceSettings
 from ptychoflow.stitching import Portion, stitch
 from ptychoflow.tracking.prediction_files import PredictionWriter
 from ptychoflow.trainer import device_name, make_trainer
 from ptychoflow.training.checkpoint import held_out_frames, load_checkpoint, restore
 from ptychoflow.training.module import Prediction, Reconstructor
 
-TILE_FRAMES = 512
 SILENT = {
     "logger": False,
     "enable_progress_bar": False,
@@ -73,20 +73,17 @@ class Inference:
         probe: Literal["dataset", "checkpoint"] = "dataset",
         n_groups: int | None = None,
         part: str = "1-of-1",
-        tile_frames: int = TILE_FRAMES,
+        tile_frames: int = InferenceSettings.tile_frames,
         single_shot: bool = False,
     ) -> None:
         self.module = restore(load_checkpoint(checkpoint))
-        trained = self.module.probe_pairs.shape[-2]
-        if dataset.size != trained and not self.module.network.joins_frames:
-            raise InputError(f"{data} has frames of {dataset.size} pixels: {checkpoint} was trained on {trained}")
+        scans, trained = len(self.module.masks), self.module.probe_pairs.shape[-2]
+        require_fit(checkpoint, self.module.network, scans, trained, probe, dataset.size, data)
         if n_groups is not None and not 1 <= n_groups <= len(dataset.frames):
             raise InputError(f"n_groups is {n_groups}: expected 1 to the {len(dataset.frames)} frames of {data}")
         mask = torch.fft.ifftshift(torch.from_numpy(dataset.mask))
         if probe == "dataset":
             self.module.use_probes(torch.from_numpy(dataset.probe)[None], mask[None])
-        elif len(self.module.masks) > 1 or trained != dataset.size:
-            raise InputError(f"{checkpoint} has no single probe of {dataset.size} pixels: expected probe: dataset")
         self.module.transfer = fresnel_transfer(dataset.size, dataset.fresnel_number)
         self.dataset = dataset
         self.frames_asked = len(dataset.frames) if n_groups is None else n_groups
@@ -228,7 +225,7 @@ def frame_loader(
     """Batches of chosen frames of a scan in their order, grouped where the network takes groups of a fixed size."""
     groups = GroupSettings(size=1) if module.network.joins_frames else module.training_settings.groups
     neighbours = nearest_frames(positions, frames, np.arange(len(positions)), groups)
-    pieces = torch.arange(len(frames)) // TILE_FRAMES
+    pieces = torch.arange(len(frames)) // InferenceSettings.tile_frames
     return GroupLoader(table, torch.from_numpy(neighbours), groups, batch_size, pieces=pieces)
 
 

@@ -18,7 +18,7 @@ from ptychoflow.data.dataset import Dataset
 from ptychoflow.models.unrolled import REGULARISATION
 from ptychoflow.physics.diffraction import fresnel_transfer, incoherent_sum, to_detector, to_sample
 from ptychoflow.physics.patches import add_patches, crop_patches, fourier_shift, shift_factors, split_positions
-from ptychoflow.settings import RefinementSettings
+from ptychoflow.solver_settings import RefinementSettings
 
 FRAMES_AT_ONCE = 256
 FIRST_STEPS = 10

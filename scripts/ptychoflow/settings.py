@@ -1,4 +1,4 @@
-"""Settings of models and training as plain dataclasses: what a config file or a command line may say.
+"""Settings of models, training and inference as plain dataclasses: what a config file or a command line may say.
 
 No torch here, so that a program can answer ``--help`` and refuse a bad setting at once.
 """
@@ -42,7 +42,7 @@ class ModelSettings:
         if self.depth is None:
             self.depth = 1 if self.name == "unrolled" else 2
         for key in ("features", "depth", "iterations"):
-            _at_least(f"model.{key}", getattr(self, key), 1)
+            at_least(f"model.{key}", getattr(self, key), 1)
 
 
 @dataclass
@@ -64,8 +64,8 @@ class GroupSettings:
     per_anchor: int = 1
 
     def __post_init__(self) -> None:
-        _at_least("groups.size", self.size, 1)
-        _at_least("groups.per_anchor", self.per_anchor, 1)
+        at_least("groups.size", self.size, 1)
+        at_least("groups.per_anchor", self.per_anchor, 1)
         if self.size > 1 and self.neighbours < self.size:
             raise InputError(f"groups.neighbours is {self.neighbours}: expected at least groups.size, {self.size}")
 
@@ -192,18 +192,50 @@ class TrainingSettings:
 
     def __post_init__(self) -> None:
         for key in ("max_epochs", "batch_size", "frames_in_memory", "devices", "num_nodes"):
-            _at_least(key, getattr(self, key), 1)
+            at_least(key, getattr(self, key), 1)
         for key in ("n_groups", "early_stopping"):
             if getattr(self, key) is not None:
-                _at_least(key, getattr(self, key), 1)
+                at_least(key, getattr(self, key), 1)
         for key in ("weight_decay", "gradient_clip", "total_variation"):
-            _at_least(key, getattr(self, key), 0)
+            at_least(key, getattr(self, key), 0)
         for key in ("warmup", "validation_fraction", "probe_delay"):
             if not 0 <= getattr(self, key) < 1:
                 raise InputError(f"{key} is {getattr(self, key)}: expected a fraction of at least 0 and below 1")
         for key in ("learning_rate", "probe_learning_rate"):
             if not getattr(self, key) > 0:
                 raise InputError(f"{key} is {getattr(self, key)}: expected a positive number")
+
+    @classmethod
+    def of(cls, values: dict[str, Any]) -> "TrainingSettings":
+        """Settings from plain containers, such as `plain` gives or a config file holds."""
+        nested = {"groups": GroupSettings, "region": RegionSettings}
+        return cls(**{key: nested[key](**value) if key in nested else value for key, value in values.items()})
+
+
+@dataclass
+class InferenceSettings:
+    """How a trained network reconstructs a scan.
+
+    Parameters
+    ----------
+    probe : {"dataset", "checkpoint"}
+        The dataset's own probe, or the one that training refined.
+    batch_size : int
+        Frames at a time, where the network takes frames one by one or in groups.
+    tile_frames : int
+        Frames that are reconstructed together, where the network joins frames.
+    single_shot : bool
+        Reconstruct every frame by itself all the same.
+    """
+
+    probe: Literal["dataset", "checkpoint"] = "dataset"
+    batch_size: int = 16
+    tile_frames: int = 512
+    single_shot: bool = False
+
+    def __post_init__(self) -> None:
+        for key in ("batch_size", "tile_frames"):
+            at_least(key, getattr(self, key), 1)
 
 
 @dataclass
@@ -268,88 +300,14 @@ class TrackingSettings:
             self.recon_log_every_n_epochs = 5 if self.recon_log_every_n_epochs else None
         for key in ("recon_log_every_n_epochs", "recon_log_max_stitch_samples"):
             if getattr(self, key) is not None:
-                _at_least(key, getattr(self, key), 1)
+                at_least(key, getattr(self, key), 1)
         for key in ("log_every_n_steps", "recon_log_num_patches"):
-            _at_least(key, getattr(self, key), 1)
+            at_least(key, getattr(self, key), 1)
         for index in self.recon_log_fixed_indices or ():
-            _at_least("recon_log_fixed_indices", index, 0)
+            at_least("recon_log_fixed_indices", index, 0)
 
 
-@dataclass
-class SolverSettings:
-    """An iterative reconstruction by pty-chi.
-
-    Parameters
-    ----------
-    algorithm : {"lsqml", "rpie"}
-        Least-squares maximum likelihood (Odstrcil et al., Opt. Express 26, 3108, 2018) or rPIE (Maiden, Johnson and
-        Li, Optica 4, 736, 2017).
-    epochs : int
-        Passes over the frames.
-    batch_size : int, optional
-        Frames in an update; if not given, 32 for `lsqml`, and 8 for `rpie`, which diverges with many that overlap.
-    momentum : float
-        Gain of the accelerated steps of `lsqml`; `rpie` ignores it.
-    refine_probe : bool
-        Solve for the probe as well.
-    probe_modes : int, optional
-        Mutually incoherent probe modes; as many as the dataset's probe has if not given.
-    refine_positions : bool
-        Solve for the scan positions as well.
-    positions_delay : int
-        Epochs during which the positions stay as they were given.
-    held_out : float
-        Share of the frames that are not fitted, drawn by the seed, for the deviance.
-    """
-
-    algorithm: Literal["lsqml", "rpie"] = "lsqml"
-    epochs: int = 60
-    batch_size: int | None = None
-    momentum: float = 0.5
-    refine_probe: bool = True
-    probe_modes: int | None = None
-    refine_positions: bool = False
-    positions_delay: int = 10
-    held_out: float = 0.0
-
-    def __post_init__(self) -> None:
-        if self.batch_size is None:
-            self.batch_size = {"lsqml": 32, "rpie": 8}[self.algorithm]
-        for key in ("epochs", "batch_size"):
-            _at_least(f"solver.{key}", getattr(self, key), 1)
-        for key in ("momentum", "positions_delay"):
-            _at_least(f"solver.{key}", getattr(self, key), 0)
-        if self.probe_modes is not None:
-            _at_least("solver.probe_modes", self.probe_modes, 1)
-        if not 0 <= self.held_out < 1:
-            raise InputError(f"solver.held_out is {self.held_out}: expected a fraction of at least 0 and below 1")
-
-
-@dataclass
-class RefinementSettings:
-    """Scan positions found again from the photons of a dataset, with its probe known.
-
-    Parameters
-    ----------
-    rounds : int
-        Steps on object and positions.
-    bound : float
-        Pixels that a frame may move from where it was given, besides a shift of the whole scan.
-    deformation : bool
-        Fit by itself what all frames have in common, a stretched or sheared scan; the size of the probe is its measure.
-    """
-
-    rounds: int = 20
-    bound: float = 8.0
-    deformation: bool = False
-
-    def __post_init__(self) -> None:
-        _at_least("rounds", self.rounds, 1)
-        if not 0 < self.bound < float("inf"):
-            raise InputError(f"bound is {self.bound}: expected a positive number of pixels")
-
-
-def plain(settings: ModelSettings | TrainingSettings | TrackingSettings | SolverSettings) -> dict[str, Any]:
+def plain(settings: Any) -> dict[str, Any]:
     """Settings as plain containers that YAML, JSON and a checkpoint can hold, tuples as lists."""
     return json.loads(json.dumps(asdict(settings)))
 
@@ -359,6 +317,7 @@ def names_of(settings: type) -> list[str]:
     return [field.name for field in fields(settings)]
 
 
-def _at_least(key: str, value: float, least: int) -> None:
+def at_least(key: str, value: float, least: int) -> None:
+    """Refuse a value that is too small."""
     if value < least:
         raise InputError(f"{key} is {value}: expected at least {least}")

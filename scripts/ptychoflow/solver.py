@@ -19,7 +19,8 @@ from ptychoflow.errors import InputError
 from ptychoflow.files import sha256_of
 from ptychoflow.provenance import circumstances, now, package_versions
 from ptychoflow.reconstruction import Reconstruction, read_reconstruction, seconds_of
-from ptychoflow.settings import SolverSettings, plain
+from ptychoflow.settings import plain
+from ptychoflow.solver_settings import SolverSettings
 from ptychoflow.stitching import coverage_of
 
 CORNER_OFFSET = -0.5

@@ -14,10 +14,9 @@ from ptychoflow.data.detector import DetectorSettings
 from ptychoflow.data.ingest_settings import IngestSettings, PathSettings, PositionSettings
 from ptychoflow.settings import (
     GroupSettings,
+    InferenceSettings,
     ModelSettings,
-    RefinementSettings,
     RegionSettings,
-    SolverSettings,
     TrackingSettings,
     TrainingSettings,
 )
@@ -25,6 +24,7 @@ from ptychoflow.simulation.objects import ObjectSettings
 from ptychoflow.simulation.probes import ProbeSettings
 from ptychoflow.simulation.scans import ScanSettings
 from ptychoflow.simulation.settings import SimulationSettings
+from ptychoflow.solver_settings import RefinementSettings, SolverSettings
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = yaml.safe_load((ROOT / "config/schemas/config.schema.yaml").read_text())
@@ -42,6 +42,7 @@ SECTIONS = {
     "detector": DetectorSettings,
     "positions": PositionSettings,
     "paths": PathSettings,
+    "inference": InferenceSettings,
     "solver": SolverSettings,
     "refine": RefinementSettings,
 }

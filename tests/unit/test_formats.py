@@ -14,8 +14,8 @@ from ptychoflow.data.dataset import Dataset
 from ptychoflow.data.formats.hdf5_source import hdf5_source
 from ptychoflow.data.ingest_settings import IngestSettings, PathSettings, PositionSettings
 from ptychoflow.data.ingestion import oriented
-from ptychoflow.data.lazy_frames import ConvertedFrames
 from ptychoflow.data.readers import read_dataset
+from ptychoflow.data.stored_frames import ConvertedFrames
 from ptychoflow.errors import InputError
 from ptychoflow.simulation.dataset import expected_photons, simulate
 from ptychoflow.simulation.probes import ProbeSettings, disk_probe

@@ -9,8 +9,8 @@ from ptychoflow.data.dataset import Dataset, frame_blocks, object_frame
 from ptychoflow.data.detector import DetectorPreparation
 from ptychoflow.data.geometry import pixel_at_sample, wavelength_of
 from ptychoflow.data.ingest_settings import IngestSettings, PositionSettings
-from ptychoflow.data.lazy_frames import ConvertedFrames
 from ptychoflow.data.raw_scan import Frames, RawScan
+from ptychoflow.data.stored_frames import ConvertedFrames
 from ptychoflow.errors import InputError
 from ptychoflow.simulation.probes import disk_probe
 

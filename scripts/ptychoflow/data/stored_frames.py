@@ -1,10 +1,12 @@
 """Frames that stay in their file until they are wanted, so that a scan may be larger than memory."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import h5py
 import numpy as np
 
+from ptychoflow.data.raw_scan import Frames
 from ptychoflow.errors import InputError
 from ptychoflow.hdf5 import read_rows
 
@@ -35,14 +37,64 @@ class StoredFrames:
         return self.shape[0]
 
     def __getitem__(self, index: slice | np.ndarray) -> np.ndarray:
-        numbers = np.arange(len(self))[index]
-        wanted, place = np.unique(numbers, return_inverse=True)
+        return _in_any_order(np.arange(len(self))[index], self._read)
+
+    def _read(self, rising: np.ndarray) -> np.ndarray:
         try:
-            frames = read_rows(self.data, wanted, self.dtype)
+            frames = read_rows(self.data, rising, self.dtype)
         except (OSError, RuntimeError) as error:
             raise InputError(f"{self.path}: key {self.key} cannot be read: {error}") from None
         if not np.isfinite(frames).all():
             raise InputError(f"{self.path}: frames hold NaN or infinite values: expected none")
         if frames.size and frames.min() < 0:
             raise InputError(f"{self.path}: frames hold counts down to {frames.min():g}: expected none below 0")
-        return frames if len(wanted) == len(numbers) and np.all(np.diff(numbers) > 0) else frames[place]
+        return frames
+
+
+class ConvertedFrames:
+    """Photon counts of a foreign file's frames, which are converted block by block as they are asked for.
+
+    It serves where an array of frames does; as one, ``numpy.asarray``, it comes into memory whole.
+
+    Parameters
+    ----------
+    raw : Frames
+        Frames as they stand in their file.
+    convert : callable
+        Turns a block (frames, H, W) of them into (frames, N, N) float32.
+    shape : tuple of int
+        (N, N) of a converted frame.
+    """
+
+    dtype = np.dtype(np.float32)
+    ndim = 3
+
+    def __init__(self, raw: Frames, convert: Callable[[np.ndarray], np.ndarray], shape: tuple[int, int]) -> None:
+        self.raw, self.convert = raw, convert
+        self.shape = (len(raw), *shape)
+
+    @property
+    def size(self) -> int:
+        """Numbers in all frames."""
+        return int(np.prod(self.shape, dtype=object))
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, index: int | slice | np.ndarray) -> np.ndarray:
+        numbers = np.arange(len(self))[index]
+        if not numbers.size:
+            return np.empty((0, *self.shape[1:]), self.dtype)
+        if isinstance(index, slice) and index.step in (None, 1):
+            return self.convert(self.raw[index])
+        return _in_any_order(numbers, lambda rising: self.convert(self.raw[rising]))
+
+    def __array__(self, dtype: np.dtype | None = None, copy: bool | None = None) -> np.ndarray:
+        return np.asarray(self[:], dtype=dtype)
+
+
+def _in_any_order(numbers: np.ndarray, read: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """Frames of these numbers, by what reads them rising and each once, as files give them fastest."""
+    rising, place = np.unique(numbers, return_inverse=True)
+    frames = read(rising)
+    return frames if np.array_equal(rising, numbers) else frames[place.reshape(numbers.shape)]

@@ -11,8 +11,6 @@ from ptychoflow.errors import InputError
 from ptychoflow.models import build_model
 from ptychoflow.settings import GroupSettings, ModelSettings
 
-NETWORK = "network."
-
 
 @dataclass
 class TrainedNetwork:
@@ -93,6 +91,43 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     return checkpoint
 
 
+def network_weights(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Weights of the network alone, by its own names, from the state of the module that trained it."""
+    prefix = "network."
+    return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+
+
+def require_fit(
+    path: Path, network: nn.Module, scans: int, trained: int, probe: str, size: int, scan: Path | None = None
+) -> None:
+    """Refuse a scan that a trained network cannot reconstruct.
+
+    Parameters
+    ----------
+    path : Path
+        Checkpoint.
+    network : nn.Module
+        Its network.
+    scans, trained : int
+        Scans that it was trained on, and edge length of their frames in pixels.
+    probe : {"dataset", "checkpoint"}
+        Which probe is to be used.
+    size : int
+        Edge length of the scan's frames.
+    scan : Path, optional
+        Its file.
+
+    Raises
+    ------
+    InputError
+        Where its frames have another size, or the checkpoint has no probe for them.
+    """
+    if size != trained and not network.joins_frames:
+        raise InputError(f"{scan or 'the scan'} has frames of {size} pixels: {path} was trained on {trained}")
+    if probe == "checkpoint" and (scans > 1 or trained != size):
+        raise InputError(f"{path} has no single probe of {size} pixels: expected --probe dataset")
+
+
 def load_trained(
     path: Path,
     probe: Literal["dataset", "checkpoint"],
@@ -126,22 +161,18 @@ def load_trained(
         model, groups = ModelSettings(**description["model"]), GroupSettings(**description["training"]["groups"])
         pairs, scales, flux = (state[name] for name in ("probe_pairs", "probe_scale", "log_flux"))
         network = build_model(model, pairs.shape[-2], groups.size)
-        network.load_state_dict({name.removeprefix(NETWORK): state[name] for name in state if name.startswith(NETWORK)})
+        network.load_state_dict(network_weights(state))
     except (KeyError, TypeError, RuntimeError) as error:
         raise InputError(
             f"{path} does not fit this version of PtychoFlow ({' '.join(str(error).split()):.200}): expected a "
             "checkpoint that it wrote"
         ) from None
-    size, trained = len(mask), pairs.shape[-2]
-    if size != trained and not network.joins_frames:
-        raise InputError(f"the scan has frames of {size} pixels: {path} was trained on {trained}")
+    require_fit(path, network, len(pairs), pairs.shape[-2], probe, len(mask))
     if probe == "dataset":
         if dataset_probe is None:
             raise InputError("the scan has no probe: expected --probe checkpoint")
         scale = dataset_probe.abs().amax()
         scaled = dataset_probe / scale
-    elif len(pairs) > 1 or trained != size:
-        raise InputError(f"{path} has no single probe of {size} pixels: expected --probe dataset")
     else:
         scale, scaled = scales[0], torch.view_as_complex(pairs[0].contiguous())
     return TrainedNetwork(

@@ -18,8 +18,8 @@ from torch import Tensor
 
 from ptychoflow.errors import InputError
 from ptychoflow.files import replacing
-from ptychoflow.models.trained import load_checkpoint
-from ptychoflow.settings import GroupSettings, ModelSettings, RegionSettings, TrainingSettings, plain
+from ptychoflow.models.trained import load_checkpoint, network_weights
+from ptychoflow.settings import ModelSettings, TrainingSettings, plain
 from ptychoflow.training.module import Reconstructor
 
 PUBLISHED = ("state_dict", "ptychoflow", "epoch", "global_step", "pytorch-lightning_version")
@@ -45,10 +45,7 @@ def restore(checkpoint: dict[str, Any]) -> Reconstructor:
 
 def _rebuilt(description: dict[str, Any], state: dict[str, Tensor]) -> Reconstructor:
     probes = torch.view_as_complex(state["probe_pairs"].contiguous())
-    training = dict(description["training"])
-    training["groups"] = GroupSettings(**training["groups"])
-    training["region"] = RegionSettings(**training["region"])
-    settings = ModelSettings(**description["model"]), TrainingSettings(**training)
+    settings = ModelSettings(**description["model"]), TrainingSettings.of(description["training"])
     module = Reconstructor(*settings, probes, state["masks"], state.get("transfer"))
     module.load_state_dict(state)
     module.description = description
@@ -68,13 +65,8 @@ def load_network(module: Reconstructor, checkpoint: dict[str, Any], path: Path) 
     if differing:
         key = differing[0]
         raise InputError(f"{path} has a network of model.{key} {theirs.get(key)}: expected {ours[key]}, as configured")
-    state = {
-        name.removeprefix("network."): value
-        for name, value in checkpoint["state_dict"].items()
-        if name.startswith("network.")
-    }
     try:
-        module.network.load_state_dict(state)
+        module.network.load_state_dict(network_weights(checkpoint["state_dict"]))
     except RuntimeError as error:
         reason = " ".join(str(error).split())
         raise InputError(f"{path} does not fit the network ({reason:.200}): expected its weights") from None
