@@ -17,7 +17,7 @@ envvars:
 
 from ptychoflow.files import sha256_of
 from ptychoflow.provenance import code_digest
-from ptychoflow.settings import InferenceSettings
+from ptychoflow.settings import InferenceSettings, ModelSettings, phase_rounds
 
 
 def one_of(names):
@@ -58,9 +58,9 @@ def detector_files(wildcards):
 def companion_file(wildcards):
     """Second file of a format of two, where the settings name it; what is found by its usual name is no input."""
     source = ingested(wildcards)
-    if "companion" not in source:
+    if source.get("companion") is None:
         return []
-    return str(Path(raw_file(wildcards)).parent / source["companion"])
+    return str(Path(source["path"]).parent / source["companion"])
 
 
 def dataset_settings(wildcards):
@@ -138,6 +138,10 @@ def setting(section, key, default):
     return lambda wildcards: EXPERIMENTS[wildcards.experiment].get(section, {}).get(key, default)
 
 
+def model_settings(wildcards):
+    return ModelSettings(**EXPERIMENTS[lender(wildcards)].get("model", {}))
+
+
 def inference_settings(wildcards):
     return InferenceSettings(**EXPERIMENTS[wildcards.experiment].get("inference", {}))
 
@@ -190,10 +194,9 @@ def launcher(wildcards):
 
 
 def rounds(wildcards):
-    """How often patches are brought to one phase: those that were reconstructed together agree but for their tiles."""
-    name = EXPERIMENTS[lender(wildcards)].get("model", {}).get("name", "unrolled")
-    together = name == "unrolled" and not inference_settings(wildcards).single_shot
-    return setting("stitching", "phase_iterations", 1 if together else 5)(wildcards)
+    """How often patches are brought to one phase."""
+    together = model_settings(wildcards).joins_frames and not inference_settings(wildcards).single_shot
+    return setting("stitching", "phase_iterations", phase_rounds(together))(wildcards)
 
 
 def previous_round(wildcards):

@@ -1,7 +1,7 @@
 import json
 
 from ptychoflow.estimates import inference_needs, training_needs
-from ptychoflow.settings import ModelSettings, TrainingSettings
+from ptychoflow.settings import TrainingSettings
 
 
 def growing(amount):
@@ -14,8 +14,8 @@ def estimated(needs, key):
 
     def amount(wildcards, input, attempt):
         shapes = [shape_of(path) for path in ([input.data] if isinstance(input.data, str) else input.data)]
-        frames, size = sum(frames for frames, _ in shapes), max(size for _, size in shapes)
-        return attempt * getattr(needs(wildcards, frames, size), key)
+        frames, sizes = zip(*shapes)
+        return attempt * getattr(needs(wildcards, list(frames), max(sizes)), key)
 
     return amount
 
@@ -23,18 +23,15 @@ def estimated(needs, key):
 def shape_of(path):
     """Frames of a dataset and their edge length, from the record that stands beside it."""
     Path(path).stat()  # where the dataset is not made yet, Snakemake asks again when it is
-    record = json.loads(Path(path).with_suffix(".provenance.json").read_text(encoding="utf-8"))
-    return record.get("frames", (1024, 64))
+    return json.loads(Path(path).with_suffix(".provenance.json").read_text(encoding="utf-8"))["frames"]
 
 
-def model_of(wildcards):
-    return ModelSettings(**EXPERIMENTS[lender(wildcards)].get("model", {}))
-
-
-def needs_of_training(wildcards, frames, size):
+def needs_of_training(wildcards, scans, size):
     training = TrainingSettings.of(EXPERIMENTS[wildcards.experiment].get("training", {}))
-    return training_needs(frames, size, model_of(wildcards), training, on_gpu(wildcards))
+    return training_needs(scans, size, model_settings(wildcards), training, on_gpu(wildcards))
 
 
-def needs_of_inference(wildcards, frames, size):
-    return inference_needs(frames, size, model_of(wildcards), inference_settings(wildcards))
+def needs_of_inference(wildcards, scans, size):
+    """What a scan needs, or each of the parts that it is cut into."""
+    frames = -(-scans[0] // config.get("parts", 1))
+    return inference_needs(frames, size, model_settings(wildcards), inference_settings(wildcards))

@@ -30,7 +30,7 @@ def main(
     model_path : Path
         A checkpoint, or the output folder of train.py: there model.ckpt, and then checkpoints/last.ckpt, is looked for.
     test_data : Path
-        Dataset: CXI, or NPZ of PtychoPINN or tike.
+        Dataset, in any format of docs/formats.md.
     output_dir : Path
         Folder for reconstruction.h5, the two pictures and provenance.json.
     inference : InferenceSettings
@@ -72,8 +72,6 @@ def main(
         tile_frames=inference.tile_frames,
         single_shot=inference.single_shot,
     )
-    if phase_iterations is None:
-        phase_iterations = 1 if trained.joins_frames else 5
     keep_reconstruction(
         trained.reconstruct(inference.batch_size, phase_iterations, accelerator),
         output_dir / "reconstruction.h5",

@@ -26,7 +26,7 @@ def main(
     checkpoint : Path
         model.ckpt of a training.
     data : Path
-        CXI file that another process writes (SWMR HDF5, see docs/live.md); it is waited for.
+        CXI file that another process writes (SWMR HDF5, see docs/live.md); it is waited for as long as `timeout` says.
     output : Path
         Folder for the pictures, and at the end reconstruction.h5 and provenance.json.
     probe : {"dataset", "checkpoint"}

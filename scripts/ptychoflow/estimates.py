@@ -37,13 +37,15 @@ class Needs:
         return cls(PACKAGES + round(1.3 * size / 1e6), 5 + round(SLACK * seconds / 60))
 
 
-def training_needs(frames: int, size: int, model: ModelSettings, training: TrainingSettings, on_gpu: bool) -> Needs:
+def training_needs(
+    scans: list[int], size: int, model: ModelSettings, training: TrainingSettings, on_gpu: bool
+) -> Needs:
     """Estimate a training.
 
     Parameters
     ----------
-    frames : int
-        Frames of all scans.
+    scans : list of int
+        Frames of each scan.
     size : int
         Edge length N of a frame in pixels.
     model : ModelSettings
@@ -54,8 +56,8 @@ def training_needs(frames: int, size: int, model: ModelSettings, training: Train
         Whether a GPU computes; its own memory is not estimated.
     """
     area, members = size**2, training.groups.size
-    held = min(frames, training.frames_in_memory)
-    if model.name == "unrolled":
+    held = min(sum(scans), training.frames_in_memory)
+    if model.joins_frames:
         # The frames of a group, and the object that they share, which grows with their distances.
         wide = (1.1 * size) ** 2 if members == 1 else (1.6 * size) ** 2
         features = model.iterations * model.features
@@ -64,7 +66,7 @@ def training_needs(frames: int, size: int, model: ModelSettings, training: Train
     else:
         bytes_of_group = 22 * model.features * members * area
         seconds_of_group = 6e-8 * model.features * members * area
-    groups = frames if training.n_groups is None else min(frames, training.n_groups)
+    groups = sum(min(frames, training.n_groups or frames) for frames in scans)
     steps = training.max_epochs * groups * training.groups.per_anchor
     # Counts and amplitudes; true patches of simulated scans weigh as much again.
     kept = 16 * held * area
@@ -73,14 +75,23 @@ def training_needs(frames: int, size: int, model: ModelSettings, training: Train
 
 
 def inference_needs(frames: int, size: int, model: ModelSettings, inference: InferenceSettings) -> Needs:
-    """Estimate the reconstruction of all patches of a scan; parameters as in `training_needs`.
+    """Estimate the reconstruction of all patches of a scan, or of a part of it.
 
     Parameters
     ----------
+    frames : int
+        Frames to reconstruct.
+    size : int
+        Edge length N of a frame in pixels.
+    model : ModelSettings
+        The network.
     inference : InferenceSettings
-        How it is reconstructed.
+        How it is used.
     """
-    together = inference.tile_frames if model.name == "unrolled" else inference.batch_size
-    # A tile in use, the next one read ahead, halves beside the whole.
-    held = 3 * 180 * min(frames, together) * size**2
-    return Needs.of(held + 16 * min(frames, 4 * together) * size**2, 5e-7 * frames * size**2)
+    joined = model.joins_frames and not inference.single_shot
+    together = min(frames, inference.tile_frames if joined else inference.batch_size)
+    features = model.features
+    # A tile in use, the next one read ahead, halves beside the whole; frames and patches.
+    held = 3 * (60 + 10 * features) * together + 16 * min(frames, 4 * together)
+    work = model.iterations * (1.5e-8 + 3e-9 * features) if model.joins_frames else 1.6e-8 * features
+    return Needs.of(held * size**2, work * frames * size**2)

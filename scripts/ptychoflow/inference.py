@@ -12,7 +12,7 @@ from lightning.pytorch import Trainer
 from ptychoflow.data.dataset import Dataset
 from ptychoflow.data.groups import nearest_frames
 from ptychoflow.data.loading import Batch, FrameTable, GroupLoader, StoredTable, TileLoader
-from ptychoflow.data.tiles import Tile, make_tiles
+from ptychoflow.data.tiles import MARGIN, Tile, make_tiles
 from ptychoflow.embedded_provenance import hdf5_attributes
 from ptychoflow.errors import InputError
 from ptychoflow.files import require_room, sha256_of
@@ -21,7 +21,7 @@ from ptychoflow.parts import part_of
 from ptychoflow.physics.diffraction import fresnel_transfer
 from ptychoflow.provenance import circumstances, now
 from ptychoflow.reconstruction import Reconstruction
-from ptychoflow.settings import GroupSettings, InferenceSettings
+from ptychoflow.settings import GroupSettings, InferenceSettings, phase_rounds
 from ptychoflow.stitching import Portion, stitch
 from ptychoflow.tracking.prediction_files import PredictionWriter
 from ptychoflow.trainer import device_name, make_trainer
@@ -92,7 +92,7 @@ class Inference:
         self.joins_frames = self.module.network.joins_frames and not single_shot
         self.module.predicts_halves = self.joins_frames and dataset.truth is None
         description, digest = self.module.description, sha256_of(data)
-        self.held_out = held_out_frames(description, digest, len(dataset.frames)).numpy()
+        self.held_out = held_out_frames(description, digest, dataset.provenance, len(dataset.frames)).numpy()
         training = description.get("provenance", {})
         self.provenance: dict[str, Any] = {
             "result": "patches",
@@ -126,8 +126,12 @@ class Inference:
         chosen = everything[part_of(self.part, len(everything))]
         return frame_loader(self.module, table, self.dataset.positions, chosen, batch_size)
 
-    def reconstruct(self, batch_size: int, phase_iterations: int = 0, accelerator: str = "auto") -> Reconstruction:
-        """Predict and stitch in memory, on one device."""
+    def reconstruct(
+        self, batch_size: int, phase_iterations: int | None = None, accelerator: str = "auto"
+    ) -> Reconstruction:
+        """Predict and stitch in memory, on one device; by default with as many rounds of phases as the patches need."""
+        if phase_iterations is None:
+            phase_iterations = phase_rounds(self.joins_frames)
         started = time.perf_counter()
         device = make_trainer(accelerator=accelerator, devices=1, **SILENT).strategy.root_device
         module = self.module.to(device)
@@ -214,8 +218,7 @@ def scan_loader(
     """
     if not module.network.joins_frames:
         return frame_loader(module, table, positions, frames, module.training_settings.batch_size)
-    margin = table.size / 8
-    tiles = make_tiles(positions[frames], tile_frames, margin)
+    tiles = make_tiles(positions[frames], tile_frames, MARGIN * table.size)
     return TileLoader(table, [Tile(frames[tile.frames], frames[tile.context]) for tile in tiles])
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ptychoflow.data.tiles import MARGIN
 from ptychoflow.models.trained import TrainedNetwork
 from ptychoflow.physics.diffraction import incoherent_sum
 from ptychoflow.physics.patches import extract_patches
@@ -65,11 +66,6 @@ class LiveReconstruction:
         self.shown = self.settled
         self.recent = Portion(torch.empty(0, dtype=torch.long), torch.empty(0, dtype=torch.complex64))
 
-    @property
-    def positions(self) -> np.ndarray:
-        """(frames, 2) float64, (row, column) pixels of the patch centres in the frame of the present object."""
-        return self.seen.positions[: self.seen.count].double().cpu().numpy()
-
     @torch.inference_mode()
     def add(self, frames: np.ndarray, positions: np.ndarray) -> None:
         """Reconstruct new frames.
@@ -122,7 +118,7 @@ class LiveReconstruction:
             return new[:0]
         away = torch.cdist(self.seen.positions[:old], self.seen.positions[new], p=float("inf")).amin(dim=1)
         distance, nearest = away.topk(min(old, MOST_NEIGHBOURS), largest=False)
-        return nearest[distance <= self.size / 8].cpu()
+        return nearest[distance <= MARGIN * self.size].cpu()
 
     def _grouped(self, new: Tensor) -> Tensor:
         """Patches (frames, N, N) of a network that takes groups of a fixed size, from the nearest frames so far."""

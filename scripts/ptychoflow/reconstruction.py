@@ -25,7 +25,7 @@ class Reconstruction:
     coverage : ndarray
         (H, W) float32, accumulated probe intensity; one frame's peak counts as 1.
     halves : ndarray
-        (2, H, W) complex64, objects of the even and of the odd frames alone.
+        (2, H, W) complex64, objects of the even and of the odd frames alone; NaN where none were made apart.
     probe : ndarray
         (modes, N, N) complex64, Σ|P|² = photons in the empty beam.
     positions : ndarray

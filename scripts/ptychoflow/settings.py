@@ -44,6 +44,11 @@ class ModelSettings:
         for key in ("features", "depth", "iterations"):
             at_least(f"model.{key}", getattr(self, key), 1)
 
+    @property
+    def joins_frames(self) -> bool:
+        """Whether the network reconstructs any number of frames together, as patches of one object."""
+        return self.name == "unrolled"
+
 
 @dataclass
 class GroupSettings:
@@ -305,6 +310,11 @@ class TrackingSettings:
             at_least(key, getattr(self, key), 1)
         for index in self.recon_log_fixed_indices or ():
             at_least("recon_log_fixed_indices", index, 0)
+
+
+def phase_rounds(together: bool) -> int:
+    """How often patches are brought to one phase: those that were reconstructed together agree but for their tiles."""
+    return 1 if together else 5
 
 
 def plain(settings: Any) -> dict[str, Any]:

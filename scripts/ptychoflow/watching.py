@@ -25,6 +25,7 @@ from ptychoflow.files import replacing
 from ptychoflow.live import MOST_FRAMES, LiveReconstruction
 from ptychoflow.models.trained import load_trained
 from ptychoflow.reconstruction import Reconstruction, without_mean_phase
+from ptychoflow.settings import InferenceSettings
 
 FIRST_FRAMES = 64
 """Frames that are enough for the first picture."""
@@ -62,7 +63,7 @@ class Watch:
         self.checkpoint, self.scan, self.output, self.probe = checkpoint, scan, output, probe
         self.mask = scan.mask
         own = None if scan.probe is None else torch.from_numpy(scan.probe)
-        self.network = load_trained(checkpoint, probe, own, torch.from_numpy(self.mask), device)
+        self.network = load_trained(checkpoint, probe, own, torch.from_numpy(self.mask), device, scan.path)
         self.live = LiveReconstruction(self.network, scan.object_shape)
         self.used: list[np.ndarray] = []
         self.read, self.drawn = 0, -np.inf
@@ -79,23 +80,25 @@ class Watch:
         """
         planned, available, newest = self.scan.planned, 0, time.monotonic()
         with _asked_to_stop() as asked:
-            while not asked:
-                before, available = available, self.scan.available()
+            while True:
+                before, available = available, available if asked else self.scan.available()
                 now, waiting = time.monotonic(), available - self.read
                 newest = now if available > before else newest
-                ended = planned is not None and available >= planned
-                due = now - self.drawn >= every
-                if waiting and (due or ended or waiting >= MOST_FRAMES):
+                reason = None
+                if asked:
+                    reason = "asked to stop"
+                elif planned is not None and available >= planned:
+                    reason = "all planned frames"
+                elif now - newest > timeout:
+                    reason = f"no new frame for {timeout:g} s"
+                if waiting and (reason or now - self.drawn >= every or waiting >= MOST_FRAMES):
                     self._add(min(waiting, MOST_FRAMES if self.used else FIRST_FRAMES))
                     if self.live.seen.count and time.monotonic() - self.drawn >= every:
                         self._draw()
-                elif ended:
-                    return "all planned frames"
-                elif now - newest > timeout:
-                    return f"no new frame for {timeout:g} s"
+                elif reason:
+                    return reason
                 else:
                     time.sleep(POLL)
-        return "asked to stop"
 
     def _add(self, count: int) -> None:
         frames, positions = self.scan.read(self.read, self.read + count)
@@ -136,7 +139,7 @@ class Watch:
         return Dataset(
             frames=np.where(self.mask, frames, 0)[used],
             positions=positions[used] + self.live.origin.numpy(),
-            probe=self.network.probe.cpu().numpy(),
+            probe=self.network.probe.cpu().numpy() if self.scan.probe is None else self.scan.probe,
             mask=self.mask,
             object_shape=(int(height_width[0]), int(height_width[1])),
             provenance=from_hdf5_attributes(self.scan.file.attrs),
@@ -148,8 +151,7 @@ class Watch:
         from ptychoflow.inference import Inference
 
         inference = Inference(self.checkpoint, self.dataset(), self.scan.path, self.probe)
-        iterations = 1 if inference.joins_frames else 5
-        return inference.reconstruct(16, iterations, self.live.device.type)
+        return inference.reconstruct(InferenceSettings.batch_size, accelerator=self.live.device.type)
 
     def running(self) -> Reconstruction:
         """Give the image as it stands."""
@@ -157,10 +159,13 @@ class Watch:
 
         inference = Inference(self.checkpoint, self.dataset(), self.scan.path, self.probe)
         sums = self.live.shown
+        halves = sums.halves.cpu().numpy()
+        # Patches of one object know of each other: its halves do not tell the resolution.
+        halves = np.full_like(halves, np.nan) if inference.joins_frames else halves
         return Reconstruction(
             object=sums.object.cpu().numpy(),
             coverage=sums.coverage.cpu().numpy(),
-            halves=sums.halves.cpu().numpy(),
+            halves=halves,
             probe=inference.probe,
             positions=inference.dataset.positions,
             held_out=inference.held_out,

@@ -133,7 +133,7 @@ def test_reconstruct_and_stitch_a_scan(
 
     def reconstruct() -> None:
         with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
-            inference.reconstruct(16, accelerator=accelerator)
+            inference.reconstruct(16, 0, accelerator)
 
     measure(reconstruct, device, frames=FRAMES)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from ptychoflow.data.cxi import read_cxi, write_cxi
@@ -131,6 +132,30 @@ def test_a_watch_ends_with_what_it_has_when_it_is_asked_to(dataset: Dataset, che
     found = read_reconstruction(output / "reconstruction.h5")
     expected = np.delete(dataset.positions[:20], 3, axis=0)
     np.testing.assert_allclose(found.positions - found.positions[0], expected - expected[0], atol=1e-6)
+
+
+def test_frames_that_wait_for_a_picture_are_in_the_last_image(dataset: Dataset, checkpoint: Path, tmp_path: Path):
+    data, output = tmp_path / "scan.cxi", tmp_path / "image"
+    with GrowingFile(data, dataset) as file:
+        file.append(dataset.frames[:200], dataset.positions[:200])
+    watch(checkpoint, data, output, every=1000, timeout=0.2, final="running")
+    found = read_reconstruction(output / "reconstruction.h5")
+    np.testing.assert_allclose(found.positions, dataset.positions[:200])
+    # Its patches were reconstructed together, so there are no halves to tell the resolution by.
+    assert np.isnan(found.halves).all()
+
+
+@pytest.mark.parametrize("final", ["whole", "running"])
+def test_a_learned_flux_counts_once(dataset: Dataset, checkpoint: Path, tmp_path: Path, final: str):
+    data, output, brighter = tmp_path / "scan.cxi", tmp_path / "image", tmp_path / "brighter.ckpt"
+    content = torch.load(checkpoint, weights_only=True)
+    content["state_dict"]["log_flux"] += np.log(4)
+    torch.save(content, brighter)
+    with GrowingFile(data, dataset) as file:
+        file.append(dataset.frames[:20], dataset.positions[:20])
+    watch(brighter, data, output, timeout=0.2, final=final)
+    found = read_reconstruction(output / "reconstruction.h5").probe
+    np.testing.assert_allclose(found, 2 * dataset.probe, rtol=1e-5, atol=1e-4)
 
 
 def test_nothing_slow_is_imported_before_the_first_picture():

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ptychoflow.estimates import inference_needs, training_needs
+from ptychoflow.estimates import PACKAGES, inference_needs, training_needs
 from ptychoflow.settings import GroupSettings, InferenceSettings, ModelSettings, TrainingSettings
 
 STEP = """
@@ -45,7 +45,7 @@ def test_a_step_needs_no_more_memory_than_estimated_and_not_far_less(
     )
     measured = float(output.stdout)
     training = TrainingSettings(batch_size=batch_size, groups=GroupSettings(size=members))
-    estimated = training_needs(100, size, ModelSettings(name=name), training, on_gpu=False).mem_mb
+    estimated = training_needs([100], size, ModelSettings(name=name), training, on_gpu=False).mem_mb
     assert measured < estimated < 2.5 * measured
 
 
@@ -53,24 +53,36 @@ def test_time_follows_epochs_frames_and_their_area():
     model, training = ModelSettings(), TrainingSettings(max_epochs=100)
 
     def minutes(frames: int = 1000, size: int = 64, on_gpu: bool = False, **settings: object) -> int:
-        return training_needs(frames, size, model, dataclasses.replace(training, **settings), on_gpu).runtime - 5
+        return training_needs([frames], size, model, dataclasses.replace(training, **settings), on_gpu).runtime - 5
 
     assert minutes(max_epochs=200) == pytest.approx(2 * minutes(), abs=1)
     assert minutes(frames=4000) == pytest.approx(4 * minutes(), abs=3)
     assert minutes(frames=4000, n_groups=500) == pytest.approx(minutes() / 2, abs=1)
     assert minutes(size=128) == pytest.approx(4 * minutes(), abs=3)
+    drawn = dataclasses.replace(training, n_groups=500)
+    four = training_needs([1000] * 4, 64, model, drawn, False).runtime - 5
+    assert four == pytest.approx(4 * minutes(n_groups=500), abs=3)
     assert minutes(on_gpu=True) == pytest.approx(minutes() / 10, abs=1)
 
 
 def test_memory_stays_bounded_however_many_frames_there_are():
     model, training = ModelSettings(), TrainingSettings()
-    assert (
-        training_needs(10**6, 64, model, training, False).mem_mb
-        == training_needs(10**5, 64, model, training, False).mem_mb
-    )
+
+    def megabytes(frames: int, training: TrainingSettings = training) -> int:
+        return training_needs([frames], 64, model, training, on_gpu=False).mem_mb
+
+    assert megabytes(10**6) == megabytes(10**5)
     few, many = (inference_needs(frames, 64, model, InferenceSettings()) for frames in (10**4, 10**6))
     assert many.mem_mb == few.mem_mb
-    fewer = dataclasses.replace(training, frames_in_memory=1000)
-    assert (
-        training_needs(10**6, 64, model, fewer, False).mem_mb < training_needs(10**6, 64, model, training, False).mem_mb
-    )
+    assert megabytes(10**6, dataclasses.replace(training, frames_in_memory=1000)) < megabytes(10**6)
+
+
+def test_inference_follows_the_network_and_how_it_is_used():
+    def needs(single_shot: bool = False, **model: int) -> tuple[int, int]:
+        found = inference_needs(10**6, 64, ModelSettings(**model), InferenceSettings(single_shot=single_shot))
+        return found.mem_mb - PACKAGES, found.runtime - 5
+
+    megabytes, minutes = needs()
+    assert needs(iterations=20)[1] == pytest.approx(2 * minutes, abs=1)
+    assert needs(features=48)[0] > 2 * megabytes
+    assert needs(single_shot=True)[0] < megabytes / 10

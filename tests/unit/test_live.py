@@ -85,11 +85,12 @@ def test_a_frame_that_grows_holds_the_same_image(small_dataset: Dataset, lit: np
     expected, found = (fed(live, small_dataset, 9, order) for live in (given, growing))
     # Both frames put the same pixel under a position, up to the fraction that the first frame begins with.
     places = torch.from_numpy(small_dataset.positions[order])[None].float()
-    (mine,) = extract_patches(torch.from_numpy(found)[None], torch.from_numpy(growing.positions)[None].float(), 16)
+    seen = growing.seen.positions[: growing.seen.count]
+    (mine,) = extract_patches(torch.from_numpy(found)[None], seen[None], 16)
     (theirs,) = extract_patches(torch.from_numpy(expected)[None], places, 16)
     error = (mine - theirs).abs().square().mean().sqrt() / (theirs - theirs.mean()).abs().square().mean().sqrt()
     assert error < 0.1
-    assert np.ptp(growing.positions - small_dataset.positions[order], axis=0).max() < 1e-3
+    assert np.ptp(seen.numpy() - small_dataset.positions[order], axis=0).max() < 1e-3
 
 
 class Turning(nn.Module):
@@ -151,13 +152,15 @@ def test_a_network_that_does_not_suit_the_scan_is_refused(small_dataset: Dataset
     torch.save(content, path)
     device, mask = torch.device("cpu"), torch.ones(16, 16, dtype=torch.bool)
     probe = torch.ones(1, 16, 16, dtype=torch.complex64)
-    assert load_trained(path, "dataset", 3 * probe, mask, device).scale == 3
-    np.testing.assert_allclose(load_trained(path, "checkpoint", None, mask, device).probe, (1 + 1j) * probe)
-    with pytest.raises(InputError, match="the scan has frames of 32 pixels"):
-        load_trained(path, "dataset", torch.ones(1, 32, 32) + 0j, torch.ones(32, 32, dtype=torch.bool), device)
-    with pytest.raises(InputError, match="the scan has no probe"):
-        load_trained(path, "dataset", None, mask, device)
+    scan = Path("scan.cxi")
+    assert load_trained(path, "dataset", 3 * probe, mask, device, scan).scale == 3
+    own = load_trained(path, "checkpoint", None, mask, device, scan)
+    np.testing.assert_allclose(own.probe, (1 + 1j) * probe)
+    with pytest.raises(InputError, match=r"scan\.cxi has frames of 32 pixels"):
+        load_trained(path, "dataset", torch.ones(1, 32, 32) + 0j, torch.ones(32, 32) > 0, device, scan)
+    with pytest.raises(InputError, match=r"scan\.cxi has no probe"):
+        load_trained(path, "dataset", None, mask, device, scan)
     del content["state_dict"]["log_flux"]
     torch.save(content, path)
     with pytest.raises(InputError, match="does not fit this version"):
-        load_trained(path, "dataset", probe, mask, device)
+        load_trained(path, "dataset", probe, mask, device, scan)

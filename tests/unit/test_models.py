@@ -39,6 +39,11 @@ def scene() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
 
 
 @pytest.mark.parametrize("name", sorted(MODELS))
+def test_settings_know_whether_a_network_joins_frames(name: str):
+    assert build_model(tiny(name), SIZE, channels=2).joins_frames == tiny(name).joins_frames
+
+
+@pytest.mark.parametrize("name", sorted(MODELS))
 def test_patches_are_complex_and_every_weight_is_reached(name: str, scene: tuple):
     model = build_model(tiny(name), SIZE, channels=2)
     patches = model(*scene)

@@ -44,6 +44,15 @@ def test_every_score_is_there_and_the_stitched_truth_scores_well(stitched: Recon
     assert scores["seconds"] is None
 
 
+def test_without_truth_and_halves_made_apart_no_resolution_is_told(stitched: Reconstruction, small_dataset: Dataset):
+    measured = dataclasses.replace(small_dataset, truth=None)
+    assert score(stitched, measured)[0]["frc_half"] > 0
+    joined = dataclasses.replace(stitched, halves=np.full_like(stitched.halves, np.nan))
+    scores, rings = score(joined, measured)
+    assert (scores["frc_half"], scores["frc_one_seventh"], len(rings.frequency)) == (None, None, 0)
+    assert scores["deviance"] > 0
+
+
 def test_a_turned_tilted_and_scaled_reconstruction_scores_the_same(stitched: Reconstruction, small_dataset: Dataset):
     rows, columns = np.indices(stitched.object.shape)
     free = 0.7 * np.exp(1j * (1.1 + 0.02 * rows - 0.01 * columns))

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+MARGIN = 1 / 8
+"""Share of a frame's width, round frames that are reconstructed together, within which others help."""
+
 
 @dataclass
 class Tile:

@@ -57,7 +57,8 @@ def score(
         stand for in nanometres; ``deviance`` is the Poisson deviance per good pixel of the held-out frames;
         ``collapsed`` says whether the object is empty or unlike the truth, which a loss alone does not tell.
     correlation : RingCorrelation
-        With the true object, or without one between the objects of the even and of the odd frames.
+        With the true object, or without one between the objects of the even and of the odd frames; of no rings where
+        there are none that know nothing of each other.
 
     Raises
     ------
@@ -77,9 +78,11 @@ def score(
         aligned = align(reconstruction.object, dataset.truth, area)
         scores.update(similarity_scores(aligned, dataset.truth, area))
         correlation = ring_correlation(aligned, dataset.truth, area)
-    else:
+    elif np.isfinite(reconstruction.halves).all():
         even, odd = reconstruction.halves
         correlation = ring_correlation(align(even, odd, area), odd, area)
+    else:
+        correlation = RingCorrelation(*np.empty((3, 0)))
     likeness = scores["complex_pearson"]
     scores["collapsed"] = scores["variation"] < LEAST_VARIATION or (likeness is not None and likeness < LEAST_PEARSON)
     if reference is not None:
@@ -87,7 +90,7 @@ def score(
         compared = unseen if unseen.any() else area
         pairs = similarity_scores(align(reconstruction.object, reference.object, compared), reference.object, compared)
         scores |= {f"reference_{name}": pairs[name] for name in ("amplitude_pearson", "phase_pearson")}
-    for name in THRESHOLDS:
+    for name in THRESHOLDS if len(correlation.frequency) else ():
         crossing = correlation.crossing(name)
         scores[f"frc_{name}"] = crossing
         scores[f"frc_{name}_nm"] = 1e9 * reconstruction.pixel_size / crossing

@@ -97,9 +97,7 @@ def network_weights(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
 
 
-def require_fit(
-    path: Path, network: nn.Module, scans: int, trained: int, probe: str, size: int, scan: Path | None = None
-) -> None:
+def require_fit(path: Path, network: nn.Module, scans: int, trained: int, probe: str, size: int, scan: Path) -> None:
     """Refuse a scan that a trained network cannot reconstruct.
 
     Parameters
@@ -114,7 +112,7 @@ def require_fit(
         Which probe is to be used.
     size : int
         Edge length of the scan's frames.
-    scan : Path, optional
+    scan : Path
         Its file.
 
     Raises
@@ -123,7 +121,7 @@ def require_fit(
         Where its frames have another size, or the checkpoint has no probe for them.
     """
     if size != trained and not network.joins_frames:
-        raise InputError(f"{scan or 'the scan'} has frames of {size} pixels: {path} was trained on {trained}")
+        raise InputError(f"{scan} has frames of {size} pixels: {path} was trained on {trained}")
     if probe == "checkpoint" and (scans > 1 or trained != size):
         raise InputError(f"{path} has no single probe of {size} pixels: expected --probe dataset")
 
@@ -134,6 +132,7 @@ def load_trained(
     dataset_probe: Tensor | None,
     mask: Tensor,
     device: torch.device,
+    scan: Path,
 ) -> TrainedNetwork:
     """Load a network for one scan.
 
@@ -149,6 +148,8 @@ def load_trained(
         (N, N) bool, True for good pixels, zero frequency in the centre.
     device : torch.device
         Where to put it.
+    scan : Path
+        The scan's file.
 
     Raises
     ------
@@ -167,10 +168,10 @@ def load_trained(
             f"{path} does not fit this version of PtychoFlow ({' '.join(str(error).split()):.200}): expected a "
             "checkpoint that it wrote"
         ) from None
-    require_fit(path, network, len(pairs), pairs.shape[-2], probe, len(mask))
+    require_fit(path, network, len(pairs), pairs.shape[-2], probe, len(mask), scan)
     if probe == "dataset":
         if dataset_probe is None:
-            raise InputError("the scan has no probe: expected --probe checkpoint")
+            raise InputError(f"{scan} has no probe: expected --probe checkpoint")
         scale = dataset_probe.abs().amax()
         scaled = dataset_probe / scale
     else:
