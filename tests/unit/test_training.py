@@ -194,11 +194,28 @@ def test_held_out_frames_are_all_that_were_not_trained_on(small_cxi: Path, small
     region = RegionSettings(columns=(0.0, 0.5))
     description = load_checkpoint(train(small_cxi, tmp_path, region=region))["ptychoflow"]
     source = description["scans"][0]
-    held_out = held_out_frames(description, source["sha256"], 64).numpy()
+    held_out = held_out_frames(description, source["sha256"], {}, 64).numpy()
     middle = small_dataset.positions[:, 1].min() + np.ptp(small_dataset.positions[:, 1]) / 2
     assert held_out[small_dataset.positions[:, 1] > middle].all()
     assert 0 < held_out[small_dataset.positions[:, 1] <= middle].sum() < 5
-    assert held_out_frames(description, "of another file", 64).all()
+    assert held_out_frames(description, "of another file", {}, 64).all()
+    np.testing.assert_array_equal(held_out_frames(description, source["sha256"], {}, 30), held_out[:30])
+
+
+def test_frames_with_refined_positions_are_the_frames_that_they_were():
+    def refined(sha256: str) -> dict:
+        return {"program": "refine.py", "source": {"sha256": sha256}}
+
+    scans = [{"sha256": "a2", "made_by": refined("a"), "frames": [0, 1]}, {"sha256": "b", "made_by": {}, "frames": [2]}]
+    trained = {"scans": scans}
+
+    def held_out(sha256: str, made_by: dict) -> list[int]:
+        return np.flatnonzero(held_out_frames(trained, sha256, made_by, 4)).tolist()
+
+    assert held_out("a2", refined("a")) == held_out("a", {}) == held_out("a3", refined("a")) == [2, 3]
+    assert held_out("b2", refined("b")) == [0, 1, 3]
+    # Ingested anew, frames may have other numbers.
+    assert held_out("c", {"program": "ingest.py", "source": {"sha256": "b"}}) == [0, 1, 2, 3]
 
 
 def true_batch(dataset: Dataset, groups: GroupSettings) -> Batch:

@@ -113,20 +113,31 @@ def describe(
     }
 
 
-def held_out_frames(description: dict[str, Any], sha256: str, frames: int) -> Tensor:
+def held_out_frames(description: dict[str, Any], sha256: str, made_by: dict[str, Any], frames: int) -> Tensor:
     """Which frames of a dataset a network never trained on, (frames,) bool.
+
+    A dataset with refined positions has the frames of the one that it was made from.
 
     Parameters
     ----------
     description : dict
-        The ``ptychoflow`` entry of its checkpoint.
+        The ``ptychoflow`` entry of the network's checkpoint.
     sha256 : str
         Of the dataset's file.
+    made_by : dict
+        The dataset's own provenance.
     frames : int
         Frames in the dataset.
     """
     held_out = torch.ones(frames, dtype=torch.bool)
+    same = _with_the_same_frames(sha256, made_by)
     for scan in description["scans"]:
-        if scan["sha256"] == sha256:
-            held_out[torch.tensor(scan["frames"], dtype=torch.long)] = False
+        if same & _with_the_same_frames(scan["sha256"], scan["made_by"]):
+            trained = torch.tensor(scan["frames"], dtype=torch.long)
+            held_out[trained[trained < frames]] = False  # a scan may be followed while it is copied
     return held_out
+
+
+def _with_the_same_frames(sha256: str, made_by: dict[str, Any]) -> set[str]:
+    """Digests of a dataset and of the one whose positions were refined to make it."""
+    return {sha256, made_by["source"]["sha256"]} if made_by.get("program") == "refine.py" else {sha256}
