@@ -20,7 +20,7 @@ def main(
     Parameters
     ----------
     data : Path
-        Dataset: CXI, or NPZ of PtychoPINN or tike. Its probe is taken as it is.
+        Dataset, in any format of docs/formats.md. Its probe is taken as it is.
     output : Path
         CXI file to write.
     settings : RefinementSettings
@@ -44,8 +44,8 @@ def main(
         torch.set_num_threads(threads)
     given = read_dataset(data)
     dataset, refinement = refined(given, settings)
-    first, *_, last = [*refinement.misfits[:1], *refinement.misfits]
-    logging.info("misfit of the amplitudes %.3g before, %.3g after; %.1f s", first, last, refinement.seconds)
+    first, last = refinement.misfits[0], refinement.misfits[-1]
+    logging.info("misfit of the amplitudes %.3g at first, %.3g at last; %.1f s", first, last, refinement.seconds)
     if given.true_positions is not None:
         logging.info(
             "error of the positions %.2f pixels before, %.2f after",

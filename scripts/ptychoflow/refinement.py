@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from ptychoflow.data.dataset import Dataset
-from ptychoflow.models.unrolled import REGULARISATION
-from ptychoflow.physics.diffraction import fresnel_transfer, incoherent_sum, to_detector, to_sample
+from ptychoflow.models.unrolled import REGULARISATION, object_change
+from ptychoflow.physics.diffraction import fresnel_transfer, incoherent_sum, to_detector
 from ptychoflow.physics.patches import add_patches, crop_patches, fourier_shift, shift_factors, split_positions
 from ptychoflow.solver_settings import RefinementSettings
 
@@ -40,7 +40,8 @@ class Refinement:
     positions : ndarray
         (frames, 2) float64, (row, column) pixels with the mean of those given, which the photons do not tell.
     misfits : list of float
-        Mean of (√I − √n)² over good pixels after each round; about 1/4 is noise where pixels hold many photons.
+        Mean of (√I − √n)² over good pixels in each round, before its step on the frames; about 1/4 is noise where
+        pixels hold many photons.
     seconds : float
         Wall time.
     """
@@ -123,11 +124,9 @@ class PositionFit:
         coverage = torch.zeros(self.object.shape)
         for frames in self._portions():
             corner, probes, transfer = self._placed(self.places[frames])
-            waves = to_detector(probes * self._cut(self.object, corner), transfer)
-            residual, modelled = self._residual(waves, frames)
-            change = (probes.conj() * to_sample((residual / modelled)[:, None] * waves, transfer)).sum(dim=1)
-            light = incoherent_sum(probes)
-            values = torch.cat([torch.view_as_real(change), light[..., None]], dim=-1)
+            patches = self._cut(self.object, corner)[:, 0]
+            change = object_change(patches, self.amplitudes[frames], probes, self.mask, transfer)
+            values = torch.cat([torch.view_as_real(change), incoherent_sum(probes)[..., None]], dim=-1)
             (added,) = add_patches(values[None], corner[None], self.object.shape)
             total += added[..., :2]
             coverage += added[..., 2]
