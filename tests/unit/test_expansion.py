@@ -61,6 +61,19 @@ def test_combinations_share_the_datasets_that_they_do_not_differ_in():
     assert paper.experiments["s-1e4-solver-4"]["test"] == ["s-test-1e4"]
 
 
+def test_a_refined_dataset_follows_the_one_that_it_is_made_of():
+    study = copy.deepcopy(STUDY)
+    study["datasets"]["mended"] = {"refine": {"dataset": "test", "rounds": 5}}
+    study["experiment"]["test"] = ["mended"]
+    paper = expand("s", study, "paper", {})
+    assert paper.datasets["s-mended-1e4"] == {"refine": {"dataset": "s-test-1e4", "rounds": 5}}
+    assert paper.experiments["s-1e4-net-16"]["test"] == ["s-mended-1e4"]
+    study["axes"]["rounds"] = {"few": {}, "many": {"datasets": {"mended": {"refine": {"rounds": 50}}}}}
+    paper = expand("s", study, "paper", {})
+    assert paper.datasets["s-mended-1e4-many"] == {"refine": {"dataset": "s-test-1e4", "rounds": 50}}
+    assert "s-test-1e4-many" not in paper.datasets
+
+
 def test_references_name_the_experiment_with_other_labels():
     paper = expand("s", STUDY, "paper", {})
     assert paper.experiments["s-1e4-solver-4"]["start_from"] == "s-1e4-net-4"

@@ -71,16 +71,22 @@ def expand(name: str, study: dict[str, Any], scale: str, defaults: dict[str, Any
         if not all(_goes_with(overlay, labels) for overlay in overlays):
             continue
         named = {}
-        for role, template in study["datasets"].items():
-            changes = [_changes_of(role, overlay) for overlay in overlays]
-            # Combinations that do not differ in a dataset share it.
+        templates = study["datasets"]
+        for role, template in templates.items():
+            # Combinations that do not differ in a dataset, nor in the one that it refines, share it.
+            made_of = {role, template.get("refine", {}).get("dataset", role)} & set(templates)
             telling = [
-                value
-                for axis, value in labels.items()
-                if any(_changes_of(role, overlay) for overlay in axes[axis].values())
+                labels[axis]
+                for axis, of in axes.items()
+                if any(_changes_of(part, templates[part], overlay) for part in made_of for overlay in of.values())
             ]
             named[role] = file_name(name, role, *telling)
-            result.datasets[named[role]] = merged(template, *changes)
+        for role, template in templates.items():
+            dataset = merged(template, *(_changes_of(role, template, overlay) for overlay in overlays))
+            if "refine" in dataset:
+                source = dataset["refine"].get("dataset")
+                dataset["refine"]["dataset"] = named.get(source, source)
+            result.datasets[named[role]] = dataset
         experiment = merged(defaults, study["experiment"], *(overlay.get("experiment", {}) for overlay in overlays))
         useless = [*TRAINING, *NETWORK] if "solver" in experiment else TRAINING if "network_of" in experiment else ()
         experiment = {key: value for key, value in experiment.items() if key not in useless}
@@ -121,10 +127,11 @@ def _goes_with(overlay: dict[str, Any], labels: dict[str, str]) -> bool:
     return all(labels.get(axis) in map(str, values) for axis, values in overlay.get("only", {}).items())
 
 
-def _changes_of(role: str, overlay: dict[str, Any]) -> dict[str, Any]:
-    """What a value of an axis changes in one of the datasets."""
+def _changes_of(role: str, template: dict[str, Any], overlay: dict[str, Any]) -> dict[str, Any]:
+    """What a value of an axis changes in one of the datasets; what is said of all goes for those of its kind."""
     datasets = overlay.get("datasets", {})
-    return merged(datasets.get(EVERY, {}), datasets.get(role, {}))
+    of_all = {kind: changes for kind, changes in datasets.get(EVERY, {}).items() if kind in template}
+    return merged(of_all, datasets.get(role, {}))
 
 
 def _chosen_axes(name: str, axes: dict[str, Any], chosen: dict[str, list]) -> dict[str, dict[str, Any]]:
