@@ -30,10 +30,16 @@ def check_config():
     raise WorkflowError(f"{place} is wrong: {error.message}")
 
 
-def check_refined_datasets():
-    """See that each dataset with refined positions has another one whose positions they were."""
+def check_datasets():
+    """See that files of two are both here, and each dataset with refined positions has one whose positions they were."""
     known = sorted(name for name, entry in config["datasets"].items() if "refine" not in entry)
     for name, entry in config["datasets"].items():
+        ingest = entry.get("ingest", {})
+        if ingest.get("companion") is not None and "url" in ingest:
+            raise WorkflowError(
+                f"datasets.{name}.ingest has companion {ingest['companion']} and url: "
+                "expected two files that are here, and path alone"
+            )
         source = entry.get("refine", {}).get("dataset")
         if source not in (None, *known):
             raise WorkflowError(
@@ -111,7 +117,7 @@ check_config()
 ASKED_FOR = list(config.get("experiments", {}))
 STUDIES = expand_studies()
 check_config()
-check_refined_datasets()
+check_datasets()
 EXPERIMENTS = resolve_experiments()
 SOLVED = [name for name, settings in EXPERIMENTS.items() if "solver" in settings]
 LEARNED = [name for name, settings in EXPERIMENTS.items() if "train" in settings]

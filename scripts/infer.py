@@ -26,7 +26,7 @@ def main(
     checkpoint : Path
         model.ckpt of a training.
     data : Path
-        Dataset: CXI, or NPZ of PtychoPINN or tike.
+        Dataset, in any format of docs/formats.md.
     output : Path
         HDF5 file of patches to write, named .h5.
     inference : InferenceSettings

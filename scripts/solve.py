@@ -24,7 +24,7 @@ def main(
     Parameters
     ----------
     data : Path
-        Dataset: CXI, or NPZ of PtychoPINN or tike.
+        Dataset, in any format of docs/formats.md.
     output : Path
         HDF5 reconstruction to write.
     amplitude : Path

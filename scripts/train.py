@@ -36,7 +36,7 @@ def main(
     Parameters
     ----------
     train_data_file : list of Path
-        Datasets to train on: CXI, or NPZ of PtychoPINN or tike.
+        Datasets to train on, in any format of docs/formats.md.
     output_dir : Path
         Folder for the results.
     model : ModelSettings

@@ -138,6 +138,11 @@ def test_a_scan_is_split_into_as_many_parts_as_the_config_says(tmp_path: Path):
         (("datasets", "seen"), {"refine": {"dataset": "lost"}}, "datasets.seen.refine.dataset names lost: expected"),
         (("datasets", "seen"), {"refine": {"dataset": "seen"}}, "a dataset that is simulated or ingested, unseen"),
         (("datasets", "seen"), {"refine": {"rounds": 3}}, "'dataset' is a required property"),
+        (
+            ("datasets", "seen"),
+            {"ingest": {"companion": "b.h5", "url": "https://x.org/a.h5", "sha256": 64 * "0"}},
+            "datasets.seen.ingest has companion b.h5 and url: expected two files that are here",
+        ),
         (("studies",), yaml.safe_load((ROOT / "config/studies/dose.yaml").read_text())["studies"], "but no scale"),
         (("scale",), 3, "scale is wrong"),
         (("experiments", "small", "init_from"), "small", "init_from names small: expected another experiment"),
