@@ -12,6 +12,7 @@ from ptychoflow.data.dataset import Dataset
 from ptychoflow.data.detector import DetectorPreparation, DetectorSettings
 from ptychoflow.data.detector_geometry import resampled_probe
 from ptychoflow.data.geometry import wavelength_of
+from ptychoflow.data.ingested_probe import good_share
 from ptychoflow.data.readers import IngestSettings, read_dataset
 from ptychoflow.errors import InputError
 from ptychoflow.simulation.dataset import expected_photons, simulate
@@ -46,7 +47,7 @@ def test_the_defaults_leave_clean_frames_as_they_are(dtype: type):
     assert preparation.pixel_scale == preparation.binning == 1
     probe = np.random.default_rng(1).normal(size=(2, 16, 16)) * (1 + 2j)
     np.testing.assert_array_equal(preparation.probe(probe), probe)
-    assert preparation.good_share(probe) == pytest.approx(1)
+    assert good_share(probe, preparation.mask) == pytest.approx(1)
     assert json.loads(json.dumps(preparation.summary)) == preparation.summary
 
 

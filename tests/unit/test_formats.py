@@ -12,8 +12,8 @@ from foreign_files import WITHOUT_MASK, WITHOUT_PROBE, WRITERS
 from ptychoflow.data.cxi import read_cxi, write_cxi
 from ptychoflow.data.dataset import Dataset
 from ptychoflow.data.formats.hdf5_source import hdf5_source
+from ptychoflow.data.frame_orientation import oriented
 from ptychoflow.data.ingest_settings import IngestSettings, PathSettings, PositionSettings
-from ptychoflow.data.ingestion import oriented
 from ptychoflow.data.readers import read_dataset
 from ptychoflow.data.stored_frames import ConvertedFrames
 from ptychoflow.errors import InputError

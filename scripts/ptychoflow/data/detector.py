@@ -9,8 +9,8 @@ from ptychoflow.data.detector_geometry import binned_weight, largest_size, resam
 from ptychoflow.data.detector_images import detector_file, read_detector_image
 from ptychoflow.data.detector_pixels import beam_centre, dead_pixels, hot_pixels
 from ptychoflow.data.detector_signal import Signal, look
+from ptychoflow.data.frame_orientation import Orientation, oriented, oriented_offset
 from ptychoflow.data.raw_scan import Frames
-from ptychoflow.data.scan_shape import empty_beam
 from ptychoflow.errors import InputError
 from ptychoflow.files import sha256_of
 
@@ -105,7 +105,7 @@ class DetectorPreparation:
     Parameters
     ----------
     mask : ndarray
-        (N, N) bool, True for good pixels.
+        (N, N) bool, True for good pixels, turned as the prepared frames.
     summary : dict
         For the provenance: sizes, centre, and how many raw pixels were found bad for what reason.
     binning : int
@@ -118,7 +118,8 @@ class DetectorPreparation:
     _signal: Signal
     _good: np.ndarray
     _start: tuple[int, ...]
-    _offset: tuple[float, ...]
+    _offset: tuple[float, float]
+    _orientation: Orientation
     _weight: np.ndarray
     _background: float
     _raw_width: int
@@ -132,6 +133,7 @@ class DetectorPreparation:
         settings: DetectorSettings,
         zero_frequency: Literal["centre", "corner"] = "centre",
         quantity: Literal["amplitude", "intensity"] = "intensity",
+        orientation: Orientation = "as_stored",
     ) -> "DetectorPreparation":
         """Look at the frames as far as the settings ask for it, block by block, and decide what to do with them.
 
@@ -149,6 +151,8 @@ class DetectorPreparation:
             Where the direct beam falls. A corner is brought to the middle first: `centre` counts after that.
         quantity : {"amplitude", "intensity"}
             What the frames hold; amplitudes are squared.
+        orientation : Orientation
+            How prepared frames are turned at last, their mask and their beam with them; `centre` counts before that.
 
         Raises
         ------
@@ -213,7 +217,9 @@ class DetectorPreparation:
         if signal.dark is not None:
             signal.dark = window(signal.dark, start, width)
         usable = window(usable, start, width)
-        return cls(weight > 0, summary, settings.binning, signal, usable, start, offset, weight, background, shape[1])
+        mask = np.ascontiguousarray(oriented(weight > 0, orientation))
+        place = start, oriented_offset(offset, orientation), orientation
+        return cls(mask, summary, settings.binning, signal, usable, *place, weight, background, shape[1])
 
     @property
     def size(self) -> int:
@@ -252,21 +258,15 @@ class DetectorPreparation:
             photons = photons.reshape(-1, self.size, self.binning, self.size, self.binning).sum(axis=(2, 4))
         if (self._weight != 1).any():
             photons = photons * self._weight
-        return np.ascontiguousarray(photons, dtype=np.float32)
+        return np.ascontiguousarray(oriented(photons, self._orientation), dtype=np.float32)
 
     def probe(self, probe: np.ndarray) -> np.ndarray:
         """Bring a probe (modes, M, M) complex from the sample pixels of the raw frames onto the new, (modes, N, N).
 
         Where the beam does not fall on the very middle of pixel N // 2, as in binned frames, the probe is tilted alike.
+        It is not turned: its rows and columns are those of the positions.
         """
         return resampled_probe(probe, self._raw_width, len(self._good), self.size, self._offset)
-
-    def good_share(self, probe: np.ndarray) -> float:
-        """Share of the far field of a probe (modes, N, N) that falls on good pixels: these alone tell of the flux."""
-        if self.mask.all():
-            return 1.0
-        light = empty_beam(probe)
-        return float(light[self.mask].sum() / light.sum())
 
 
 def _known_good(good: np.ndarray | None, settings: DetectorSettings, shape: tuple[int, int]) -> np.ndarray:

@@ -1,0 +1,75 @@
+"""The probe of an ingested scan sends its light where the prepared frames have it, and as much of it."""
+
+import numpy as np
+import pytest
+
+from ptychoflow.data.dataset import Dataset
+from ptychoflow.data.detector import DetectorSettings
+from ptychoflow.data.frame_orientation import Orientation
+from ptychoflow.data.ingest_settings import IngestSettings
+from ptychoflow.data.ingestion import ingest
+from ptychoflow.data.raw_scan import RawScan
+
+UNDONE = {
+    "as_stored": lambda image: image,
+    "flip_rows": lambda image: image[..., ::-1, :],
+    "flip_columns": lambda image: image[..., ::-1],
+    "flip_both": lambda image: image[..., ::-1, ::-1],
+    "transpose": lambda image: np.swapaxes(image, -1, -2),
+    "transpose_flip_rows": lambda image: np.rot90(image, -1, axes=(-2, -1)),
+    "transpose_flip_columns": lambda image: np.rot90(image, 1, axes=(-2, -1)),
+    "transpose_flip_both": lambda image: np.swapaxes(image, -1, -2)[..., ::-1, ::-1],
+}
+"""What a detector hung otherwise does to frames of an odd number of pixels, by the orientation that undoes it."""
+GEOMETRY = {"energy": 8000.0, "detector_distance": 1.0, "detector_pixel_size": 75e-6}
+
+
+def gaussian(size: int, width: float, tilt: tuple[float, float] = (0, 0)) -> np.ndarray:
+    """Beam (1, N, N) whose far field is moved by `tilt` pixels of N × N."""
+    axis = np.arange(size) - size // 2
+    rows, columns = np.meshgrid(axis, axis, indexing="ij")
+    wave = np.exp(2j * np.pi * (tilt[0] * rows + tilt[1] * columns) / size)
+    return 100 * (np.exp(-(rows**2 + columns**2) / (2 * width**2)) * wave)[None]
+
+
+def far_field(probe: np.ndarray) -> np.ndarray:
+    field = np.fft.fft2(np.fft.ifftshift(probe, axes=(-2, -1)), norm="ortho")
+    return (np.abs(np.fft.fftshift(field, axes=(-2, -1))) ** 2).sum(axis=0)
+
+
+def middle(image: np.ndarray) -> list[float]:
+    """(row, column) of the centre of light, in pixels from pixel N // 2."""
+    axis = np.arange(len(image)) - len(image) // 2
+    return [float((image.sum(axis=other) * axis).sum() / image.sum()) for other in (1, 0)]
+
+
+def empty(frame: np.ndarray, settings: IngestSettings, **others: object) -> Dataset:
+    """Ingest a scan of four frames in which there is nothing but the beam."""
+    positions = np.array([[0, 0], [0, 5], [5, 0], [5, 5]], float)
+    scan = RawScan(np.repeat(frame[None], 4, axis=0), positions, "pixels", **others)
+    return ingest(scan, settings, "scan")
+
+
+@pytest.mark.parametrize("orientation", UNDONE)
+def test_the_flux_of_a_masked_detector_hung_otherwise_is_that_of_the_beam(orientation: Orientation):
+    probe = gaussian(32, 3.0, tilt=(6, 2))
+    # Beyond the first row and column of 32 pixels, which have no partner, 31 lie about the zero frequency.
+    good = np.zeros((32, 32), bool)
+    good[1:17, 1:], good[20:, 5:9] = True, True
+    stored, marked = np.zeros((32, 32)), np.zeros((32, 32), bool)
+    stored[1:, 1:], marked[1:, 1:] = UNDONE[orientation](far_field(probe)[1:, 1:]), UNDONE[orientation](good[1:, 1:])
+    read = empty(stored, IngestSettings(orientation=orientation), probe=probe, good=marked)
+    np.testing.assert_array_equal(read.mask, good)
+    assert np.sum(np.abs(read.probe) ** 2) == pytest.approx(np.sum(np.abs(probe) ** 2), rel=1e-3)
+
+
+@pytest.mark.parametrize("orientation", UNDONE)
+@pytest.mark.parametrize("detector", [{"binning": 2}, {"centre": (34.3, 30.6), "size": 48}])
+def test_the_tilt_is_turned_with_the_frames(orientation: Orientation, detector: dict):
+    beam = np.array(detector.get("centre", (32, 32))) - 32
+    stored = far_field(gaussian(64, 3.0, tilt=tuple(beam)))
+    settings = IngestSettings(orientation=orientation, detector=DetectorSettings(**detector))
+    read = empty(stored, settings, probe=gaussian(64, 3.0))
+    seen = middle(read.frames[0])
+    assert np.hypot(*seen) > 0.3
+    np.testing.assert_allclose(middle(far_field(read.probe)), seen, atol=0.01)
