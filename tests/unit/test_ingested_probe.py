@@ -6,6 +6,7 @@ import pytest
 from ptychoflow.data.dataset import Dataset
 from ptychoflow.data.detector import DetectorSettings
 from ptychoflow.data.frame_orientation import Orientation
+from ptychoflow.data.geometry import wavelength_of
 from ptychoflow.data.ingest_settings import IngestSettings
 from ptychoflow.data.ingestion import ingest
 from ptychoflow.data.raw_scan import RawScan
@@ -73,3 +74,23 @@ def test_the_tilt_is_turned_with_the_frames(orientation: Orientation, detector: 
     seen = middle(read.frames[0])
     assert np.hypot(*seen) > 0.3
     np.testing.assert_allclose(middle(far_field(read.probe)), seen, atol=0.01)
+
+
+@pytest.mark.parametrize("detector", [{"binning": 2}, {"centre": (34.3, 30.6), "size": 64}])
+def test_a_disk_is_tilted_to_where_the_beam_falls(detector: dict):
+    beam = np.array(detector.get("centre", (32, 32))) - 32
+    stored = far_field(gaussian(64, 3.0, tilt=tuple(beam)))
+    pixel = wavelength_of(GEOMETRY["energy"]) / (64 * GEOMETRY["detector_pixel_size"])
+    settings = IngestSettings(**GEOMETRY, probe_diameter=12 * pixel, detector=DetectorSettings(**detector))
+    read = empty(stored, settings)
+    seen = middle(read.frames[0])
+    assert np.hypot(*seen) > 0.3
+    np.testing.assert_allclose(middle(far_field(read.probe)), seen, atol=0.01)
+
+
+def test_a_probe_of_prepared_frames_stays_as_it_is():
+    probe = gaussian(32, 3.0, tilt=(-0.25, -0.25))
+    settings = IngestSettings(flux=float(np.sum(np.abs(probe) ** 2)), detector=DetectorSettings(binning=2))
+    read = empty(far_field(gaussian(64, 3.0)), settings, probe=probe)
+    np.testing.assert_allclose(read.probe, probe, rtol=1e-5)
+    np.testing.assert_allclose(middle(far_field(read.probe)), middle(read.frames[0]), atol=0.01)

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ptychoflow.data.detector_geometry import binned_weight, largest_size, resampled_probe, window
+from ptychoflow.data.detector_geometry import binned_weight, largest_size, resampled_probe, tilted, window
 from ptychoflow.data.detector_images import detector_file, read_detector_image
 from ptychoflow.data.detector_pixels import beam_centre, dead_pixels, hot_pixels
 from ptychoflow.data.detector_signal import Signal, look
@@ -263,10 +263,16 @@ class DetectorPreparation:
     def probe(self, probe: np.ndarray) -> np.ndarray:
         """Bring a probe (modes, M, M) complex from the sample pixels of the raw frames onto the new, (modes, N, N).
 
-        Where the beam does not fall on the very middle of pixel N // 2, as in binned frames, the probe is tilted alike.
         It is not turned: its rows and columns are those of the positions.
         """
-        return resampled_probe(probe, self._raw_width, len(self._good), self.size, self._offset)
+        return self.tilted(resampled_probe(probe, self._raw_width, len(self._good), self.size))
+
+    def tilted(self, probe: np.ndarray) -> np.ndarray:
+        """Tilt a probe (modes, N, N) to where the beam falls, if that is not the very middle of pixel N // 2.
+
+        So it is in binned frames, whose pixel begins with the one of the beam.
+        """
+        return tilted(probe, self._offset)
 
 
 def _known_good(good: np.ndarray | None, settings: DetectorSettings, shape: tuple[int, int]) -> np.ndarray:

@@ -54,7 +54,10 @@ def scaled_probe(
     if settings.flux is not None:
         # What a smaller detector misses of the beam leaves the probe.
         probe = probe * np.sqrt(settings.flux / power)
-    if probe.shape[-1] == raw_width and own:
+    if not own:
+        probe = detector.tilted(probe)
+    elif probe.shape[-1] == raw_width:
+        # One of another width, that of the dataset, was found in frames prepared alike, and has their tilt.
         probe = detector.probe(probe)
     if settings.flux is not None:
         return probe.astype(np.complex64)
