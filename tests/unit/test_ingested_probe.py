@@ -10,6 +10,7 @@ from ptychoflow.data.geometry import wavelength_of
 from ptychoflow.data.ingest_settings import IngestSettings
 from ptychoflow.data.ingestion import ingest
 from ptychoflow.data.raw_scan import RawScan
+from ptychoflow.errors import InputError
 
 UNDONE = {
     "as_stored": lambda image: image,
@@ -94,3 +95,38 @@ def test_a_probe_of_prepared_frames_stays_as_it_is():
     read = empty(far_field(gaussian(64, 3.0)), settings, probe=probe)
     np.testing.assert_allclose(read.probe, probe, rtol=1e-5)
     np.testing.assert_allclose(middle(far_field(read.probe)), middle(read.frames[0]), atol=0.01)
+
+
+def near_field(probe: np.ndarray, wavelength_distance: float, pixel: float) -> np.ndarray:
+    """Fresnel's convolution, each mode by the spectrum of its kernel; (N, N) photons with the middle in the centre."""
+    frequency = np.fft.fftfreq(probe.shape[-1], pixel)
+    kernel = np.exp(-1j * np.pi * wavelength_distance * (frequency[:, None] ** 2 + frequency[None, :] ** 2))
+    return (np.abs(np.fft.ifft2(kernel * np.fft.fft2(probe))) ** 2).sum(axis=0)
+
+
+NEAR = {"propagation": "near", "energy": 8000.0, "detector_distance": 0.01, "detector_pixel_size": 1e-6}
+
+
+@pytest.mark.parametrize("kind", ["flat", "broad", "curved"])
+def test_the_flux_of_a_near_field_is_that_of_its_beam(kind: str):
+    axis = np.arange(32) - 16
+    curvature = np.exp(0.05j * (axis[:, None] ** 2 + axis[None, :] ** 2))
+    probe = {"flat": np.full((1, 32, 32), 20 + 0j), "broad": gaussian(32, 6.0), "curved": gaussian(32, 4.0) * curvature}
+    good = np.ones((32, 32), bool)
+    good[16, 16] = good[12:15, 20:22] = False
+    frame = near_field(probe[kind], wavelength_of(8000.0) * 0.01, 1e-6)
+    read = empty(frame, IngestSettings(**NEAR), probe=probe[kind], good=good)
+    assert np.sum(np.abs(read.probe) ** 2) == pytest.approx(np.sum(np.abs(probe[kind]) ** 2), rel=1e-4)
+
+
+def test_a_mask_that_hides_the_beam_is_refused():
+    good = np.ones((32, 32), bool)
+    good[16, 16] = False
+    with pytest.raises(InputError, match=r"a share of .* falls on good pixels: expected at least .* the setting flux"):
+        empty(np.full((32, 32), 3.0), IngestSettings(), probe=np.ones((1, 32, 32), complex), good=good)
+
+
+def test_a_near_field_has_its_middle_on_a_whole_pixel():
+    settings = IngestSettings(**NEAR, detector=DetectorSettings(centre=(16.5, 16), size=32))
+    with pytest.raises(InputError, match=r"centre is \[16.5, 16.0\], and the fields are near: expected a whole pixel"):
+        empty(np.full((32, 32), 3.0), settings, probe=gaussian(32, 6.0))

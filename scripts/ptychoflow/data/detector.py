@@ -110,15 +110,17 @@ class DetectorPreparation:
         For the provenance: sizes, centre, and how many raw pixels were found bad for what reason.
     binning : int
         Raw pixels in one along each axis.
+    offset : tuple of float
+        (row, column) by which the beam misses the middle of pixel N // 2 of the prepared frames, in their pixels.
     """
 
     mask: np.ndarray
     summary: dict[str, Any]
     binning: int
+    offset: tuple[float, float]
     _signal: Signal
     _good: np.ndarray
     _start: tuple[int, ...]
-    _offset: tuple[float, float]
     _orientation: Orientation
     _weight: np.ndarray
     _background: float
@@ -218,8 +220,9 @@ class DetectorPreparation:
             signal.dark = window(signal.dark, start, width)
         usable = window(usable, start, width)
         mask = np.ascontiguousarray(oriented(weight > 0, orientation))
-        place = start, oriented_offset(offset, orientation), orientation
-        return cls(mask, summary, settings.binning, signal, usable, *place, weight, background, shape[1])
+        offset = oriented_offset(offset, orientation)
+        hidden = signal, usable, start, orientation, weight, background, shape[1]
+        return cls(mask, summary, settings.binning, offset, *hidden)
 
     @property
     def size(self) -> int:
@@ -272,7 +275,7 @@ class DetectorPreparation:
 
         So it is in binned frames, whose pixel begins with the one of the beam.
         """
-        return tilted(probe, self._offset)
+        return tilted(probe, self.offset)
 
 
 def _known_good(good: np.ndarray | None, settings: DetectorSettings, shape: tuple[int, int]) -> np.ndarray:

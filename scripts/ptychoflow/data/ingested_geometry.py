@@ -60,6 +60,9 @@ def pixels_at_sample(scan: RawScan, settings: IngestSettings, detector: Detector
             f"near fields of {scan.frames.shape[1]} by {scan.frames.shape[2]} pixels would be cropped or binned: "
             "expected even, square ones and no such settings of a detector"
         )
+    if any(detector.offset):
+        centre = detector.summary["centre"]
+        raise InputError(f"detector.centre is {centre}, and the fields are near: expected a whole pixel")
     return raw, raw
 
 

@@ -11,6 +11,9 @@ from ptychoflow.data.scan_shape import empty_beam
 from ptychoflow.errors import InputError
 from ptychoflow.simulation.probes import disk_probe
 
+LEAST_SHARE = 1e-6
+"""Of the probe's light on good pixels, from which the flux can be told; less is what rounding leaves of none."""
+
 
 def scaled_probe(
     scan: RawScan,
@@ -18,6 +21,7 @@ def scaled_probe(
     detector: DetectorPreparation,
     frames: np.ndarray | Frames,
     pixel: float,
+    fresnel_number: float | None,
     assumed: dict[str, float],
 ) -> np.ndarray:
     """Probe modes of the file, or a disk in their place, (modes, N, N) complex64, Σ|P|² = photons in the empty beam.
@@ -34,13 +38,15 @@ def scaled_probe(
         (frames, N, N) float32 photon counts, whose brightest tells the flux if the settings do not.
     pixel : float
         Metres; pixel at the sample of the dataset.
+    fresnel_number : float, optional
+        Of such a pixel in a near field; None in the far field.
     assumed : dict
         Geometry that nobody stated, by name.
 
     Raises
     ------
     InputError
-        Where there is no probe, or none with light, or of another shape.
+        Where there is no probe, or none with light, or of another shape, or the mask hides all of its light.
     """
     own = settings.probe_diameter is None and scan.probe is not None
     probe = scan.probe if own else _disk(scan, settings, detector.size, pixel, assumed)
@@ -61,7 +67,7 @@ def scaled_probe(
         probe = detector.probe(probe)
     if settings.flux is not None:
         return probe.astype(np.complex64)
-    flux = brightest(frames) / good_share(probe, detector.mask)
+    flux = brightest(frames) / good_share(probe, detector.mask, fresnel_number)
     return (probe * np.sqrt(flux / np.sum(np.abs(probe) ** 2))).astype(np.complex64)
 
 
@@ -70,12 +76,33 @@ def brightest(frames: np.ndarray | Frames) -> float:
     return float(max(frames[block].sum(axis=(1, 2)).max() for block in frame_blocks(frames)))
 
 
-def good_share(probe: np.ndarray, mask: np.ndarray) -> float:
-    """Share of the far field of a probe (modes, N, N) on the good pixels (N, N): these alone tell of the flux."""
+def good_share(probe: np.ndarray, mask: np.ndarray, fresnel_number: float | None = None) -> float:
+    """Share of the light that a probe sends to good pixels, which alone tell of the flux.
+
+    Parameters
+    ----------
+    probe : ndarray
+        (modes, N, N) complex.
+    mask : ndarray
+        (N, N) bool, True for good pixels.
+    fresnel_number : float, optional
+        Of a pixel in a near field; None in the far field.
+
+    Raises
+    ------
+    InputError
+        Where hardly any of it falls on a good pixel.
+    """
     if mask.all():
         return 1.0
-    light = empty_beam(probe)
-    return float(light[mask].sum() / light.sum())
+    light = empty_beam(probe, fresnel_number)
+    share = float(light[mask].sum() / light.sum())
+    if share < LEAST_SHARE:
+        raise InputError(
+            f"a share of {share:.2g} of the probe's light falls on good pixels: expected at least {LEAST_SHARE:g}, or "
+            "the setting flux"
+        )
+    return share
 
 
 def _disk(scan: RawScan, settings: IngestSettings, size: int, pixel: float, assumed: dict[str, float]) -> np.ndarray:

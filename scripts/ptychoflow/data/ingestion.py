@@ -6,6 +6,7 @@ import numpy as np
 
 from ptychoflow.data.dataset import Dataset, object_frame
 from ptychoflow.data.detector import DetectorPreparation
+from ptychoflow.data.geometry import fresnel_number_of
 from ptychoflow.data.ingest_settings import IngestSettings, PositionSettings
 from ptychoflow.data.ingested_geometry import pixels_at_sample, require_known, with_geometry
 from ptychoflow.data.ingested_probe import scaled_probe
@@ -52,10 +53,13 @@ def ingest(scan: RawScan, settings: IngestSettings, source: str) -> Dataset:
     # A true object has the pixels of the raw frames.
     truth = scan.truth if detector.pixel_scale == 1 else None
     positions, shape, truth = _object_frame(truth, offsets, detector.size)
+    fresnel_number = None
+    if settings.propagation == "near":
+        fresnel_number = fresnel_number_of(pixel, scan.energy, scan.detector_distance, settings.source_distance)
     dataset = Dataset(
         frames=frames,
         positions=positions,
-        probe=scaled_probe(scan, settings, detector, frames, pixel, needed),
+        probe=scaled_probe(scan, settings, detector, frames, pixel, fresnel_number, needed),
         mask=detector.mask,
         object_shape=(int(shape[0]), int(shape[1])),
         energy=scan.energy,
