@@ -473,7 +473,7 @@ def test_a_stated_flux_is_that_before_the_crop(raw_scan: Path):
 
 
 def test_a_prepared_dataset_is_not_prepared_again(small_cxi: Path):
-    with pytest.raises(InputError, match="prepared before: expected no settings of a detector"):
+    with pytest.raises(InputError, match="prepared before: expected no settings beside it, found detector"):
         read_dataset(small_cxi, IngestSettings(detector=DetectorSettings(size=16)))
 
 
