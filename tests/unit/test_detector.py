@@ -1,10 +1,14 @@
 """Prepared frames are what a smaller or coarser, whole detector would have seen, and what is broken is found."""
 
 import json
+import os
+import subprocess
+import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import h5py
+import hdf5plugin
 import numpy as np
 import pytest
 
@@ -375,6 +379,35 @@ def test_a_mask_file_masks(suffix: str, marks: str, tmp_path: Path):
     assert preparation.summary["masked_pixels"] == bad.sum()
     shifted = prepared(frames, settings, zero_frequency="corner")
     np.testing.assert_array_equal(shifted.mask, ~np.fft.fftshift(bad)[:, 2:22])
+
+
+READ_IN_A_FRESH_PROCESS = """
+import sys
+import numpy as np
+from ptychoflow.data.detector import DetectorSettings
+from ptychoflow.data.readers import IngestSettings, read_dataset
+
+key, image, scan, output = sys.argv[1:]
+dataset = read_dataset(scan, IngestSettings(detector=DetectorSettings(**{key: image})))
+np.savez(output, mask=dataset.mask, frames=dataset.frames)
+"""
+"""Filters that another test has registered would hide that the reader registers none."""
+
+
+@pytest.mark.parametrize("key", ["mask_file", "dark_file"])
+def test_a_packed_image_of_the_detector_is_read_beside_a_scan_that_is_no_hdf5(key: str, raw_scan: Path):
+    image, output = raw_scan.with_name("image.h5"), raw_scan.with_name("read.npz")
+    marked = np.random.default_rng(0).random((64, 64)) < 0.1
+    with h5py.File(image, "w") as file:
+        file.create_dataset("entry/image", data=marked.astype(np.uint32), chunks=(64, 64), **hdf5plugin.Bitshuffle())
+    command = [sys.executable, "-c", READ_IN_A_FRESH_PROCESS, key, image, raw_scan, output]
+    scripts = str(Path(__file__).parents[2] / "scripts")
+    subprocess.run(command, check=True, env={**os.environ, "PYTHONPATH": scripts})
+    with np.load(output) as read, np.load(raw_scan) as stored:
+        counts, found = np.fft.ifftshift(read["frames"], axes=(1, 2)), np.fft.ifftshift(read["mask"])
+        expected = np.where(marked, 0, stored["data"]) if key == "mask_file" else np.maximum(stored["data"] - marked, 0)
+    np.testing.assert_array_equal(found, ~marked if key == "mask_file" else True)
+    np.testing.assert_allclose(counts, expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize(

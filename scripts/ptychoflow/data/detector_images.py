@@ -62,6 +62,7 @@ def _read(path: Path, key: str) -> np.ndarray:
     if path.suffix.lower() not in HDF5:
         raise InputError(f"{path} is of no known kind: expected .npy, {', '.join((*TIFF, *HDF5))}")
     import h5py
+    import hdf5plugin  # noqa: F401  Its import registers the filters that detectors pack with.
 
     with h5py.File(path, "r") as file:
         images: list[str] = []
