@@ -289,6 +289,20 @@ def test_a_companion_without_a_usual_name_must_be_named(scan: Dataset, tmp_path:
     require_same(read_dataset(path, settings_for(scan, named)), scan, "ptychi")
 
 
+@pytest.mark.parametrize("mark", [-1, 1, 127])
+@pytest.mark.parametrize("key", ["mask", "good"])
+@pytest.mark.parametrize("each_frame", [False, True])
+def test_any_number_but_zero_marks_a_pixel(mark: int, key: str, each_frame: bool, scan: Dataset, tmp_path: Path):
+    path, settings = foreign_files.write_plain(tmp_path, scan)
+    marks = np.where(~scan.mask if key == "mask" else scan.mask, mark, 0).astype(np.int8)
+    with h5py.File(path, "r+") as file:
+        del file["entry/mask"]
+        file["entry/marks"] = np.repeat(marks[None], len(scan.frames), axis=0) if each_frame else marks
+    paths = dataclasses.replace(settings.paths, mask=None) if key == "good" else settings.paths
+    settings = dataclasses.replace(settings, paths=dataclasses.replace(paths, **{key: "entry/marks"}))
+    require_same(read_dataset(path, settings_for(scan, settings)), scan, "plain")
+
+
 def test_an_unknown_hdf5_file_is_named_with_its_keys(tmp_path: Path):
     with h5py.File(tmp_path / "other.h5", "w") as file:
         file["counts"] = np.ones(3)

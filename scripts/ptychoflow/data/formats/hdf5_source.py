@@ -177,14 +177,17 @@ class HDF5Source:
         return None if key is None else first_coherent(self.array(key))
 
     def good(self, key: str, good_is: bool) -> np.ndarray | None:
-        """Good pixels (H, W) of a mask (H, W), or of one for each frame, where a pixel counts if it is always good."""
+        """Good pixels (H, W) of a mask (H, W), or of one for each frame, where a pixel counts if it is always good.
+
+        Numbers other than zero mark good pixels, or bad ones where `good_is` is False.
+        """
         item = self.item(key)
         if not isinstance(item, h5py.Dataset):
             return None
         if item.ndim == 2:
-            return (self.real(key) > 0) == good_is
+            return (self.real(key) != 0) == good_is
         masks = self.frames(key)
-        marks = [(masks[n : n + 16] > 0) == good_is for n in range(0, len(masks), 16)]
+        marks = [(masks[n : n + 16] != 0) == good_is for n in range(0, len(masks), 16)]
         return np.logical_and.reduce([mark.all(axis=0) for mark in marks])
 
     def _found(self, *keys: str) -> str:
