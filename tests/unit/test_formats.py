@@ -32,6 +32,15 @@ ORIENTATIONS = (
     "transpose_flip_columns",
     "transpose_flip_both",
 )
+NEAR = SimulationSettings(
+    size=16,
+    probe=ProbeSettings(kind="disk"),
+    scan=ScanSettings(frames=12, step=3.0),
+    propagation="near",
+    detector_distance=0.01,
+    detector_pixel_size=1e-6,
+    noise=False,
+)
 
 
 @pytest.fixture(scope="module")
@@ -318,8 +327,25 @@ def test_near_fields_are_not_taken_for_far_ones(scan: Dataset, tmp_path: Path):
     path, settings = foreign_files.write_ptychodus(tmp_path, scan)
     with h5py.File(tmp_path / "product.h5", "r+") as file:
         file.attrs["far_field"] = False
-    with pytest.raises(InputError, match="far_field is false"):
+    with pytest.raises(InputError, match="far_field is false: expected the setting propagation near"):
         read_dataset(path, settings)
+
+
+def test_near_fields_of_ptychodus_are_read_as_such(tmp_path: Path):
+    scan = simulate(NEAR)
+    path, settings = foreign_files.write_ptychodus(tmp_path, scan)
+    with h5py.File(tmp_path / "product.h5", "r+") as file:
+        file.attrs["far_field"] = False
+        for axis in "xy":
+            # The writer is of far fields, whose pixels at the sample are others.
+            key = f"probe_position_{axis}_m"
+            file[key][...] = file[key][()] * scan.detector_pixel_size / foreign_files.far_pixel(scan)
+    read = read_dataset(path, settings_for(scan, settings, propagation="near"))
+    assert read.fresnel_number == pytest.approx(scan.fresnel_number)
+    shift = (read.positions - scan.positions).mean(axis=0)
+    np.testing.assert_allclose(read.positions - shift, scan.positions, atol=1e-6)
+    model = expected_photons(scan.truth, read.positions - shift, read.probe, read.fresnel_number)
+    np.testing.assert_allclose(read.frames, model, rtol=1e-3, atol=0.05)
 
 
 def test_motors_of_nexus_stand_in_for_translations(scan: Dataset, tmp_path: Path):
