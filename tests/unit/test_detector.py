@@ -205,7 +205,7 @@ def test_what_is_seen_does_not_depend_on_the_blocks(blocks: int, monkeypatch: py
     frames[40, 3, 4], frames[:, 30, 30], frames[:, 33, 31] = -1, 0, 7
     settings = replace(LOOKING, gaps=[-1], saturation=float(frames.max()), centre="found")
     expected = prepared(frames, settings)
-    monkeypatch.setattr("ptychoflow.data.detector_signal.BLOCK_BYTES", blocks * 8 * frames[0].size)
+    monkeypatch.setattr("ptychoflow.data.frame_blocks.BLOCK_BYTES", blocks * 8 * frames[0].size)
     found = prepared(frames, settings)
     assert found.summary == expected.summary
     np.testing.assert_array_equal(found.mask, expected.mask)

@@ -12,7 +12,8 @@ from typing import Any
 import h5py
 import numpy as np
 
-from ptychoflow.data.dataset import Dataset, frame_blocks
+from ptychoflow.data.dataset import Dataset
+from ptychoflow.data.frame_blocks import frame_blocks
 from ptychoflow.data.geometry import metres_from_centre, wavelength_of
 from ptychoflow.data.stored_frames import StoredFrames
 from ptychoflow.embedded_provenance import from_hdf5_attributes, hdf5_attributes

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from ptychoflow.data.dataset import frame_blocks
 from ptychoflow.data.detector import DetectorPreparation
+from ptychoflow.data.frame_blocks import frame_blocks
 from ptychoflow.data.ingest_settings import IngestSettings
 from ptychoflow.data.ingested_geometry import require_known
 from ptychoflow.data.raw_scan import Frames, RawScan
