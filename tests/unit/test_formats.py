@@ -11,7 +11,7 @@ from foreign_files import WITHOUT_MASK, WITHOUT_PROBE, WRITERS
 
 from ptychoflow.data.cxi import read_cxi, write_cxi
 from ptychoflow.data.dataset import Dataset
-from ptychoflow.data.detector import DetectorSettings
+from ptychoflow.data.detector import DetectorPreparation, DetectorSettings
 from ptychoflow.data.formats.hdf5_access import HDF5Frames
 from ptychoflow.data.formats.hdf5_source import hdf5_source
 from ptychoflow.data.frame_orientation import oriented
@@ -384,6 +384,21 @@ def test_frames_stay_in_their_file(scan: Dataset, tmp_path: Path, monkeypatch: p
     # Once for the flux, once for the checks, once to write, never more than five frames at a time.
     assert asked == [slice(0, 5), slice(5, 10), slice(10, 12)] * 3
     np.testing.assert_array_equal(read_cxi(tmp_path / "own.cxi").frames, scan.frames * scan.mask)
+
+
+@pytest.mark.parametrize("most", [None, 12])
+def test_frames_that_fit_into_memory_are_prepared_once(
+    most: int | None, scan: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    path, settings = foreign_files.write_plain(tmp_path, scan)
+    prepared, prepare = [], DetectorPreparation.frames
+    monkeypatch.setattr(
+        DetectorPreparation, "frames", lambda self, block: prepared.append(len(block)) or prepare(self, block)
+    )
+    read = read_dataset(path, settings, frames_in_memory=most)
+    assert isinstance(read.frames, np.ndarray)
+    write_cxi(tmp_path / "own.cxi", read)
+    assert sum(prepared) == len(scan.frames)
 
 
 def test_a_crop_holds_no_more_raw_frames_than_a_block(scan: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -21,8 +21,8 @@ MOST_PIXELS = 1e6
 METRES = {"metres": 1.0, "millimetres": 1e-3, "micrometres": 1e-6, "nanometres": 1e-9}
 
 
-def ingest(scan: RawScan, settings: IngestSettings, source: str) -> Dataset:
-    """Bring a scan into the one form and validate it; frames of a file stay there until they are asked for.
+def ingest(scan: RawScan, settings: IngestSettings, source: str, frames_in_memory: int | None = None) -> Dataset:
+    """Bring a scan into the one form and validate it.
 
     Parameters
     ----------
@@ -32,6 +32,9 @@ def ingest(scan: RawScan, settings: IngestSettings, source: str) -> Dataset:
         What the file does not say about itself, or says wrongly.
     source : str
         Name of the file it came from, for the message.
+    frames_in_memory : int, optional
+        Where there are more frames than that, they stay in the file until they are asked for, and are prepared each
+        time; all are prepared once and kept if not given.
 
     Raises
     ------
@@ -44,7 +47,7 @@ def ingest(scan: RawScan, settings: IngestSettings, source: str) -> Dataset:
     _require_shapes(scan)
     detector = prepared_detector(scan, settings)
     frames: np.ndarray | Frames = photon_counts(scan, detector)
-    if isinstance(scan.frames, np.ndarray):
+    if frames_in_memory is None or len(frames) <= frames_in_memory:
         frames = frames[:]
     scan, assumed = with_geometry(scan, settings)
     raw_pixel, pixel = pixels_at_sample(scan, settings, detector)

@@ -82,10 +82,7 @@ def _from_hdf5(path: Path, settings: IngestSettings, frames_in_memory: int | Non
     # Only foreign files need the filters that detectors pack with, and the package that has them.
     from ptychoflow.data.formats.hdf5 import read_hdf5
 
-    dataset = ingest(read_hdf5(path, settings), settings, str(path))
-    if frames_in_memory is None or len(dataset.frames) <= frames_in_memory:
-        dataset.frames = dataset.frames[:]
-    return dataset
+    return ingest(read_hdf5(path, settings), settings, str(path), frames_in_memory)
 
 
 def _refuse_settings(settings: IngestSettings) -> None:
