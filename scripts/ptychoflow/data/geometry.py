@@ -11,6 +11,11 @@ def wavelength_of(energy: float) -> float:
     return PLANCK_TIMES_LIGHT / energy
 
 
+def energy_of(wavelength: float) -> float:
+    """Energy in electronvolts of photons of a wavelength in metres."""
+    return PLANCK_TIMES_LIGHT / wavelength
+
+
 def magnification_of(detector_distance: float, source_distance: float | None) -> float:
     """Of a cone beam, (z₁ + z₂) / z₁ for the sample z₁ behind its source and the detector z₂ behind the sample."""
     return 1.0 if source_distance is None else 1 + detector_distance / source_distance

@@ -49,8 +49,9 @@ def ingest(scan: RawScan, settings: IngestSettings, source: str, frames_in_memor
     frames: np.ndarray | Frames = photon_counts(scan, detector)
     if frames_in_memory is None or len(frames) <= frames_in_memory:
         frames = frames[:]
-    scan, assumed = with_geometry(scan, settings)
+    scan, assumed = with_geometry(scan, settings, source)
     raw_pixel, pixel = pixels_at_sample(scan, settings, detector)
+    # With the pixel at the sample in the file, nothing else hangs on what is assumed.
     needed = {} if scan.pixel_size is not None else assumed
     offsets = offsets_of(scan, settings.positions, raw_pixel, pixel, needed)
     # A true object has the pixels of the raw frames.

@@ -9,7 +9,7 @@ import numpy as np
 
 from ptychoflow.data.formats.hdf5_access import HDF5Frames
 from ptychoflow.data.formats.hdf5_source import HDF5Source, companion_path, hdf5_source
-from ptychoflow.data.geometry import PLANCK_TIMES_LIGHT
+from ptychoflow.data.geometry import energy_of
 from ptychoflow.data.ingest_settings import IngestSettings
 from ptychoflow.data.raw_scan import RawScan
 from ptychoflow.errors import InputError
@@ -138,7 +138,7 @@ def _energy(source: HDF5Source) -> float | None:
         if energy is not None and PHOTON_ENERGIES[0] <= energy <= PHOTON_ENERGIES[1]:
             return energy
     wavelength = source.number(f"{SOURCE}/wavelength")
-    return PLANCK_TIMES_LIGHT / wavelength if wavelength else None
+    return energy_of(wavelength) if wavelength else None
 
 
 def _distance(source: HDF5Source) -> float | None:
