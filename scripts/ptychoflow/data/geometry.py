@@ -4,6 +4,8 @@ import numpy as np
 
 PLANCK_TIMES_LIGHT = 1.23984198e-6
 """h c in electronvolt metres (CODATA 2018)."""
+JOULES = 1.602176634e-19
+"""Joules in an electronvolt."""
 
 
 def wavelength_of(energy: float) -> float:

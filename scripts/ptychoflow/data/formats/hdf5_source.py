@@ -10,6 +10,7 @@ import numpy as np
 
 from ptychoflow.data.formats.hdf5_access import HDF5Frames, dataset_of, opened, require_content, require_numbers
 from ptychoflow.data.formats.probes import first_coherent
+from ptychoflow.data.geometry import JOULES
 from ptychoflow.errors import InputError
 
 MOST_BYTES = 2**31
@@ -29,7 +30,7 @@ UNITS = {
     "kev": 1e3,
     "mev": 1e6,
     "gev": 1e9,
-    "j": 1 / 1.602176634e-19,
+    "j": 1 / JOULES,
 }
 """Metres, and electronvolts, by the names of units in lower case."""
 ENERGIES = ("ev", "kev", "mev", "gev", "j")
