@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import asdict, replace
@@ -453,6 +454,11 @@ def test_what_does_not_fit_the_frames_is_refused(tmp_path: Path):
             prepared(frames, DetectorSettings(**settings))
     with pytest.raises(InputError, match="mask has shape"):
         DetectorPreparation.of(frames, np.ones((16, 16), bool), None, DetectorSettings())
+    for dark in (np.ones((16, 16)), np.ones((0, 16, 20)), np.ones((16, 0)), np.ones(20), np.ones(())):
+        with pytest.raises(
+            InputError, match=rf"dark frame has shape {re.escape(str(dark.shape))}: expected \(16, 20\)"
+        ):
+            DetectorPreparation.of(frames, None, dark, DetectorSettings())
     with pytest.raises(InputError, match="frames have shape"):
         prepared(frames[0], DetectorSettings())
     with pytest.raises(InputError, match="values down to -1: expected none below 0"):

@@ -6,7 +6,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ptychoflow.data.detector_geometry import binned_weight, largest_size, resampled_probe, tilted, window
-from ptychoflow.data.detector_images import detector_file, read_detector_image
+from ptychoflow.data.detector_images import detector_file, known_good, mean_dark
 from ptychoflow.data.detector_pixels import beam_centre, dead_pixels, hot_pixels
 from ptychoflow.data.detector_signal import Signal, look
 from ptychoflow.data.frame_orientation import Orientation, oriented, oriented_offset
@@ -162,12 +162,12 @@ class DetectorPreparation:
             Where shapes do not fit together or nothing is left.
         """
         if len(raw_frames.shape) != 3 or 0 in raw_frames.shape:
-            raise InputError(f"frames have shape {tuple(raw_frames.shape)}: expected (frames, H, W), at least one")
+            raise InputError(f"frames have shape {tuple(raw_frames.shape)}: expected at least one, (frames, H, W)")
         shape = (int(raw_frames.shape[1]), int(raw_frames.shape[2]))
         signal = Signal(quantity, zero_frequency == "corner", None, settings.threshold, settings.photons_per_count)
-        if (dark := _mean_dark(dark, settings, shape)) is not None:
+        if (dark := mean_dark(dark, settings.dark_file, shape)) is not None:
             signal.dark = signal.oriented(dark)
-        known = signal.oriented(_known_good(good, settings, shape))
+        known = signal.oriented(known_good(good, settings.mask_file, settings.mask_marks, shape))
         seen = look(raw_frames, signal, known, settings.gaps, settings.saturation, settings.needs_sums)
         usable = known & ~seen.gap & ~seen.saturated
         dead = hot = np.zeros(shape, bool)
@@ -278,32 +278,9 @@ class DetectorPreparation:
         return tilted(probe, self.offset)
 
 
-def _known_good(good: np.ndarray | None, settings: DetectorSettings, shape: tuple[int, int]) -> np.ndarray:
-    usable = np.ones(shape, bool) if good is None else _fitting(np.asarray(good, bool), shape, "mask")
-    if settings.mask_file is None:
-        return usable
-    marked = _fitting(read_detector_image(settings.mask_file), shape, settings.mask_file) != 0
-    return usable & (marked == (settings.mask_marks == "good"))
-
-
-def _mean_dark(dark: np.ndarray | None, settings: DetectorSettings, shape: tuple[int, int]) -> np.ndarray | None:
-    if settings.dark_file is not None:
-        dark = read_detector_image(settings.dark_file)
-    if dark is None:
-        return None
-    mean = dark.reshape(-1, *dark.shape[-2:]).mean(axis=0, dtype=np.float64)
-    return _fitting(mean.astype(np.float32), shape, settings.dark_file or "dark")
-
-
 def _centre(settings: DetectorSettings, mean: np.ndarray, good: np.ndarray) -> tuple[tuple[float, float], str]:
     """Where the direct beam falls, and who says so."""
     if settings.centre == "found":
         centre, score = beam_centre(np.maximum(mean, 0), good)
         return centre, f"symmetry of the mean frame, {score:.4f} of 1"
     return (settings.centre, "settings") if settings.centre else ((mean.shape[0] // 2, mean.shape[1] // 2), "middle")
-
-
-def _fitting(image: np.ndarray, shape: tuple[int, int], name: str) -> np.ndarray:
-    if image.shape != shape:
-        raise InputError(f"{name} has shape {image.shape}: expected {shape} beside frames of that shape")
-    return image

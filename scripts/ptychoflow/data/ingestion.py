@@ -42,9 +42,12 @@ def ingest(scan: RawScan, settings: IngestSettings, source: str, frames_in_memor
         For shapes that do not belong together, for geometry or a probe that is missing but needed, and for what
         `Dataset.validate` refuses.
     """
-    if len(scan.frames.shape) != 3 or 0 in scan.frames.shape:
-        raise InputError(f"frames have shape {tuple(scan.frames.shape)}: expected at least one frame, (frames, N, N)")
-    _require_shapes(scan)
+    expected = (*scan.frames.shape[:1], 2)
+    if scan.positions.shape != expected:
+        raise InputError(
+            f"positions has shape {scan.positions.shape}: expected {expected} beside frames of shape "
+            f"{tuple(scan.frames.shape)}"
+        )
     detector = prepared_detector(scan, settings)
     frames: np.ndarray | Frames = photon_counts(scan, detector)
     if frames_in_memory is None or len(frames) <= frames_in_memory:
@@ -151,16 +154,3 @@ def _object_frame(
     if truth is not None and (offsets >= half).all() and (offsets <= np.array(truth.shape) - half).all():
         return offsets, truth.shape, truth
     return *object_frame(offsets, size), None
-
-
-def _require_shapes(scan: RawScan) -> None:
-    count, height, width = scan.frames.shape
-    expected = {"positions": (count, 2), "mask": (height, width)}
-    found = {"positions": scan.positions.shape, "mask": None if scan.good is None else scan.good.shape}
-    if scan.dark is not None:
-        expected["dark frame"], found["dark frame"] = (height, width), scan.dark.shape[-2:] if scan.dark.size else (0,)
-    for name, shape in expected.items():
-        if found[name] not in (None, shape):
-            raise InputError(
-                f"{name} has shape {found[name]}: expected {shape} beside {count} frames of {height} by {width} pixels"
-            )
