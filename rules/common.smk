@@ -58,7 +58,7 @@ def detector_files(wildcards):
 def companion_file(wildcards):
     """Second file of a format of two, where the settings name it; what is found by its usual name is no input."""
     source = ingested(wildcards)
-    if "companion" not in source:
+    if source.get("companion") is None:
         return []
     return str(Path(raw_file(wildcards)).parent / source["companion"])
 
