@@ -32,6 +32,7 @@ def main(
     from dataclasses import asdict
 
     from ptychoflow.data.cxi import keep_dataset
+    from ptychoflow.data.formats.rehearsal import is_ours
     from ptychoflow.data.readers import read_dataset
     from ptychoflow.errors import InputError
     from ptychoflow.files import sha256_of
@@ -41,11 +42,11 @@ def main(
     if sha256 is not None and found != sha256:
         raise InputError(f"{input} has sha256 {found}: expected {sha256}")
     dataset = read_dataset(input, settings, FRAMES_IN_MEMORY)
-    detector = dataset.provenance.pop("detector", None)
-    source = {"file": input.name, "sha256": found}
-    companion = dataset.provenance.pop("companion", None)
-    if companion is not None:
-        source["companion"] = {"file": Path(companion).name, "sha256": sha256_of(Path(companion))}
+    source, detector = {"file": input.name, "sha256": found}, None
+    if not is_ours(input, settings):
+        detector, companion = dataset.provenance["detector"], dataset.provenance.get("companion")
+        if companion is not None:
+            source["companion"] = {"file": Path(companion).name, "sha256": sha256_of(Path(companion))}
     elif dataset.provenance:
         source["made_by"] = dataset.provenance
     dataset.provenance = {

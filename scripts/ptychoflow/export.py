@@ -118,7 +118,7 @@ def export_tiff(path: Path, reconstruction: Reconstruction, dataset: Dataset) ->
 def export_npz(path: Path, reconstruction: Reconstruction, dataset: Dataset) -> None:
     """Write an NPZ file of PtychoPINN: amplitudes of the frames, positions in pixels, and object and probe as guesses.
 
-    Parameters are those of `export_cxi`.
+    Bad pixels stand under ``bad_pixels``, as Ptychodus adds them. Parameters are those of `export_cxi`.
     """
     rows, columns = reconstruction.positions.T
     probe = reconstruction.probe
@@ -132,6 +132,7 @@ def export_npz(path: Path, reconstruction: Reconstruction, dataset: Dataset) -> 
             ycoords=rows,
             xcoords_start=columns,
             ycoords_start=rows,
+            bad_pixels=~dataset.mask,
             scan_index=np.zeros(len(rows), dtype=np.int64),
         )
 

@@ -241,6 +241,13 @@ def test_ingest_keeps_what_it_found_of_the_detector(run: Callable, arrays: dict,
     assert made["detector"]["dead_pixels"] == made["detector"]["bad_pixels_of_dataset"] == 1
     mask = read_dataset(tmp_path / "scan.cxi").mask
     assert np.argwhere(~mask).tolist() == [[14, 15]]
+    # A second ingest takes the dataset as it is: what was found belongs to the first.
+    again = ["--output", tmp_path / "again.cxi", "--provenance", tmp_path / "again.json"]
+    assert run("ingest", "--input", tmp_path / "scan.cxi", *again) == 0
+    copied = json.loads((tmp_path / "again.json").read_text())
+    assert "detector" not in copied
+    assert copied["source"]["made_by"]["detector"] == made["detector"]
+    assert copied["source"]["made_by"]["settings"]["detector"]["size"] == 28
 
 
 @pytest.mark.parametrize(

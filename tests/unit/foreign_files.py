@@ -23,10 +23,14 @@ def wavelength(dataset: Dataset) -> float:
     return constants.h * constants.c / energy_in_joules(dataset)
 
 
+def far_pixel(dataset: Dataset) -> float:
+    """Metres of a pixel at the sample of far fields."""
+    return wavelength(dataset) * dataset.detector_distance / (dataset.size * dataset.detector_pixel_size)
+
+
 def metres(dataset: Dataset, origin: float = 3e-6) -> np.ndarray:
     """Positions (row, column) in metres about an origin of no meaning."""
-    pixel = wavelength(dataset) * dataset.detector_distance / (dataset.size * dataset.detector_pixel_size)
-    return dataset.positions * pixel + origin
+    return dataset.positions * far_pixel(dataset) + origin
 
 
 def marked(dataset: Dataset) -> np.ndarray:

@@ -1,10 +1,15 @@
 """Prepared frames are what a smaller or coarser, whole detector would have seen, and what is broken is found."""
 
 import json
+import os
+import re
+import subprocess
+import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import h5py
+import hdf5plugin
 import numpy as np
 import pytest
 
@@ -12,6 +17,7 @@ from ptychoflow.data.dataset import Dataset
 from ptychoflow.data.detector import DetectorPreparation, DetectorSettings
 from ptychoflow.data.detector_geometry import resampled_probe
 from ptychoflow.data.geometry import wavelength_of
+from ptychoflow.data.ingested_probe import good_share
 from ptychoflow.data.readers import IngestSettings, read_dataset
 from ptychoflow.errors import InputError
 from ptychoflow.simulation.dataset import expected_photons, simulate
@@ -46,7 +52,7 @@ def test_the_defaults_leave_clean_frames_as_they_are(dtype: type):
     assert preparation.pixel_scale == preparation.binning == 1
     probe = np.random.default_rng(1).normal(size=(2, 16, 16)) * (1 + 2j)
     np.testing.assert_array_equal(preparation.probe(probe), probe)
-    assert preparation.good_share(probe) == pytest.approx(1)
+    assert good_share(probe, preparation.mask) == pytest.approx(1)
     assert json.loads(json.dumps(preparation.summary)) == preparation.summary
 
 
@@ -200,7 +206,7 @@ def test_what_is_seen_does_not_depend_on_the_blocks(blocks: int, monkeypatch: py
     frames[40, 3, 4], frames[:, 30, 30], frames[:, 33, 31] = -1, 0, 7
     settings = replace(LOOKING, gaps=[-1], saturation=float(frames.max()), centre="found")
     expected = prepared(frames, settings)
-    monkeypatch.setattr("ptychoflow.data.detector_signal.BLOCK_BYTES", blocks * 8 * frames[0].size)
+    monkeypatch.setattr("ptychoflow.data.frame_blocks.BLOCK_BYTES", blocks * 8 * frames[0].size)
     found = prepared(frames, settings)
     assert found.summary == expected.summary
     np.testing.assert_array_equal(found.mask, expected.mask)
@@ -376,6 +382,35 @@ def test_a_mask_file_masks(suffix: str, marks: str, tmp_path: Path):
     np.testing.assert_array_equal(shifted.mask, ~np.fft.fftshift(bad)[:, 2:22])
 
 
+READ_IN_A_FRESH_PROCESS = """
+import sys
+import numpy as np
+from ptychoflow.data.detector import DetectorSettings
+from ptychoflow.data.readers import IngestSettings, read_dataset
+
+key, image, scan, output = sys.argv[1:]
+dataset = read_dataset(scan, IngestSettings(detector=DetectorSettings(**{key: image})))
+np.savez(output, mask=dataset.mask, frames=dataset.frames)
+"""
+"""Filters that another test has registered would hide that the reader registers none."""
+
+
+@pytest.mark.parametrize("key", ["mask_file", "dark_file"])
+def test_a_packed_image_of_the_detector_is_read_beside_a_scan_that_is_no_hdf5(key: str, raw_scan: Path):
+    image, output = raw_scan.with_name("image.h5"), raw_scan.with_name("read.npz")
+    marked = np.random.default_rng(0).random((64, 64)) < 0.1
+    with h5py.File(image, "w") as file:
+        file.create_dataset("entry/image", data=marked.astype(np.uint32), chunks=(64, 64), **hdf5plugin.Bitshuffle())
+    command = [sys.executable, "-c", READ_IN_A_FRESH_PROCESS, key, image, raw_scan, output]
+    scripts = str(Path(__file__).parents[2] / "scripts")
+    subprocess.run(command, check=True, env={**os.environ, "PYTHONPATH": scripts})
+    with np.load(output) as read, np.load(raw_scan) as stored:
+        counts, found = np.fft.ifftshift(read["frames"], axes=(1, 2)), np.fft.ifftshift(read["mask"])
+        expected = np.where(marked, 0, stored["data"]) if key == "mask_file" else np.maximum(stored["data"] - marked, 0)
+    np.testing.assert_array_equal(found, ~marked if key == "mask_file" else True)
+    np.testing.assert_allclose(counts, expected, rtol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
@@ -419,6 +454,11 @@ def test_what_does_not_fit_the_frames_is_refused(tmp_path: Path):
             prepared(frames, DetectorSettings(**settings))
     with pytest.raises(InputError, match="mask has shape"):
         DetectorPreparation.of(frames, np.ones((16, 16), bool), None, DetectorSettings())
+    for dark in (np.ones((16, 16)), np.ones((0, 16, 20)), np.ones((16, 0)), np.ones(20), np.ones(())):
+        with pytest.raises(
+            InputError, match=rf"dark frame has shape {re.escape(str(dark.shape))}: expected \(16, 20\)"
+        ):
+            DetectorPreparation.of(frames, None, dark, DetectorSettings())
     with pytest.raises(InputError, match="frames have shape"):
         prepared(frames[0], DetectorSettings())
     with pytest.raises(InputError, match="values down to -1: expected none below 0"):
@@ -472,7 +512,7 @@ def test_a_stated_flux_is_that_before_the_crop(raw_scan: Path):
 
 
 def test_a_prepared_dataset_is_not_prepared_again(small_cxi: Path):
-    with pytest.raises(InputError, match="prepared before: expected no settings of a detector"):
+    with pytest.raises(InputError, match="prepared before: expected no settings beside it, found detector"):
         read_dataset(small_cxi, IngestSettings(detector=DetectorSettings(size=16)))
 
 

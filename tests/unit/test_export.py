@@ -90,14 +90,19 @@ def test_npz_is_read_as_any_file_of_ptychopinn(
     perfect: Reconstruction, small_dataset: Dataset, tmp_path: Path, modes: int
 ):
     given = dataclasses.replace(perfect, probe=np.repeat(perfect.probe, modes, axis=0) / np.sqrt(modes))
-    export([tmp_path / "out.npz"], given, small_dataset)
+    mask = np.ones_like(small_dataset.mask)
+    mask[3:5, 20], mask[17, 11] = False, False
+    masked = dataclasses.replace(small_dataset, mask=mask, frames=small_dataset.frames * mask)
+    export([tmp_path / "out.npz"], given, masked)
     read = read_dataset(tmp_path / "out.npz")
-    np.testing.assert_allclose(read.frames, small_dataset.frames[:60], rtol=1e-5)
+    np.testing.assert_array_equal(read.mask, mask)
+    np.testing.assert_allclose(read.frames, masked.frames[:60], rtol=1e-5)
     np.testing.assert_allclose(read.positions, perfect.positions)
     np.testing.assert_array_equal(read.truth, perfect.object)
     scale = np.linalg.norm(given.probe) / np.linalg.norm(read.probe)
     np.testing.assert_allclose(read.probe * scale, given.probe, rtol=1e-4)
-    assert explains(read.frames, read.truth, read.probe * scale, read.positions)
+    whole = np.where(mask, read.frames, small_dataset.frames[:60])
+    assert explains(whole, read.truth, read.probe * scale, read.positions)
 
 
 def test_tiff_holds_numbers_and_their_scale(perfect: Reconstruction, small_dataset: Dataset, tmp_path: Path):

@@ -12,12 +12,7 @@ import torch
 
 from ptychoflow.data.cxi import write_cxi
 from ptychoflow.data.dataset import Dataset
-from ptychoflow.data.inspection import (
-    DIHEDRAL,
-    beam_offset,
-    inspect,
-    probe_fits,
-)
+from ptychoflow.data.inspection import beam_offset, inspect, probe_fits
 from ptychoflow.data.scan_shape import disk_overlap, probe_width, scan_order
 from ptychoflow.data.storage import storage_of
 from ptychoflow.orientation import orientation_warnings, photon_errors
@@ -127,14 +122,27 @@ def test_what_is_broken_is_named(good: Dataset, name: str):
     assert any(re.search(expected, sentence) for sentence in warnings), warnings
 
 
-@pytest.mark.parametrize("name", DIHEDRAL)
+LAID = {
+    "as it is": lambda image: image,
+    "turned upside down": lambda image: image[..., ::-1, :],
+    "mirrored left to right": lambda image: image[..., :, ::-1],
+    "turned by 180°": lambda image: image[..., ::-1, ::-1],
+    "transposed": lambda image: np.swapaxes(image, -1, -2),
+    "turned by 90° anticlockwise": lambda image: np.rot90(image, 1, axes=(-2, -1)),
+    "turned by 90° clockwise": lambda image: np.rot90(image, -1, axes=(-2, -1)),
+    "mirrored at the other diagonal": lambda image: np.swapaxes(image, -1, -2)[..., ::-1, ::-1],
+}
+
+
+@pytest.mark.parametrize("name", LAID)
 def test_the_orientation_of_the_frames_is_found(good: Dataset, name: str):
     # What undoes a turn is the turn the other way; all others undo themselves.
     undone = {"turned by 90° clockwise": "turned by 90° anticlockwise"}
     undone |= {there: back for back, there in undone.items()}
     wrapped = np.pad(good.frames, ((0, 0), (0, 1), (0, 1)), mode="wrap")
-    frames = DIHEDRAL[undone.get(name, name)](wrapped)[:, :-1, :-1]
+    frames = LAID[undone.get(name, name)](wrapped)[:, :-1, :-1]
     fits = probe_fits(replace(good, frames=frames))
+    assert fits.keys() == LAID.keys()
     assert max(fits, key=fits.__getitem__) == name
     assert fits[name] == pytest.approx(probe_fits(good)["as it is"], abs=1e-6)
 

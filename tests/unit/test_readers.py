@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from ptychoflow.data.dataset import Dataset
+from ptychoflow.data.ingest_settings import PositionSettings
 from ptychoflow.data.readers import IngestSettings, read_dataset
 from ptychoflow.errors import InputError
 
@@ -250,6 +251,30 @@ def test_a_file_of_another_format_than_stated_is_refused(small_cxi: Path, tmp_pa
 
 def test_the_canonical_file_is_read_through_the_same_door(small_cxi: Path, small_dataset: Dataset):
     np.testing.assert_array_equal(read_dataset(small_cxi).frames, small_dataset.frames)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"energy": 9000.0},
+        {"detector_distance": 2.0},
+        {"flux": 1e5},
+        {"orientation": "flip_rows"},
+        {"quantity": "amplitude"},
+        {"propagation": "near"},
+        {"companion": "product.cxi"},
+        {"probe_diameter": 1e-6},
+        {"positions": PositionSettings(row_sign=-1)},
+        {"positions": PositionSettings(swap=True), "flux": 1e5},
+    ],
+)
+@pytest.mark.parametrize("format", ["auto", "cxi"])
+def test_settings_beside_the_canonical_file_are_refused(settings: dict, format: str, small_cxi: Path):
+    with pytest.raises(InputError) as refused:
+        read_dataset(small_cxi, IngestSettings(format=format, **settings))
+    assert "prepared before: expected no settings beside it, found" in str(refused.value)
+    assert all(name in str(refused.value).partition("found")[2] for name in settings)
+    read_dataset(small_cxi, IngestSettings(format=format))
 
 
 @pytest.mark.parametrize("keep", [3, 0.3, 0.9, 0.999])

@@ -122,6 +122,17 @@ def test_any_result_can_be_asked_for_by_name(target: str, tmp_path: Path):
     assert planned(result.stdout)["train"] == 1
 
 
+@pytest.mark.parametrize("companion", [None, "motors.h5"])
+def test_a_companion_is_an_input_where_it_is_named(companion: str | None, tmp_path: Path):
+    config = copy.deepcopy(SMALL)
+    config["datasets"]["seen"] = {"ingest": {"path": str(tmp_path / "scan.h5"), "companion": companion}}
+    (tmp_path / "scan.h5").touch()
+    result = run_snakemake(tmp_path, config, "--dry-run", "results/data/seen.cxi")
+    # A file that is not there is missed as an input.
+    assert (result.returncode == 0) == (companion is None), result.stdout + result.stderr
+    assert ("motors.h5" in result.stdout + result.stderr) == (companion is not None)
+
+
 def test_a_scan_is_split_into_as_many_parts_as_the_config_says(tmp_path: Path):
     jobs = planned(run_snakemake(tmp_path, SMALL | {"parts": 4}, "--dry-run").stdout)
     assert (jobs["infer_part"], jobs["stitch_part"], jobs["merge_round"], jobs["merge_parts"]) == (4, 8, 1, 1)

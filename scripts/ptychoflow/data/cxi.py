@@ -12,17 +12,15 @@ from typing import Any
 import h5py
 import numpy as np
 
-from ptychoflow.data.dataset import Dataset, frame_blocks
-from ptychoflow.data.geometry import metres_from_centre, wavelength_of
+from ptychoflow.data.dataset import Dataset
+from ptychoflow.data.frame_blocks import frame_blocks
+from ptychoflow.data.geometry import JOULES, metres_from_centre, wavelength_of
 from ptychoflow.data.stored_frames import StoredFrames
 from ptychoflow.embedded_provenance import from_hdf5_attributes, hdf5_attributes
 from ptychoflow.errors import InputError
 from ptychoflow.files import sha256_of
 from ptychoflow.hdf5 import new_hdf5
 from ptychoflow.provenance import circumstances, write_provenance
-
-JOULES = 1.602176634e-19
-"""Joules in an electronvolt."""
 
 DETECTOR = "entry_1/instrument_1/detector_1"
 SOURCE = "entry_1/instrument_1/source_1"

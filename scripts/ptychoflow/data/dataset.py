@@ -1,18 +1,15 @@
 """A scan in memory, validated once: what every format is read into and every later step relies on."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 
+from ptychoflow.data.frame_blocks import frame_blocks
 from ptychoflow.data.geometry import Geometry
 from ptychoflow.data.raw_scan import Frames
 from ptychoflow.data.stored_frames import StoredFrames
 from ptychoflow.errors import InputError
-
-BLOCK = 2**24
-"""Pixels of frames that are held in memory at once, about."""
 
 
 @dataclass
@@ -171,13 +168,6 @@ class Dataset(Geometry):
                 f"position {outside[0]} is ({row:.1f}, {column:.1f}), its patch outside the object of "
                 f"{self.object_shape[0]}×{self.object_shape[1]} pixels: expected all {len(self.positions)} inside"
             )
-
-
-def frame_blocks(frames: np.ndarray | Frames) -> Iterator[slice]:
-    """Slices that run through all frames, each of as many as are held in memory at once."""
-    count = max(1, BLOCK // max(1, int(np.prod(frames.shape[1:], dtype=object))))
-    for first in range(0, len(frames), count):
-        yield slice(first, min(first + count, len(frames)))
 
 
 def _refuse_strange(name: str, count: int) -> None:

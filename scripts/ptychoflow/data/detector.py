@@ -5,12 +5,12 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ptychoflow.data.detector_geometry import binned_weight, largest_size, resampled_probe, window
-from ptychoflow.data.detector_images import detector_file, read_detector_image
+from ptychoflow.data.detector_geometry import binned_weight, largest_size, resampled_probe, tilted, window
+from ptychoflow.data.detector_images import detector_file, known_good, mean_dark
 from ptychoflow.data.detector_pixels import beam_centre, dead_pixels, hot_pixels
 from ptychoflow.data.detector_signal import Signal, look
+from ptychoflow.data.frame_orientation import Orientation, oriented, oriented_offset
 from ptychoflow.data.raw_scan import Frames
-from ptychoflow.data.scan_shape import empty_beam
 from ptychoflow.errors import InputError
 from ptychoflow.files import sha256_of
 
@@ -105,20 +105,23 @@ class DetectorPreparation:
     Parameters
     ----------
     mask : ndarray
-        (N, N) bool, True for good pixels.
+        (N, N) bool, True for good pixels, turned as the prepared frames.
     summary : dict
         For the provenance: sizes, centre, and how many raw pixels were found bad for what reason.
     binning : int
         Raw pixels in one along each axis.
+    offset : tuple of float
+        (row, column) by which the beam misses the middle of pixel N // 2 of the prepared frames, in their pixels.
     """
 
     mask: np.ndarray
     summary: dict[str, Any]
     binning: int
+    offset: tuple[float, float]
     _signal: Signal
     _good: np.ndarray
     _start: tuple[int, ...]
-    _offset: tuple[float, ...]
+    _orientation: Orientation
     _weight: np.ndarray
     _background: float
     _raw_width: int
@@ -132,6 +135,7 @@ class DetectorPreparation:
         settings: DetectorSettings,
         zero_frequency: Literal["centre", "corner"] = "centre",
         quantity: Literal["amplitude", "intensity"] = "intensity",
+        orientation: Orientation = "as_stored",
     ) -> "DetectorPreparation":
         """Look at the frames as far as the settings ask for it, block by block, and decide what to do with them.
 
@@ -149,6 +153,8 @@ class DetectorPreparation:
             Where the direct beam falls. A corner is brought to the middle first: `centre` counts after that.
         quantity : {"amplitude", "intensity"}
             What the frames hold; amplitudes are squared.
+        orientation : Orientation
+            How prepared frames are turned at last, their mask and their beam with them; `centre` counts before that.
 
         Raises
         ------
@@ -156,12 +162,12 @@ class DetectorPreparation:
             Where shapes do not fit together or nothing is left.
         """
         if len(raw_frames.shape) != 3 or 0 in raw_frames.shape:
-            raise InputError(f"frames have shape {tuple(raw_frames.shape)}: expected (frames, H, W), at least one")
+            raise InputError(f"frames have shape {tuple(raw_frames.shape)}: expected at least one, (frames, H, W)")
         shape = (int(raw_frames.shape[1]), int(raw_frames.shape[2]))
         signal = Signal(quantity, zero_frequency == "corner", None, settings.threshold, settings.photons_per_count)
-        if (dark := _mean_dark(dark, settings, shape)) is not None:
+        if (dark := mean_dark(dark, settings.dark_file, shape)) is not None:
             signal.dark = signal.oriented(dark)
-        known = signal.oriented(_known_good(good, settings, shape))
+        known = signal.oriented(known_good(good, settings.mask_file, settings.mask_marks, shape))
         seen = look(raw_frames, signal, known, settings.gaps, settings.saturation, settings.needs_sums)
         usable = known & ~seen.gap & ~seen.saturated
         dead = hot = np.zeros(shape, bool)
@@ -213,7 +219,10 @@ class DetectorPreparation:
         if signal.dark is not None:
             signal.dark = window(signal.dark, start, width)
         usable = window(usable, start, width)
-        return cls(weight > 0, summary, settings.binning, signal, usable, start, offset, weight, background, shape[1])
+        mask = np.ascontiguousarray(oriented(weight > 0, orientation))
+        offset = oriented_offset(offset, orientation)
+        hidden = signal, usable, start, orientation, weight, background, shape[1]
+        return cls(mask, summary, settings.binning, offset, *hidden)
 
     @property
     def size(self) -> int:
@@ -252,38 +261,21 @@ class DetectorPreparation:
             photons = photons.reshape(-1, self.size, self.binning, self.size, self.binning).sum(axis=(2, 4))
         if (self._weight != 1).any():
             photons = photons * self._weight
-        return np.ascontiguousarray(photons, dtype=np.float32)
+        return np.ascontiguousarray(oriented(photons, self._orientation), dtype=np.float32)
 
     def probe(self, probe: np.ndarray) -> np.ndarray:
         """Bring a probe (modes, M, M) complex from the sample pixels of the raw frames onto the new, (modes, N, N).
 
-        Where the beam does not fall on the very middle of pixel N // 2, as in binned frames, the probe is tilted alike.
+        It is not turned: its rows and columns are those of the positions.
         """
-        return resampled_probe(probe, self._raw_width, len(self._good), self.size, self._offset)
+        return self.tilted(resampled_probe(probe, self._raw_width, len(self._good), self.size))
 
-    def good_share(self, probe: np.ndarray) -> float:
-        """Share of the far field of a probe (modes, N, N) that falls on good pixels: these alone tell of the flux."""
-        if self.mask.all():
-            return 1.0
-        light = empty_beam(probe)
-        return float(light[self.mask].sum() / light.sum())
+    def tilted(self, probe: np.ndarray) -> np.ndarray:
+        """Tilt a probe (modes, N, N) to where the beam falls, if that is not the very middle of pixel N // 2.
 
-
-def _known_good(good: np.ndarray | None, settings: DetectorSettings, shape: tuple[int, int]) -> np.ndarray:
-    usable = np.ones(shape, bool) if good is None else _fitting(np.asarray(good, bool), shape, "mask")
-    if settings.mask_file is None:
-        return usable
-    marked = _fitting(read_detector_image(settings.mask_file), shape, settings.mask_file) != 0
-    return usable & (marked == (settings.mask_marks == "good"))
-
-
-def _mean_dark(dark: np.ndarray | None, settings: DetectorSettings, shape: tuple[int, int]) -> np.ndarray | None:
-    if settings.dark_file is not None:
-        dark = read_detector_image(settings.dark_file)
-    if dark is None:
-        return None
-    mean = dark.reshape(-1, *dark.shape[-2:]).mean(axis=0, dtype=np.float64)
-    return _fitting(mean.astype(np.float32), shape, settings.dark_file or "dark")
+        So it is in binned frames, whose pixel begins with the one of the beam.
+        """
+        return tilted(probe, self.offset)
 
 
 def _centre(settings: DetectorSettings, mean: np.ndarray, good: np.ndarray) -> tuple[tuple[float, float], str]:
@@ -292,9 +284,3 @@ def _centre(settings: DetectorSettings, mean: np.ndarray, good: np.ndarray) -> t
         centre, score = beam_centre(np.maximum(mean, 0), good)
         return centre, f"symmetry of the mean frame, {score:.4f} of 1"
     return (settings.centre, "settings") if settings.centre else ((mean.shape[0] // 2, mean.shape[1] // 2), "middle")
-
-
-def _fitting(image: np.ndarray, shape: tuple[int, int], name: str) -> np.ndarray:
-    if image.shape != shape:
-        raise InputError(f"{name} has shape {image.shape}: expected {shape} beside frames of that shape")
-    return image

@@ -10,9 +10,7 @@ LARGEST_LOSS = 0.005
 """Share of the light of a probe outside the field of binned frames that is worth a warning; 0.008 cost 5 %."""
 
 
-def resampled_probe(
-    probe: np.ndarray, width: int, fine: int, size: int, offset: tuple[float, float] = (0.0, 0.0)
-) -> np.ndarray:
+def resampled_probe(probe: np.ndarray, width: int, fine: int, size: int) -> np.ndarray:
     """Bring a probe onto the sample pixels of another detector.
 
     A detector of another width has another pixel at the sample over the same field: the probe's spectrum is cropped or
@@ -29,8 +27,6 @@ def resampled_probe(
         Width of the new frames in those same detector pixels.
     size : int
         Edge length N of the new frames.
-    offset : tuple of float
-        (row, column) by which the direct beam misses the middle of pixel N // 2 of the new frames, in their pixels.
 
     Returns
     -------
@@ -47,10 +43,16 @@ def resampled_probe(
     lost = 1 - np.linalg.norm(field) ** 2 / light if light else 0.0
     if lost > LARGEST_LOSS:
         logging.warning("a binned field of %d pixels leaves out %.0f %% of the probe's light", size, 100 * lost)
-    if any(offset):
-        axis = (np.arange(size) - size // 2) / size
-        field = field * np.exp(2j * np.pi * (offset[0] * axis[:, None] + offset[1] * axis[None, :]))
     return field
+
+
+def tilted(probe: np.ndarray, offset: tuple[float, float]) -> np.ndarray:
+    """Tilt a probe (modes, N, N), so that its far field moves by a distance (row, column) in pixels of the frames."""
+    if not any(offset):
+        return probe
+    size = probe.shape[-1]
+    axis = (np.arange(size) - size // 2) / size
+    return probe * np.exp(2j * np.pi * (offset[0] * axis[:, None] + offset[1] * axis[None, :]))
 
 
 def centred_window(field: np.ndarray, size: int) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Images of a detector by themselves: masks and dark frames as NumPy, TIFF and HDF5 files hold them."""
 
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -52,6 +53,66 @@ def read_detector_image(location: str) -> np.ndarray:
     return image
 
 
+def known_good(
+    good: np.ndarray | None, mask_file: str | None, mask_marks: Literal["bad", "good"], shape: tuple[int, int]
+) -> np.ndarray:
+    """Good pixels, (H, W) bool, by the file of the scan and by a mask that the settings name.
+
+    Parameters
+    ----------
+    good : ndarray, optional
+        (H, W) bool of the scan's file.
+    mask_file : str, optional
+        As for `read_detector_image`.
+    mask_marks : {"bad", "good"}
+        What the mask marks by numbers other than zero.
+    shape : tuple of int
+        (H, W) of the frames.
+
+    Raises
+    ------
+    InputError
+        Where a mask has another shape, or cannot be read.
+    """
+    usable = np.ones(shape, bool) if good is None else _fitting(np.asarray(good, bool), shape, "mask")
+    if mask_file is None:
+        return usable
+    marked = _fitting(read_detector_image(mask_file), shape, mask_file) != 0
+    return usable & (marked == (mask_marks == "good"))
+
+
+def mean_dark(dark: np.ndarray | None, dark_file: str | None, shape: tuple[int, int]) -> np.ndarray | None:
+    """Mean of what the detector counts without light, (H, W) float32, of one frame or of several.
+
+    Parameters
+    ----------
+    dark : ndarray, optional
+        (H, W) or (dark frames, H, W) of the scan's file.
+    dark_file : str, optional
+        In place of it, as for `read_detector_image`.
+    shape : tuple of int
+        (H, W) of the frames.
+
+    Raises
+    ------
+    InputError
+        Where there is no dark frame in it, or of another shape, or the file cannot be read.
+    """
+    if dark_file is not None:
+        dark = read_detector_image(dark_file)
+    if dark is None:
+        return None
+    one = dark.shape[-2:] == shape and dark.size > 0
+    mean = dark.reshape(-1, *shape).mean(axis=0, dtype=np.float64) if one else dark
+    return _fitting(mean, shape, dark_file or "dark frame").astype(np.float32)
+
+
+def _fitting(image: np.ndarray, shape: tuple[int, int], name: str) -> np.ndarray:
+    if image.shape != shape:
+        raise InputError(f"{name} has shape {image.shape}: expected {shape} beside frames of that shape")
+    return image
+
+
 def _read(path: Path, key: str) -> np.ndarray:
     if path.suffix == ".npy":
         return np.load(path, allow_pickle=False)
@@ -62,6 +123,7 @@ def _read(path: Path, key: str) -> np.ndarray:
     if path.suffix.lower() not in HDF5:
         raise InputError(f"{path} is of no known kind: expected .npy, {', '.join((*TIFF, *HDF5))}")
     import h5py
+    import hdf5plugin  # noqa: F401  Its import registers the filters that detectors pack with.
 
     with h5py.File(path, "r") as file:
         images: list[str] = []

@@ -5,11 +5,9 @@ from typing import Literal
 
 import numpy as np
 
+from ptychoflow.data.frame_blocks import frame_blocks
 from ptychoflow.data.raw_scan import Frames
 from ptychoflow.errors import InputError
-
-BLOCK_BYTES = 64e6
-"""Frames that are looked at together, as float64."""
 
 
 @dataclass
@@ -115,9 +113,8 @@ def look(
     if not (sums_wanted or gaps or saturation is not None or (gaps is None and whole_numbers)):
         return seen
     first = signal.oriented(np.asarray(frames[:1]))[0]
-    at_once = max(1, int(BLOCK_BYTES / (8 * first.size)))
-    for start in range(0, len(frames), at_once):
-        block = signal.oriented(np.asarray(frames[start : start + at_once]))
+    for some in frame_blocks(frames, np.float64):
+        block = signal.oriented(np.asarray(frames[some]))
         marked = marks(block, gaps)
         seen.gap |= good & marked.any(axis=0)
         if saturation is not None:

@@ -4,11 +4,18 @@ import numpy as np
 
 PLANCK_TIMES_LIGHT = 1.23984198e-6
 """h c in electronvolt metres (CODATA 2018)."""
+JOULES = 1.602176634e-19
+"""Joules in an electronvolt."""
 
 
 def wavelength_of(energy: float) -> float:
     """Wavelength in metres of photons of an energy in electronvolts."""
     return PLANCK_TIMES_LIGHT / energy
+
+
+def energy_of(wavelength: float) -> float:
+    """Energy in electronvolts of photons of a wavelength in metres."""
+    return PLANCK_TIMES_LIGHT / wavelength
 
 
 def magnification_of(detector_distance: float, source_distance: float | None) -> float:
@@ -44,6 +51,18 @@ def pixel_at_sample(
     return wavelength_of(energy) * detector_distance / (size * detector_pixel_size)
 
 
+def fresnel_number_of(
+    pixel_size: float, energy: float, detector_distance: float, source_distance: float | None
+) -> float:
+    """Of a pixel at the sample in a near field, p² / (λ z), dimensionless.
+
+    A cone beam acts as a parallel one on pixels p / M and over the distance z₂ / M (Fresnel's scaling theorem;
+    Paganin, Coherent X-Ray Optics, 2006, appendix B).
+    """
+    distance = detector_distance / magnification_of(detector_distance, source_distance)
+    return pixel_size**2 / (wavelength_of(energy) * distance)
+
+
 def metres_from_centre(positions: np.ndarray, object_shape: tuple[int, int], pixel_size: float) -> np.ndarray:
     """(frames, 2) float64, (row, column) metres of patch centres about pixel (H / 2, W / 2) of the object."""
     return (positions - np.array(object_shape) / 2) * pixel_size
@@ -67,12 +86,7 @@ class Geometry:
 
     @property
     def fresnel_number(self) -> float | None:
-        """Of a pixel in a near field, p² / (λ z), None in the far field.
-
-        A cone beam acts as a parallel one on pixels p / M and over the distance z₂ / M (Fresnel's scaling theorem;
-        Paganin, Coherent X-Ray Optics, 2006, appendix B).
-        """
+        """Of a pixel in a near field, None in the far field."""
         if self.propagation == "far":
             return None
-        distance = self.detector_distance / self.magnification
-        return self.pixel_size**2 / (wavelength_of(self.energy) * distance)
+        return fresnel_number_of(self.pixel_size, self.energy, self.detector_distance, self.source_distance)

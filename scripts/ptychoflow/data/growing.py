@@ -12,9 +12,9 @@ from typing import Any
 import h5py
 import numpy as np
 
-from ptychoflow.data.cxi import DETECTOR, JOULES, OWN, SOURCE, TRANSLATION, translations, write_cxi
+from ptychoflow.data.cxi import DETECTOR, OWN, SOURCE, TRANSLATION, translations, write_cxi
 from ptychoflow.data.dataset import Dataset
-from ptychoflow.data.geometry import pixel_at_sample
+from ptychoflow.data.geometry import JOULES, pixel_at_sample
 from ptychoflow.errors import InputError
 
 FRAMES, POSITIONS = f"{DETECTOR}/data", f"{OWN}/positions"

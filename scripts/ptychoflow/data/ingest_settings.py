@@ -5,18 +5,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from ptychoflow.data.detector import DetectorSettings
+from ptychoflow.data.frame_orientation import Orientation
 from ptychoflow.errors import InputError
-
-Orientation = Literal[
-    "as_stored",
-    "flip_rows",
-    "flip_columns",
-    "flip_both",
-    "transpose",
-    "transpose_flip_rows",
-    "transpose_flip_columns",
-    "transpose_flip_both",
-]
 
 
 @dataclass

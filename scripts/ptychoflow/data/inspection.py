@@ -9,6 +9,7 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from ptychoflow.data.dataset import Dataset
+from ptychoflow.data.frame_orientation import Orientation, oriented
 from ptychoflow.data.geometry import wavelength_of
 from ptychoflow.data.scan_shape import disk_overlap, empty_beam, probe_width, scan_order
 from ptychoflow.errors import InputError
@@ -17,17 +18,17 @@ LEAST_OVERLAP = 0.5
 """Share of the probe's diameter: reconstructions are best from about 0.6 on (Bunk et al., Ultramicroscopy 108, 481)."""
 LEAST_OVERSAMPLING = 2.0
 """Frame over probe width: below, the autocorrelation of the exit wave does not fit into the frame."""
-DIHEDRAL = {
-    "as it is": lambda image: image,
-    "turned upside down": lambda image: image[..., ::-1, :],
-    "mirrored left to right": lambda image: image[..., :, ::-1],
-    "turned by 180°": lambda image: image[..., ::-1, ::-1],
-    "transposed": lambda image: np.swapaxes(image, -1, -2),
-    "turned by 90° anticlockwise": lambda image: np.swapaxes(image, -1, -2)[..., ::-1, :],
-    "turned by 90° clockwise": lambda image: np.swapaxes(image, -1, -2)[..., :, ::-1],
-    "mirrored at the other diagonal": lambda image: np.swapaxes(image, -1, -2)[..., ::-1, ::-1],
+DIHEDRAL: dict[str, Orientation] = {
+    "as it is": "as_stored",
+    "turned upside down": "flip_rows",
+    "mirrored left to right": "flip_columns",
+    "turned by 180°": "flip_both",
+    "transposed": "transpose",
+    "turned by 90° anticlockwise": "transpose_flip_rows",
+    "turned by 90° clockwise": "transpose_flip_columns",
+    "mirrored at the other diagonal": "transpose_flip_both",
 }
-"""Ways to lay a picture over another, by name."""
+"""Orientations by what they do to a picture that is laid over another."""
 
 
 def inspect(dataset: Dataset) -> tuple[dict[str, Any], list[str]]:
@@ -221,17 +222,10 @@ def probe_fits(dataset: Dataset) -> dict[str, float]:
     """
     mean, field = np.sqrt(dataset.frames.mean(axis=0)), np.sqrt(empty_beam(dataset.probe))
     fits = {}
-    for name, laid in DIHEDRAL.items():
-        # An even frame has its zero frequency at N // 2: mirrored, it has to be moved by a pixel.
-        picture, good = (_about_zero(image, laid) for image in (mean, dataset.mask))
+    for name, orientation in DIHEDRAL.items():
+        picture, good = (oriented(image, orientation) for image in (mean, dataset.mask))
         fits[name] = float(np.corrcoef(picture[good], field[good])[0, 1])
     return fits
-
-
-def _about_zero(image: np.ndarray, laid: Any) -> np.ndarray:
-    """Turn or mirror an image about its pixel (N // 2, N // 2)."""
-    odd = np.pad(image, ((0, 1), (0, 1)), mode="wrap")
-    return laid(odd)[:-1, :-1]
 
 
 def beam_offset(dataset: Dataset) -> tuple[int, int]:

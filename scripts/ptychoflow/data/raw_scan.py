@@ -37,7 +37,8 @@ class RawScan:
     zero_frequency : {"centre", "corner"}
         Where the direct beam falls.
     probe : ndarray, optional
-        (modes, N, N) complex, of any scale, on the pixels of the sample; N need not be the width of the frames.
+        (modes, N, N) complex, of any scale, on the pixels of the sample λ z / (N p); N is the width of the raw frames,
+        or that of the dataset, to which such a probe belongs already.
     good : ndarray, optional
         (H, W) bool, True for good pixels, oriented as the frames.
     dark : ndarray, optional

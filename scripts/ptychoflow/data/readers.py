@@ -1,12 +1,12 @@
 """One door for all formats: which one a file has is told by its content, then a reader of `formats` reads it."""
 
+from dataclasses import fields
 from pathlib import Path
 
 import h5py
 
 from ptychoflow.data.cxi import read_cxi
 from ptychoflow.data.dataset import Dataset
-from ptychoflow.data.detector import DetectorSettings
 from ptychoflow.data.formats.npz import NpzSource
 from ptychoflow.data.formats.ptychopinn import read_ptychopinn
 from ptychoflow.data.formats.rehearsal import is_ours, rehearse
@@ -77,13 +77,23 @@ def _from_hdf5(path: Path, settings: IngestSettings, frames_in_memory: int | Non
         raise InputError(f"an HDF5 file: expected the format {settings.format}")
     rehearse(path, settings)
     if is_ours(path, settings):
-        if settings.detector != DetectorSettings():
-            raise InputError("a dataset of PtychoFlow, prepared before: expected no settings of a detector")
+        _refuse_settings(settings)
         return read_cxi(path, frames_in_memory)
     # Only foreign files need the filters that detectors pack with, and the package that has them.
     from ptychoflow.data.formats.hdf5 import read_hdf5
 
-    dataset = ingest(read_hdf5(path, settings), settings, str(path))
-    if frames_in_memory is None or len(dataset.frames) <= frames_in_memory:
-        dataset.frames = dataset.frames[:]
-    return dataset
+    return ingest(read_hdf5(path, settings), settings, str(path), frames_in_memory)
+
+
+def _refuse_settings(settings: IngestSettings) -> None:
+    """Refuse what would have changed a dataset of our own: it says all about itself, and is taken as it is."""
+    usual = IngestSettings()
+    changed = [
+        key.name
+        for key in fields(settings)
+        if key.name != "format" and getattr(settings, key.name) != getattr(usual, key.name)
+    ]
+    if changed:
+        raise InputError(
+            f"a dataset of PtychoFlow, prepared before: expected no settings beside it, found {', '.join(changed)}"
+        )

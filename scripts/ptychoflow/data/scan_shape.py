@@ -10,10 +10,26 @@ def probe_width(probe: np.ndarray) -> float:
     return float(2 * np.sqrt(intensity.sum() ** 2 / (intensity**2).sum() / np.pi))
 
 
-def empty_beam(probe: np.ndarray) -> np.ndarray:
-    """Intensity of the far field of (modes, N, N) probes, (N, N) float, zero frequency in the centre."""
-    waves = np.fft.fftshift(np.fft.fft2(probe, norm="ortho"), axes=(-2, -1))
-    return (np.abs(waves) ** 2).sum(axis=0)
+def empty_beam(probe: np.ndarray, fresnel_number: float | None = None) -> np.ndarray:
+    """Intensity of (modes, N, N) probes on the detector, (N, N) float, zero frequency or middle in the centre.
+
+    Parameters
+    ----------
+    probe : ndarray
+        (modes, N, N) complex.
+    fresnel_number : float, optional
+        Of a pixel in a near field; that of the far field if not given.
+    """
+    if fresnel_number is None:
+        waves = np.fft.fft2(probe, norm="ortho")
+    else:
+        import torch
+
+        from ptychoflow.physics.diffraction import fresnel_transfer, to_detector
+
+        transfer = fresnel_transfer(probe.shape[-1], fresnel_number, torch.complex128)
+        waves = to_detector(torch.from_numpy(probe.astype(np.complex128)), transfer).numpy()
+    return (np.abs(np.fft.fftshift(waves, axes=(-2, -1))) ** 2).sum(axis=0)
 
 
 def disk_overlap(distance: float) -> float:

@@ -6,6 +6,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from ptychoflow.data.frame_blocks import blocks
 from ptychoflow.data.raw_scan import Frames
 from ptychoflow.errors import InputError
 from ptychoflow.hdf5 import read_rows
@@ -25,7 +26,6 @@ class StoredFrames:
     """
 
     dtype = np.dtype(np.float32)
-    ndim = 3
 
     def __init__(self, path: Path, key: str) -> None:
         self.path, self.key = path, key
@@ -52,45 +52,37 @@ class StoredFrames:
 
 
 class ConvertedFrames:
-    """Photon counts of a foreign file's frames, which are converted block by block as they are asked for.
+    """Photon counts of a foreign file's frames, which are converted as they are asked for.
 
-    It serves where an array of frames does; as one, ``numpy.asarray``, it comes into memory whole.
+    However many are asked for, as many raw frames are in memory at once as make a block.
 
     Parameters
     ----------
     raw : Frames
-        Frames as they stand in their file.
+        (frames, H, W) as they stand in their file.
     convert : callable
-        Turns a block (frames, H, W) of them into (frames, N, N) float32.
+        Turns a block (n, H, W) of them into (n, N, N) float32.
     shape : tuple of int
         (N, N) of a converted frame.
     """
 
     dtype = np.dtype(np.float32)
-    ndim = 3
 
     def __init__(self, raw: Frames, convert: Callable[[np.ndarray], np.ndarray], shape: tuple[int, int]) -> None:
         self.raw, self.convert = raw, convert
         self.shape = (len(raw), *shape)
 
-    @property
-    def size(self) -> int:
-        """Numbers in all frames."""
-        return int(np.prod(self.shape, dtype=object))
-
     def __len__(self) -> int:
         return self.shape[0]
 
-    def __getitem__(self, index: int | slice | np.ndarray) -> np.ndarray:
-        numbers = np.arange(len(self))[index]
-        if not numbers.size:
-            return np.empty((0, *self.shape[1:]), self.dtype)
-        if isinstance(index, slice) and index.step in (None, 1):
-            return self.convert(self.raw[index])
-        return _in_any_order(numbers, lambda rising: self.convert(self.raw[rising]))
+    def __getitem__(self, index: slice | np.ndarray) -> np.ndarray:
+        return _in_any_order(np.arange(len(self))[index], self._read)
 
-    def __array__(self, dtype: np.dtype | None = None, copy: bool | None = None) -> np.ndarray:
-        return np.asarray(self[:], dtype=dtype)
+    def _read(self, rising: np.ndarray) -> np.ndarray:
+        frames = np.empty((len(rising), *self.shape[1:]), self.dtype)
+        for block in blocks(len(rising), self.raw.shape[1:]):
+            frames[block] = self.convert(self.raw[rising[block]])
+        return frames
 
 
 def _in_any_order(numbers: np.ndarray, read: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:

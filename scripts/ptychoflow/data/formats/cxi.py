@@ -7,22 +7,17 @@ against y and x. Both together, rows rise with y and columns with x.
 
 import numpy as np
 
+from ptychoflow.data.cxi import DETECTOR, SOURCE, TRANSLATION
 from ptychoflow.data.formats.hdf5_access import HDF5Frames
 from ptychoflow.data.formats.hdf5_source import HDF5Source, companion_path, hdf5_source
-from ptychoflow.data.geometry import PLANCK_TIMES_LIGHT
+from ptychoflow.data.geometry import energy_of
 from ptychoflow.data.ingest_settings import IngestSettings
 from ptychoflow.data.raw_scan import RawScan
 from ptychoflow.errors import InputError
 
-DETECTOR = "entry_1/instrument_1/detector_1"
-SOURCE = "entry_1/instrument_1/source_1"
 BEAM = "entry_1/instrument_1/beam_1"
 MOTORS = "entry_1/sample_1/transformations"
-TRANSLATION = (
-    "entry_1/data_1/translation",
-    "entry_1/sample_1/geometry_1/translation",
-    f"{DETECTOR}/translation",
-)
+TRANSLATIONS = ("entry_1/data_1/translation", TRANSLATION, f"{DETECTOR}/translation")
 HAS_SIGNAL = 0x1000
 """The one bit of a CXI mask that marks a good pixel."""
 PHOTON_ENERGIES = (1.0, 1e7)
@@ -38,7 +33,7 @@ def read_cxi(source: HDF5Source, settings: IngestSettings) -> RawScan:
     if key is None:
         raise InputError(f"key {DETECTOR}/data is missing: expected frames (frames, H, W)")
     frames = source.frames(key)
-    alone = source.first(*TRANSLATION) is not None or MOTORS in source
+    alone = source.first(*TRANSLATIONS) is not None or MOTORS in source
     if settings.companion is None and alone:
         return _scan(source, source, frames, settings.positions.unit)
     with hdf5_source(companion_path(source.path, settings.companion, "product.cxi")) as second:
@@ -83,7 +78,7 @@ def _basis(source: HDF5Source) -> tuple[np.ndarray, float | None]:
 
 def _translation(source: HDF5Source, count: int, unit: str) -> np.ndarray:
     """Translations of the sample, (frames, 3) metres."""
-    key = source.first(*TRANSLATION)
+    key = source.first(*TRANSLATIONS)
     if key is None:
         return _motors(source, count, unit)
     value = source.lengths(key, unit)
@@ -101,7 +96,7 @@ def _motors(source: HDF5Source, count: int, unit: str) -> np.ndarray:
     for name, usual in (("x", (1.0, 0.0, 0.0)), ("y", (0.0, 1.0, 0.0))):
         key = f"{MOTORS}/{name}"
         if key not in source:
-            raise InputError(f"key {TRANSLATION[1]} is missing, and so is {key}: expected positions")
+            raise InputError(f"key {TRANSLATION} is missing, and so is {key}: expected positions")
         value = source.lengths(key, unit).reshape(-1)
         if len(value) != count:
             raise InputError(f"key {key} holds {len(value)} numbers: expected {count} beside {count} frames")
@@ -138,7 +133,7 @@ def _energy(source: HDF5Source) -> float | None:
         if energy is not None and PHOTON_ENERGIES[0] <= energy <= PHOTON_ENERGIES[1]:
             return energy
     wavelength = source.number(f"{SOURCE}/wavelength")
-    return PLANCK_TIMES_LIGHT / wavelength if wavelength else None
+    return energy_of(wavelength) if wavelength else None
 
 
 def _distance(source: HDF5Source) -> float | None:

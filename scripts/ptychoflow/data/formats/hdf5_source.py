@@ -10,6 +10,7 @@ import numpy as np
 
 from ptychoflow.data.formats.hdf5_access import HDF5Frames, dataset_of, opened, require_content, require_numbers
 from ptychoflow.data.formats.probes import first_coherent
+from ptychoflow.data.geometry import JOULES
 from ptychoflow.errors import InputError
 
 MOST_BYTES = 2**31
@@ -29,7 +30,7 @@ UNITS = {
     "kev": 1e3,
     "mev": 1e6,
     "gev": 1e9,
-    "j": 1 / 1.602176634e-19,
+    "j": 1 / JOULES,
 }
 """Metres, and electronvolts, by the names of units in lower case."""
 ENERGIES = ("ev", "kev", "mev", "gev", "j")
@@ -177,14 +178,17 @@ class HDF5Source:
         return None if key is None else first_coherent(self.array(key))
 
     def good(self, key: str, good_is: bool) -> np.ndarray | None:
-        """Good pixels (H, W) of a mask (H, W), or of one for each frame, where a pixel counts if it is always good."""
+        """Good pixels (H, W) of a mask (H, W), or of one for each frame, where a pixel counts if it is always good.
+
+        Numbers other than zero mark good pixels, or bad ones where `good_is` is False.
+        """
         item = self.item(key)
         if not isinstance(item, h5py.Dataset):
             return None
         if item.ndim == 2:
-            return (self.real(key) > 0) == good_is
+            return (self.real(key) != 0) == good_is
         masks = self.frames(key)
-        marks = [(masks[n : n + 16] > 0) == good_is for n in range(0, len(masks), 16)]
+        marks = [(masks[n : n + 16] != 0) == good_is for n in range(0, len(masks), 16)]
         return np.logical_and.reduce([mark.all(axis=0) for mark in marks])
 
     def _found(self, *keys: str) -> str:

@@ -4,7 +4,7 @@ import numpy as np
 
 from ptychoflow.data.formats.hdf5_source import HDF5Source, companion_path, hdf5_source
 from ptychoflow.data.formats.ptychoshelves import paired
-from ptychoflow.data.geometry import PLANCK_TIMES_LIGHT
+from ptychoflow.data.geometry import energy_of
 from ptychoflow.data.ingest_settings import IngestSettings
 from ptychoflow.data.raw_scan import RawScan
 from ptychoflow.errors import InputError
@@ -53,7 +53,7 @@ def _scan(source: HDF5Source, second: HDF5Source, settings: IngestSettings) -> R
         probe=None if paths.probe is None else _probe(holder(paths.probe), paths.probe),
         good=np.logical_and.reduce(masks) if masks else None,
         dark=None if paths.dark is None else holder(paths.dark).real(paths.dark),
-        energy=PLANCK_TIMES_LIGHT / wavelength if wavelength else number(paths.energy, "ev"),
+        energy=energy_of(wavelength) if wavelength else number(paths.energy, "ev"),
         detector_distance=number(paths.detector_distance),
         detector_pixel_size=number(paths.detector_pixel_size),
         companion=None if second is source else second.path,

@@ -19,15 +19,15 @@ def read_ptychodus(source: HDF5Source, settings: IngestSettings) -> RawScan:
     The product is the first file itself, the companion, or ``product.h5`` beside it.
     """
     if settings.companion is None and ("probe_position_x_m" in source or "probe_position_x_px" in source):
-        return _scan(source, source)
+        return _scan(source, source, settings.propagation)
     with hdf5_source(companion_path(source.path, settings.companion, "product.h5")) as product:
-        return _scan(source, product)
+        return _scan(source, product, settings.propagation)
 
 
-def _scan(source: HDF5Source, product: HDF5Source) -> RawScan:
+def _scan(source: HDF5Source, product: HDF5Source, propagation: str) -> RawScan:
     frames, far = source.frames("patterns"), product.attribute("/", "far_field")
-    if far is not None and not far:
-        raise InputError("attribute far_field is false: expected a far field, the only one that is modelled")
+    if far is not None and not far and propagation == "far":
+        raise InputError("attribute far_field is false: expected the setting propagation near")
     in_pixels = "probe_position_x_px" in product
     unit = "px" if in_pixels else "m"
     columns, rows = (product.real(f"probe_position_{axis}_{unit}").reshape(-1) for axis in "xy")

@@ -7,7 +7,7 @@ fold_slice keeps ``ppX`` and ``ppY`` in metres, the wavelength ``lambda`` and th
 import numpy as np
 
 from ptychoflow.data.formats.hdf5_source import HDF5Source, companion_path, hdf5_source
-from ptychoflow.data.geometry import PLANCK_TIMES_LIGHT
+from ptychoflow.data.geometry import energy_of
 from ptychoflow.data.ingest_settings import IngestSettings
 from ptychoflow.data.raw_scan import RawScan
 
@@ -25,7 +25,7 @@ def read_ptychoshelves(source: HDF5Source, settings: IngestSettings) -> RawScan:
             positions=paired(rows, columns),
             positions_unit="metres",
             probe=second.probe("probe"),
-            energy=PLANCK_TIMES_LIGHT / wavelength if wavelength else second.number("energy", unit="kev"),
+            energy=energy_of(wavelength) if wavelength else second.number("energy", unit="kev"),
             detector_distance=second.number("detector_distance"),
             companion=second.path,
             pixel_size=second.number("dx") or second.attribute_number("object", "pixel_height_m"),

@@ -7,7 +7,7 @@ import numpy as np
 
 from ptychoflow.data.formats.hdf5_source import HDF5Source
 from ptychoflow.data.formats.probes import probe_modes
-from ptychoflow.data.geometry import PLANCK_TIMES_LIGHT
+from ptychoflow.data.geometry import energy_of
 from ptychoflow.data.ingest_settings import IngestSettings
 from ptychoflow.data.raw_scan import RawScan
 from ptychoflow.errors import InputError
@@ -31,7 +31,7 @@ def read_ptylab(source: HDF5Source, settings: IngestSettings) -> RawScan:
         positions=encoder,
         positions_unit="metres",
         probe=_probe(source) if "probe" in source else None,
-        energy=PLANCK_TIMES_LIGHT / wavelength if wavelength else None,
+        energy=energy_of(wavelength) if wavelength else None,
         detector_distance=source.number("zo"),
         detector_pixel_size=source.number("dxd"),
         probe_diameter=source.number("entrancePupilDiameter"),

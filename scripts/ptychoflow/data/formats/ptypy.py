@@ -13,7 +13,7 @@ from ptychoflow.errors import InputError
 
 
 def read_ptypy(source: HDF5Source, settings: IngestSettings) -> RawScan:
-    """Read all chunks in the order of their numbers; a pixel is good where its weight is positive in all frames."""
+    """Read all chunks in the order of their numbers; a pixel is good where its weight is not zero in any frame."""
     numbers = sorted((name for name in source.names("chunks") if name.isdecimal()), key=int)
     chunks = [f"chunks/{number}" for number in numbers if f"chunks/{number}/data" in source]
     if not chunks:

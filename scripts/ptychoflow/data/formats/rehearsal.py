@@ -12,7 +12,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from ptychoflow.data.cxi import is_own
-from ptychoflow.data.dataset import frame_blocks
+from ptychoflow.data.frame_blocks import frame_blocks
 from ptychoflow.data.ingest_settings import IngestSettings
 from ptychoflow.errors import InputError
 

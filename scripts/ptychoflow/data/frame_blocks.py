@@ -1,0 +1,30 @@
+"""How many frames are held in memory at once: the one place that decides it."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from ptychoflow.data.raw_scan import Frames
+
+BLOCK_BYTES = 2**26
+"""Bytes of the frames in a block, about."""
+
+
+def frame_blocks(frames: np.ndarray | Frames, kind: type[np.generic] = np.float32) -> Iterator[slice]:
+    """Slices that run through all frames, each of as many as are held in memory at once.
+
+    Parameters
+    ----------
+    frames : ndarray or Frames
+        (frames, H, W) of any dtype; of frames that are prepared as they are read, the prepared ones are counted.
+    kind : type
+        Of the numbers that a block is turned into, by which its bytes are counted.
+    """
+    return blocks(len(frames), frames.shape[1:], kind)
+
+
+def blocks(count: int, shape: tuple[int, ...], kind: type[np.generic] = np.float32) -> Iterator[slice]:
+    """Slices that run through a number of images (H, W), each of as many as are held in memory at once."""
+    at_once = max(1, BLOCK_BYTES // max(1, np.dtype(kind).itemsize * int(np.prod(shape, dtype=object))))
+    for first in range(0, count, at_once):
+        yield slice(first, min(first + at_once, count))

@@ -1,0 +1,119 @@
+"""The probe of an ingested scan: the file's or a disk in its place, on the dataset's pixels, with its photons."""
+
+import numpy as np
+
+from ptychoflow.data.detector import DetectorPreparation
+from ptychoflow.data.frame_blocks import frame_blocks
+from ptychoflow.data.ingest_settings import IngestSettings
+from ptychoflow.data.ingested_geometry import require_known
+from ptychoflow.data.raw_scan import Frames, RawScan
+from ptychoflow.data.scan_shape import empty_beam
+from ptychoflow.errors import InputError
+from ptychoflow.simulation.probes import disk_probe
+
+LEAST_SHARE = 1e-6
+"""Of the probe's light on good pixels, from which the flux can be told; less is what rounding leaves of none."""
+
+
+def scaled_probe(
+    scan: RawScan,
+    settings: IngestSettings,
+    detector: DetectorPreparation,
+    frames: np.ndarray | Frames,
+    pixel: float,
+    fresnel_number: float | None,
+    assumed: dict[str, float],
+) -> np.ndarray:
+    """Probe modes of the file, or a disk in their place, (modes, N, N) complex64, Σ|P|² = photons in the empty beam.
+
+    Parameters
+    ----------
+    scan : RawScan
+        With its probe, or the diameter of one.
+    settings : IngestSettings
+        Which of them counts, and the flux, if that is known.
+    detector : DetectorPreparation
+        What became of the frames.
+    frames : ndarray or Frames
+        (frames, N, N) float32 photon counts, whose brightest tells the flux if the settings do not.
+    pixel : float
+        Metres; pixel at the sample of the dataset.
+    fresnel_number : float, optional
+        Of such a pixel in a near field; None in the far field.
+    assumed : dict
+        Geometry that nobody stated, by name.
+
+    Raises
+    ------
+    InputError
+        Where there is no probe, or none with light, or of another shape, or the mask hides all of its light.
+    """
+    own = settings.probe_diameter is None and scan.probe is not None
+    probe = scan.probe if own else _disk(scan, settings, detector.size, pixel, assumed)
+    power = np.sum(np.abs(probe) ** 2)
+    if not power > 0:
+        raise InputError("the probe is zero everywhere: expected some light")
+    raw_width = scan.frames.shape[-1]
+    if probe.shape[1:] not in ((raw_width, raw_width), (detector.size, detector.size)):
+        expected = (len(probe), detector.size, detector.size)
+        raise InputError(f"probe has shape {probe.shape}: expected {expected} beside frames of {detector.size} pixels")
+    if settings.flux is not None:
+        # What a smaller detector misses of the beam leaves the probe.
+        probe = probe * np.sqrt(settings.flux / power)
+    if not own:
+        probe = detector.tilted(probe)
+    elif probe.shape[-1] == raw_width:
+        # One of another width, that of the dataset, was found in frames prepared alike, and has their tilt.
+        probe = detector.probe(probe)
+    if settings.flux is not None:
+        return probe.astype(np.complex64)
+    flux = brightest(frames) / good_share(probe, detector.mask, fresnel_number)
+    return (probe * np.sqrt(flux / np.sum(np.abs(probe) ** 2))).astype(np.complex64)
+
+
+def brightest(frames: np.ndarray | Frames) -> float:
+    """Photons in the brightest frame."""
+    return float(max(frames[block].sum(axis=(1, 2)).max() for block in frame_blocks(frames)))
+
+
+def good_share(probe: np.ndarray, mask: np.ndarray, fresnel_number: float | None = None) -> float:
+    """Share of the light that a probe sends to good pixels, which alone tell of the flux.
+
+    Parameters
+    ----------
+    probe : ndarray
+        (modes, N, N) complex.
+    mask : ndarray
+        (N, N) bool, True for good pixels.
+    fresnel_number : float, optional
+        Of a pixel in a near field; None in the far field.
+
+    Raises
+    ------
+    InputError
+        Where hardly any of it falls on a good pixel.
+    """
+    if mask.all():
+        return 1.0
+    light = empty_beam(probe, fresnel_number)
+    share = float(light[mask].sum() / light.sum())
+    if share < LEAST_SHARE:
+        raise InputError(
+            f"a share of {share:.2g} of the probe's light falls on good pixels: expected at least {LEAST_SHARE:g}, or "
+            "the setting flux"
+        )
+    return share
+
+
+def _disk(scan: RawScan, settings: IngestSettings, size: int, pixel: float, assumed: dict[str, float]) -> np.ndarray:
+    """Draw a disk in place of a probe, (1, N, N) complex128."""
+    diameter = settings.probe_diameter or scan.probe_diameter
+    if diameter is None:
+        raise InputError("the file has no probe: expected the setting probe_diameter for a disk in its place")
+    require_known(assumed, f"to draw a probe of {diameter:g} m")
+    share = diameter / (size * pixel)
+    if not 2 / size <= share <= 1:
+        raise InputError(
+            f"the probe's diameter of {diameter:g} m is {share * size:.3g} pixels: expected 2 to the frame's {size}"
+        )
+    return disk_probe(size, share)[None]
