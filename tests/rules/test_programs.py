@@ -80,7 +80,7 @@ def test_help_shows_the_docstring(program: str):
     for name in (
         argument.arg
         for argument in main.args.args
-        if argument.arg not in ("settings", "training", "tracking", "solver")
+        if argument.arg not in ("settings", "training", "tracking", "inference", "solver")
     ):
         assert f"--{name}" in result.stdout or f"\n  {name} " in result.stdout
 
