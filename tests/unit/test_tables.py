@@ -104,7 +104,7 @@ def test_markdown_and_latex_have_a_line_for_each_combination(study: Study):
     assert len(table) == 10
 
 
-def test_figures_show_what_the_table_says(study: Study):
+def test_figures_show_what_the_table_says(study: Study, monkeypatch: pytest.MonkeyPatch):
     rows = result_rows(study)
     summary = summary_rows(study, rows)
     over_dose = study_figure(study, rows, summary).axes[0]
@@ -115,6 +115,9 @@ def test_figures_show_what_the_table_says(study: Study):
     places = study_figure(study, rows, summary).axes[0]
     assert [label.get_text() for label in places.get_xticklabels()] == ["1e4\na", "1e4\nb", "1e6\na", "1e6\nb"]
     np.testing.assert_allclose(places.lines[0].get_ydata(), VALUES["1e4", "a"])
+    monkeypatch.setattr("ptychoflow.studies.figures.LETTERS_BELOW", 11)
+    slanting = study_figure(study, rows, summary).axes[0].get_xticklabels()
+    assert [(label.get_text(), label.get_rotation()) for label in slanting[:2]] == [("1e4, a", 30), ("1e4, b", 30)]
     study.x = "seconds"
     over_time = study_figure(study, rows, summary_rows(study, rows)).axes[0]
     assert over_time.get_xlabel() == "seconds"

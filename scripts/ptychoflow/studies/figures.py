@@ -14,6 +14,8 @@ from ptychoflow.studies.tables import Study, groups_by, score_name
 LOGARITHMIC_FROM = 20
 """Ratio of the largest to the smallest value on an axis from which it is logarithmic."""
 MARKERS = "osD^vP*X"
+LETTERS_BELOW = 60
+"""Letters that have room side by side below an axis; longer labels slant."""
 
 
 def study_figure(study: Study, rows: list[dict[str, Any]], summary: list[dict[str, Any]]) -> Figure:
@@ -74,8 +76,12 @@ def _draw_places(
             axis.errorbar(place, row[score], row[f"{score}_sd"] or 0.0, marker="_", markersize=18, capsize=5, color="k")
         if row.get(f"{score}_published") is not None:
             axis.plot(place, row[f"{score}_published"], "x", color="tab:red")
-    names = ["\n".join(str(row[name]) for name in study.axes) for row in summary]
-    axis.set_xticks(range(len(names)), names, fontsize=8)
+    names = [[str(row[name]) for name in study.axes] for row in summary]
+    if len(names) * max(len(label) for labels in names for label in labels) <= LETTERS_BELOW:
+        axis.set_xticks(range(len(names)), ["\n".join(labels) for labels in names], fontsize=8)
+    else:
+        slanting = {"rotation": 30, "ha": "right", "rotation_mode": "anchor"}
+        axis.set_xticks(range(len(names)), [", ".join(labels) for labels in names], fontsize=8, **slanting)
     axis.set_xlim(-0.5, len(names) - 0.5)
     axis.set_xlabel(", ".join(study.axes))
     if any(f"{score}_published" in row for row in summary):
