@@ -91,7 +91,7 @@ def test_two_seeds_and_two_datasets_go_through_the_cluster(cluster: None, tmp_pa
     assert len(training) == 2
     settings = config["experiments"]["small"]["training"] | {"groups": GroupSettings(size=4)}
     model = ModelSettings(**config["experiments"]["small"]["model"])
-    needed = training_needs(49, 32, model, TrainingSettings(**settings), on_gpu=False).mem_mb
+    needed = training_needs([49], 32, model, TrainingSettings(**settings), on_gpu=False).mem_mb
     for row in training:
         assert (row["partition"], row["memory"], row["gpus"]) == ("cpu", f"{needed}M", "N/A")
     assert len(of_rule(new, "infer")) == 4
