@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from typing import get_args
 
 import foreign_files
 import h5py
@@ -14,7 +15,7 @@ from ptychoflow.data.dataset import Dataset
 from ptychoflow.data.detector import DetectorPreparation, DetectorSettings
 from ptychoflow.data.formats.hdf5_access import HDF5Frames
 from ptychoflow.data.formats.hdf5_source import hdf5_source
-from ptychoflow.data.frame_orientation import oriented
+from ptychoflow.data.frame_orientation import Orientation, oriented
 from ptychoflow.data.ingest_settings import IngestSettings, PathSettings, PositionSettings
 from ptychoflow.data.readers import read_dataset
 from ptychoflow.data.stored_frames import ConvertedFrames
@@ -24,16 +25,7 @@ from ptychoflow.simulation.probes import ProbeSettings, disk_probe
 from ptychoflow.simulation.scans import ScanSettings
 from ptychoflow.simulation.settings import SimulationSettings
 
-ORIENTATIONS = (
-    "as_stored",
-    "flip_rows",
-    "flip_columns",
-    "flip_both",
-    "transpose",
-    "transpose_flip_rows",
-    "transpose_flip_columns",
-    "transpose_flip_both",
-)
+ORIENTATIONS = get_args(Orientation)
 NEAR = SimulationSettings(
     size=16,
     probe=ProbeSettings(kind="disk"),
