@@ -46,6 +46,7 @@ def export_cxi(path: Path, reconstruction: Reconstruction, dataset: Dataset) -> 
         probe=reconstruction.probe,
         object_shape=reconstruction.object.shape,
         truth=None,
+        true_probe=None,
         provenance=reconstruction.provenance,
     )
     with replacing(path) as temporary:

@@ -20,6 +20,7 @@ from ptychoflow.settings import (
     TrackingSettings,
     TrainingSettings,
 )
+from ptychoflow.simulation.guess import GuessSettings
 from ptychoflow.simulation.objects import ObjectSettings
 from ptychoflow.simulation.probes import ProbeSettings
 from ptychoflow.simulation.scans import ScanSettings
@@ -38,6 +39,7 @@ SECTIONS = {
     "object": ObjectSettings,
     "probe": ProbeSettings,
     "scan": ScanSettings,
+    "guess": GuessSettings,
     "ingest": IngestSettings,
     "detector": DetectorSettings,
     "positions": PositionSettings,

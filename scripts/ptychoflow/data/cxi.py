@@ -2,7 +2,8 @@
 
 Detector, source, geometry and data groups stand where cdtools, Ptychodus and other readers of ptychographic CXI look
 for them. The probe is ``image_1`` and the true object, if known, ``image_2``, as Ptychodus writes them. The group
-``ptychoflow_1`` holds what CXI has no place for: positions in pixels of the object frame, and that frame's shape.
+``ptychoflow_1`` holds what CXI has no place for: positions in pixels of the object frame, that frame's shape, and what
+of a simulation's probe and positions is wrong.
 """
 
 from collections.abc import Callable
@@ -89,6 +90,11 @@ def write_cxi(path: Path, dataset: Dataset) -> None:
             own["true_positions"].attrs.update(
                 units="pixels", description="where the frames of a simulation were taken"
             )
+        if dataset.true_probe is not None:
+            own["true_probe"] = dataset.true_probe
+            own["true_probe"].attrs["description"] = "modes that the frames of a simulation were taken with"
+        if not dataset.probe_known:
+            own["probe_known"] = False
         own["object_shape"] = np.array(dataset.object_shape)
         file.attrs.update(hdf5_attributes(dataset.provenance))
 
@@ -132,7 +138,7 @@ def read_cxi(path: Path, frames_in_memory: int | None = None) -> Dataset:
     try:
         with h5py.File(path, "r") as file:
             known, off = "entry_1/image_2/data" in file, f"{OWN}/true_positions" in file
-            cone = f"{OWN}/source_distance" in file
+            cone, guessed = f"{OWN}/source_distance" in file, f"{OWN}/true_probe" in file
             stored = frames_in_memory is not None and _length(file, f"{DETECTOR}/data") > frames_in_memory
             dataset = Dataset(
                 provenance=from_hdf5_attributes(file.attrs),
@@ -150,6 +156,8 @@ def read_cxi(path: Path, frames_in_memory: int | None = None) -> Dataset:
                 source_distance=_read(file, f"{OWN}/source_distance", float) if cone else None,
                 truth=_read(file, "entry_1/image_2/data", np.complex64) if known else None,
                 true_positions=_read(file, f"{OWN}/true_positions", np.float64) if off else None,
+                true_probe=_read(file, f"{OWN}/true_probe", np.complex64) if guessed else None,
+                probe_known=bool(_read(file, f"{OWN}/probe_known", float)) if f"{OWN}/probe_known" in file else True,
             )
     except InputError as error:
         raise InputError(f"{path}: {error}") from None

@@ -43,6 +43,10 @@ class Dataset(Geometry):
         (H, W) complex64, the true object of a simulation.
     true_positions : ndarray, optional
         (frames, 2) float64, where the frames of a simulation were taken, if `positions` are off.
+    true_probe : ndarray, optional
+        (modes, N, N) complex64, what the frames of a simulation were taken with, if `probe` is another.
+    probe_known : bool
+        Whether `probe` is more than a disk in the place of one of which nothing is known.
     provenance : dict
         What made it: the program, its settings and its source, but no time, so that the same data make the same file.
     """
@@ -59,6 +63,8 @@ class Dataset(Geometry):
     source_distance: float | None = None
     truth: np.ndarray | None = None
     true_positions: np.ndarray | None = None
+    true_probe: np.ndarray | None = None
+    probe_known: bool = True
     provenance: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -111,18 +117,24 @@ class Dataset(Geometry):
             raise InputError(f"true object has shape {self.truth.shape}: expected {tuple(self.object_shape)}")
         if self.true_positions is not None and self.true_positions.shape != (count, 2):
             raise InputError(f"true_positions have shape {self.true_positions.shape}: expected {(count, 2)}")
+        if self.true_probe is not None:
+            found = self.true_probe.shape
+            if len(found) != 3 or found[0] == 0 or found[1:] != (size, size):
+                raise InputError(f"true_probe has shape {found}: expected {('modes', size, size)}")
 
     def _check_values(self) -> None:
         if not self.mask.any():
             raise InputError("mask has no good pixel: expected at least one")
         if not isinstance(self.frames, StoredFrames):  # which are checked as they are read
             self._check_frames()
-        for name in ("positions", "probe", "truth", "true_positions"):
+        for name in ("positions", "probe", "truth", "true_positions", "true_probe"):
             array = getattr(self, name)
             if array is not None:
                 _refuse_strange(name, np.count_nonzero(~np.isfinite(array)))
         if not self.probe.any():
             raise InputError("probe is zero everywhere: expected some light")
+        if self.true_probe is not None and not self.true_probe.any():
+            raise InputError("true_probe is zero everywhere: expected some light")
         for name in ("energy", "detector_distance", "detector_pixel_size"):
             value = getattr(self, name)
             if not (np.isfinite(value) and value > 0):

@@ -7,8 +7,10 @@ from ptychoflow.data.dataset import Dataset
 from ptychoflow.data.geometry import wavelength_of
 from ptychoflow.physics.diffraction import diffraction, fresnel_transfer
 from ptychoflow.physics.patches import MARGIN, extract_patches
+from ptychoflow.simulation.detection import draw_brightness, draw_mask
+from ptychoflow.simulation.guess import guessed_probe
 from ptychoflow.simulation.objects import make_object
-from ptychoflow.simulation.probes import make_probe
+from ptychoflow.simulation.probes import ProbeSettings, make_probe
 from ptychoflow.simulation.scans import make_scan, position_errors
 from ptychoflow.simulation.settings import SimulationSettings
 
@@ -16,12 +18,20 @@ FRAMES_AT_ONCE = 256
 
 
 def simulate(settings: SimulationSettings) -> Dataset:
-    """Simulate a dataset with its ground-truth object."""
-    object_random, scan_random, noise_random, error_random = (
-        np.random.default_rng(stream) for stream in np.random.SeedSequence(settings.seed).spawn(4)
-    )
+    """Simulate a dataset with its true object, and the true positions and probe where those written down are wrong."""
+    streams = np.random.SeedSequence(settings.seed).spawn(8)
+    # A new stream goes to the end, so that a seed goes on giving what it gave.
+    object_random, scan_random, noise_random, error_random = map(np.random.default_rng, streams[:4])
+    guess_random, mask_random, flicker_random = map(np.random.default_rng, streams[5:])
     size = settings.size
-    probe = make_probe(settings.probe, size, settings.pixel_size, wavelength_of(settings.energy))
+
+    def probe_of(probe: ProbeSettings) -> np.ndarray:
+        aberrations = np.random.default_rng(streams[4])
+        return make_probe(probe, size, settings.pixel_size, wavelength_of(settings.energy), aberrations)
+
+    probe = probe_of(settings.probe)
+    guess = guessed_probe(settings.guess, settings.probe, probe, probe_of, guess_random)
+    mask = draw_mask(size, settings.dead_pixels, settings.beam_stop, mask_random)
 
     offsets = make_scan(settings.scan, scan_random)
     errors = position_errors(settings.scan, error_random)
@@ -31,17 +41,19 @@ def simulate(settings: SimulationSettings) -> Dataset:
     shape = (2 * int(reach[0]), 2 * int(reach[1]))
     positions = offsets + np.array(shape) / 2
     truth = make_object(settings.object, shape, object_random)
+    brightness = draw_brightness(len(positions), settings.flicker, flicker_random)
 
     frames = np.empty((len(positions), size, size), np.float32)
     for first in range(0, len(positions), FRAMES_AT_ONCE):
         some = slice(first, first + FRAMES_AT_ONCE)
         expected = expected_photons(truth, positions[some], probe, settings.fresnel_number)
-        frames[some] = noise_random.poisson(expected) if settings.noise else expected
+        expected = brightness[some, None, None] * expected + settings.background
+        frames[some] = mask * (noise_random.poisson(expected) if settings.noise else expected)
     return Dataset(
         frames=frames,
         positions=positions + errors,
-        probe=probe.astype(np.complex64),
-        mask=np.ones((size, size), dtype=bool),
+        probe=guess.astype(np.complex64),
+        mask=mask,
         object_shape=shape,
         energy=settings.energy,
         detector_distance=settings.detector_distance,
@@ -50,6 +62,8 @@ def simulate(settings: SimulationSettings) -> Dataset:
         source_distance=settings.source_distance,
         truth=truth.astype(np.complex64),
         true_positions=positions if errors.any() else None,
+        true_probe=None if guess is probe else probe.astype(np.complex64),
+        probe_known=settings.guess.kind != "none",
     )
 
 

@@ -1,15 +1,17 @@
-"""Objects to simulate: complex transmission functions with |O| ≤ 1 at every pixel."""
+"""Objects to simulate: complex transmission functions with |O| ≤ transmission at every pixel."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
 from scipy import ndimage
 
 from ptychoflow.errors import InputError
+from ptychoflow.simulation.patterns import BLUR, cells, dead_leaves, grains, smooth_field, wedge
 
-BLUR = 0.8
-"""Standard deviation in pixels of the blur that makes objects nearly band-limited, as sub-pixel positions require."""
+WITH_OUTLINES = ("grains", "cells", "texture")
+"""Kinds made of bodies that may each have an absorption and a phase of their own."""
 
 
 @dataclass
@@ -18,14 +20,28 @@ class ObjectSettings:
 
     Parameters
     ----------
-    kind : {"lines", "image", "siemens_star"}
-        Random lines as in the PtychoPINN papers, natural images of scikit-image, or a Siemens star.
+    kind : {"lines", "image", "siemens_star", "grains", "cells", "wedge", "smooth", "texture"}
+        Random lines as in the PtychoPINN papers, natural images of scikit-image, a Siemens star, a polycrystal, round
+        biological cells, ramps and bumps, a random field with a power law for its spectrum, or the dead leaves that
+        have the statistics of natural images.
     absorption : float
         Amplitude contrast: the amplitude runs from 1 down to 1 − absorption.
     phase_shift : float
-        Phase contrast in radians: the phase runs from 0 to phase_shift.
+        Phase contrast in radians, of either sign: the phase runs from 0 to phase_shift.
+    coupling : {"default", "material", "shapes", "independent"}
+        What phase and absorption share: all, as one material has it; the outlines alone, of `grains`, `cells` and
+        `texture`; or nothing. By default nothing in `image`, which has two pictures, and all in the others.
     independent_phase : bool
-        Draw other `lines` for the phase than for the amplitude; otherwise both are those of one material.
+        The same as the coupling `independent` for `lines`: other ones for the phase than for the amplitude.
+    transmission : float
+        Factor of the amplitude everywhere; above 1 for an object that is normalised to less than its full beam.
+    offset_phase : float
+        Radians by which all phases are shifted.
+    feature_size : float
+        Mean diameter in pixels of `grains` and `cells`, least width of bumps of `wedge`, and middle of the sizes of
+        `texture`.
+    spectral_slope : float
+        By which power of the frequency the power of `smooth` falls.
     lines_per_kilopixel : float
         Density of `lines`, lines for every 1,000 pixels of area.
     line_width : float
@@ -38,10 +54,15 @@ class ObjectSettings:
         Spoke pairs of `siemens_star`.
     """
 
-    kind: Literal["lines", "image", "siemens_star"] = "lines"
+    kind: Literal["lines", "image", "siemens_star", "grains", "cells", "wedge", "smooth", "texture"] = "lines"
     absorption: float = 0.6
     phase_shift: float = 1.2
+    coupling: Literal["default", "material", "shapes", "independent"] = "default"
     independent_phase: bool = False
+    transmission: float = 1.0
+    offset_phase: float = 0.0
+    feature_size: float = 16.0
+    spectral_slope: float = 3.0
     lines_per_kilopixel: float = 2.5
     line_width: float = 3.0
     amplitude_image: Literal["camera", "astronaut", "brick", "grass", "gravel", "coins", "moon", "page", "text"] = (
@@ -55,6 +76,30 @@ class ObjectSettings:
             raise InputError(f"object.absorption is {self.absorption}: expected a fraction between 0 and 1")
         if self.spokes < 1:
             raise InputError(f"object.spokes is {self.spokes}: expected at least 1")
+        if not 0 < self.transmission < float("inf"):
+            raise InputError(f"object.transmission is {self.transmission}: expected a positive factor")
+        for key in ("phase_shift", "offset_phase"):
+            if not np.isfinite(getattr(self, key)):
+                raise InputError(f"object.{key} is {getattr(self, key)}: expected radians")
+        if not 3 <= self.feature_size < float("inf"):
+            raise InputError(f"object.feature_size is {self.feature_size}: expected at least 3 pixels")
+        if not 0 <= self.spectral_slope <= 10:
+            raise InputError(f"object.spectral_slope is {self.spectral_slope}: expected a power between 0 and 10")
+        if self.coupling == "shapes" and self.kind not in WITH_OUTLINES:
+            raise InputError(
+                f"object.coupling is shapes: expected another one for {self.kind}, or one of {', '.join(WITH_OUTLINES)}"
+            )
+        if self.independent_phase and self.coupling not in ("default", "independent"):
+            raise InputError(f"object.coupling is {self.coupling}: expected independent beside independent_phase")
+
+    @property
+    def shared(self) -> str:
+        """What phase and absorption share once the default of the kind is put in."""
+        if self.coupling != "default":
+            return self.coupling
+        return (
+            "independent" if self.kind == "image" or (self.kind == "lines" and self.independent_phase) else "material"
+        )
 
 
 def make_object(settings: ObjectSettings, shape: tuple[int, int], random: np.random.Generator) -> np.ndarray:
@@ -67,22 +112,45 @@ def make_object(settings: ObjectSettings, shape: tuple[int, int], random: np.ran
     shape : tuple of int
         (H, W) pixels.
     random : numpy.random.Generator
-        Source of randomness; `siemens_star` needs none.
+        Source of randomness; a `siemens_star` of one material needs none.
 
     Returns
     -------
     ndarray
         (H, W) complex128, dimensionless transmission.
     """
-    if settings.kind == "lines":
-        absorbing = random_lines(shape, settings, random)
-        shifting = random_lines(shape, settings, random) if settings.independent_phase else absorbing
-    elif settings.kind == "image":
-        absorbing = natural_image(settings.amplitude_image, shape, random)
-        shifting = natural_image(settings.phase_image, shape, random)
-    else:
-        absorbing = shifting = siemens_star(shape, settings.spokes)
-    return (1 - settings.absorption * absorbing) * np.exp(1j * settings.phase_shift * shifting)
+    first = _patterns(settings, shape, random, settings.amplitude_image)
+    absorbing, shifting = first[0], first[-1]
+    if settings.shared == "independent":
+        shifting = _patterns(settings, shape, random, settings.phase_image)[0]
+    amplitude = settings.transmission * (1 - settings.absorption * absorbing)
+    return amplitude * np.exp(1j * (settings.offset_phase + settings.phase_shift * shifting))
+
+
+def _patterns(
+    settings: ObjectSettings, shape: tuple[int, int], random: np.random.Generator, picture: str
+) -> np.ndarray:
+    """Draw the patterns of absorption and phase, (1 or 2, H, W) float64 between 0 and 1; one is that of both."""
+    channels = 2 if settings.shared == "shapes" else 1
+    match settings.kind:
+        case "lines":
+            return random_lines(shape, settings, random)[None]
+        case "image":
+            return natural_image(picture, shape, random)[None]
+        case "siemens_star":
+            # Of its own for the phase, a star is turned.
+            turn = random.uniform(0, 2 * np.pi) if settings.shared == "independent" else 0.0
+            return siemens_star(shape, settings.spokes, turn)[None]
+        case "grains":
+            return grains(shape, settings.feature_size, random, channels)
+        case "cells":
+            return cells(shape, settings.feature_size, random, channels)
+        case "texture":
+            return dead_leaves(shape, settings.feature_size, random, channels)
+        case "wedge":
+            return wedge(shape, settings.feature_size, random)
+        case _:
+            return smooth_field(shape, settings.spectral_slope, random)
 
 
 def random_lines(shape: tuple[int, int], settings: ObjectSettings, random: np.random.Generator) -> np.ndarray:
@@ -107,23 +175,28 @@ def random_lines(shape: tuple[int, int], settings: ObjectSettings, random: np.ra
 
 def natural_image(name: str, shape: tuple[int, int], random: np.random.Generator) -> np.ndarray:
     """Grey values of a scikit-image picture, a random crop mirrored to fill (H, W), float64 between 0 and 1."""
-    from skimage import color, data
-
-    picture = getattr(data, name)()
-    grey = color.rgb2gray(picture) if picture.ndim == 3 else picture / 255
+    grey = _grey_values(name)
     start = [random.integers(0, size) for size in grey.shape]
     rows, columns = (_mirrored(s, length, size) for s, length, size in zip(start, shape, grey.shape, strict=True))
     crop = ndimage.gaussian_filter(grey[np.ix_(rows, columns)], BLUR)
     return (crop - crop.min()) / max(np.ptp(crop), 1e-9)
 
 
-def siemens_star(shape: tuple[int, int], spokes: int) -> np.ndarray:
-    """Siemens star over the whole field with smooth spoke edges, (H, W) float64 between 0 and 1."""
+@lru_cache(maxsize=16)
+def _grey_values(name: str) -> np.ndarray:
+    from skimage import color, data
+
+    picture = getattr(data, name)()
+    return color.rgb2gray(picture) if picture.ndim == 3 else picture / 255
+
+
+def siemens_star(shape: tuple[int, int], spokes: int, turn: float = 0.0) -> np.ndarray:
+    """Siemens star over the whole field with smooth spoke edges, turned by radians, (H, W) float64 between 0 and 1."""
     rows = np.arange(shape[0])[:, None] - shape[0] / 2
     columns = np.arange(shape[1])[None, :] - shape[1] / 2
     radius = np.hypot(rows, columns)
     # The distance to the nearest spoke edge in pixels, clipped to one pixel of transition.
-    edge = np.sin(spokes * np.arctan2(rows, columns)) * radius / spokes
+    edge = np.sin(spokes * (np.arctan2(rows, columns) + turn)) * radius / spokes
     star = np.clip(0.5 + edge, 0, 1) * np.clip(0.45 * min(shape) - radius, 0, 1)
     return ndimage.gaussian_filter(star, BLUR)
 

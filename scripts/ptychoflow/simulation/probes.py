@@ -15,8 +15,9 @@ class ProbeSettings:
 
     Parameters
     ----------
-    kind : {"zone_plate", "disk", "diffuser"}
-        The defocused, curved probe of a zone plate, a smoothed disk, or the full field behind a diffuser.
+    kind : {"zone_plate", "mirror", "disk", "diffuser"}
+        The defocused, curved probe of a zone plate or of a pair of crossed mirrors, a smoothed disk, or the full field
+        behind a diffuser.
     flux : float
         Photons in the empty beam for each frame.
     modes : int
@@ -27,29 +28,39 @@ class ProbeSettings:
         Phase of `disk` at its edge in radians, growing as the square of the radius; 0 is the ideal, flat disk.
     zone_plate_diameter : float
         Metres.
+    mirror_aperture : tuple of float
+        Metres (along the rows, along the columns) of the rectangle of light that `mirror` focuses.
     focal_length : float
-        Metres.
+        Metres, of `zone_plate` and `mirror`.
     defocus : float
-        Distance from focus to sample in metres; the beam is divergent where it is positive.
+        Distance from their focus to the sample in metres; the beam is divergent where it is positive.
     central_stop : float
         Diameter of the central stop as a fraction of the zone plate's.
     diffuser_phase : float
-        Root mean square phase of `diffuser` in radians; it is always the same one.
+        Root mean square phase of `diffuser` in radians.
     diffuser_grain : float
         Standard deviation in pixels of the blur that makes it smooth.
+    diffuser_seed : int
+        Which diffuser it is; the dataset's seed does not change it.
+    phase_error : float
+        Root mean square in radians of smooth aberrations, drawn by the dataset's seed: in the pupil of `zone_plate` and
+        `mirror`, at the sample in the others.
     """
 
-    kind: Literal["zone_plate", "disk", "diffuser"] = "zone_plate"
+    kind: Literal["zone_plate", "mirror", "disk", "diffuser"] = "zone_plate"
     flux: float = 1e6
     modes: int = 1
     disk_diameter: float = 0.4
     disk_curvature: float = 0.0
     zone_plate_diameter: float = 160e-6
+    mirror_aperture: tuple[float, float] = (160e-6, 120e-6)
     focal_length: float = 20e-3
     defocus: float = 40e-6
     central_stop: float = 0.3
     diffuser_phase: float = 1.5
     diffuser_grain: float = 3.0
+    diffuser_seed: int = 0
+    phase_error: float = 0.0
 
     def __post_init__(self) -> None:
         # Poisson counts are drawn as 64-bit integers.
@@ -63,9 +74,22 @@ class ProbeSettings:
             raise InputError(f"probe.diffuser_grain is {self.diffuser_grain}: expected a positive number of pixels")
         if self.modes < 1:
             raise InputError(f"probe.modes is {self.modes}: expected at least 1")
+        if self.diffuser_seed < 0:
+            raise InputError(f"probe.diffuser_seed is {self.diffuser_seed}: expected at least 0")
+        if not 0 <= self.phase_error < float("inf"):
+            raise InputError(f"probe.phase_error is {self.phase_error}: expected at least 0 radians")
+        self.mirror_aperture = tuple(self.mirror_aperture)
+        if len(self.mirror_aperture) != 2 or not all(0 < width < float("inf") for width in self.mirror_aperture):
+            raise InputError(f"probe.mirror_aperture is {list(self.mirror_aperture)}: expected two positive lengths")
 
 
-def make_probe(settings: ProbeSettings, size: int, pixel_size: float, wavelength: float) -> np.ndarray:
+def make_probe(
+    settings: ProbeSettings,
+    size: int,
+    pixel_size: float,
+    wavelength: float,
+    random: np.random.Generator | None = None,
+) -> np.ndarray:
     """Compute the probe, (modes, N, N) complex128, Σ|P|² = flux.
 
     Parameters
@@ -78,19 +102,52 @@ def make_probe(settings: ProbeSettings, size: int, pixel_size: float, wavelength
         Pixel at the sample in metres.
     wavelength : float
         Metres.
+    random : numpy.random.Generator, optional
+        Source of the aberrations, where there are any; always the same ones if not given.
     """
-    if settings.kind == "disk":
-        mode = disk_probe(size, settings.disk_diameter, settings.disk_curvature)
-    elif settings.kind == "diffuser":
-        mode = diffuser_probe(size, settings.diffuser_phase, settings.diffuser_grain)
+    random = np.random.default_rng(0) if random is None else random
+    if settings.kind in ("zone_plate", "mirror"):
+        pupil = zone_plate_pupil if settings.kind == "zone_plate" else mirror_pupil
+        spectrum = pupil(settings, size, pixel_size, wavelength)
+        if settings.phase_error:
+            spectrum = spectrum * np.exp(1j * smooth_phase(np.abs(spectrum) ** 2, settings.phase_error, random))
+        mode = np.fft.fftshift(np.fft.ifft2(spectrum))
     else:
-        mode = zone_plate_probe(settings, size, pixel_size, wavelength)
+        if settings.kind == "disk":
+            mode = disk_probe(size, settings.disk_diameter, settings.disk_curvature)
+        else:
+            mode = diffuser_probe(size, settings.diffuser_phase, settings.diffuser_grain, settings.diffuser_seed)
+        if settings.phase_error:
+            mode = mode * np.exp(1j * smooth_phase(np.abs(mode) ** 2, settings.phase_error, random))
+    return with_modes(mode, settings.modes, settings.flux)
+
+
+def with_modes(mode: np.ndarray, count: int, flux: float) -> np.ndarray:
+    """Make a probe (count, N, N) complex128 with Σ|P|² = flux of its first mode (N, N) and of its derivatives."""
     modes = [mode]
-    while len(modes) < settings.modes:
+    while len(modes) < count:
         modes.append(np.gradient(modes[-1], axis=len(modes) % 2))
-    powers = 0.5 ** np.arange(settings.modes)
-    scale = np.sqrt(settings.flux * powers / powers.sum())
+    powers = 0.5 ** np.arange(count)
+    scale = np.sqrt(flux * powers / powers.sum())
     return np.stack([s * mode / np.linalg.norm(mode) for s, mode in zip(scale, modes, strict=True)])
+
+
+def smooth_phase(weight: np.ndarray, rms: float, random: np.random.Generator) -> np.ndarray:
+    """Draw a smooth phase, (N, N) float64 radians, of a root mean square about its mean where the light is.
+
+    Parameters
+    ----------
+    weight : ndarray
+        (N, N) intensity of the light, whose width gives the scale of the phase.
+    rms : float
+        Radians.
+    random : numpy.random.Generator
+        Source of randomness.
+    """
+    width = np.sqrt(weight.sum() / weight.max())
+    phase = ndimage.gaussian_filter(random.standard_normal(weight.shape), width / 5, mode="wrap")
+    phase -= np.average(phase, weights=weight)
+    return rms * phase / np.sqrt(np.average(phase**2, weights=weight))
 
 
 def disk_probe(size: int, diameter: float, curvature: float = 0.0) -> np.ndarray:
@@ -101,7 +158,7 @@ def disk_probe(size: int, diameter: float, curvature: float = 0.0) -> np.ndarray
     return disk * np.exp(1j * curvature * radius**2)
 
 
-def diffuser_probe(size: int, phase: float, grain: float) -> np.ndarray:
+def diffuser_probe(size: int, phase: float, grain: float, seed: int = 0) -> np.ndarray:
     """Full field behind a diffuser, (N, N) complex128, which ends softly in the outer eighth of the frame.
 
     Parameters
@@ -112,15 +169,17 @@ def diffuser_probe(size: int, phase: float, grain: float) -> np.ndarray:
         Root mean square in radians.
     grain : float
         Standard deviation in pixels of the blur that makes it smooth.
+    seed : int
+        Which diffuser it is.
     """
-    rough = ndimage.gaussian_filter(np.random.default_rng(0).normal(size=(size, size)), grain, mode="wrap")
+    rough = ndimage.gaussian_filter(np.random.default_rng(seed).normal(size=(size, size)), grain, mode="wrap")
     edge = np.minimum(np.arange(size), size - np.arange(size)) / (size / 8)
     window = np.sin(np.pi / 2 * edge.clip(0, 1)) ** 2
     return window[:, None] * window[None, :] * np.exp(1j * phase * rough / rough.std())
 
 
-def zone_plate_probe(settings: ProbeSettings, size: int, pixel_size: float, wavelength: float) -> np.ndarray:
-    """Annular pupil of a zone plate carried to the sample by Fresnel propagation, (N, N) complex128.
+def zone_plate_pupil(settings: ProbeSettings, size: int, pixel_size: float, wavelength: float) -> np.ndarray:
+    """Annular pupil of a zone plate with the phase of its way to the sample, (N, N) complex128, zero frequency first.
 
     The pupil at radius u has spatial frequency q = u / (λ f); defocus multiplies it by exp(−iπ λ z q²) (Goodman,
     Introduction to Fourier Optics, 4th ed., section 5.2).
@@ -130,23 +189,38 @@ def zone_plate_probe(settings: ProbeSettings, size: int, pixel_size: float, wave
     InputError
         Where the pixels are too coarse for the zone plate's aperture or the beam overfills the frame.
     """
-    cutoff = settings.zone_plate_diameter / (2 * wavelength * settings.focal_length)
-    if cutoff * pixel_size > 0.5:
-        raise InputError(
-            f"probe.zone_plate_diameter {settings.zone_plate_diameter} m needs pixels of at most {0.5 / cutoff:.3g} m, "
-            f"found {pixel_size:.3g} m"
-        )
-    width = abs(settings.defocus) * settings.zone_plate_diameter / settings.focal_length
-    if width > 0.8 * size * pixel_size:
-        raise InputError(
-            f"probe.defocus {settings.defocus} m spreads the beam over {width / pixel_size:.0f} pixels: "
-            f"expected at most 80 % of the frame's {size}"
-        )
+    cutoff = _cutoff(settings, "zone_plate_diameter", settings.zone_plate_diameter, size, pixel_size, wavelength)
     frequency = np.fft.fftfreq(size, pixel_size)
     radius = np.hypot(frequency[:, None], frequency[None, :])
     # Soft edges one frequency sample wide keep the probe from ringing across the frame.
     sample = 1 / (size * pixel_size)
     aperture = np.clip((cutoff - radius) / sample + 0.5, 0, 1)
     stop = np.clip((settings.central_stop * cutoff - radius) / sample + 0.5, 0, 1)
-    pupil = (aperture - stop) * np.exp(-1j * np.pi * wavelength * settings.defocus * radius**2)
-    return np.fft.fftshift(np.fft.ifft2(pupil))
+    return (aperture - stop) * np.exp(-1j * np.pi * wavelength * settings.defocus * radius**2)
+
+
+def mirror_pupil(settings: ProbeSettings, size: int, pixel_size: float, wavelength: float) -> np.ndarray:
+    """Rectangular pupil of crossed mirrors (Kirkpatrick and Baez), (N, N) complex128, otherwise as a zone plate's."""
+    frequency, sample = np.fft.fftfreq(size, pixel_size), 1 / (size * pixel_size)
+    lines = []
+    for width in settings.mirror_aperture:
+        cutoff = _cutoff(settings, "mirror_aperture", width, size, pixel_size, wavelength)
+        edge = np.clip((cutoff - np.abs(frequency)) / sample + 0.5, 0, 1)
+        lines.append(edge * np.exp(-1j * np.pi * wavelength * settings.defocus * frequency**2))
+    return lines[0][:, None] * lines[1][None, :]
+
+
+def _cutoff(settings: ProbeSettings, key: str, width: float, size: int, pixel_size: float, wavelength: float) -> float:
+    """Highest spatial frequency in 1/m of light from a pupil of a width in metres, once frame and pixels bear it."""
+    cutoff = width / (2 * wavelength * settings.focal_length)
+    if cutoff * pixel_size > 0.5:
+        raise InputError(
+            f"probe.{key} {width} m needs pixels of at most {0.5 / cutoff:.3g} m, found {pixel_size:.3g} m"
+        )
+    spread = abs(settings.defocus) * width / settings.focal_length
+    if spread > 0.8 * size * pixel_size:
+        raise InputError(
+            f"probe.defocus {settings.defocus} m spreads the beam over {spread / pixel_size:.0f} pixels: "
+            f"expected at most 80 % of the frame's {size}"
+        )
+    return cutoff

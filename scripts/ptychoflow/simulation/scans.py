@@ -14,8 +14,8 @@ class ScanSettings:
 
     Parameters
     ----------
-    kind : {"raster", "fermat", "random"}
-        Jittered raster, Fermat spiral, or uniformly random positions over the raster's area.
+    kind : {"raster", "fermat", "spiral", "random"}
+        Jittered raster, Fermat spiral, spiral of even turns, or uniformly random positions over the raster's area.
     frames : int
         Number of scan positions.
     step : float
@@ -28,7 +28,7 @@ class ScanSettings:
         By how many (row, column) pixels more they are wrong at the end of the scan than at its beginning.
     """
 
-    kind: Literal["raster", "fermat", "random"] = "raster"
+    kind: Literal["raster", "fermat", "spiral", "random"] = "raster"
     frames: int = 1024
     step: float = 6.0
     jitter: float = 0.3
@@ -57,6 +57,11 @@ def make_scan(settings: ScanSettings, random: np.random.Generator) -> np.ndarray
         # Golden-angle spiral (Huang et al., Opt. Express 22, 12634, 2014); step²  is the area for each position.
         turn = np.arange(frames)
         radius, angle = step * np.sqrt(turn / np.pi), turn * np.pi * (3 - np.sqrt(5))
+        return np.stack([radius * np.sin(angle), radius * np.cos(angle)], axis=1)
+    if settings.kind == "spiral":
+        # Archimedes' spiral whose turns, and positions along them, are a step apart: step² is the area for each.
+        angle = 2 * np.sqrt(np.pi * np.arange(frames))
+        radius = step * angle / (2 * np.pi)
         return np.stack([radius * np.sin(angle), radius * np.cos(angle)], axis=1)
     if settings.kind == "random":
         half = step * np.sqrt(frames) / 2

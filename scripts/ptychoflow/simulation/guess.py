@@ -1,0 +1,124 @@
+"""The probe that a simulated file names, where it is not the one that its frames were taken with."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+
+from ptychoflow.errors import InputError
+from ptychoflow.simulation.probes import ProbeSettings, disk_probe, smooth_phase, with_modes
+
+
+@dataclass
+class GuessSettings:
+    """What is wrong with the probe that is written down; by default nothing is.
+
+    Parameters
+    ----------
+    kind : {"probe", "disk", "none"}
+        The probe with the errors below; a flat disk as wide, with them; or that disk, marked as no knowledge at all.
+    defocus_factor : float
+        Factor of the defocus of a zone plate or mirror, or of the curvature of a disk; 1 is right.
+    shift : tuple of float
+        (row, column) pixels by which it is displaced.
+    tilt : tuple of float
+        (row, column) pixels by which its far field is displaced.
+    amplitude : float
+        Factor of its amplitude.
+    phase_error : float
+        Root mean square in radians of a smooth phase, drawn by the dataset's seed, that it has too much.
+    modes : int, optional
+        Modes that are written; as many as there are if not given.
+    """
+
+    kind: Literal["probe", "disk", "none"] = "probe"
+    defocus_factor: float = 1.0
+    shift: tuple[float, float] = (0.0, 0.0)
+    tilt: tuple[float, float] = (0.0, 0.0)
+    amplitude: float = 1.0
+    phase_error: float = 0.0
+    modes: int | None = None
+
+    def __post_init__(self) -> None:
+        if not np.isfinite(self.defocus_factor):
+            raise InputError(f"guess.defocus_factor is {self.defocus_factor}: expected a factor")
+        for key in ("shift", "tilt"):
+            setattr(self, key, tuple(getattr(self, key)))
+            if len(getattr(self, key)) != 2 or not np.isfinite(getattr(self, key)).all():
+                raise InputError(f"guess.{key} is {list(getattr(self, key))}: expected two numbers of pixels")
+        if not 0 < self.amplitude < float("inf"):
+            raise InputError(f"guess.amplitude is {self.amplitude}: expected a positive factor")
+        if not 0 <= self.phase_error < float("inf"):
+            raise InputError(f"guess.phase_error is {self.phase_error}: expected at least 0 radians")
+        if self.modes is not None and self.modes < 1:
+            raise InputError(f"guess.modes is {self.modes}: expected at least 1")
+
+
+def guessed_probe(
+    guess: GuessSettings,
+    settings: ProbeSettings,
+    probe: np.ndarray,
+    make: Callable[[ProbeSettings], np.ndarray],
+    random: np.random.Generator,
+) -> np.ndarray:
+    """Compute the probe that is written down, (modes, N, N) complex128; the true one itself where nothing is wrong.
+
+    Parameters
+    ----------
+    guess : GuessSettings
+        What is wrong with it.
+    settings : ProbeSettings
+        Of the true probe.
+    probe : ndarray
+        (modes, N, N) complex, the true probe.
+    make : callable
+        Makes a probe of other settings in the same frame, with the same aberrations.
+    random : numpy.random.Generator
+        Source of its phase error.
+
+    Raises
+    ------
+    InputError
+        For another defocus of a diffuser, or one that spreads the beam over more than the frame.
+    """
+    count = guess.modes or len(probe)
+    size = probe.shape[-1]
+    if guess.kind != "probe":
+        guessed = with_modes(disk_probe(size, disk_diameter(probe) / size), count, settings.flux)
+    elif guess.defocus_factor != 1 or count != len(probe):
+        guessed = make(_refocused(replace(settings, modes=count), guess.defocus_factor))
+    else:
+        guessed = probe
+    if guess.phase_error:
+        weight = (np.abs(guessed) ** 2).sum(axis=0)
+        guessed = guessed * np.exp(1j * smooth_phase(weight, guess.phase_error, random))
+    frequency, place = np.fft.fftfreq(size), np.arange(size) - size // 2
+    if any(guess.shift):
+        ramp = [np.exp(-2j * np.pi * frequency * pixels) for pixels in guess.shift]
+        guessed = np.fft.ifft2(np.fft.fft2(guessed) * ramp[0][:, None] * ramp[1])
+    if any(guess.tilt):
+        ramp = [np.exp(2j * np.pi * place * pixels / size) for pixels in guess.tilt]
+        guessed = guessed * ramp[0][:, None] * ramp[1]
+    return guessed if guess.amplitude == 1 else guess.amplitude * guessed
+
+
+def disk_diameter(probe: np.ndarray) -> float:
+    """Diameter in pixels of the flat disk that has half of its light as near its middle as a probe has.
+
+    Unlike the rms radius, half of the light is not moved by the faint light far out that focused beams have.
+    """
+    light = (np.abs(probe) ** 2).sum(axis=0)
+    rows, columns = np.indices(light.shape)
+    middle = [np.average(axis, weights=light) for axis in (rows, columns)]
+    radius = np.hypot(rows - middle[0], columns - middle[1]).ravel()
+    order = np.argsort(radius)
+    inside = np.cumsum(light.ravel()[order])
+    half = np.interp(inside[-1] / 2, inside, radius[order])
+    return float(np.clip(2 * np.sqrt(2) * half, 2, len(light)))
+
+
+def _refocused(settings: ProbeSettings, factor: float) -> ProbeSettings:
+    if settings.kind == "diffuser" and factor != 1:
+        raise InputError(f"guess.defocus_factor is {factor}: expected 1 for a diffuser, which has no focus")
+    return replace(settings, defocus=settings.defocus * factor, disk_curvature=settings.disk_curvature * factor)
