@@ -1,0 +1,290 @@
+"""Scans of every kind, drawn by number from ranges: what a network that is to meet any scan is trained on.
+
+Lengths are drawn in units of the frame and of the probe, so that the ranges mean the same for all pixels and sizes.
+"""
+
+from dataclasses import dataclass
+from typing import get_args, get_type_hints
+
+import numpy as np
+
+from ptychoflow.data.geometry import wavelength_of
+from ptychoflow.errors import InputError
+from ptychoflow.simulation.guess import GuessSettings
+from ptychoflow.simulation.objects import WITH_OUTLINES, ObjectSettings
+from ptychoflow.simulation.probes import ProbeSettings
+from ptychoflow.simulation.scans import ScanSettings
+from ptychoflow.simulation.settings import SimulationSettings
+
+PICTURES = get_args(get_type_hints(ObjectSettings)["amplitude_image"])
+SMOOTH_KINDS = ("wedge", "smooth")
+"""Objects without edges, at which many turns of phase would be more than pixels can hold."""
+EDGE_PHASE = 5.0
+"""Largest phase in radians of the other objects."""
+WIDEST = 0.78
+"""Share of the frame beyond which a defocused beam is refused."""
+
+
+@dataclass
+class RecipeSettings:
+    """Ranges from which scans are drawn; a range of two equal numbers fixes a value.
+
+    Parameters
+    ----------
+    seed : int
+        With the number of a scan it fixes everything about it.
+    sizes : tuple of int
+        Edge lengths of frames in pixels, drawn alike.
+    frames : int
+        Frames of a scan.
+    flux : tuple of float
+        Photons of a frame behind the object's transmission, evenly in the logarithm.
+    probe_width : tuple of float
+        Diameter of the probe as a share of the frame, evenly in the logarithm.
+    pupil_width : tuple of float
+        Diameter of the pupil of zone plates and mirrors as a share of the frame; with the probe's width it gives the
+        defocus, whose sign is drawn.
+    step : tuple of float
+        Of the scan as a share of the probe's diameter, evenly in the logarithm, but at least a pixel.
+    objects : tuple of str
+        Kinds of objects, drawn alike.
+    probes : tuple of str
+        Kinds of probes, drawn alike.
+    modes : tuple of float
+        Shares of the scans whose light has one, two, three … modes.
+    phase : tuple of float
+        Phase contrast in radians, evenly in the logarithm, its sign drawn; beyond 5 rad only where there are no edges.
+    weak_phase : tuple of float
+        Of weak objects, which absorb next to nothing.
+    weak : float
+        Share of the objects that are weak.
+    absorption : float
+        Largest amplitude contrast.
+    transmission : tuple of float
+        Factor of the object's amplitude, evenly in the logarithm.
+    right_guess : float
+        Share of the scans with the right probe.
+    disk_guess : float
+        Share of the scans with a disk for the probe.
+    no_guess : float
+        Share of the scans with no probe.
+    guess_errors : float
+        Probability of each error in the probes that are none of these; there is always one.
+    defocus_factor : tuple of float
+        Wrong defocus over the right one, as far as the beam still fits.
+    shift : float
+        Largest displacement of a guess along each axis, as a share of the frame; of its far field too.
+    amplitude : tuple of float
+        Factor of the amplitude of a guess, evenly in the logarithm.
+    phase_error : tuple of float
+        Root mean square of smooth errors of phase in radians.
+    background : tuple of float
+        Background as a share of the flux, evenly in the logarithm.
+    dead_pixels : tuple of float
+        Share of dead pixels, evenly in the logarithm.
+    flicker : tuple of float
+        Relative rms.
+    position_error : tuple of float
+        Pixels, as a share of the frame.
+    impaired : float
+        Probability of background, of dead pixels, of a beam stop, of flicker, of wrong positions and of aberrations,
+        each for itself.
+    """
+
+    seed: int = 0
+    sizes: tuple[int, ...] = (64,)
+    frames: int = 64
+    flux: tuple[float, float] = (1e3, 1e9)
+    probe_width: tuple[float, float] = (0.15, 0.6)
+    pupil_width: tuple[float, float] = (0.2, 0.65)
+    step: tuple[float, float] = (0.05, 0.6)
+    objects: tuple[str, ...] = get_args(get_type_hints(ObjectSettings)["kind"])
+    probes: tuple[str, ...] = get_args(get_type_hints(ProbeSettings)["kind"])
+    modes: tuple[float, ...] = (0.5, 0.2, 0.2, 0.1)
+    phase: tuple[float, float] = (0.3, 20.0)
+    weak_phase: tuple[float, float] = (0.05, 0.3)
+    weak: float = 0.25
+    absorption: float = 0.8
+    transmission: tuple[float, float] = (0.5, 1.5)
+    right_guess: float = 0.15
+    disk_guess: float = 0.15
+    no_guess: float = 0.15
+    guess_errors: float = 0.4
+    defocus_factor: tuple[float, float] = (0.4, 2.5)
+    shift: float = 0.04
+    amplitude: tuple[float, float] = (0.3, 3.0)
+    phase_error: tuple[float, float] = (0.2, 1.2)
+    background: tuple[float, float] = (1e-3, 0.1)
+    dead_pixels: tuple[float, float] = (1e-3, 0.05)
+    flicker: tuple[float, float] = (0.01, 0.1)
+    position_error: tuple[float, float] = (0.002, 0.016)
+    impaired: float = 0.2
+
+    def __post_init__(self) -> None:
+        for key, kind in get_type_hints(type(self)).items():
+            if kind != tuple[float, float]:
+                continue
+            low, high = getattr(self, key)
+            if not -float("inf") < low <= high < float("inf") or (low <= 0 and key != "defocus_factor"):
+                raise InputError(f"recipe.{key} is [{low}, {high}]: expected two rising positive numbers")
+        if self.probe_width[1] > WIDEST:
+            raise InputError(f"recipe.probe_width is up to {self.probe_width[1]}: expected at most {WIDEST}")
+        if self.pupil_width[1] > 0.95:
+            raise InputError(f"recipe.pupil_width is up to {self.pupil_width[1]}: expected at most 0.95")
+        total = self.right_guess + self.disk_guess + self.no_guess
+        if not 0 <= total <= 1:
+            raise InputError(f"recipe.right_guess, disk_guess and no_guess add up to {total}: expected at most 1")
+
+
+@dataclass
+class _Light:
+    """A probe that was drawn, and its width and its pupil's as shares of the frame; no pupil where it has none."""
+
+    probe: ProbeSettings
+    width: float
+    pupil: float | None = None
+
+
+def draw(settings: RecipeSettings, number: int) -> SimulationSettings:
+    """Draw scan `number` of a recipe: the same one whenever and in whatever order scans are drawn.
+
+    Parameters
+    ----------
+    settings : RecipeSettings
+        Ranges.
+    number : int
+        From 0.
+    """
+    random = np.random.default_rng([settings.seed, number])
+    size = int(random.choice(settings.sizes))
+    scan = SimulationSettings(size=size, seed=int(random.integers(2**31)))
+    scan.object = _draw_object(settings, size, random)
+    light = _draw_light(settings, scan, random)
+    # The range is that of the photons that come through.
+    light.probe.flux /= scan.object.transmission**2
+    scan.probe = light.probe
+    scan.scan = _draw_scan(settings, light.width * size, size, random)
+    scan.guess = _draw_guess(settings, light, size, random)
+
+    mean_counts = light.probe.flux / size**2
+    if random.random() < settings.impaired:
+        scan.background = _log_uniform(settings.background, random) * mean_counts
+    if random.random() < settings.impaired:
+        scan.dead_pixels = _log_uniform(settings.dead_pixels, random)
+    if random.random() < settings.impaired and light.pupil is not None:
+        # Over a wider share of the pupil next to no light would be left.
+        scan.beam_stop = random.uniform(0.1, 0.4) * light.pupil
+    if random.random() < settings.impaired:
+        scan.flicker = random.uniform(*settings.flicker)
+    return scan
+
+
+def _draw_object(settings: RecipeSettings, size: int, random: np.random.Generator) -> ObjectSettings:
+    kind, scale = str(random.choice(settings.objects)), size / 64
+    couplings = ["material", "independent"] + ["shapes"] * (kind in WITH_OUTLINES)
+    weak = random.random() < settings.weak
+    low, high = settings.weak_phase if weak else settings.phase
+    phase = _log_uniform((low, high if kind in SMOOTH_KINDS else max(low, min(high, EDGE_PHASE))), random)
+    absorption = random.uniform(0, settings.absorption) * (random.random() < 0.8)
+    # The phase of a ramp changes over the field, that of all others over a feature.
+    feature = (16.0, 48.0) if kind == "wedge" else (5.0, 40.0)
+    return ObjectSettings(
+        kind=kind,
+        coupling=str(random.choice(couplings)),
+        phase_shift=phase * _sign(random),
+        absorption=absorption * 0.1 if weak else absorption,
+        transmission=_log_uniform(settings.transmission, random),
+        offset_phase=random.uniform(-np.pi, np.pi),
+        feature_size=scale * _log_uniform(feature, random),
+        spectral_slope=random.uniform(2.5, 4.0),
+        lines_per_kilopixel=_log_uniform((1.0, 3.0), random) / scale,
+        line_width=scale * _log_uniform((2.0, 6.0), random),
+        amplitude_image=str(random.choice(PICTURES)),
+        phase_image=str(random.choice(PICTURES)),
+        spokes=int(random.integers(10, 40)),
+    )
+
+
+def _draw_light(settings: RecipeSettings, scan: SimulationSettings, random: np.random.Generator) -> _Light:
+    kind = str(random.choice(settings.probes))
+    shares = np.array(settings.modes)
+    width, pupil = _log_uniform(settings.probe_width, random), random.uniform(*settings.pupil_width)
+    probe = ProbeSettings(
+        kind=kind,
+        flux=_log_uniform(settings.flux, random),
+        modes=1 + int(random.choice(len(shares), p=shares / shares.sum())),
+        phase_error=random.uniform(*settings.phase_error) if random.random() < settings.impaired else 0.0,
+    )
+    if kind == "disk":
+        # More curvature would turn by over half a circle a pixel where its guess is two and a half times as curved.
+        steepest = min(20.0, 0.3 * width * scan.size)
+        probe.disk_diameter = width
+        probe.disk_curvature = random.uniform(-steepest, steepest) * (random.random() < 0.7)
+        return _Light(probe, width)
+    if kind == "diffuser":
+        # It fills the frame, but a share of the frame itself would be steps far apart.
+        probe.diffuser_phase, probe.diffuser_seed = random.uniform(0.5, 2.5), int(random.integers(2**31))
+        probe.diffuser_grain = scan.size / 64 * random.uniform(2.5, 6.0)
+        return _Light(probe, settings.probe_width[1])
+    # A pupil of diameter D has the frequencies D / (λ f); the beam is |z| D / f wide at a distance z from its focus.
+    wavelength, pixel = wavelength_of(scan.energy), scan.pixel_size
+    opening = pupil * wavelength / pixel
+    probe.defocus = _sign(random) * width * scan.size * pixel / opening
+    probe.zone_plate_diameter = opening * probe.focal_length
+    probe.central_stop = random.uniform(0.1, 0.6)
+    other = random.uniform(0.5, 1.0)
+    sides = [opening * probe.focal_length, other * opening * probe.focal_length]
+    probe.mirror_aperture = tuple(float(side) for side in random.permutation(sides))
+    return _Light(probe, width, pupil)
+
+
+def _draw_scan(settings: RecipeSettings, diameter: float, size: int, random: np.random.Generator) -> ScanSettings:
+    kind = str(random.choice(["raster", "jittered", "fermat", "spiral", "random"]))
+    wrong = random.random() < settings.impaired
+    return ScanSettings(
+        kind="raster" if kind == "jittered" else kind,
+        frames=settings.frames,
+        step=max(1.0, _log_uniform(settings.step, random) * diameter),
+        jitter=random.uniform(0.05, 0.4) if kind == "jittered" else 0.0,
+        position_error=random.uniform(*settings.position_error) * size if wrong else 0.0,
+    )
+
+
+def _draw_guess(settings: RecipeSettings, light: _Light, size: int, random: np.random.Generator) -> GuessSettings:
+    choice = random.random()
+    if choice < settings.right_guess:
+        return GuessSettings()
+    guess = GuessSettings()
+    modes = int(random.integers(1, len(settings.modes) + 1))
+    if choice < settings.right_guess + settings.disk_guess + settings.no_guess:
+        guess.kind = "disk" if choice < settings.right_guess + settings.disk_guess else "none"
+        guess.amplitude = _log_uniform(settings.amplitude, random)
+        guess.modes = modes
+        return guess
+    low, high = settings.defocus_factor
+    if light.pupil is not None:
+        low, high = max(low, -WIDEST / light.width), min(high, WIDEST / light.width)
+    errors = {
+        "defocus_factor": random.uniform(low, high),
+        "shift": _pair(size * settings.shift, random),
+        "tilt": _pair(size * settings.shift, random),
+        "amplitude": _log_uniform(settings.amplitude, random),
+        "phase_error": random.uniform(*settings.phase_error),
+        "modes": modes,
+    }
+    if light.probe.kind == "diffuser":
+        del errors["defocus_factor"]
+    chosen = [key for key in errors if random.random() < settings.guess_errors] or [str(random.choice(list(errors)))]
+    return GuessSettings(**{key: errors[key] for key in chosen})
+
+
+def _log_uniform(between: tuple[float, float], random: np.random.Generator) -> float:
+    return float(np.exp(random.uniform(*np.log(between))))
+
+
+def _sign(random: np.random.Generator) -> float:
+    return float(random.choice([-1.0, 1.0]))
+
+
+def _pair(largest: float, random: np.random.Generator) -> tuple[float, float]:
+    return random.uniform(-largest, largest), random.uniform(-largest, largest)
