@@ -8,6 +8,8 @@ from scipy import fft, ndimage
 
 BLUR = 0.8
 """Standard deviation in pixels of the blur that makes objects nearly band-limited, as sub-pixel positions require."""
+MOST_BODIES = 350
+"""Cells or leaves of a pattern, whose time they take: small ones leave the rest of a large field as it was."""
 NEIGHBOURS = [(row, column) for row in (-1, 0, 1) for column in (-1, 0, 1)]
 
 
@@ -49,7 +51,7 @@ def cells(shape: tuple[int, int], size: float, random: np.random.Generator, chan
     Parameters are those of `grains`; where bodies lie over each other they add.
     """
     canvas = np.zeros((channels, *shape))
-    for _ in range(max(2, round(1.2 * np.prod(shape) / size**2))):
+    for _ in range(min(MOST_BODIES, max(2, round(1.2 * np.prod(shape) / size**2)))):
         radius = np.clip(size / 2 * np.exp(0.5 * random.normal()), 2, 2 * size)
         stretch, turn = random.uniform(0.7, 1.0), random.uniform(0, np.pi)
         place, nucleus = random.uniform((0, 0), shape), random.uniform(-0.3, 0.3, 2)
@@ -100,7 +102,7 @@ def dead_leaves(shape: tuple[int, int], size: float, random: np.random.Generator
     low, high = max(1.5, size / 4), max(3.0, 4 * size)
     # Of density r⁻³ between the two, r² is 2 low² ln(high / low) on average; leaves lie two and a half deep.
     mean_square = 2 * low**2 * np.log(high / low) / (1 - (low / high) ** 2)
-    count = min(600, max(8, round(2.5 * np.prod(shape) / (np.pi * mean_square))))
+    count = min(MOST_BODIES, max(8, round(2.5 * np.prod(shape) / (np.pi * mean_square))))
     radii = low / np.sqrt(1 - random.uniform(0, 1 - (low / high) ** 2, count))
     values = random.uniform(0, 1, (channels, count + 1))
     label = np.zeros(shape, int)

@@ -187,7 +187,7 @@ def _draw_object(settings: RecipeSettings, size: int, random: np.random.Generato
     phase = _log_uniform((low, high if kind in SMOOTH_KINDS else max(low, min(high, EDGE_PHASE))), random)
     absorption = random.uniform(0, settings.absorption) * (random.random() < 0.8)
     # The phase of a ramp changes over the field, that of all others over a feature.
-    feature = (16.0, 48.0) if kind == "wedge" else (5.0, 40.0)
+    feature = (16.0, 48.0) if kind == "wedge" else (8.0, 40.0)
     return ObjectSettings(
         kind=kind,
         coupling=str(random.choice(couplings)),
@@ -195,7 +195,7 @@ def _draw_object(settings: RecipeSettings, size: int, random: np.random.Generato
         absorption=absorption * 0.1 if weak else absorption,
         transmission=_log_uniform(settings.transmission, random),
         offset_phase=random.uniform(-np.pi, np.pi),
-        feature_size=scale * _log_uniform(feature, random),
+        feature_size=max(3.0, scale * _log_uniform(feature, random)),
         spectral_slope=random.uniform(2.5, 4.0),
         lines_per_kilopixel=_log_uniform((1.0, 3.0), random) / scale,
         line_width=scale * _log_uniform((2.0, 6.0), random),
