@@ -34,7 +34,7 @@ def test_phase_lines_may_be_others_than_amplitude_lines():
     assert abs(np.corrcoef(np.abs(made).ravel(), np.angle(made).ravel())[0, 1]) < 0.3
 
 
-@pytest.mark.parametrize("kind", ["zone_plate", "disk"])
+@pytest.mark.parametrize("kind", ["zone_plate", "mirror", "disk"])
 @pytest.mark.parametrize("modes", [1, 3])
 def test_the_probe_holds_the_flux(kind: str, modes: int):
     probe = make_probe(ProbeSettings(kind=kind, flux=4e5, modes=modes), 64, 1e-8, 1.4e-10)
@@ -118,7 +118,7 @@ def test_a_probe_that_does_not_fit_is_refused(changes: dict, sentence: str):
         make_probe(ProbeSettings(**changes), 64, 1e-8, 1.4e-10)
 
 
-@pytest.mark.parametrize("kind", ["raster", "fermat", "random"])
+@pytest.mark.parametrize("kind", ["raster", "fermat", "spiral", "random"])
 def test_a_scan_has_the_asked_density(kind: str):
     positions = make_scan(ScanSettings(kind=kind, frames=900, step=5.0), np.random.default_rng(0))
     assert positions.shape == (900, 2)
@@ -234,7 +234,7 @@ def test_a_spiral_has_the_golden_angle_and_the_area_of_its_steps():
     np.testing.assert_allclose(np.mod(np.diff(angle[1:]), 2 * np.pi), np.pi * (3 - np.sqrt(5)))
 
 
-@pytest.mark.parametrize("scan", ["raster", "fermat", "random"])
+@pytest.mark.parametrize("scan", ["raster", "fermat", "spiral", "random"])
 @pytest.mark.parametrize("size", [8, 10, 32])
 def test_every_scan_fits_into_its_object(scan: str, size: int):
     settings = SimulationSettings(
@@ -245,9 +245,102 @@ def test_every_scan_fits_into_its_object(scan: str, size: int):
     assert len(dataset.frames) == len(dataset.positions) == 7
 
 
+def test_a_spiral_of_even_turns_has_its_step_between_turns_and_along_them():
+    positions = make_scan(ScanSettings(kind="spiral", frames=500, step=4.0), np.random.default_rng(0))
+    along = np.hypot(*np.diff(positions[50:], axis=0).T)
+    np.testing.assert_allclose(along, 4.0, rtol=0.05)
+    radius = np.hypot(*positions.T)
+    turns = np.unwrap(np.arctan2(positions[:, 0], positions[:, 1])[1:]) / (2 * np.pi)
+    np.testing.assert_allclose(np.polyfit(turns[50:], radius[51:], 1)[0], 4.0, rtol=1e-6)
+
+
+def test_the_far_field_of_a_mirror_is_its_rectangle_and_its_focus_a_sinc():
+    pixel, wavelength, focal = 1e-8, 1.4e-10, 20e-3
+    # 16 and 8 samples of the far field wide.
+    aperture = tuple(samples / (64 * pixel) * wavelength * focal for samples in (16, 8))
+    settings = ProbeSettings(kind="mirror", mirror_aperture=aperture, focal_length=focal, defocus=0.0)
+    focus = make_probe(settings, 64, pixel, wavelength)[0]
+    far = np.fft.fftshift(np.abs(np.fft.fft2(focus)))
+    lit = far > 0.9 * far.max()
+    assert (np.ptp(np.flatnonzero(lit.any(axis=1))) + 1, np.ptp(np.flatnonzero(lit.any(axis=0))) + 1) == (15, 7)
+    # A sinc has its zeros at multiples of λ f / D, which are 4 pixels along the rows and 8 along the columns.
+    peak = np.abs(focus).max()
+    assert np.abs(focus[32, 32]) == peak
+    assert np.abs(focus[[20, 24, 28, 36, 40, 44], 32]).max() < 1e-9 * peak
+    assert np.abs(focus[32, [16, 24, 40, 48]]).max() < 1e-9 * peak
+    assert np.abs(focus[34, 32]) == pytest.approx(2 / np.pi * peak, rel=0.02)
+    with pytest.raises(InputError, match=r"probe\.mirror_aperture 0.001 m needs pixels of at most"):
+        make_probe(ProbeSettings(kind="mirror", mirror_aperture=(1e-3, 1e-4)), 64, pixel, wavelength)
+
+
+def test_diffusers_of_other_seeds_are_others():
+    first, other = (make_probe(ProbeSettings(kind="diffuser", diffuser_seed=s), 64, 1e-7, 1e-10)[0] for s in (0, 1))
+    np.testing.assert_allclose(np.abs(first), np.abs(other))
+    inner = np.s_[10:-10, 10:-10]
+    assert abs(np.corrcoef(np.angle(first[inner]).ravel(), np.angle(other[inner]).ravel())[0, 1]) < 0.3
+
+
+def test_a_seed_draws_what_it_drew_before_there_was_more_to_draw():
+    object_stream, scan_stream, noise_stream, _ = np.random.SeedSequence(SMALL.seed).spawn(4)
+    dataset = simulate(SMALL)
+    offsets = make_scan(SMALL.scan, np.random.default_rng(scan_stream))
+    np.testing.assert_array_equal(dataset.positions, offsets + np.array(dataset.object_shape) / 2)
+    truth = make_object(SMALL.object, dataset.object_shape, np.random.default_rng(object_stream))
+    np.testing.assert_array_equal(dataset.truth, truth.astype(np.complex64))
+    probe = make_probe(SMALL.probe, 64, SMALL.pixel_size, 1.23984198e-6 / SMALL.energy)
+    counts = np.random.default_rng(noise_stream).poisson(expected_photons(truth, dataset.positions, probe))
+    np.testing.assert_array_equal(dataset.frames, counts)
+    assert dataset.mask.all()
+
+
+def test_what_impairs_a_scan_leaves_the_rest_of_it_as_it_is():
+    impaired = dataclasses.replace(SMALL, noise=False, dead_pixels=0.1, beam_stop=0.1, flicker=0.2)
+    plain, other = simulate(dataclasses.replace(SMALL, noise=False)), simulate(impaired)
+    np.testing.assert_array_equal(plain.truth, other.truth)
+    np.testing.assert_array_equal(plain.positions, other.positions)
+
+
+def test_background_is_added_to_every_pixel_and_counted():
+    plain, lit = (simulate(dataclasses.replace(SMALL, noise=False, background=background)) for background in (0.0, 2.5))
+    np.testing.assert_allclose(lit.frames - plain.frames, 2.5, rtol=1e-3, atol=1e-3)
+    counted = simulate(dataclasses.replace(SMALL, background=2.5)).frames[plain.frames < 1e-2]
+    assert counted.size > 3000
+    assert counted.mean() == pytest.approx(2.5, abs=5 * np.sqrt(2.5 / counted.size))
+    assert counted.var() == pytest.approx(2.5, rel=0.1)
+
+
+def test_dead_pixels_and_a_beam_stop_count_nothing_and_are_masked():
+    dataset = simulate(dataclasses.replace(SMALL, dead_pixels=0.1, beam_stop=0.25, background=5.0))
+    stop = np.hypot(*np.meshgrid(*[np.arange(64) - 32] * 2)) < 8
+    assert not dataset.mask[stop].any()
+    assert (~dataset.mask[~stop]).mean() == pytest.approx(0.1, abs=0.02)
+    assert dataset.frames[:, ~dataset.mask].max() == 0
+    assert dataset.frames[:, dataset.mask].min(axis=0).max() > 0
+
+
+def test_light_flickers_by_as_much_as_asked_for():
+    scan = ScanSettings(frames=400, step=2.0)
+    settings = dataclasses.replace(SMALL, size=8, probe=ProbeSettings(kind="disk"), scan=scan, noise=False)
+    still, flickering = (
+        simulate(dataclasses.replace(settings, flicker=flicker)).frames.sum(axis=(1, 2)) for flicker in (0.0, 0.2)
+    )
+    factors = flickering / still
+    assert factors.mean() == pytest.approx(1, abs=5 * 0.2 / 20)
+    assert factors.std() == pytest.approx(0.2, rel=0.12)
+    assert abs(np.corrcoef(factors[1:], factors[:-1])[0, 1]) < 0.2
+
+
 @pytest.mark.parametrize(
     ("kind", "changes", "sentence"),
     [
+        (SimulationSettings, {"background": -1.0}, "background is -1.0"),
+        (SimulationSettings, {"dead_pixels": 1.0}, "dead_pixels is 1.0"),
+        (SimulationSettings, {"beam_stop": -0.1}, "beam_stop is -0.1"),
+        (SimulationSettings, {"beam_stop": 0.1, "propagation": "near"}, "beam_stop is 0.1"),
+        (SimulationSettings, {"flicker": float("nan")}, "flicker is nan"),
+        (ProbeSettings, {"mirror_aperture": (1e-4,)}, r"probe.mirror_aperture is \[0.0001\]"),
+        (ProbeSettings, {"phase_error": -1.0}, "probe.phase_error is -1.0"),
+        (ProbeSettings, {"diffuser_seed": -1}, "probe.diffuser_seed is -1"),
         (SimulationSettings, {"size": 31}, "size is 31"),
         (SimulationSettings, {"size": 6}, "size is 6"),
         (SimulationSettings, {"energy": 0.0}, "energy is 0.0"),

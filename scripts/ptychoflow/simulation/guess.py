@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 
 from ptychoflow.errors import InputError
-from ptychoflow.simulation.probes import ProbeSettings, disk_probe, smooth_phase, with_modes
+from ptychoflow.simulation.probes import EDGE, ProbeSettings, disk_probe, smooth_phase, with_modes
 
 
 @dataclass
@@ -104,18 +104,23 @@ def guessed_probe(
 
 
 def disk_diameter(probe: np.ndarray) -> float:
-    """Diameter in pixels of the flat disk that has half of its light as near its middle as a probe has.
+    """Diameter in pixels of the `disk_probe` that has half of its light as near its middle as a probe has.
 
     Unlike the rms radius, half of the light is not moved by the faint light far out that focused beams have.
     """
     light = (np.abs(probe) ** 2).sum(axis=0)
     rows, columns = np.indices(light.shape)
     middle = [np.average(axis, weights=light) for axis in (rows, columns)]
-    radius = np.hypot(rows - middle[0], columns - middle[1]).ravel()
-    order = np.argsort(radius)
-    inside = np.cumsum(light.ravel()[order])
-    half = np.interp(inside[-1] / 2, inside, radius[order])
-    return float(np.clip(2 * np.sqrt(2) * half, 2, len(light)))
+    radius = np.hypot(rows - middle[0], columns - middle[1])
+    # Rings a pixel wide, into which every pixel goes in two parts: single radii come in steps.
+    ring = radius.astype(int)
+    part = light * (radius - ring)
+    inside = np.cumsum(np.bincount(ring.ravel(), (light - part).ravel(), ring.max() + 2))
+    inside += np.append(0, np.cumsum(np.bincount(ring.ravel(), part.ravel(), ring.max() + 1)))
+    half = np.interp(inside[-1] / 2, inside, np.arange(len(inside)) + 0.5)
+    # The soft edge of its amplitude, σ wide, makes the light of a disk narrower by 2 σ / √π than the disk.
+    edge = 2 * len(light) * EDGE / np.sqrt(np.pi)
+    return float(np.clip(2 * np.sqrt(2) * half + edge, 2, len(light)))
 
 
 def _refocused(settings: ProbeSettings, factor: float) -> ProbeSettings:

@@ -8,6 +8,9 @@ from scipy import ndimage
 
 from ptychoflow.errors import InputError
 
+EDGE = 1 / 64
+"""Standard deviation of the blur that makes the edge of a disk soft, as a fraction of the frame."""
+
 
 @dataclass
 class ProbeSettings:
@@ -154,7 +157,7 @@ def disk_probe(size: int, diameter: float, curvature: float = 0.0) -> np.ndarray
     """Disk with soft edges, (N, N) complex128; the diameter is a fraction of N, the curvature the phase at its edge."""
     axis = np.arange(size) - size // 2
     radius = np.hypot(axis[:, None], axis[None, :]) / (diameter * size / 2)
-    disk = ndimage.gaussian_filter((radius < 1).astype(float), size / 64)
+    disk = ndimage.gaussian_filter((radius < 1).astype(float), size * EDGE)
     return disk * np.exp(1j * curvature * radius**2)
 
 
