@@ -244,6 +244,26 @@ class InferenceSettings:
 
 
 @dataclass
+class BlindSettings:
+    """The blind network, which solves for the probe as well.
+
+    Parameters
+    ----------
+    features : int
+        Channels of its U-Net at full resolution; they double with each halving of the resolution.
+    depth : int
+        How often the resolution is halved.
+    """
+
+    features: int = 16
+    depth: int = 2
+
+    def __post_init__(self) -> None:
+        for key in ("features", "depth"):
+            at_least(f"blind.{key}", getattr(self, key), 1)
+
+
+@dataclass
 class TrackingSettings:
     """What is kept of a training: where its metrics go, and which images and predictions.
 

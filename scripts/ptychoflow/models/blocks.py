@@ -79,3 +79,8 @@ def normalised_frames(amplitudes: Tensor, probe: Tensor, mask: Tensor, propagato
     empty_beam = propagator(probe).abs().square().sum(dim=-3, keepdim=True).sqrt()
     scaled = torch.where(mask[:, None], amplitudes, 0) / empty_beam.amax(dim=(-2, -1), keepdim=True)
     return torch.fft.fftshift(scaled, dim=(-2, -1))
+
+
+def real_channels(field: Tensor) -> Tensor:
+    """(batch, H, W) complex to (batch, 2, H, W) real and imaginary parts."""
+    return torch.view_as_real(field).permute(0, 3, 1, 2)

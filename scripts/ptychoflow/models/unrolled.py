@@ -10,7 +10,7 @@ from itertools import chain
 import torch
 from torch import Tensor, nn
 
-from ptychoflow.models.blocks import EncoderDecoder
+from ptychoflow.models.blocks import EncoderDecoder, real_channels
 from ptychoflow.physics.diffraction import Propagator, incoherent_sum
 from ptychoflow.physics.patches import add_patches, crop_patches, extract_patches, fourier_shift, split_positions
 from ptychoflow.physics.steps import object_change, regularised, wave_change
@@ -101,15 +101,10 @@ class Unrolled(nn.Module):
                 change = object_change(wave_change(patches, amplitudes, probes, mask[:, None], propagator), probes)
                 total = torch.view_as_complex(add_patches(torch.view_as_real(change), corner, shape))
                 update = regularised(total, coverage, peak)
-            seen = torch.cat([_real_channels(objects), _real_channels(update), illumination], dim=1)
+            seen = torch.cat([real_channels(objects), real_channels(update), illumination], dim=1)
             correction = self.corrections[iteration % len(self.corrections)]
             # Contiguous real pairs in float32: torch has no complex bfloat16.
             learned = torch.view_as_complex(correction(seen).float().permute(0, 2, 3, 1).contiguous())
             objects = objects + self.step_sizes[iteration] * update + learned
             objects = objects * (LARGEST / objects.abs().clamp_min(LARGEST))
         return objects
-
-
-def _real_channels(field: Tensor) -> Tensor:
-    """(batch, H, W) complex to (batch, 2, H, W) real and imaginary parts."""
-    return torch.view_as_real(field).permute(0, 3, 1, 2)

@@ -1,0 +1,302 @@
+"""Where a blind reconstruction starts: the file's probe, or one that the photons themselves tell.
+
+The root of the mean frame is the amplitude of the probe's far field, the pupil, blurred by the object. What is missing
+is its phase, and of that mostly the defocus. So a few dozen frames in the middle of the scan are reconstructed from each
+of a row of defoci, from disks and from the file's probe; the one that explains best those frames that it was not given
+is where the whole scan starts. A near field is propagated back instead.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ptychoflow.models.blind import Blind, BlindState, ScanFrames, subsets
+from ptychoflow.physics.diffraction import Propagator
+from ptychoflow.physics.joint_steps import modelled_frames
+
+FRAMES = 64
+"""In the middle of the scan, on which starts are compared."""
+KEPT_APART = 6
+"""One frame in so many is not given to the trial but judges it."""
+COARSE = 64
+"""Pixels of the far field to which frames are cropped, if most photons fall there."""
+ENOUGH = 0.9
+"""Share of the photons that a crop must keep."""
+WIDEST = 0.4
+"""Radius of the widest beam that is tried, as a share of the frame."""
+DEFOCI = 8
+"""On either side of the focus."""
+DISKS = (0.15, 0.25, 0.4, 0.55)
+"""Diameters of flat disks that are tried, as shares of the frame."""
+BORDER = 4
+"""Pixels round the outermost frames of a trial."""
+ROUNDS = ((4, 2), (4, 4), (6, 0))
+"""Iterations of a trial, and by what the number of candidates is divided after them; 0 ends it."""
+
+
+@dataclass
+class Candidate:
+    """A probe to start from.
+
+    Parameters
+    ----------
+    name : str
+        What it is, for the record.
+    probe : Tensor
+        (modes, N, N) complex64.
+    orientation : int
+        Which of the eight orientations of the positions it goes with, see `orientations`.
+    defocus : float or None
+        Turns of phase at the pupil's frequency of one cycle a pixel over π, in pixels².
+    """
+
+    name: str
+    probe: Tensor
+    orientation: int = 0
+    defocus: float | None = None
+
+
+@dataclass
+class Start:
+    """The start that explained photons best.
+
+    Parameters
+    ----------
+    candidate : Candidate
+        With the probe as it was tried.
+    probe : Tensor
+        (modes, N, N) complex64, Σ|P|² = mean photons of a frame, as the trial left it.
+    errors : dict
+        For each candidate by its name, Σ (√I − √n)² / Σ n of the frames that judged it, at the end of its trial.
+    """
+
+    candidate: Candidate
+    probe: Tensor
+    errors: dict[str, float]
+
+
+def pupil_of(counts: Tensor) -> Tensor:
+    """Amplitude of the probe's far field, (N, N) float, from mean counts (N, N) with the zero frequency in the corner."""
+    return counts.clamp_min(0).sqrt()
+
+
+def defocused(pupil: Tensor, defocus: float) -> Tensor:
+    """Probe (N, N) complex64 of a pupil out of focus, F⁻¹[pupil exp(−iπ c q²)] with q in cycles per pixel.
+
+    Parameters
+    ----------
+    pupil : Tensor
+        (N, N) float, zero frequency in the corner.
+    defocus : float
+        c in pixels², λ z over the square of a pixel (Goodman, Introduction to Fourier Optics, 4th ed., section 5.2).
+    """
+    frequency = torch.fft.fftfreq(len(pupil), dtype=torch.float64)
+    square = frequency[:, None] ** 2 + frequency[None, :] ** 2
+    phase = torch.polar(torch.ones_like(square), -torch.pi * defocus * square).to(torch.complex64)
+    return torch.fft.fftshift(torch.fft.ifft2(pupil * phase, norm="ortho"))
+
+
+def pupil_radius(pupil: Tensor, share: float = 0.9) -> float:
+    """Frequency in cycles per pixel within which a share of a pupil's power lies."""
+    frequency = torch.fft.fftfreq(len(pupil))
+    radius = torch.hypot(frequency[:, None], frequency[None, :]).flatten()
+    order = radius.argsort()
+    power = pupil.square().flatten()[order].cumsum(0)
+    return float(radius[order][torch.searchsorted(power, share * power[-1]).clamp_max(len(order) - 1)])
+
+
+def disk(size: int, diameter: float) -> Tensor:
+    """Flat disk with soft edges, (N, N) complex64; the diameter is a share of N."""
+    axis = torch.arange(size) - size // 2
+    distance = diameter * size / 2 - torch.hypot(axis[:, None].float(), axis[None, :].float())
+    return torch.sigmoid(2 * distance).to(torch.complex64)
+
+
+def orientations() -> list[tuple[int, int, bool]]:
+    """Signs of rows and columns, and whether the two change places first: the eight ways that axes can run."""
+    return [(rows, columns, swap) for swap in (False, True) for rows in (1, -1) for columns in (1, -1)]
+
+
+def turned(positions: np.ndarray, orientation: int) -> np.ndarray:
+    """Positions (frames, 2) about their middle under one of the `orientations`."""
+    rows, columns, swap = orientations()[orientation]
+    middle = (positions.min(axis=0) + positions.max(axis=0)) / 2
+    offsets = positions - middle
+    return middle[::-1 if swap else 1] + (offsets[:, ::-1] if swap else offsets) * [rows, columns]
+
+
+def candidates_from(pupil: Tensor, guess: Tensor | None, propagator: Propagator, every_orientation: bool) -> list[Candidate]:
+    """Probes to try: the file's, and those that a pupil (N, N) float tells."""
+    size = len(pupil)
+    found = [] if guess is None else [Candidate("the file's probe", guess)]
+    if propagator.transfer is not None:
+        found.append(Candidate("the mean frame propagated back", propagator.adjoint(pupil.to(torch.complex64))[None]))
+    else:
+        widest = WIDEST * size / pupil_radius(pupil)
+        found += [
+            Candidate(f"a pupil at defocus {c:+.4g} px²", defocused(pupil, c)[None], defocus=c)
+            for c in (widest * step / DEFOCI for step in range(-DEFOCI, DEFOCI + 1))
+        ]
+        found += [Candidate(f"a disk of {share:.0%} of the frame", disk(size, share)[None]) for share in DISKS]
+    if not every_orientation:
+        return found
+    return [
+        Candidate(f"{one.name}, orientation {number}", one.probe, number, one.defocus)
+        for one in found
+        for number in range(len(orientations()))
+    ]
+
+
+def middle_of(positions: np.ndarray, count: int) -> np.ndarray:
+    """Numbers (frames,) int64, rising, of the positions nearest to the middle of a scan."""
+    middle = np.median(positions, axis=0)
+    return np.sort(np.argsort(np.abs(positions - middle).max(axis=1), kind="stable")[:count])
+
+
+def search(
+    network: Blind,
+    counts: Tensor,
+    positions: np.ndarray,
+    mask: Tensor,
+    propagator: Propagator,
+    candidates: list[Candidate],
+    seed: int = 0,
+) -> Start:
+    """Try probes on a few frames, the promising ones longer.
+
+    Parameters
+    ----------
+    network : Blind
+        Whose plain iterations are made.
+    counts : Tensor
+        (frames, N, N) float32, photon counts, zero frequency or middle in the corner.
+    positions : ndarray
+        (frames, 2) float64, pixels of the patch centres.
+    mask : Tensor
+        (N, N) bool.
+    propagator : Propagator
+        Of exit waves.
+    candidates : list of Candidate
+        Probes to try, of any power.
+    seed : int
+        Fixes the order of the frames.
+
+    Returns
+    -------
+    Start
+        The candidate with the least error.
+    """
+    size = counts.shape[-1]
+    numbers = torch.arange(len(counts))
+    judges = numbers[:: KEPT_APART] if len(counts) >= 2 * KEPT_APART else numbers
+    fitted = numbers if len(judges) == len(counts) else numbers[numbers % KEPT_APART != 0]
+    good = mask.expand_as(counts[0])
+    scale = torch.where(good, counts, 0).mean().sqrt()
+    power = torch.where(good, counts, 0).sum(dim=(-2, -1)).mean() / scale**2
+    places = [turned(positions, one.orientation) for one in candidates]
+    low = min(float(p.min()) for p in places) - size / 2 - BORDER
+    high = max(float(p.max()) for p in places) + size / 2 + BORDER
+    edge = int(np.ceil(high - low)) + 1
+    alive = list(range(len(candidates)))
+    probes = torch.stack([one.probe[0] for one in candidates])[:, None]
+    probes = probes * (power / probes.abs().square().sum(dim=(-3, -2, -1), keepdim=True)).sqrt()
+    frames = ScanFrames(
+        (counts.sqrt() / scale)[None],
+        torch.from_numpy(np.stack(places) - low).float(),
+        mask[None, None],
+        scale[None],
+        propagator,
+    )
+    state = BlindState.start(probes, (edge, edge))
+    generator = torch.Generator().manual_seed(seed)
+    errors: dict[str, float] = {}
+    for iterations, divisor in ROUNDS:
+        part = frames.chosen(torch.tensor(alive))
+        for _ in range(iterations):
+            state = network.iterate(state, part, subsets(fitted, 0.3, generator), 0.3, solve_background=False)
+        wrong = _errors(state, part, judges)
+        errors |= {candidates[number].name: float(error) for number, error in zip(alive, wrong, strict=True)}
+        kept = wrong.argsort()[: max(2, len(alive) // divisor) if divisor else 1]
+        state = state.chosen(kept)
+        alive = [alive[number] for number in kept]
+    return Start(candidates[alive[0]], state.probes[0] * scale, errors)
+
+
+def _errors(state: BlindState, frames: ScanFrames, judges: Tensor) -> Tensor:
+    """Σ (√I − √n)² / Σ n of frames (judges,) int64 for each candidate, (batch,) float."""
+    amplitudes, positions = frames.subset(judges)
+    modelled = modelled_frames(state.objects, state.probes, positions, frames.propagator, state.background).sqrt()
+    squares = torch.where(frames.mask, (modelled - amplitudes).square(), 0).sum(dim=(1, 2, 3))
+    return squares / torch.where(frames.mask, amplitudes.square(), 0).sum(dim=(1, 2, 3))
+
+
+def cropped(counts: Tensor, size: int) -> Tensor:
+    """Low frequencies of frames (..., N, N) whose zero frequency is in the corner, (..., size, size)."""
+    half = size // 2
+    keep = torch.cat([torch.arange(half), torch.arange(counts.shape[-1] - half, counts.shape[-1])])
+    return counts[..., keep[:, None], keep]
+
+
+def embedded(probe: Tensor, size: int) -> Tensor:
+    """The probe (modes, n, n) of cropped far fields in a finer frame, (modes, N, N): its far field is 0 beyond."""
+    small = probe.shape[-1]
+    far = torch.fft.fftshift(torch.fft.fft2(torch.fft.ifftshift(probe, dim=(-2, -1)), norm="ortho"), dim=(-2, -1))
+    before = (size - small) // 2
+    far = torch.nn.functional.pad(far, [before, size - small - before] * 2)
+    return torch.fft.fftshift(torch.fft.ifft2(torch.fft.ifftshift(far, dim=(-2, -1)), norm="ortho"), dim=(-2, -1))
+
+
+def find_start(
+    network: Blind,
+    counts: Tensor,
+    positions: np.ndarray,
+    mask: Tensor,
+    mean: Tensor,
+    propagator: Propagator,
+    guess: Tensor | None,
+    every_orientation: bool = False,
+    seed: int = 0,
+) -> Start:
+    """Compare the file's probe with those that the photons tell.
+
+    Parameters
+    ----------
+    network, counts, positions, mask, propagator, seed
+        As `search` takes them; frames in the middle of the scan.
+    mean : Tensor
+        (N, N) float, mean counts of the whole scan, zero frequency or middle in the corner.
+    guess : Tensor, optional
+        (modes, N, N) complex64, the file's probe.
+    every_orientation : bool
+        Try the eight orientations of the positions with each probe.
+
+    Returns
+    -------
+    Start
+        Its probe is of the frames' size.
+    """
+    size = counts.shape[-1]
+    coarse = propagator.transfer is None and size > COARSE and size % 2 == 0
+    if coarse:
+        coarse = float(cropped(mean, COARSE).sum()) >= ENOUGH * float(mean.sum())
+    if not coarse:
+        found = candidates_from(pupil_of(mean), guess, propagator, every_orientation)
+        return search(network, counts, positions, mask, propagator, found, seed)
+    small = None if guess is None else _coarse_probe(guess)
+    found = candidates_from(pupil_of(cropped(mean, COARSE)), small, Propagator(COARSE), every_orientation)
+    best = search(
+        network, cropped(counts, COARSE), positions * COARSE / size, cropped(mask, COARSE), Propagator(COARSE), found, seed
+    )
+    if guess is not None and best.candidate.name.startswith(found[0].name.partition(", orientation")[0]):
+        power = mean.sum() / guess.abs().square().sum()
+        return Start(best.candidate, guess * power.sqrt(), best.errors)
+    probe = embedded(best.probe, size)
+    return Start(best.candidate, probe * (mean.sum() / probe.abs().square().sum()).sqrt(), best.errors)
+
+
+def _coarse_probe(probe: Tensor) -> Tensor:
+    """Low frequencies of a probe (modes, N, N), (modes, COARSE, COARSE)."""
+    far = torch.fft.fft2(torch.fft.ifftshift(probe, dim=(-2, -1)))
+    return torch.fft.fftshift(torch.fft.ifft2(cropped(far, COARSE)), dim=(-2, -1))

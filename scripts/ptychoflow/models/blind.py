@@ -1,0 +1,271 @@
+"""Blind learned iterations: object, probe modes and background are all solved for, by steps on subsets of the frames.
+
+One iteration is a pass over all frames. Each subset makes a regularised step of the ptychographic iterative engine on
+object and probe together (Maiden, Johnson and Li, Optica 4, 736, 2017); its sizes, damping and momentum are told by a
+small network from how far the reconstruction is, how many photons fell and how much the frames overlap. After the pass
+a U-Net adds a correction of the object. What object and probe may trade is fixed each time.
+
+The last layers start at zero: an untrained network is the plain engine.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from ptychoflow.models.blocks import EncoderDecoder, real_channels
+from ptychoflow.physics.diffraction import Propagator
+from ptychoflow.physics.gauge import balance, mix_modes, orthogonal_modes
+from ptychoflow.physics.joint_steps import joint_change
+from ptychoflow.settings import BlindSettings
+
+CHANNELS = 8
+"""What the correction sees: object, its momentum, relative light, photons, progress, misfit."""
+MOST_SUBSETS, FEWEST_SUBSETS = 25, 2
+"""Of a pass, at the beginning and at the end: many steps find the way, few do not follow the noise of a subset."""
+FRAMES_OF_A_SUBSET = 8
+LARGEST = 3.0
+"""Largest amplitude of an object whose mean is 1; so no correction can run away."""
+
+
+@dataclass
+class ScanFrames:
+    """Frames of a batch of scans that are reconstructed side by side.
+
+    Parameters
+    ----------
+    amplitudes : Tensor
+        (batch, frames, N, N) float32, square roots of photon counts over `scale`, zero frequency in the corner.
+    positions : Tensor
+        (batch, frames, 2) float32, (row, column) pixels of the patch centres in the object frame.
+    mask : Tensor
+        (batch, 1, N, N) bool, True for good pixels.
+    scale : Tensor
+        (batch,) float32, the root of the mean count, so that no network meets photon numbers but where it is told.
+    propagator : Propagator
+        Of all frames.
+    """
+
+    amplitudes: Tensor
+    positions: Tensor
+    mask: Tensor
+    scale: Tensor
+    propagator: Propagator
+
+    def subset(self, frames: Tensor) -> tuple[Tensor, Tensor]:
+        """Amplitudes (batch, chosen, N, N) and positions (batch, chosen, 2) of some frames (chosen,) int64."""
+        return self.amplitudes[:, frames], self.positions[:, frames]
+
+    def chosen(self, scans: Tensor) -> "ScanFrames":
+        """Some of the scans (chosen,) int64 that differ in their positions alone."""
+        return replace(self, positions=self.positions[scans])
+
+
+@dataclass
+class BlindState:
+    """What is solved for, on its way.
+
+    Parameters
+    ----------
+    objects : Tensor
+        (batch, H, W) complex64, mean amplitude 1 where light falls.
+    probes : Tensor
+        (batch, modes, N, N) complex64, in units of the frames' scale, orthogonal, the strongest first.
+    background : Tensor
+        (batch,) float32, counts in each pixel that are no diffraction, over scale².
+    object_momentum, probe_momentum : Tensor
+        What the last iterations moved objects and probes by.
+    light : Tensor
+        (batch, H, W) float32, probe intensity of all frames, added up where it fell.
+    misfit : Tensor
+        (batch,) float32, Σ (√I − √n)² over what noise alone would make of it.
+    """
+
+    objects: Tensor
+    probes: Tensor
+    background: Tensor
+    object_momentum: Tensor
+    probe_momentum: Tensor
+    light: Tensor
+    misfit: Tensor
+
+    @classmethod
+    def start(cls, probes: Tensor, shape: tuple[int, int]) -> "BlindState":
+        """Empty objects (batch, H, W) under probes (batch, modes, N, N)."""
+        objects = torch.ones(len(probes), *shape, dtype=probes.dtype, device=probes.device)
+        none = torch.zeros(len(probes), device=probes.device)
+        light = torch.zeros_like(objects, dtype=none.dtype)
+        return cls(objects, probes, none, torch.zeros_like(objects), torch.zeros_like(probes), light, none + 1)
+
+    def chosen(self, scans: Tensor) -> "BlindState":
+        """Some of the scans, (chosen,) int64."""
+        return replace(self, **{name: value[scans] for name, value in vars(self).items()})
+
+    def detached(self) -> "BlindState":
+        """The same without the way there."""
+        return replace(self, **{name: value.detach() for name, value in vars(self).items()})
+
+
+class Rates(nn.Module):
+    """Sizes, damping and momentum of the steps on object and probe, from what is known of a scan.
+
+    (batch, 4) features to (batch, 6) factors and offsets of the rates of the plain engine, none at first.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(4, 16), nn.SiLU(), nn.Linear(16, 6))
+        nn.init.zeros_(self.layers[-1].weight)
+        nn.init.zeros_(self.layers[-1].bias)
+
+    def forward(self, features: Tensor, progress: float) -> tuple[Tensor, Tensor, Tensor]:
+        """Give sizes, damping and momentum of object and probe, each (batch, 2)."""
+        learned = 2 * torch.tanh(self.layers(features) / 2)
+        size = features.new_tensor([1.0, 0.8]) * (1 - 0.5 * progress) * torch.exp(learned[:, 0:2])
+        damping = 0.05 * torch.exp(learned[:, 2:4])
+        # An odds of 1.5 is a momentum of 0.6.
+        odds = 1.5 * torch.exp(learned[:, 4:6])
+        return size, damping, odds / (1 + odds)
+
+
+class Blind(nn.Module):
+    """Iterations on objects, probes and background; see the module.
+
+    Parameters
+    ----------
+    settings : BlindSettings
+        Features and depth of the U-Net.
+    """
+
+    def __init__(self, settings: BlindSettings) -> None:
+        super().__init__()
+        self.multiple = 2**settings.depth
+        self.rates = Rates()
+        self.correction = EncoderDecoder(
+            CHANNELS, 2, settings.features, settings.depth, skips=True, normalise=False
+        )
+        nn.init.zeros_(self.correction.exit.weight)
+        nn.init.zeros_(self.correction.exit.bias)
+
+    def iterate(
+        self,
+        state: BlindState,
+        frames: ScanFrames,
+        order: Sequence[Tensor],
+        progress: float,
+        solve_background: bool = True,
+    ) -> BlindState:
+        """Make a pass over subsets of the frames.
+
+        Parameters
+        ----------
+        state : BlindState
+            Where to go on.
+        frames : ScanFrames
+            All frames.
+        order : sequence of Tensor
+            Frame numbers (chosen,) int64 of each subset, see `subsets`.
+        progress : float
+            0 at the beginning of a reconstruction, 1 at its end.
+        solve_background : bool
+            Whether the background is solved for as well.
+        """
+        sizes, damping, momentum = self.rates(self._features(state, frames, progress), progress)
+        objects, probes, background = state.objects, state.probes, state.background
+        light, misfit, noise = torch.zeros_like(state.light), 0.0, 0.0
+        for chosen in order:
+            amplitudes, positions = frames.subset(chosen)
+            change = joint_change(
+                objects, probes, amplitudes, positions, frames.mask, frames.propagator, background, frames.scale
+            )
+            objects = objects + _per(sizes[:, 0], 2) * change.object_step(damping[:, 0])
+            probes = probes + _per(sizes[:, 1], 3) * change.probe_step(damping[:, 1])
+            if solve_background:
+                background = (background + 0.5 * change.background_step).clamp_min(0)
+            light = light + change.light.detach()
+            misfit, noise = misfit + change.misfit, noise + change.noise
+        factor = balance(objects, light)
+        unitary = orthogonal_modes(probes)
+        object_momentum = _per(momentum[:, 0], 2) * state.object_momentum + objects - state.objects
+        probe_momentum = _per(momentum[:, 1], 3) * state.probe_momentum + probes - state.probes
+        objects = objects + _per(momentum[:, 0], 2) * object_momentum
+        probes = probes + _per(momentum[:, 1], 3) * probe_momentum
+        return BlindState(
+            objects=objects / _per(factor, 2),
+            probes=mix_modes(probes * _per(factor, 3), unitary),
+            background=background,
+            object_momentum=object_momentum / _per(factor, 2),
+            probe_momentum=mix_modes(probe_momentum * _per(factor, 3), unitary),
+            light=light * _per(factor, 2) ** 2,
+            misfit=(misfit / noise).detach(),
+        )
+
+    def learned_change(self, state: BlindState, frames: ScanFrames, progress: float) -> Tensor:
+        """Correction (batch, H, W) complex64 of the objects that training has found to help."""
+        objects, momentum = state.objects, state.object_momentum
+        light = state.light / state.light.amax(dim=(-2, -1), keepdim=True)
+        # No direction of the complex plane is special: the mean phase is taken out, and put back.
+        turn = (objects * light).sum(dim=(-2, -1), keepdim=True).detach()
+        turn = turn.conj() / turn.abs().clamp_min(1e-12)
+        photons = torch.log10(1 + state.light * _per(frames.scale, 2) ** 2) / 5
+        told = torch.stack([state.misfit.clamp(0.1, 1e3).log10(), torch.full_like(state.misfit, progress)], dim=1)
+        seen = torch.cat(
+            [
+                real_channels(objects * turn),
+                real_channels(momentum * turn),
+                light.sqrt()[:, None],
+                photons[:, None],
+                told[:, :, None, None].expand(-1, -1, *objects.shape[-2:]),
+            ],
+            dim=1,
+        )
+        height, width = objects.shape[-2:]
+        missing = [-width % self.multiple, -height % self.multiple]
+        padded = nn.functional.pad(seen, [0, missing[0], 0, missing[1]], mode="replicate")
+        learned = self.correction(padded)[..., :height, :width].float().permute(0, 2, 3, 1).contiguous()
+        return torch.view_as_complex(learned) * turn.conj() * (light / (light + 0.01))
+
+    def corrected(self, state: BlindState, change: Tensor) -> BlindState:
+        """Add a correction (batch, H, W) to the objects, no amplitude beyond `LARGEST`."""
+        objects = state.objects + change
+        return replace(state, objects=objects * (LARGEST / objects.abs().clamp_min(LARGEST)))
+
+    @staticmethod
+    def _features(state: BlindState, frames: ScanFrames, progress: float) -> Tensor:
+        """(batch, 4): progress, photons that fell on a pixel, frames that lit it, and misfit."""
+        # Before the first pass no light is known: the probes' own, spread over the positions' field.
+        intensity = state.probes.detach().abs().square().sum(dim=(-3, -2, -1))
+        extent = (frames.positions.amax(dim=1) - frames.positions.amin(dim=1) + 0.3 * frames.mask.shape[-1]).prod(dim=1)
+        fallen = frames.positions.shape[1] * intensity / extent
+        peak = state.probes.detach().abs().square().sum(dim=1).amax(dim=(-2, -1))
+        told = [
+            torch.full_like(state.misfit, progress),
+            torch.log10(1 + fallen * frames.scale**2) / 3 - 1,
+            torch.log10(fallen / peak),
+            state.misfit.clamp(0.1, 1e3).log10() / 2,
+        ]
+        return torch.stack(told, dim=1)
+
+
+def subsets(frames: Tensor, progress: float, generator: torch.Generator) -> list[Tensor]:
+    """Draw the subsets of a pass, frame numbers int64 each; their number falls to `FEWEST_SUBSETS` at the end.
+
+    Parameters
+    ----------
+    frames : Tensor
+        (frames,) int64, all that may be used.
+    progress : float
+        0 to 1.
+    generator : torch.Generator
+        On the CPU, so that the draw does not depend on the device.
+    """
+    most = min(MOST_SUBSETS, max(FEWEST_SUBSETS, len(frames) // FRAMES_OF_A_SUBSET))
+    count = max(FEWEST_SUBSETS, round(most * (1 - progress)))
+    order = torch.randperm(len(frames), generator=generator).to(frames.device)
+    return list(frames[order].tensor_split(min(count, len(frames))))
+
+
+def _per(values: Tensor, axes: int) -> Tensor:
+    """Values (batch,) to be broadcast against arrays of as many more axes."""
+    return values.reshape(-1, *[1] * axes)

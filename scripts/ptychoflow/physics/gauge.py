@@ -1,0 +1,58 @@
+"""What object and probe may trade without any photon noticing: scale, place, tilt, and the choice of the modes.
+
+P(r − s) and O(r − s) diffract as P and O do, and so do c P and O / c, P exp(i k r) and O exp(−i k r), and any unitary
+mixture of the modes. Whoever solves for both must fix these, or they drift.
+"""
+
+import torch
+from torch import Tensor
+
+
+def balance(objects: Tensor, light: Tensor) -> Tensor:
+    """Mean amplitude of objects where light falls: what they are divided by, and their probes are multiplied by.
+
+    Parameters
+    ----------
+    objects : Tensor
+        (batch, H, W) complex.
+    light : Tensor
+        (batch, H, W) float, accumulated intensity of the probe.
+
+    Returns
+    -------
+    Tensor
+        (batch,) float, without gradient.
+    """
+    with torch.no_grad():
+        # Beyond a tenth of the largest light, more of it is no more reason to count.
+        weight = light.clamp_max(0.1 * light.amax(dim=(-2, -1), keepdim=True))
+        return (objects.abs() * weight).sum(dim=(-2, -1)) / weight.sum(dim=(-2, -1))
+
+
+def orthogonal_modes(probes: Tensor) -> Tensor:
+    """Unitary matrices (batch, modes, modes) that make probes (batch, modes, N, N) orthogonal, the strongest first.
+
+    They are the eigenvectors of the modes' Gram matrix, without gradient: mixing modes changes no photon.
+    """
+    with torch.no_grad():
+        flat = probes.flatten(-2)
+        power, vectors = torch.linalg.eigh(flat @ flat.mH)
+        return vectors.flip(-1).mH
+
+
+def mix_modes(probes: Tensor, unitary: Tensor) -> Tensor:
+    """Give the modes (batch, modes, N, N) that unitary matrices (batch, modes, modes) mix from others."""
+    return torch.einsum("bij,bjhw->bihw", unitary, probes)
+
+
+def centre_of(intensity: Tensor) -> Tensor:
+    """Centre of intensities (..., N, N) about the pixel N // 2, (..., 2) float (row, column) pixels.
+
+    The first harmonic's phase tells it, which light at the far edges of a frame moves less than the mean of places.
+    """
+    size = intensity.shape[-1]
+    angle = 2 * torch.pi * (torch.arange(size, device=intensity.device) - size // 2) / size
+    wave = torch.polar(torch.ones_like(angle), angle)
+    rows = (intensity.sum(dim=-1) * wave).sum(dim=-1).angle()
+    columns = (intensity.sum(dim=-2) * wave).sum(dim=-1).angle()
+    return torch.stack([rows, columns], dim=-1) * size / (2 * torch.pi)

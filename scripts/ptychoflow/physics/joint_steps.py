@@ -1,0 +1,181 @@
+"""One step on object, probe and background together, from some of the frames of a batch of scans."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ptychoflow.physics.diffraction import Propagator, exit_waves, incoherent_sum
+from ptychoflow.physics.patches import add_patches, crop_patches, shift_factors, split_positions
+from ptychoflow.physics.steps import object_change, probe_change
+
+PIXELS_AT_ONCE = 2**20
+"""Of frames and modes whose waves are in memory at a time: beyond the cache, more at once take longer."""
+FLOOR = 1e-6
+"""Least modelled intensity where the mean count is 1: amplitudes are divided by its root."""
+
+
+@dataclass
+class JointChange:
+    """Changes that measured amplitudes ask of objects and probes, added up over frames, with the light they came with.
+
+    Parameters
+    ----------
+    objects : Tensor
+        (batch, H, W) complex, Σ conj(P) Δψ.
+    light : Tensor
+        (batch, H, W) float, Σ |P|².
+    probes : Tensor
+        (batch, modes, N, N) complex, Σ conj(O) Δψ.
+    transmission : Tensor
+        (batch, N, N) float, Σ |O|².
+    slope, curvature : Tensor
+        (batch,) float, derivatives of the Poisson log-likelihood by the background.
+    misfit : Tensor
+        (batch,) float, Σ (√I − √n)² over good pixels, without gradient.
+    noise : Tensor
+        (batch,) float, what photon noise alone would make of that.
+    """
+
+    objects: Tensor
+    light: Tensor
+    probes: Tensor
+    transmission: Tensor
+    slope: Tensor
+    curvature: Tensor
+    misfit: Tensor
+    noise: Tensor
+
+    def __add__(self, other: "JointChange") -> "JointChange":
+        return JointChange(*(a + b for a, b in zip(vars(self).values(), vars(other).values(), strict=True)))
+
+    def object_step(self, damping: Tensor) -> Tensor:
+        """(batch, H, W) complex; the damping (batch,) is a share of the largest light."""
+        return self.objects / _damped(self.light, damping)
+
+    def probe_step(self, damping: Tensor) -> Tensor:
+        """(batch, modes, N, N) complex; the damping (batch,) is a share of the largest transmission."""
+        return self.probes / _damped(self.transmission, damping).unsqueeze(-3)
+
+    @property
+    def background_step(self) -> Tensor:
+        """(batch,) float, Newton's."""
+        return self.slope / self.curvature.clamp_min(1e-12)
+
+
+def joint_change(
+    objects: Tensor,
+    probes: Tensor,
+    amplitudes: Tensor,
+    positions: Tensor,
+    mask: Tensor,
+    propagator: Propagator,
+    background: Tensor,
+    scale: Tensor,
+) -> JointChange:
+    """Add up the changes that frames ask of objects and probes.
+
+    Parameters
+    ----------
+    objects : Tensor
+        (batch, H, W) complex.
+    probes : Tensor
+        (batch, modes, N, N) complex.
+    amplitudes : Tensor
+        (batch, frames, N, N) float, zero frequency or middle in the corner.
+    positions : Tensor
+        (batch, frames, 2) float, (row, column) pixels of the patch centres.
+    mask : Tensor
+        (batch, 1, N, N) bool.
+    propagator : Propagator
+        Of exit waves.
+    background : Tensor
+        (batch,) float, intensity in every pixel that is no diffraction.
+    scale : Tensor
+        (batch,) float, whose square is the photons of a unit of intensity.
+    """
+    size, modes = amplitudes.shape[-1], probes.shape[1]
+    piece = max(1, PIXELS_AT_ONCE // (len(objects) * modes * size**2))
+    spectra = torch.fft.fft2(probes)
+    total = None
+    for first in range(0, amplitudes.shape[1], piece):
+        some = slice(first, first + piece)
+        part = _piece(
+            objects, spectra, amplitudes[:, some], positions[:, some], mask, propagator, background, scale
+        )
+        total = part if total is None else total + part
+    # The sum of the frames' changes is moved back to the probe's own place at once.
+    total.probes = torch.fft.ifft2(total.probes)
+    return total
+
+
+def modelled_frames(
+    objects: Tensor, probes: Tensor, positions: Tensor, propagator: Propagator, background: Tensor
+) -> Tensor:
+    """Intensities (batch, frames, N, N) float that objects and probes diffract; parameters as in `joint_change`."""
+    patches, moved, _, _, propagator = _placed(objects, torch.fft.fft2(probes), positions, propagator)
+    return incoherent_sum(propagator(exit_waves(patches, moved))) + background[:, None, None, None]
+
+
+def _placed(
+    objects: Tensor, spectra: Tensor, positions: Tensor, propagator: Propagator
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Propagator]:
+    """Whole-pixel patches and the probes moved by the fractions that remain, which loses no resolution.
+
+    Gives patches (batch, frames, N, N), probes (batch, frames, modes, N, N), corners, factors of the shift
+    (batch, frames, 1, N, N), and the propagator of waves moved so.
+    """
+    size = spectra.shape[-1]
+    corner, fraction = split_positions(positions, size)
+    factors = shift_factors((size, size), fraction)[:, :, None]
+    moved = torch.fft.ifft2(spectra[:, None] * factors)
+    return crop_patches(objects, corner, size), moved, corner, factors, propagator.moved(fraction)
+
+
+def _piece(
+    objects: Tensor,
+    spectra: Tensor,
+    amplitudes: Tensor,
+    positions: Tensor,
+    mask: Tensor,
+    propagator: Propagator,
+    background: Tensor,
+    scale: Tensor,
+) -> JointChange:
+    """Changes of a few frames, from the spectra of the probes; that of the probes is a spectrum as well."""
+    patches, moved, corner, factors, propagator = _placed(objects, spectra, positions, propagator)
+    waves = propagator(exit_waves(patches, moved))
+    intensity = incoherent_sum(waves) + background[:, None, None, None] + FLOOR
+    modelled = intensity.sqrt()
+    ratio = torch.where(mask, amplitudes / modelled - 1, 0)
+    change = propagator.adjoint(ratio.unsqueeze(-3) * waves)
+    values = torch.cat(
+        [torch.view_as_real(object_change(change, moved)), incoherent_sum(moved).unsqueeze(-1)], dim=-1
+    )
+    added = add_patches(values, corner, objects.shape[-2:])
+    probes = (torch.fft.fft2(probe_change(change, patches)) * factors.conj()).sum(dim=1)
+    with torch.no_grad():
+        per_scan = (1, 2, 3)
+        relative = ratio * (ratio + 2)  # n / I − 1
+        # A dark pixel's photon says little of a background: a tenth of a photon bounds what it may ask for.
+        least = 0.1 / scale[:, None, None, None].square()
+        weight = intensity / (intensity + least)
+        slope = (relative * weight).sum(per_scan)
+        curvature = torch.where(mask, (relative + 1) * weight / (intensity + least), 0).sum(per_scan)
+        misfit = (ratio * modelled).square().sum(per_scan)
+        photons = intensity * scale[:, None, None, None].square()
+        noise = torch.where(mask, 1 - torch.exp(-8 * photons), 0).sum(per_scan) / (4 * scale.square())
+    return JointChange(
+        objects=torch.view_as_complex(added[..., :2].contiguous()),
+        light=added[..., 2],
+        probes=probes,
+        transmission=(patches.real.square() + patches.imag.square()).sum(dim=1),
+        slope=slope,
+        curvature=curvature,
+        misfit=misfit,
+        noise=noise,
+    )
+
+
+def _damped(light: Tensor, damping: Tensor) -> Tensor:
+    return light + damping[:, None, None] * light.amax(dim=(-2, -1), keepdim=True)
