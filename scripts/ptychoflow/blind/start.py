@@ -6,7 +6,7 @@ of a row of defoci, from disks and from the file's probe; the one that explains 
 is where the whole scan starts. A near field is propagated back instead.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -20,9 +20,9 @@ FRAMES = 64
 """In the middle of the scan, on which starts are compared."""
 KEPT_APART = 6
 """One frame in so many is not given to the trial but judges it."""
-COARSE = 64
-"""Pixels of the far field to which frames are cropped, if most photons fall there."""
-ENOUGH = 0.9
+COARSE = (64, 128, 256)
+"""Pixels of the far field to which frames are cropped for the trial, the fewest that keep most photons."""
+ENOUGH = 0.85
 """Share of the photons that a crop must keep."""
 WIDEST = 0.4
 """Radius of the widest beam that is tried, as a share of the frame."""
@@ -32,6 +32,8 @@ DISKS = (0.15, 0.25, 0.4, 0.55)
 """Diameters of flat disks that are tried, as shares of the frame."""
 BORDER = 4
 """Pixels round the outermost frames of a trial."""
+TWINLESS = (0, 1, 4, 5)
+"""Orientations of which none is another turned by half a circle."""
 ROUNDS = ((4, 2), (4, 4), (6, 0))
 """Iterations of a trial, and by what the number of candidates is divided after them; 0 ends it."""
 
@@ -50,12 +52,15 @@ class Candidate:
         Which of the eight orientations of the positions it goes with, see `orientations`.
     defocus : float or None
         Turns of phase at the pupil's frequency of one cycle a pixel over π, in pixels².
+    given : bool
+        Whether it is the file's.
     """
 
     name: str
     probe: Tensor
     orientation: int = 0
     defocus: float | None = None
+    given: bool = False
 
 
 @dataclass
@@ -130,7 +135,7 @@ def turned(positions: np.ndarray, orientation: int) -> np.ndarray:
 def candidates_from(pupil: Tensor, guess: Tensor | None, propagator: Propagator, every_orientation: bool) -> list[Candidate]:
     """Probes to try: the file's, and those that a pupil (N, N) float tells."""
     size = len(pupil)
-    found = [] if guess is None else [Candidate("the file's probe", guess)]
+    found = [] if guess is None else [Candidate("the file's probe", guess, given=True)]
     if propagator.transfer is not None:
         found.append(Candidate("the mean frame propagated back", propagator.adjoint(pupil.to(torch.complex64))[None]))
     else:
@@ -142,10 +147,12 @@ def candidates_from(pupil: Tensor, guess: Tensor | None, propagator: Propagator,
         found += [Candidate(f"a disk of {share:.0%} of the frame", disk(size, share)[None]) for share in DISKS]
     if not every_orientation:
         return found
+    # A scan turned by half a circle under the other defocus is a twin that diffracts alike: without a guess one of the
+    # two is enough.
     return [
-        Candidate(f"{one.name}, orientation {number}", one.probe, number, one.defocus)
+        replace(one, name=f"{one.name}, orientation {number}", orientation=number)
         for one in found
-        for number in range(len(orientations()))
+        for number in (range(8) if one.given else TWINLESS)
     ]
 
 
@@ -277,26 +284,23 @@ def find_start(
     Start
         Its probe is of the frames' size.
     """
-    size = counts.shape[-1]
-    coarse = propagator.transfer is None and size > COARSE and size % 2 == 0
-    if coarse:
-        coarse = float(cropped(mean, COARSE).sum()) >= ENOUGH * float(mean.sum())
-    if not coarse:
+    size, small_size = counts.shape[-1], counts.shape[-1]
+    if propagator.transfer is None:
+        fitting = (edge for edge in COARSE if edge < size and cropped(mean, edge).sum() >= ENOUGH * mean.sum())
+        small_size = next(fitting, size)
+    if small_size == size:
         found = candidates_from(pupil_of(mean), guess, propagator, every_orientation)
         return search(network, counts, positions, mask, propagator, found, seed)
-    small = None if guess is None else _coarse_probe(guess)
-    found = candidates_from(pupil_of(cropped(mean, COARSE)), small, Propagator(COARSE), every_orientation)
-    best = search(
-        network, cropped(counts, COARSE), positions * COARSE / size, cropped(mask, COARSE), Propagator(COARSE), found, seed
-    )
-    if guess is not None and best.candidate.name.startswith(found[0].name.partition(", orientation")[0]):
-        power = mean.sum() / guess.abs().square().sum()
-        return Start(best.candidate, guess * power.sqrt(), best.errors)
-    probe = embedded(best.probe, size)
+    coarse = Propagator(small_size)
+    small = None if guess is None else _coarse_probe(guess, small_size)
+    found = candidates_from(pupil_of(cropped(mean, small_size)), small, coarse, every_orientation)
+    frames, good = cropped(counts, small_size), cropped(mask, small_size)
+    best = search(network, frames, positions * small_size / size, good, coarse, found, seed)
+    probe = guess if guess is not None and best.candidate.given else embedded(best.probe, size)
     return Start(best.candidate, probe * (mean.sum() / probe.abs().square().sum()).sqrt(), best.errors)
 
 
-def _coarse_probe(probe: Tensor) -> Tensor:
-    """Low frequencies of a probe (modes, N, N), (modes, COARSE, COARSE)."""
+def _coarse_probe(probe: Tensor, size: int) -> Tensor:
+    """Low frequencies of a probe (modes, N, N), (modes, size, size)."""
     far = torch.fft.fft2(torch.fft.ifftshift(probe, dim=(-2, -1)))
-    return torch.fft.fftshift(torch.fft.ifft2(cropped(far, COARSE)), dim=(-2, -1))
+    return torch.fft.fftshift(torch.fft.ifft2(cropped(far, size)), dim=(-2, -1))
