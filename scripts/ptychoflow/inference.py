@@ -18,7 +18,7 @@ from ptychoflow.errors import InputError
 from ptychoflow.files import require_room, sha256_of
 from ptychoflow.models.trained import require_fit
 from ptychoflow.parts import part_of
-from ptychoflow.physics.diffraction import fresnel_transfer
+from ptychoflow.physics.diffraction import Propagator
 from ptychoflow.provenance import circumstances, now
 from ptychoflow.reconstruction import Reconstruction
 from ptychoflow.settings import GroupSettings, InferenceSettings, phase_rounds
@@ -84,7 +84,7 @@ class Inference:
         mask = torch.fft.ifftshift(torch.from_numpy(dataset.mask))
         if probe == "dataset":
             self.module.use_probes(torch.from_numpy(dataset.probe)[None], mask[None])
-        self.module.transfer = fresnel_transfer(dataset.size, dataset.fresnel_number)
+        self.module.propagator = Propagator(dataset.size, dataset.fresnel_number)
         self.dataset = dataset
         self.frames_asked = len(dataset.frames) if n_groups is None else n_groups
         self.part, self.tile_frames = part, tile_frames

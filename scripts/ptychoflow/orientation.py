@@ -5,7 +5,7 @@ import torch
 
 from ptychoflow.data.dataset import Dataset, object_frame
 from ptychoflow.models.unrolled import Unrolled
-from ptychoflow.physics.diffraction import diffraction
+from ptychoflow.physics.diffraction import Propagator
 from ptychoflow.settings import ModelSettings
 
 FRAMES = 144
@@ -51,14 +51,15 @@ def photon_errors(dataset: Dataset, frames: int = FRAMES, iterations: int = ITER
     probe = torch.from_numpy(dataset.probe)
     scale = probe.abs().amax()
     engine = Unrolled(ModelSettings(features=1, depth=1, iterations=iterations, share_weights=True), channels=1)
+    propagator = Propagator(dataset.size, dataset.fresnel_number)
     errors = {}
     for name, (row_sign, column_sign, exchanged) in POSITIONS.items():
         offsets = dataset.positions[near][:, ::-1] if exchanged else dataset.positions[near]
         positions, _ = object_frame(offsets * [row_sign, column_sign], dataset.size)
         with torch.inference_mode():
             places = torch.from_numpy(positions).float()[None]
-            patches = engine(amplitudes / scale, (probe / scale)[None], mask[None], places)
-            modelled = diffraction(patches[0], probe).sqrt()
+            patches = engine(amplitudes / scale, (probe / scale)[None], mask[None], places, propagator)
+            modelled = propagator.intensity(patches[0], probe).sqrt()
         squares = (modelled - amplitudes[0]).square()[:, mask].sum()
         errors[name] = float(squares / amplitudes[0].square()[:, mask].sum())
     return errors

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 from ptychoflow.data.dataset import Dataset
-from ptychoflow.models.unrolled import REGULARISATION, object_change
-from ptychoflow.physics.diffraction import fresnel_transfer, incoherent_sum, to_detector
-from ptychoflow.physics.patches import add_patches, crop_patches, fourier_shift, shift_factors, split_positions
+from ptychoflow.physics.diffraction import Propagator, incoherent_sum
+from ptychoflow.physics.patches import add_patches, crop_patches, fourier_shift, split_positions
+from ptychoflow.physics.steps import modelled_amplitudes, object_change, regularised, wave_change
 from ptychoflow.solver_settings import RefinementSettings
 
 FRAMES_AT_ONCE = 256
@@ -102,7 +102,7 @@ class PositionFit:
     def __init__(self, dataset: Dataset, settings: RefinementSettings) -> None:
         self.size, self.bound = dataset.size, settings.bound
         probe = torch.from_numpy(dataset.probe)
-        self.transfer = fresnel_transfer(dataset.size, dataset.fresnel_number)
+        self.propagator = Propagator(dataset.size, dataset.fresnel_number)
         self.scale = float(probe.abs().max())
         self.probe = probe / self.scale
         frames = torch.fft.ifftshift(torch.from_numpy(dataset.frames), dim=(-2, -1))
@@ -123,15 +123,15 @@ class PositionFit:
         total = torch.zeros(*self.object.shape, 2)
         coverage = torch.zeros(self.object.shape)
         for frames in self._portions():
-            corner, probes, transfer = self._placed(self.places[frames])
+            corner, probes, propagator = self._placed(self.places[frames])
             patches = self._cut(self.object, corner)[:, 0]
-            change = object_change(patches, self.amplitudes[frames], probes, self.mask, transfer)
+            change = object_change(wave_change(patches, self.amplitudes[frames], probes, self.mask, propagator), probes)
             values = torch.cat([torch.view_as_real(change), incoherent_sum(probes)[..., None]], dim=-1)
             (added,) = add_patches(values[None], corner[None], self.object.shape)
             total += added[..., :2]
             coverage += added[..., 2]
         peak = incoherent_sum(self.probe).amax()
-        self.object = self.object + torch.view_as_complex(total) / (coverage + REGULARISATION * peak)
+        self.object = self.object + regularised(torch.view_as_complex(total), coverage, peak)
 
     def step_frames(self) -> Tensor:
         """Make a Gauss-Newton step on the coordinates of each frame; gives their misfits before it, (frames,) float."""
@@ -196,8 +196,8 @@ class PositionFit:
 
     def _misfits(self, places: Tensor, frames: Tensor) -> Tensor:
         """Mean squared residual of frames at places, (frames,) float."""
-        corner, probes, transfer = self._placed(places)
-        residual, _ = self._residual(to_detector(probes * self._cut(self.object, corner), transfer), frames)
+        corner, probes, propagator = self._placed(places)
+        residual, _ = self._residual(propagator(probes * self._cut(self.object, corner)), frames)
         return residual.square().sum(dim=(-2, -1)) / self.mask.sum()
 
     def _linearised(
@@ -223,8 +223,8 @@ class PositionFit:
         residual : Tensor
             (frames, N²) float.
         """
-        corner, probes, transfer = self._placed(places)
-        waves = to_detector(probes * self._cut(self.object, corner), transfer)
+        corner, probes, propagator = self._placed(places)
+        waves = propagator(probes * self._cut(self.object, corner))
         residual, modelled = self._residual(waves, frames)
         factors = [torch.ones(1)]
         if deformed:
@@ -236,17 +236,14 @@ class PositionFit:
         for slope in slopes:
             patches = probes * self._cut(slope, corner)
             for factor in factors:
-                change = (waves.conj() * to_detector(factor * patches, transfer)).real.sum(dim=1) / modelled
+                change = (waves.conj() * propagator(factor * patches)).real.sum(dim=1) / modelled
                 columns.append(torch.where(self.mask, change, 0).flatten(1))
         return torch.stack(columns, dim=-1), residual.flatten(1)
 
-    def _placed(self, places: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Whole-pixel corners (frames, 2), the probe moved by the fractions, and what moves its near field back."""
+    def _placed(self, places: Tensor) -> tuple[Tensor, Tensor, Propagator]:
+        """Whole-pixel corners (frames, 2), the probe moved by the fractions, and the propagator of its waves."""
         corner, fraction = split_positions(places, self.size)
-        transfer = self.transfer
-        if transfer is not None:
-            transfer = transfer * shift_factors(transfer.shape, -fraction)[:, None]
-        return corner, fourier_shift(self.probe, fraction[:, None]), transfer
+        return corner, fourier_shift(self.probe, fraction[:, None]), self.propagator.moved(fraction)
 
     def _cut(self, canvas: Tensor, corner: Tensor) -> Tensor:
         """Patches (frames, 1, N, N) of (H, W)."""
@@ -254,7 +251,7 @@ class PositionFit:
 
     def _residual(self, waves: Tensor, frames: Tensor) -> tuple[Tensor, Tensor]:
         """Measured less modelled amplitudes, 0 at bad pixels, and the modelled ones, both (frames, N, N) float."""
-        modelled = (incoherent_sum(waves) + 1e-8).sqrt()
+        modelled = modelled_amplitudes(waves)
         return torch.where(self.mask, self.amplitudes[frames] - modelled, 0), modelled
 
     def _portions(self) -> Iterator[Tensor]:

@@ -119,7 +119,7 @@ def checkpoint(scan: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A network as it is before training, which takes as long as a trained one."""
     module = reconstructor(scan, ModelSettings())
     folder = tmp_path_factory.mktemp("model")
-    module.description = describe(module.model_settings, module.training_settings, [], 0, "untrained", {})
+    module.description = describe(module.model_settings, module.training_settings, None, [], 0, "untrained", {})
     torch.save({"state_dict": module.state_dict(), "ptychoflow": module.description}, folder / "last.ckpt")
     return folder / "last.ckpt"
 

@@ -15,7 +15,7 @@ from ptychoflow.data.dataset import Dataset
 from ptychoflow.data.readers import read_dataset
 from ptychoflow.errors import InputError
 from ptychoflow.export import export
-from ptychoflow.physics.diffraction import diffraction
+from ptychoflow.physics.diffraction import Propagator
 from ptychoflow.physics.patches import extract_patches
 from ptychoflow.reconstruction import Reconstruction
 from ptychoflow.stitching import coverage_of
@@ -42,7 +42,8 @@ def explains(frames: np.ndarray, image: np.ndarray, probe: np.ndarray, positions
     """Whether frames are those of an object, with the zero frequency in the centre, but for the noise."""
     places = torch.from_numpy(np.ascontiguousarray(positions)).float()[None]
     patches = extract_patches(torch.from_numpy(image)[None], places, frames.shape[-1])[0]
-    counts = torch.fft.fftshift(diffraction(patches, torch.from_numpy(probe)), dim=(-2, -1)).numpy()
+    expected = Propagator(probe.shape[-1]).intensity(patches, torch.from_numpy(probe))
+    counts = torch.fft.fftshift(expected, dim=(-2, -1)).numpy()
     # Poisson counts lie about a photon's root off what is expected.
     return float(np.mean((np.sqrt(frames) - np.sqrt(counts)) ** 2)) < 0.5
 

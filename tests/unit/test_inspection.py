@@ -16,7 +16,7 @@ from ptychoflow.data.inspection import beam_offset, inspect, probe_fits
 from ptychoflow.data.scan_shape import disk_overlap, probe_width, scan_order
 from ptychoflow.data.storage import storage_of
 from ptychoflow.orientation import orientation_warnings, photon_errors
-from ptychoflow.physics.diffraction import diffraction
+from ptychoflow.physics.diffraction import Propagator
 from ptychoflow.physics.patches import extract_patches
 from ptychoflow.simulation.dataset import simulate
 from ptychoflow.simulation.probes import ProbeSettings
@@ -43,7 +43,8 @@ def with_probe(scan: Dataset, probe: np.ndarray) -> Dataset:
     """The scan as it would have been measured with another probe."""
     places = torch.from_numpy(scan.positions).float()[None]
     patches = extract_patches(torch.from_numpy(scan.truth)[None], places, scan.size)[0]
-    counts = torch.fft.fftshift(diffraction(patches, torch.from_numpy(probe)), dim=(-2, -1)).numpy()
+    expected = Propagator(probe.shape[-1]).intensity(patches, torch.from_numpy(probe))
+    counts = torch.fft.fftshift(expected, dim=(-2, -1)).numpy()
     frames = np.random.default_rng(0).poisson(counts).astype(np.float32)
     return replace(scan, frames=frames, probe=probe)
 
@@ -193,6 +194,18 @@ def test_the_signs_of_the_positions_are_found(good: Dataset, change: Callable, e
     assert min(errors, key=errors.__getitem__) == expected
     warnings = orientation_warnings(errors)
     assert warnings == [] if expected == "as they are" else expected in warnings[0]
+
+
+def test_the_signs_of_the_positions_of_a_near_field_are_found_too():
+    optics = {"propagation": "near", "detector_distance": 0.01, "detector_pixel_size": 0.5e-6}
+    scan = ScanSettings(frames=36, step=4.0)
+    near = simulate(SimulationSettings(size=32, probe=ProbeSettings(kind="diffuser"), scan=scan, seed=3, **optics))
+    right, mirrored = (
+        photon_errors(replace(near, positions=near.positions * signs), frames=25, iterations=10)
+        for signs in ([1, 1], [-1, 1])
+    )
+    assert right["as they are"] < 0.5 * min(error for name, error in right.items() if name != "as they are")
+    assert min(mirrored, key=mirrored.__getitem__) == "their rows negated"
 
 
 def test_the_storage_of_a_file_is_told(small_dataset: Dataset, tmp_path: Path):

@@ -14,6 +14,7 @@ from ptychoflow.errors import InputError
 from ptychoflow.live import LiveReconstruction
 from ptychoflow.models import build_model
 from ptychoflow.models.trained import TrainedNetwork, load_trained
+from ptychoflow.physics.diffraction import Propagator
 from ptychoflow.physics.patches import extract_patches
 from ptychoflow.settings import GroupSettings, ModelSettings
 from ptychoflow.stitching import coverage_of
@@ -24,8 +25,8 @@ def network_for(dataset: Dataset, network: nn.Module, groups: int = 1) -> Traine
     probe = torch.from_numpy(dataset.probe)
     scale = probe.abs().amax()
     mask = torch.fft.ifftshift(torch.from_numpy(dataset.mask))
-    settings = GroupSettings(size=groups)
-    return TrainedNetwork(network.eval(), probe / scale, scale, torch.ones(()), mask, settings, {})
+    propagator, settings = Propagator(dataset.size), GroupSettings(size=groups)
+    return TrainedNetwork(network.eval(), probe / scale, scale, torch.ones(()), mask, propagator, settings, {})
 
 
 def untrained(dataset: Dataset, **settings: object) -> TrainedNetwork:
@@ -102,7 +103,9 @@ class Turning(nn.Module):
         super().__init__()
         self.truth, self.size, self.phases = torch.from_numpy(truth)[None], size, np.random.default_rng(1)
 
-    def forward(self, amplitudes: Tensor, probe: Tensor, mask: Tensor, positions: Tensor) -> Tensor:
+    def forward(
+        self, amplitudes: Tensor, probe: Tensor, mask: Tensor, positions: Tensor, propagator: Propagator
+    ) -> Tensor:
         turn = torch.from_numpy(np.exp(2j * np.pi * self.phases.random((len(positions), 1, 1, 1)))).to(torch.complex64)
         return extract_patches(self.truth, positions, self.size) * turn
 

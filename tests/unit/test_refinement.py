@@ -9,7 +9,6 @@ from scipy import ndimage
 
 from ptychoflow.data.dataset import Dataset
 from ptychoflow.errors import InputError
-from ptychoflow.physics.diffraction import diffraction
 from ptychoflow.physics.patches import extract_patches
 from ptychoflow.refinement import PositionFit, deform, position_error, refine_positions, refined, spectral_slopes
 from ptychoflow.simulation.dataset import simulate
@@ -109,7 +108,7 @@ def test_the_slopes_of_the_fit_are_those_of_the_diffraction_model(optics: dict |
 
     def amplitudes(move: list[float]) -> torch.Tensor:
         patches = extract_patches(fit.object[None], (places + torch.tensor(move))[None], 32)[0]
-        return diffraction(patches, fit.probe, fit.transfer).sqrt().flatten(1)
+        return fit.propagator.intensity(patches, fit.probe).sqrt().flatten(1)
 
     modelled = fit.amplitudes[frames].flatten(1) - residual
     assert (modelled - amplitudes([0.0, 0.0])).norm() < 0.02 * modelled.norm()

@@ -14,7 +14,7 @@ from ptychoflow.data.dataset import Dataset
 from ptychoflow.data.groups import nearest_frames
 from ptychoflow.data.loading import Batch, FrameTable, GroupLoader
 from ptychoflow.errors import InputError
-from ptychoflow.physics.diffraction import fresnel_transfer
+from ptychoflow.physics.diffraction import Propagator
 from ptychoflow.physics.losses import poisson_deviance
 from ptychoflow.settings import GroupSettings, ModelSettings, RegionSettings, TrainingSettings
 from ptychoflow.simulation.dataset import simulate
@@ -308,16 +308,17 @@ def test_a_near_field_is_trained_on_and_rebuilt(small_dataset: Dataset, small_cx
         )
     )
     write_cxi(tmp_path / "near.cxi", near)
+    expected = Propagator(32, near.fresnel_number)
     for name in ("unrolled", "unet"):
         model = dataclasses.replace(TINY, name=name)
         path = train(tmp_path / "near.cxi", tmp_path / name, model=model)
         losses = epoch_values(tmp_path / name, "train/loss/poisson/epoch")
         assert losses[-1] < losses[0]
-        transfer = restore(load_checkpoint(path)).transfer
-        torch.testing.assert_close(transfer, fresnel_transfer(32, near.fresnel_number))
+        assert not any("transfer" in key for key in weights(path))
+        torch.testing.assert_close(restore(load_checkpoint(path)).propagator.transfer, expected.transfer)
     # The photons that the true patches diffract are those of the model.
     module = reconstructor(near)
-    module.transfer = fresnel_transfer(32, near.fresnel_number)
+    module.propagator = expected
     batch, mask = true_batch(near, GroupSettings(size=1)), torch.ones(32, 32, dtype=torch.bool)
     assert 0.5 < poisson_deviance(module.intensity(batch.truth, batch), batch.amplitudes.square(), mask) < 1.5
     with pytest.raises(InputError, match=r"Fresnel numbers of .*: expected one number to train together"):
@@ -368,10 +369,12 @@ def test_what_lightning_refuses_is_an_input_error_and_leaves_nothing(small_cxi: 
 
 def test_a_checkpoint_of_other_settings_or_weights_is_refused(small_cxi: Path, tmp_path: Path):
     path = train(small_cxi, tmp_path, max_epochs=1)
-    unknown, lacking = load_checkpoint(path), load_checkpoint(path)
+    unknown, lacking, older = (load_checkpoint(path) for _ in range(3))
     unknown["ptychoflow"]["model"]["attention"] = True
     del lacking["state_dict"]["network.step_sizes"]
-    for checkpoint, reason in ((unknown, "attention"), (lacking, "step_sizes")):
+    # An older version kept the transfer function of a near field among the weights, and its Fresnel number nowhere.
+    older["state_dict"]["transfer"] = Propagator(32, 0.3).transfer
+    for checkpoint, reason in ((unknown, "attention"), (lacking, "step_sizes"), (older, "transfer")):
         with pytest.raises(InputError, match=reason):
             restore(checkpoint)
 

@@ -25,10 +25,10 @@ def empty_beam(probe: np.ndarray, fresnel_number: float | None = None) -> np.nda
     else:
         import torch
 
-        from ptychoflow.physics.diffraction import fresnel_transfer, to_detector
+        from ptychoflow.physics.diffraction import Propagator
 
-        transfer = fresnel_transfer(probe.shape[-1], fresnel_number, torch.complex128)
-        waves = to_detector(torch.from_numpy(probe.astype(np.complex128)), transfer).numpy()
+        propagator = Propagator(probe.shape[-1], fresnel_number, torch.complex128)
+        waves = propagator(torch.from_numpy(probe.astype(np.complex128))).numpy()
     return (np.abs(np.fft.fftshift(waves, axes=(-2, -1))) ** 2).sum(axis=0)
 
 

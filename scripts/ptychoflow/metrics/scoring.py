@@ -12,7 +12,7 @@ from ptychoflow.files import replacing
 from ptychoflow.metrics.alignment import align, scored_area
 from ptychoflow.metrics.resolution import RingCorrelation, ring_correlation
 from ptychoflow.metrics.similarity import similarity_scores
-from ptychoflow.physics.diffraction import diffraction, fresnel_transfer
+from ptychoflow.physics.diffraction import Propagator
 from ptychoflow.physics.losses import poisson_deviance
 from ptychoflow.physics.patches import extract_patches
 from ptychoflow.reconstruction import Reconstruction, seconds_of
@@ -118,11 +118,11 @@ def photon_deviance(reconstruction: Reconstruction, dataset: Dataset, frames: np
     canvas = torch.from_numpy(reconstruction.object)[None]
     probe = torch.from_numpy(reconstruction.probe)
     mask = torch.from_numpy(dataset.mask)
-    transfer = fresnel_transfer(dataset.size, dataset.fresnel_number)
+    propagator = Propagator(dataset.size, dataset.fresnel_number)
     total = 0.0
     for chosen in np.array_split(frames, -(-len(frames) // FRAMES_AT_ONCE)):
         places = torch.from_numpy(reconstruction.positions[chosen]).float()[None]
-        expected = diffraction(extract_patches(canvas, places, probe.shape[-1])[0], probe, transfer)
+        expected = propagator.intensity(extract_patches(canvas, places, probe.shape[-1])[0], probe)
         counts = torch.from_numpy(dataset.frames[chosen])
         total += len(chosen) * float(poisson_deviance(torch.fft.fftshift(expected, dim=(-2, -1)), counts, mask))
     return total / len(frames)

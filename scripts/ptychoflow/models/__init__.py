@@ -2,13 +2,13 @@
 
 Every model is a `torch.nn.Module` with the same call, so one Lightning module trains them all::
 
-    patches = model(amplitudes, probe, mask, positions, transfer)
+    patches = model(amplitudes, probe, mask, positions, propagator)
 
 amplitudes : (batch, C, N, N) float, square roots of photon counts, zero frequency or middle in the corner.
 probe : (batch or 1, modes, N, N) complex.
 mask : (batch or 1, N, N) bool, True for good detector pixels.
 positions : (batch, C, 2) float, (row, column) pixels of the patch centres.
-transfer : (N, N) complex, of a near field, or None for the far field.
+propagator : Propagator, of the far field or of a near one.
 patches : (batch, C, N, N) complex, dimensionless.
 
 ``model.joins_frames`` says whether the patches of a group are cut from one object, which any number of frames may

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from torch import Tensor, nn
 
 from ptychoflow.models.blocks import AmplitudePhaseHead, EncoderDecoder, normalised_frames
+from ptychoflow.physics.diffraction import Propagator
 from ptychoflow.settings import ModelSettings
 
 
@@ -24,6 +25,6 @@ class Autoencoder(nn.Module):
         return self.network.encoder_parameters()
 
     def forward(
-        self, amplitudes: Tensor, probe: Tensor, mask: Tensor, positions: Tensor, transfer: Tensor | None = None
+        self, amplitudes: Tensor, probe: Tensor, mask: Tensor, positions: Tensor, propagator: Propagator
     ) -> Tensor:
-        return self.head(self.network(normalised_frames(amplitudes, probe, mask, transfer)))
+        return self.head(self.network(normalised_frames(amplitudes, probe, mask, propagator)))

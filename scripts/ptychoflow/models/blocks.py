@@ -6,7 +6,7 @@ from itertools import chain, pairwise
 import torch
 from torch import Tensor, nn
 
-from ptychoflow.physics.diffraction import to_detector
+from ptychoflow.physics.diffraction import Propagator
 
 
 class ConvolutionBlock(nn.Module):
@@ -74,8 +74,8 @@ class AmplitudePhaseHead(nn.Module):
         return torch.polar(1.2 * torch.sigmoid(amplitude + 1.6), torch.pi * torch.tanh(phase))
 
 
-def normalised_frames(amplitudes: Tensor, probe: Tensor, mask: Tensor, transfer: Tensor | None = None) -> Tensor:
+def normalised_frames(amplitudes: Tensor, probe: Tensor, mask: Tensor, propagator: Propagator) -> Tensor:
     """Centre amplitudes (batch, C, N, N) and divide them by the empty beam's largest, zero where masked."""
-    empty_beam = to_detector(probe, transfer).abs().square().sum(dim=-3, keepdim=True).sqrt()
+    empty_beam = propagator(probe).abs().square().sum(dim=-3, keepdim=True).sqrt()
     scaled = torch.where(mask[:, None], amplitudes, 0) / empty_beam.amax(dim=(-2, -1), keepdim=True)
     return torch.fft.fftshift(scaled, dim=(-2, -1))

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from ptychoflow.errors import InputError
 from ptychoflow.models import build_model
+from ptychoflow.physics.diffraction import Propagator
 from ptychoflow.settings import GroupSettings, ModelSettings
 
 
@@ -28,6 +29,8 @@ class TrainedNetwork:
         Scalar, the learned factor between modelled and measured intensities.
     mask : Tensor
         (N, N) bool, True for good pixels, zero frequency in the corner.
+    propagator : Propagator
+        Of the scan.
     groups : GroupSettings
         Groups that it was trained with.
     description : dict
@@ -39,6 +42,7 @@ class TrainedNetwork:
     scale: Tensor
     flux: Tensor
     mask: Tensor
+    propagator: Propagator
     groups: GroupSettings
     description: dict[str, Any]
 
@@ -67,7 +71,8 @@ class TrainedNetwork:
         Tensor
             (batch, C, N, N) complex64.
         """
-        return self.network(amplitudes / self.scale, self.scaled_probe[None], self.mask[None], positions)
+        probe, mask = self.scaled_probe[None], self.mask[None]
+        return self.network(amplitudes / self.scale, probe, mask, positions, self.propagator)
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
@@ -134,7 +139,7 @@ def load_trained(
     device: torch.device,
     scan: Path,
 ) -> TrainedNetwork:
-    """Load a network for one scan.
+    """Load a network for one scan of far fields.
 
     Parameters
     ----------
@@ -182,6 +187,7 @@ def load_trained(
         scale.to(device),
         flux.exp().to(device),
         torch.fft.ifftshift(mask).to(device),
+        Propagator(len(mask)).to(device),
         groups,
         description,
     )

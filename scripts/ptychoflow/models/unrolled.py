@@ -11,21 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from ptychoflow.models.blocks import EncoderDecoder
-from ptychoflow.physics.diffraction import incoherent_sum, to_detector, to_sample
-from ptychoflow.physics.patches import (
-    add_patches,
-    crop_patches,
-    extract_patches,
-    fourier_shift,
-    shift_factors,
-    split_positions,
-)
+from ptychoflow.physics.diffraction import Propagator, incoherent_sum
+from ptychoflow.physics.patches import add_patches, crop_patches, extract_patches, fourier_shift, split_positions
+from ptychoflow.physics.steps import object_change, regularised, wave_change
 from ptychoflow.settings import ModelSettings
 
 BORDER = 2
 """Pixels round the outermost frames."""
-REGULARISATION = 0.1
-"""Share of the probe's peak that damps the step where little light falls."""
 LARGEST = 2.0
 """Largest amplitude of an object, whose transmission is 1 at most; so no iteration can run away."""
 
@@ -60,13 +52,13 @@ class Unrolled(nn.Module):
         return chain(*(correction.encoder_parameters() for correction in self.corrections))
 
     def forward(
-        self, amplitudes: Tensor, probe: Tensor, mask: Tensor, positions: Tensor, transfer: Tensor | None = None
+        self, amplitudes: Tensor, probe: Tensor, mask: Tensor, positions: Tensor, propagator: Propagator
     ) -> Tensor:
         low = positions.amin(dim=1, keepdim=True)
         places = positions - low + amplitudes.shape[-1] // 2 + BORDER
         edges = (positions - low).amax(dim=(0, 1)) + amplitudes.shape[-1] + 2 * BORDER
         height, width = (self.multiple * -(-int(edge.ceil()) // self.multiple) for edge in edges)
-        objects = self.objects(amplitudes, probe, mask, places, (height, width), transfer)
+        objects = self.objects(amplitudes, probe, mask, places, (height, width), propagator)
         return extract_patches(objects, places, amplitudes.shape[-1])
 
     def objects(
@@ -76,13 +68,13 @@ class Unrolled(nn.Module):
         mask: Tensor,
         positions: Tensor,
         shape: tuple[int, int],
-        transfer: Tensor | None = None,
+        propagator: Propagator,
     ) -> Tensor:
         """Reconstruct the object of each group.
 
         Parameters
         ----------
-        amplitudes, probe, mask, transfer
+        amplitudes, probe, mask, propagator
             As every model takes them.
         positions : Tensor
             (batch, C, 2) float, (row, column) pixels of the patch centres in the object frame.
@@ -96,11 +88,8 @@ class Unrolled(nn.Module):
         """
         size = amplitudes.shape[-1]
         corner, fraction = split_positions(positions, size)
-        # Moving the probe by the fraction of a pixel, once, spares moving the object in every iteration; the far field
-        # only takes a phase ramp from that, a near field is moved back.
-        probes = fourier_shift(probe[:, None], fraction[:, :, None])
-        if transfer is not None:
-            transfer = transfer * shift_factors((size, size), -fraction)[:, :, None]
+        # Moving the probe by the fraction of a pixel, once, spares moving the object in every iteration.
+        probes, propagator = fourier_shift(probe[:, None], fraction[:, :, None]), propagator.moved(fraction)
         light = incoherent_sum(probes)
         peak = light.amax(dim=(1, 2, 3))[:, None, None]
         coverage = add_patches(light[..., None], corner, shape)[..., 0]
@@ -108,9 +97,10 @@ class Unrolled(nn.Module):
         objects = torch.ones(len(amplitudes), *shape, dtype=probe.dtype, device=probe.device)
         for iteration in range(self.iterations):
             with torch.autocast(objects.device.type, enabled=False):
-                change = object_change(crop_patches(objects, corner, size), amplitudes, probes, mask[:, None], transfer)
+                patches = crop_patches(objects, corner, size)
+                change = object_change(wave_change(patches, amplitudes, probes, mask[:, None], propagator), probes)
                 total = torch.view_as_complex(add_patches(torch.view_as_real(change), corner, shape))
-                update = total / (coverage + REGULARISATION * peak)
+                update = regularised(total, coverage, peak)
             seen = torch.cat([_real_channels(objects), _real_channels(update), illumination], dim=1)
             correction = self.corrections[iteration % len(self.corrections)]
             # Contiguous real pairs in float32: torch has no complex bfloat16.
@@ -118,35 +108,6 @@ class Unrolled(nn.Module):
             objects = objects + self.step_sizes[iteration] * update + learned
             objects = objects * (LARGEST / objects.abs().clamp_min(LARGEST))
         return objects
-
-
-def object_change(
-    patches: Tensor, amplitudes: Tensor, probes: Tensor, mask: Tensor, transfer: Tensor | None = None
-) -> Tensor:
-    """Lead the change that measured amplitudes ask of the detector wave back to the object, weighted by the probe.
-
-    Parameters
-    ----------
-    patches : Tensor
-        (..., N, N) complex object patches.
-    amplitudes : Tensor
-        (..., N, N) float measured amplitudes, zero frequency in the corner.
-    probes : Tensor
-        (..., modes, N, N) complex.
-    mask : Tensor
-        (..., N, N) bool; bad pixels keep the modelled amplitude.
-    transfer : Tensor, optional
-        (..., N, N) complex, of a near field; broadcast against the waves.
-
-    Returns
-    -------
-    Tensor
-        (..., N, N) complex, Σ_m conj(P_m) Δψ_m: minus the gradient of Σ (|D ψ| − √I)² by conj(O).
-    """
-    waves = to_detector(probes * patches.unsqueeze(-3), transfer)
-    modelled = (incoherent_sum(waves) + 1e-8).sqrt()
-    ratio = torch.where(mask, amplitudes / modelled - 1, 0)
-    return (probes.conj() * to_sample(ratio.unsqueeze(-3) * waves, transfer)).sum(dim=-3)
 
 
 def _real_channels(field: Tensor) -> Tensor:

@@ -4,11 +4,13 @@ The probe carries the flux, Σ|P|² = photons in the empty beam, and the object 
 photons per pixel and no global scale is hidden anywhere. Far fields have their zero frequency in the corner, and near
 fields likewise their middle, so that frames of both are kept and turned alike.
 
-Which of the two it is, a transfer function tells: None is the far field.
+Which of the two it is, the propagator knows that all who model photons are given.
 """
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+from ptychoflow.physics.patches import shift_factors
 
 
 def exit_waves(patches: Tensor, probe: Tensor) -> Tensor:
@@ -29,57 +31,85 @@ def exit_waves(patches: Tensor, probe: Tensor) -> Tensor:
     return probe * patches.unsqueeze(-3)
 
 
-def fresnel_transfer(size: int, fresnel_number: float | None, dtype: torch.dtype = torch.complex64) -> Tensor | None:
-    """Compute the transfer function of paraxial propagation and of the shift that puts the middle into the corner.
+def incoherent_sum(waves: Tensor) -> Tensor:
+    """Add the intensities of all modes: (..., modes, N, N) complex to (..., N, N) float photons per pixel."""
+    return (waves.real.square() + waves.imag.square()).sum(dim=-3)
 
-    H(q) = exp(−iπ λ z q²) = exp(−iπ f² / F) with f in cycles per pixel (Goodman, Introduction to Fourier Optics, 4th
-    ed., section 4.2.4).
+
+class Propagator(nn.Module):
+    """The way of waves between sample and detector, which keeps their photons.
+
+    Its transfer function is no part of a state: whoever builds a propagator anew knows the Fresnel number.
 
     Parameters
     ----------
     size : int
         Even edge length N of a frame in pixels.
     fresnel_number : float, optional
-        F = p² / (λ z) of a pixel p, infinite at the sample itself; None in the far field.
+        F = p² / (λ z) of a pixel p in a near field, infinite at the sample itself; the far field if not given.
     dtype : torch.dtype
-        Of the result, which is computed in double precision.
-
-    Returns
-    -------
-    Tensor or None
-        (N, N) complex; None for the far field.
+        Of the transfer function of a near field.
     """
-    if fresnel_number is None:
-        return None
+
+    def __init__(self, size: int, fresnel_number: float | None = None, dtype: torch.dtype = torch.complex64) -> None:
+        super().__init__()
+        self.size = size
+        transfer = None if fresnel_number is None else fresnel_transfer(size, fresnel_number, dtype)
+        self.register_buffer("transfer", transfer, persistent=False)
+
+    def forward(self, waves: Tensor) -> Tensor:
+        """Propagate waves (..., N, N) to the detector, by the unitary 2-D Fourier transform or the transfer function.
+
+        The zero frequency of a far field and the middle of a near one arrive in the corner.
+        """
+        if self.transfer is None:
+            return torch.fft.fft2(waves, norm="ortho")
+        return torch.fft.ifft2(self.transfer * torch.fft.fft2(waves))
+
+    def adjoint(self, waves: Tensor) -> Tensor:
+        """Propagate detector waves (..., N, N) back to the sample: the inverse and the adjoint of the way there."""
+        if self.transfer is None:
+            return torch.fft.ifft2(waves, norm="ortho")
+        return torch.fft.ifft2(self.transfer.conj() * torch.fft.fft2(waves))
+
+    def moved(self, fraction: Tensor) -> "Propagator":
+        """Give the propagator of waves that came out moved by fractions of a pixel, as those of a moved probe do.
+
+        The far field only takes a phase ramp from that, which no intensity shows; a near field is moved back.
+
+        Parameters
+        ----------
+        fraction : Tensor
+            (..., 2) float, (row, column) pixels that the waves (..., modes, N, N) were moved by.
+
+        Returns
+        -------
+        Propagator
+            Itself in the far field.
+        """
+        if self.transfer is None:
+            return self
+        moved = Propagator(self.size)
+        moved.transfer = self.transfer * shift_factors(self.transfer.shape[-2:], -fraction).unsqueeze(-3)
+        return moved
+
+    def intensity(self, patches: Tensor, probe: Tensor) -> Tensor:
+        """Compute the diffraction intensity of object patches, (..., N, N) float photons per pixel.
+
+        Parameters are those of `exit_waves`.
+        """
+        return incoherent_sum(self(exit_waves(patches, probe)))
+
+
+def fresnel_transfer(size: int, fresnel_number: float, dtype: torch.dtype) -> Tensor:
+    """Compute the transfer function of paraxial propagation and of the shift that puts the middle into the corner.
+
+    H(q) = exp(−iπ λ z q²) = exp(−iπ f² / F) with f in cycles per pixel (Goodman, Introduction to Fourier Optics, 4th
+    ed., section 4.2.4), in double precision before it is given its dtype; (N, N) complex. Parameters are those of
+    `Propagator`.
+    """
     frequency = torch.fft.fftfreq(size, dtype=torch.float64)
     # Half a frame, by which the middle goes to the corner, is a change of sign from each frequency to the next.
     line = torch.polar(torch.ones_like(frequency), -torch.pi * frequency**2 / fresnel_number)
     line = line * (1 - 2 * (torch.arange(size) % 2))
     return (line[:, None] * line[None, :]).to(dtype)
-
-
-def to_detector(waves: Tensor, transfer: Tensor | None = None) -> Tensor:
-    """Propagate waves (..., N, N) to the detector, by the unitary 2-D Fourier transform or the transfer function."""
-    if transfer is None:
-        return torch.fft.fft2(waves, norm="ortho")
-    return torch.fft.ifft2(transfer * torch.fft.fft2(waves))
-
-
-def to_sample(waves: Tensor, transfer: Tensor | None = None) -> Tensor:
-    """Propagate detector waves (..., N, N) back to the sample: inverse and adjoint of `to_detector`."""
-    if transfer is None:
-        return torch.fft.ifft2(waves, norm="ortho")
-    return torch.fft.ifft2(transfer.conj() * torch.fft.fft2(waves))
-
-
-def incoherent_sum(waves: Tensor) -> Tensor:
-    """Add the intensities of all modes: (..., modes, N, N) complex to (..., N, N) float photons per pixel."""
-    return (waves.real.square() + waves.imag.square()).sum(dim=-3)
-
-
-def diffraction(patches: Tensor, probe: Tensor, transfer: Tensor | None = None) -> Tensor:
-    """Compute the diffraction intensity of object patches, (..., N, N) float photons per pixel.
-
-    Parameters are those of `exit_waves` and `to_detector`.
-    """
-    return incoherent_sum(to_detector(exit_waves(patches, probe), transfer))

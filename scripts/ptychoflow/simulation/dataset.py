@@ -5,7 +5,7 @@ import torch
 
 from ptychoflow.data.dataset import Dataset
 from ptychoflow.data.geometry import wavelength_of
-from ptychoflow.physics.diffraction import diffraction, fresnel_transfer
+from ptychoflow.physics.diffraction import Propagator
 from ptychoflow.physics.patches import MARGIN, extract_patches
 from ptychoflow.simulation.detection import draw_brightness, draw_mask
 from ptychoflow.simulation.guess import guessed_probe
@@ -84,7 +84,7 @@ def expected_photons(
         Of a pixel in a near field.
     """
     size = probe.shape[-1]
-    transfer = fresnel_transfer(size, fresnel_number, torch.complex128)
+    propagator = Propagator(size, fresnel_number, torch.complex128)
     canvas, modes = torch.from_numpy(truth).to(torch.complex128)[None], torch.from_numpy(probe).to(torch.complex128)
     patches = extract_patches(canvas, torch.from_numpy(positions).double()[None], size)[0]
-    return torch.fft.fftshift(diffraction(patches, modes, transfer), dim=(-2, -1)).numpy()
+    return torch.fft.fftshift(propagator.intensity(patches, modes), dim=(-2, -1)).numpy()

@@ -3,6 +3,7 @@
 A checkpoint holds Lightning's state and, under ``ptychoflow``, what the network was made of and from:
 
 - ``model``, ``training``: the settings as plain dictionaries,
+- ``fresnel_number``: of a pixel in the near field that all scans have, None in the far field,
 - ``scans``: for each training dataset its file name, sha256, the frames used and what made it,
 - ``seed``, ``fingerprint``: the latter changes with settings, data, seed, code or the checkpoint it began with,
 - ``provenance``: what a person wants to know of all that, and of the run, as `ptychoflow.provenance` describes it.
@@ -46,7 +47,7 @@ def restore(checkpoint: dict[str, Any]) -> Reconstructor:
 def _rebuilt(description: dict[str, Any], state: dict[str, Tensor]) -> Reconstructor:
     probes = torch.view_as_complex(state["probe_pairs"].contiguous())
     settings = ModelSettings(**description["model"]), TrainingSettings.of(description["training"])
-    module = Reconstructor(*settings, probes, state["masks"], state.get("transfer"))
+    module = Reconstructor(*settings, probes, state["masks"], description.get("fresnel_number"))
     module.load_state_dict(state)
     module.description = description
     return module.eval()
@@ -97,6 +98,7 @@ class WholeCheckpoints(TorchCheckpointIO):
 def describe(
     model: ModelSettings,
     training: TrainingSettings,
+    fresnel_number: float | None,
     scans: list[dict[str, Any]],
     seed: int,
     fingerprint: str,
@@ -106,6 +108,7 @@ def describe(
     return {
         "model": plain(model),
         "training": plain(training),
+        "fresnel_number": fresnel_number,
         "scans": scans,
         "seed": seed,
         "fingerprint": fingerprint,

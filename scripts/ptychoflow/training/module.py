@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from ptychoflow.data.loading import Batch
 from ptychoflow.metrics.patches import lit_half, patch_scores
 from ptychoflow.models import build_model
-from ptychoflow.physics.diffraction import diffraction, incoherent_sum
+from ptychoflow.physics.diffraction import Propagator, incoherent_sum
 from ptychoflow.physics.losses import LOSSES, masked_mean, poisson_deviance, total_variation
 from ptychoflow.physics.patches import accumulate_patches, extract_patches, weighted_mean
 from ptychoflow.settings import ModelSettings, TrainingSettings
@@ -73,8 +73,8 @@ class Reconstructor(LightningModule):
         (scans, modes, N, N) complex64, Σ|P|² = photons in the empty beam.
     masks : Tensor
         (scans, N, N) bool, True for good pixels.
-    transfer : Tensor, optional
-        (N, N) complex64, of the near field that all scans have; the far field if not given.
+    fresnel_number : float, optional
+        Of a pixel in the near field that all scans have; the far field if not given.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class Reconstructor(LightningModule):
         training: TrainingSettings,
         probes: Tensor,
         masks: Tensor,
-        transfer: Tensor | None = None,
+        fresnel_number: float | None = None,
     ) -> None:
         super().__init__()
         self.model_settings = model
@@ -95,7 +95,7 @@ class Reconstructor(LightningModule):
         # Probes are kept divided by max|P|, as real pairs: every optimiser and every collective takes those.
         self.register_buffer("probe_scale", torch.empty(len(probes)))
         self.register_buffer("masks", torch.empty_like(masks))
-        self.register_buffer("transfer", transfer)
+        self.propagator = Propagator(probes.shape[-1], fresnel_number)
         self.probe_pairs = nn.Parameter(torch.empty(*probes.shape, 2), requires_grad=training.train_probe)
         self.log_flux = nn.Parameter(torch.zeros(()), requires_grad=training.learn_flux)
         self.use_probes(probes, masks)
@@ -130,7 +130,7 @@ class Reconstructor(LightningModule):
         scale = self.probe_scale[batch.scan][:, None, None, None]
         # The network takes the probe as it is: only the diffraction model moves it.
         probe = self.scaled_probes.detach()[batch.scan]
-        return self.network(batch.amplitudes / scale, probe, self.masks[batch.scan], batch.positions, self.transfer)
+        return self.network(batch.amplitudes / scale, probe, self.masks[batch.scan], batch.positions, self.propagator)
 
     def merged(self, patches: Tensor, batch: Batch) -> Tensor:
         """Cut the patches of each group anew from their common, probe-weighted average: the overlap constraint.
@@ -147,7 +147,7 @@ class Reconstructor(LightningModule):
 
     def intensity(self, patches: Tensor, batch: Batch) -> Tensor:
         """Photons per pixel that the patches (batch, C, N, N) would diffract, float32 of the same shape."""
-        return diffraction(patches, self.probes[batch.scan][:, None], self.transfer)
+        return self.propagator.intensity(patches, self.probes[batch.scan][:, None])
 
     def evaluate(self, batch: Batch) -> "Evaluation":
         """Reconstruct one batch and compare it with the photons, or with the truth under supervised training."""

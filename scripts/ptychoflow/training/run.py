@@ -24,7 +24,6 @@ from ptychoflow.data.readers import read_dataset
 from ptychoflow.errors import InputError
 from ptychoflow.files import replacing, sha256_of
 from ptychoflow.inference import Inference
-from ptychoflow.physics.diffraction import fresnel_transfer
 from ptychoflow.provenance import circumstances, code_digest, now, write_provenance
 from ptychoflow.settings import ModelSettings, TrackingSettings, TrainingSettings, plain
 from ptychoflow.tracking.images import ReconstructionImages
@@ -126,14 +125,14 @@ class TrainingRun:
             raise InputError(f"datasets have probes of {sorted(modes)} modes: expected one number to train together")
         probes = torch.stack([torch.from_numpy(scan.probe) for scan in scans])
         masks = torch.stack([torch.fft.ifftshift(torch.from_numpy(scan.mask)) for scan in scans])
+        fresnel_number = scans[0].fresnel_number
         numbers = {scan.fresnel_number for scan in scans}
         if len(numbers) > 1:
             raise InputError(
                 f"datasets have Fresnel numbers of {', '.join(map(str, numbers))}, None for the far field: "
                 "expected one number to train together"
             )
-        transfer = fresnel_transfer(scans[0].size, scans[0].fresnel_number)
-        module = Reconstructor(self.model, self.training, probes, masks, transfer)
+        module = Reconstructor(self.model, self.training, probes, masks, fresnel_number)
         sources = [
             {"file": path.name, "sha256": sha256_of(path), "frames": frames.tolist(), "made_by": scan.provenance}
             for path, frames, scan in zip(self.data, data.training, scans, strict=True)
@@ -160,7 +159,9 @@ class TrainingRun:
             "device": None,
             **circumstances(),
         }
-        module.description = describe(self.model, self.training, sources, self.seed, fingerprint, provenance)
+        module.description = describe(
+            self.model, self.training, fresnel_number, sources, self.seed, fingerprint, provenance
+        )
         if self.training.compile:
             module.network.compile()
         return module

@@ -1,0 +1,75 @@
+"""Steps on object and probe: what measured amplitudes ask of the exit waves, led back to what made them.
+
+Every change is minus the gradient of Σ (|D ψ| − √n)² over good pixels, by the conjugate of what it changes.
+"""
+
+import torch
+from torch import Tensor
+
+from ptychoflow.physics.diffraction import Propagator, exit_waves, incoherent_sum
+
+REGULARISATION = 0.1
+"""Share of the peak of the light that damps a step where little of it falls."""
+
+
+def modelled_amplitudes(waves: Tensor) -> Tensor:
+    """Amplitudes (..., N, N) float of detector waves (..., modes, N, N), with a floor: they are divided by."""
+    return (incoherent_sum(waves) + 1e-8).sqrt()
+
+
+def wave_change(patches: Tensor, amplitudes: Tensor, probes: Tensor, mask: Tensor, propagator: Propagator) -> Tensor:
+    """Lead the change that measured amplitudes ask of the detector waves back to the exit waves.
+
+    Parameters
+    ----------
+    patches : Tensor
+        (..., N, N) complex object patches.
+    amplitudes : Tensor
+        (..., N, N) float measured amplitudes, zero frequency or middle in the corner.
+    probes : Tensor
+        (..., modes, N, N) complex.
+    mask : Tensor
+        (..., N, N) bool; bad pixels keep the modelled amplitude.
+    propagator : Propagator
+        Of the exit waves.
+
+    Returns
+    -------
+    Tensor
+        (..., modes, N, N) complex, Δψ.
+    """
+    waves = propagator(exit_waves(patches, probes))
+    ratio = torch.where(mask, amplitudes / modelled_amplitudes(waves) - 1, 0)
+    return propagator.adjoint(ratio.unsqueeze(-3) * waves)
+
+
+def object_change(change: Tensor, probes: Tensor) -> Tensor:
+    """Change of the patches, (..., N, N) complex Σ_m conj(P_m) Δψ_m, by that of the exit waves."""
+    return (probes.conj() * change).sum(dim=-3)
+
+
+def probe_change(change: Tensor, patches: Tensor) -> Tensor:
+    """Change of the probes, (..., modes, N, N) complex conj(O) Δψ, by that of the exit waves."""
+    return patches.conj().unsqueeze(-3) * change
+
+
+def regularised(total: Tensor, coverage: Tensor, peak: Tensor) -> Tensor:
+    """Divide changes that were added up by the light that they came with, damped where little of it fell.
+
+    This is the step of the regularised iterative engine (Maiden, Johnson and Li, Optica 4, 736, 2017).
+
+    Parameters
+    ----------
+    total : Tensor
+        (..., H, W) complex sum of changes.
+    coverage : Tensor
+        (..., H, W) float sum of the light of all frames.
+    peak : Tensor
+        Largest light of one frame, broadcast against the coverage.
+
+    Returns
+    -------
+    Tensor
+        (..., H, W) complex.
+    """
+    return total / (coverage + REGULARISATION * peak)
