@@ -90,7 +90,7 @@ def test_halves_are_solved_for_where_no_truth_is_known(scan: tuple[Dataset, Path
     found = solve(SolverSettings(epochs=20, batch_size=20), dataset, scan[1])
     write_reconstruction(tmp_path / "found.h5", found)
     scores, _ = score(read_reconstruction(tmp_path / "found.h5"), dataset)
-    assert scores["frc_half"] > 0.3
+    assert scores["split_frc_half"] > 0.3
     assert scores["amplitude_ssim"] is None
 
 
