@@ -180,3 +180,20 @@ def write_scores(path: Path, scores: dict[str, float | int | None]) -> None:
     """Write the scores as JSON."""
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(scores, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def read_scores(path: Path) -> dict[str, float | int | None]:
+    """Read the JSON that `write_scores` wrote.
+
+    Raises
+    ------
+    InputError
+        Where it is none.
+    """
+    try:
+        scores = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{path} is no JSON ({error}): expected the scores that evaluate.py wrote") from None
+    if not isinstance(scores, dict):
+        raise InputError(f"{path} holds no scores by name: expected what evaluate.py wrote")
+    return scores
