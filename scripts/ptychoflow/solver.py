@@ -157,7 +157,8 @@ def sound_start(path: Path, dataset: Dataset, data: Path, scores: Path | None = 
     record = earlier.provenance if scores is None else read_scores(scores)
     varied = variation(earlier.object, scored_area(earlier.coverage, earlier.probe, earlier.positions))
     if record.get("collapsed") or not varied >= LEAST_VARIATION:
-        found = "collapsed, by its scores" if record.get("collapsed") else f"empty, it varies by {varied:.2g} of its mean"
+        empty = f"empty, it varies by {varied:.2g} of its mean"
+        found = "collapsed, by its scores" if record.get("collapsed") else empty
         raise InputError(
             f"{path} is {found}: expected an image to start from that shows something; without start_from the solver "
             "begins with an empty object"
@@ -165,12 +166,12 @@ def sound_start(path: Path, dataset: Dataset, data: Path, scores: Path | None = 
     everything = np.arange(len(dataset.frames))
     some = everything[:: -(-len(everything) // START_FRAMES)]
     placed = replace(earlier, positions=dataset.positions)
-    empty = replace(placed, object=np.ones_like(earlier.object), probe=dataset.probe)
-    own, none = (photon_deviance(one, dataset, some) for one in (placed, empty))
+    nothing = replace(placed, object=np.ones_like(earlier.object), probe=dataset.probe)
+    own, none = (photon_deviance(one, dataset, some) for one in (placed, nothing))
     if not own < none:
         logging.warning(
-            "%s explains the photons worse than nothing: deviance %.3g, that of an empty object under the dataset's probe "
-            "%.3g; expected a start that is better, or none (start_from)",
+            "%s explains the photons worse than nothing: deviance %.3g, that of an empty object under the dataset's "
+            "probe %.3g; expected a start that is better, or none (start_from)",
             path,
             own,
             none,

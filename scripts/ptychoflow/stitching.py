@@ -176,7 +176,7 @@ def _phase_towards(target: Tensor, patches: Tensor, weight: Tensor) -> Tensor:
 
 
 def coverage_of(probe: np.ndarray, positions: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """Probe intensity accumulated over the scan, (H, W) float32; one frame's peak counts as 1, no frame has no light."""
+    """Probe intensity accumulated over the scan, (H, W) float32, zero of no frames; one frame's peak counts as 1."""
     weight = incoherent_sum(torch.from_numpy(probe))[None, None]
     coverage = torch.zeros(shape)
     for places in torch.from_numpy(positions).float().split(512) if len(positions) else ():

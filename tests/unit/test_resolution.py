@@ -120,7 +120,7 @@ def test_a_file_keeps_every_number_of_every_correlation(tmp_path: Path):
 
 def test_another_table_is_refused(tmp_path: Path):
     (tmp_path / "old.csv").write_text("frequency,correlation,samples\n0.5,1.0,4\n")
-    with pytest.raises(InputError, match="old.csv is no table of correlations"):
+    with pytest.raises(InputError, match=r"old\.csv is no table of correlations"):
         read_correlations(tmp_path / "old.csv")
 
 

@@ -91,17 +91,17 @@ def test_a_start_that_shows_nothing_is_refused(solved: Reconstruction, scan: tup
     noise = np.random.default_rng(0).normal(0, 0.003, (2, *solved.object.shape))
     flat = (1 + noise[0] + 1j * noise[1]).astype(np.complex64)
     write_reconstruction(path, dataclasses.replace(solved, object=flat))
-    with pytest.raises(InputError, match=r"start.h5 is empty, it varies by 0.004\d* of its mean: expected an image"):
+    with pytest.raises(InputError, match=r"start\.h5 is empty, it varies by 0.004\d* of its mean: expected an image"):
         solve(SolverSettings(epochs=1), *scan, start=path)
     write_reconstruction(path, solved)
     scores.write_text(json.dumps({"collapsed": True}))
-    with pytest.raises(InputError, match="start.h5 is collapsed, by its scores: expected an image"):
+    with pytest.raises(InputError, match=r"start\.h5 is collapsed, by its scores: expected an image"):
         solve(SolverSettings(epochs=1), *scan, start=path, start_scores=scores)
     write_reconstruction(path, dataclasses.replace(solved, provenance={"collapsed": True}))
-    with pytest.raises(InputError, match="start.h5 is collapsed, by its scores"):
+    with pytest.raises(InputError, match=r"start\.h5 is collapsed, by its scores"):
         sound_start(path, *scan)
     scores.write_text("{")
-    with pytest.raises(InputError, match="metrics.json"):
+    with pytest.raises(InputError, match=r"metrics\.json"):
         sound_start(path, *scan, scores)
 
 
@@ -122,7 +122,8 @@ def test_a_dark_frame_is_solved_for_as_well(scan: tuple[Dataset, Path]):
     frames = scan[0].frames.copy()
     frames[[0, 50]] = 0
     for algorithm in ("lsqml", "rpie"):
-        found = solve(SolverSettings(algorithm=algorithm, epochs=2), dataclasses.replace(scan[0], frames=frames), scan[1])
+        settings = SolverSettings(algorithm=algorithm, epochs=2)
+        found = solve(settings, dataclasses.replace(scan[0], frames=frames), scan[1])
         assert np.isfinite(found.object).all()
         assert np.isfinite(found.probe).all()
 

@@ -3,9 +3,9 @@
 A reconstruction is free in a global shift, a complex factor and a phase ramp. All are fitted to the reference over the
 well-illuminated area.
 
-Object and probe trade these: P(r − s) · O(r − s − r_k) is the exit wave P · O moved by s, which the far field does not
-tell. So an object lies as far off its reference as its probe lies off the reference's, in the same direction; likewise a
-tilt of the probe is the opposite tilt of the object.
+Object and probe trade these: if both are moved by s, every exit wave is moved by s, which the far field does not tell.
+So an object lies as far off its reference as its probe lies off the reference's, in the same direction; likewise a tilt
+of the probe is the opposite tilt of the object.
 """
 
 import numpy as np

@@ -5,7 +5,7 @@ import logging
 LARGEST_MISFIT = 1.5
 """Deviance as a share of a perfect model's from which something in the model is wrong."""
 LARGEST_LATTICE_SHARE = 0.05
-"""Share of the variance in the scan's lattice that is seen in an image; sound ones have below 0.01, printed ones 0.1."""
+"""Share of the variance in the scan's lattice that is seen in an image: sound ones have below 0.01, others above 0.1."""
 
 
 def doubts(scores: dict[str, float | int | None]) -> list[str]:
@@ -21,9 +21,9 @@ def doubts(scores: dict[str, float | int | None]) -> list[str]:
     if misfit is not None and misfit > LARGEST_MISFIT:
         name = "deviance" if scores["deviance"] is not None else "fitted_deviance"
         sentences.append(
-            f"the image does not explain its photons: their deviance of {scores[name]:.3g} is {misfit:.3g} times that of "
-            f"a perfect model, expected at most {LARGEST_MISFIT:g} times; likely causes are the probe, the positions, the "
-            "mask, a background, the orientation of the frames, or light of several modes"
+            f"the image does not explain its photons: their deviance of {scores[name]:.3g} is {misfit:.3g} times that "
+            f"of a perfect model, expected at most {LARGEST_MISFIT:g} times; likely causes are the probe, the "
+            "positions, the mask, a background, the orientation of the frames, or light of several modes"
         )
     for key, part in (("lattice_share", "phase"), ("amplitude_lattice_share", "amplitude")):
         share = scores[key]

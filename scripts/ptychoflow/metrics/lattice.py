@@ -20,7 +20,7 @@ MOST_FRAMES = 2000
 MOST_SAMPLES = 200
 """Parts of the extent that a step is at least: positions that coincide tell of no lattice."""
 REACH = 2
-"""Fourier samples round a harmonic that belong to it: half the main lobe of a Hann window, and one that it may lie off."""
+"""Fourier samples round a harmonic that belong to it: half the main lobe of a Hann window."""
 AROUND = 5
 """Fourier samples round a harmonic, those of it left out, that tell what would be there without a lattice."""
 
@@ -113,7 +113,10 @@ def lattice_shares(image: np.ndarray, area: np.ndarray, positions: np.ndarray) -
         return shares
     vectors = harmonics(basis)
     cut = image[box] * np.exp(-1j * np.angle(image[box].mean()))
-    parts = {"lattice_share": unwrapped(np.angle(cut), np.ones(cut.shape, bool)), "amplitude_lattice_share": np.abs(cut)}
+    parts = {
+        "lattice_share": unwrapped(np.angle(cut), np.ones(cut.shape, bool)),
+        "amplitude_lattice_share": np.abs(cut),
+    }
     return {name: variance_share(part, vectors) for name, part in parts.items()}
 
 
