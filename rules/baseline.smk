@@ -24,6 +24,7 @@ rule solve:
         settings="results/{experiment}/solver.yaml",
         data="results/data/{dataset}.cxi",
         start=image_of("start_from"),
+        start_scores=image_of("start_from", "metrics.json"),
     output:
         reconstruction="results/{experiment}/seed{seed}/{dataset}/reconstruction.h5",
         amplitude="results/{experiment}/seed{seed}/{dataset}/reconstructed_amplitude.png",
@@ -49,11 +50,13 @@ rule solve:
         runtime=growing(120),
     params:
         start=lambda wildcards, input: input.start or "null",
+        start_scores=lambda wildcards, input: input.start_scores or "null",
         code=code("solve", "baseline"),
     message:
         "solve for {wildcards.dataset} by {wildcards.experiment}, seed {wildcards.seed}"
     shell:
         "python $PTYCHOFLOW_SCRIPTS/solve.py --config {input.settings} --data {input.data} --start {params.start}"
+        " --start_scores {params.start_scores}"
         " --output {output.reconstruction} --amplitude {output.amplitude} --phase {output.phase}"
         " --provenance {output.provenance} --seed {wildcards.seed}"
         " --threads {threads} 2> {log}"

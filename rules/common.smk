@@ -108,13 +108,13 @@ def network(wildcards):
     return f"results/{lender(wildcards)}/seed{wildcards.seed}/model.ckpt"
 
 
-def image_of(role):
-    """Reconstruction of the same dataset and seed by the experiment that has this role for another one."""
+def image_of(role, name="reconstruction.h5"):
+    """File of the same dataset and seed by the experiment that has this role for another one, its image if not named."""
 
     def image(wildcards):
         experiment = EXPERIMENTS[wildcards.experiment].get(role)
         folder = f"results/{experiment}/seed{wildcards.seed}/{wildcards.dataset}"
-        return f"{folder}/reconstruction.h5" if experiment else []
+        return f"{folder}/{name}" if experiment else []
 
     return image
 

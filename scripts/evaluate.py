@@ -26,7 +26,7 @@ def main(
     output : Path
         JSON file of flat scores to write; null where a score cannot be computed.
     correlation : Path
-        CSV file of the Fourier ring correlation to write.
+        CSV file of the Fourier ring correlations to write.
     reference : Path, optional
         Another reconstruction of the dataset to compare with, where the network saw no light in training.
     threads : int, optional
@@ -35,7 +35,8 @@ def main(
     import torch
 
     from ptychoflow.data.readers import read_dataset
-    from ptychoflow.metrics.resolution import write_correlation
+    from ptychoflow.metrics.doubts import report
+    from ptychoflow.metrics.resolution import write_correlations
     from ptychoflow.metrics.scoring import score, write_scores
     from ptychoflow.reconstruction import read_reconstruction
 
@@ -43,8 +44,9 @@ def main(
         torch.set_num_threads(threads)
     other = None if reference is None else read_reconstruction(reference)
     scores, rings = score(read_reconstruction(reconstruction), read_dataset(data, frames_in_memory=0), other)
-    write_correlation(correlation, rings)
+    write_correlations(correlation, rings)
     write_scores(output, scores)
+    report(scores)
 
 
 if __name__ == "__main__":

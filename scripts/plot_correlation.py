@@ -1,4 +1,4 @@
-"""Draw a Fourier ring correlation with its thresholds."""
+"""Draw Fourier ring correlations with their thresholds."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ from ptychoflow.command_line import run_program
 
 
 def main(correlation: Path, title: str, png: Path, svg: Path, provenance: Path | None = None) -> None:
-    """Draw a Fourier ring correlation with its thresholds.
+    """Draw Fourier ring correlations with their thresholds.
 
     Parameters
     ----------
@@ -21,9 +21,9 @@ def main(correlation: Path, title: str, png: Path, svg: Path, provenance: Path |
     """
     from ptychoflow.embedded_provenance import read_provenance
     from ptychoflow.figures import correlation_figure, save_figure
-    from ptychoflow.metrics.resolution import read_correlation
+    from ptychoflow.metrics.resolution import read_correlations
 
-    figure = correlation_figure(read_correlation(correlation), title)
+    figure = correlation_figure(read_correlations(correlation), title)
     save_figure(figure, read_provenance(provenance) if provenance else {}, png, svg)
 
 

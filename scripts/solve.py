@@ -16,6 +16,7 @@ def main(
     solver: SolverSettings,
     provenance: Path | None = None,
     start: Path | None = None,
+    start_scores: Path | None = None,
     seed: NonNegativeInt = 0,
     threads: PositiveInt | None = None,
 ) -> None:
@@ -37,6 +38,8 @@ def main(
         JSON file to write about what made the reconstruction.
     start : Path, optional
         Reconstruction to start from, such as a network's; an empty object and the dataset's probe if not given.
+    start_scores : Path, optional
+        What evaluate.py wrote about that reconstruction; one that has collapsed is refused.
     seed : int
         Fixes the order of the frames and those that are held out.
     threads : int, optional
@@ -50,7 +53,7 @@ def main(
 
     if threads is not None:
         torch.set_num_threads(threads)
-    reconstruction = solve(solver, read_dataset(data), data, seed, start)
+    reconstruction = solve(solver, read_dataset(data), data, seed, start, start_scores)
     keep_reconstruction(reconstruction, output, amplitude, phase, provenance)
 
 

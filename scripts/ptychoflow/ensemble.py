@@ -11,7 +11,7 @@ from ptychoflow.data.dataset import Dataset
 from ptychoflow.embedded_provenance import from_hdf5_attributes, hdf5_attributes
 from ptychoflow.errors import InputError
 from ptychoflow.hdf5 import new_hdf5
-from ptychoflow.metrics.alignment import align, scored_area
+from ptychoflow.metrics.alignment import align, between_probes, scored_area
 from ptychoflow.provenance import circumstances
 from ptychoflow.reconstruction import Reconstruction
 
@@ -72,8 +72,10 @@ def combine(reconstructions: list[Reconstruction], dataset: Dataset) -> Ensemble
         )
     first = reconstructions[0]
     area = scored_area(first.coverage, first.probe, first.positions)
-    reference = first.object if dataset.truth is None else dataset.truth
-    members = np.stack([align(one.object, reference, area) for one in reconstructions])
+    reference, probe = (first.object, first.probe) if dataset.truth is None else (dataset.truth, dataset.probe)
+    members = np.stack(
+        [align(one.object, reference, area, *between_probes(one.probe, probe)) for one in reconstructions]
+    )
     mean = members.mean(axis=0)
     # Phases about the mean's own: a difference never wraps.
     deviations = [np.abs(members).std(axis=0, ddof=1), np.angle(members * mean.conj()).std(axis=0, ddof=1)]

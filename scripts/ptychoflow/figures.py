@@ -16,7 +16,7 @@ from ptychoflow.embedded_provenance import picture_metadata
 from ptychoflow.ensemble import Ensemble
 from ptychoflow.errors import InputError
 from ptychoflow.files import replacing
-from ptychoflow.metrics.alignment import align
+from ptychoflow.metrics.alignment import align, between_probes
 from ptychoflow.metrics.resolution import RingCorrelation
 from ptychoflow.pictures import check_formats, drawn_by, illuminated_area, lit_box
 from ptychoflow.reconstruction import Reconstruction, without_mean_phase
@@ -59,7 +59,8 @@ def reconstruction_figure(reconstruction: Reconstruction, dataset: Dataset) -> F
         raise InputError(
             f"the reconstruction has {image.shape} pixels: expected the {dataset.truth.shape} of the dataset's object"
         )
-    truth, aligned = dataset.truth, align(image, dataset.truth, area)
+    truth = dataset.truth
+    aligned = align(image, truth, area, *between_probes(reconstruction.probe, dataset.probe))
     figure, axes = plt.subplots(2, 3, figsize=(13, 8), layout="constrained")
     for row, (name, part) in enumerate((("amplitude", np.abs), ("phase [rad]", np.angle))):
         limits = tuple(np.percentile(part(truth)[area], [0.1, 99.9]))
@@ -113,18 +114,21 @@ def training_figure(metrics: Path) -> Figure:
     return figure
 
 
-def correlation_figure(correlation: RingCorrelation, title: str) -> Figure:
-    """Draw a Fourier ring correlation with its thresholds."""
+def correlation_figure(correlations: dict[str, RingCorrelation], title: str) -> Figure:
+    """Draw Fourier ring correlations, by what was correlated with, and where they fall below their thresholds."""
     figure, axis = plt.subplots(figsize=(6, 4), layout="constrained")
-    axis.plot(correlation.frequency, correlation.correlation, color="black", label="correlation")
-    for name, label in (("half", "1/2"), ("half_bit", "half bit"), ("one_seventh", "1/7")):
-        axis.plot(
-            correlation.frequency,
-            correlation.threshold(name),
-            linestyle="--",
-            linewidth=1,
-            label=f"{label}: {correlation.crossing(name):.2f} of Nyquist",
-        )
+    names = {"truth": "with the true object", "halves": "between halves of the frames"}
+    for (name, correlation), colour in zip(correlations.items(), ("black", "tab:blue"), strict=False):
+        axis.plot(correlation.frequency, correlation.correlation, color=colour, label=names.get(name, name))
+        for threshold, label in (("half", "1/2"), ("half_bit", "half bit"), ("one_seventh", "1/7")):
+            axis.plot(
+                correlation.frequency,
+                correlation.threshold(threshold),
+                linestyle={"half": "--", "half_bit": "-.", "one_seventh": ":"}[threshold],
+                color=colour,
+                linewidth=1,
+                label=f"{label}: {correlation.crossing(threshold):.2f} of Nyquist",
+            )
     axis.set(
         xlabel="spatial frequency / Nyquist",
         ylabel="Fourier ring correlation",
@@ -133,7 +137,10 @@ def correlation_figure(correlation: RingCorrelation, title: str) -> Figure:
         title=title,
     )
     axis.grid(alpha=0.3)
-    axis.legend(loc="lower left")
+    if correlations:
+        axis.legend(loc="lower left", fontsize=8)
+    else:
+        axis.text(0.5, 0.5, "no two images that know nothing of each other,\nor no square of 16 pixels", ha="center")
     return figure
 
 

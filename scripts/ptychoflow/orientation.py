@@ -61,7 +61,7 @@ def photon_errors(dataset: Dataset, frames: int = FRAMES, iterations: int = ITER
             patches = engine(amplitudes / scale, (probe / scale)[None], mask[None], places, propagator)
             modelled = propagator.intensity(patches[0], probe).sqrt()
         squares = (modelled - amplitudes[0]).square()[:, mask].sum()
-        errors[name] = float(squares / amplitudes[0].square()[:, mask].sum())
+        errors[name] = float(squares / amplitudes[0].square()[:, mask].sum().clamp_min(1))
     return errors
 
 

@@ -3,8 +3,10 @@
 pty-chi is imported when a solver runs, not before: only the environment of that rule has it.
 """
 
+import logging
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -17,6 +19,8 @@ from ptychoflow.data.geometry import wavelength_of
 from ptychoflow.data.groups import split_frames
 from ptychoflow.errors import InputError
 from ptychoflow.files import sha256_of
+from ptychoflow.metrics.alignment import probe_displacement, scored_area
+from ptychoflow.metrics.scoring import LEAST_VARIATION, photon_deviance, read_scores, variation
 from ptychoflow.provenance import circumstances, now, package_versions
 from ptychoflow.reconstruction import Reconstruction, read_reconstruction, seconds_of
 from ptychoflow.settings import plain
@@ -27,10 +31,17 @@ CORNER_OFFSET = -0.5
 """pty-chi counts a patch's centre from (N − 1) / 2, positions of this library from N / 2."""
 EXTRA_MODE = 0.1
 """Amplitude of each further probe mode at the start, as a share of the first."""
+START_FRAMES = 256
+"""Frames whose photons judge an image to start from."""
 
 
 def solve(
-    settings: SolverSettings, dataset: Dataset, data: Path, seed: int = 0, start: Path | None = None
+    settings: SolverSettings,
+    dataset: Dataset,
+    data: Path,
+    seed: int = 0,
+    start: Path | None = None,
+    start_scores: Path | None = None,
 ) -> Reconstruction:
     """Reconstruct a dataset iteratively.
 
@@ -47,6 +58,8 @@ def solve(
     start : Path, optional
         Reconstruction whose object and probe to start from, such as a network's; an empty object and the dataset's
         probe if not given.
+    start_scores : Path, optional
+        What evaluate.py wrote about that reconstruction.
 
     Returns
     -------
@@ -56,7 +69,7 @@ def solve(
     Raises
     ------
     InputError
-        Where pty-chi is missing, or the start does not belong to the dataset.
+        Where pty-chi is missing, or the start does not belong to the dataset or is known to show nothing.
     """
     if dataset.propagation == "near":
         raise InputError(f"{data} is a near field: expected a far field, which is all that this solver is set up for")
@@ -65,12 +78,7 @@ def solve(
     canvas, probe = np.ones(dataset.object_shape, np.complex64), more_modes(dataset.probe, settings.probe_modes, seed)
     origin: dict[str, Any] = {}
     if start is not None:
-        earlier = read_reconstruction(start)
-        if earlier.object.shape != tuple(dataset.object_shape) or earlier.probe.shape[1:] != probe.shape[1:]:
-            raise InputError(
-                f"{start} has an object of {earlier.object.shape} and a probe of {earlier.probe.shape[1:]} pixels: "
-                f"expected those of {data}, {tuple(dataset.object_shape)} and {probe.shape[1:]}"
-            )
+        earlier = sound_start(start, dataset, data, start_scores)
         canvas, probe = earlier.object, more_modes(earlier.probe, settings.probe_modes, seed)
         origin = {
             "start_file": str(start),
@@ -85,7 +93,10 @@ def solve(
     solving_seconds = time.perf_counter() - begun_solving
     halves = np.full((2, *found.shape), np.nan, np.complex64)
     if dataset.truth is None:
-        halves = np.stack([_run(settings, dataset, used[half::2], canvas, probe, seed)[0] for half in range(2)])
+        solved = [_run(settings, dataset, used[half::2], canvas, probe, seed) for half in range(2)]
+        halves = np.stack([one for one, _, _ in solved])
+        # Each half has found a probe of its own, with which its object has moved.
+        origin["half_displacements"] = [probe_displacement(own, probe_found).tolist() for _, own, _ in solved]
     all_positions = dataset.positions.copy()
     all_positions[used] = positions
     return Reconstruction(
@@ -115,6 +126,57 @@ def solve(
             "finished": now(),
         },
     )
+
+
+def sound_start(path: Path, dataset: Dataset, data: Path, scores: Path | None = None) -> Reconstruction:
+    """Read a reconstruction to start from, once it is sure that it is better than nothing.
+
+    Parameters
+    ----------
+    path : Path
+        The reconstruction.
+    dataset : Dataset
+        What is to be solved for from there.
+    data : Path
+        Its file, for messages.
+    scores : Path, optional
+        What evaluate.py wrote about the reconstruction.
+
+    Raises
+    ------
+    InputError
+        Where it does not belong to the dataset, is empty, or is recorded to have collapsed. One that explains the
+        photons worse than an empty object under the dataset's probe is warned of.
+    """
+    earlier = read_reconstruction(path)
+    if earlier.object.shape != tuple(dataset.object_shape) or earlier.probe.shape[1:] != dataset.probe.shape[1:]:
+        raise InputError(
+            f"{path} has an object of {earlier.object.shape} and a probe of {earlier.probe.shape[1:]} pixels: "
+            f"expected those of {data}, {tuple(dataset.object_shape)} and {dataset.probe.shape[1:]}"
+        )
+    record = earlier.provenance if scores is None else read_scores(scores)
+    varied = variation(earlier.object, scored_area(earlier.coverage, earlier.probe, earlier.positions))
+    if record.get("collapsed") or not varied >= LEAST_VARIATION:
+        empty = f"empty, it varies by {varied:.2g} of its mean"
+        found = "collapsed, by its scores" if record.get("collapsed") else empty
+        raise InputError(
+            f"{path} is {found}: expected an image to start from that shows something; without start_from the solver "
+            "begins with an empty object"
+        )
+    everything = np.arange(len(dataset.frames))
+    some = everything[:: -(-len(everything) // START_FRAMES)]
+    placed = replace(earlier, positions=dataset.positions)
+    nothing = replace(placed, object=np.ones_like(earlier.object), probe=dataset.probe)
+    own, none = (photon_deviance(one, dataset, some) for one in (placed, nothing))
+    if not own < none:
+        logging.warning(
+            "%s explains the photons worse than nothing: deviance %.3g, that of an empty object under the dataset's "
+            "probe %.3g; expected a start that is better, or none (start_from)",
+            path,
+            own,
+            none,
+        )
+    return earlier
 
 
 def more_modes(probe: np.ndarray, modes: int | None, seed: int) -> np.ndarray:

@@ -34,7 +34,7 @@ class SolverSettings:
     positions_delay : int
         Epochs during which the positions stay as they were given.
     held_out : float
-        Share of the frames that are not fitted, drawn by the seed, for the deviance.
+        Share of the frames that are not fitted, for the deviance: those that a network of the same seed holds out.
     """
 
     algorithm: Literal["lsqml", "rpie"] = "lsqml"

@@ -150,6 +150,8 @@ def add_up(
         return patches * _phase_towards(target, patches, weight)
 
     for frames, patches, half_patches in portions:
+        if not len(frames):
+            continue
         place = positions[None, frames].float()
         patches = turned(patches[None], place)
         own = patches if half_patches is None else turned(half_patches[None], place)
@@ -174,10 +176,10 @@ def _phase_towards(target: Tensor, patches: Tensor, weight: Tensor) -> Tensor:
 
 
 def coverage_of(probe: np.ndarray, positions: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """Probe intensity accumulated over the scan, (H, W) float32; one frame's peak counts as 1."""
+    """Probe intensity accumulated over the scan, (H, W) float32, zero of no frames; one frame's peak counts as 1."""
     weight = incoherent_sum(torch.from_numpy(probe))[None, None]
     coverage = torch.zeros(shape)
-    for places in torch.from_numpy(positions).float().split(512):
+    for places in torch.from_numpy(positions).float().split(512) if len(positions) else ():
         patches = torch.zeros(1, len(places), *probe.shape[1:], dtype=torch.complex64)
         coverage += accumulate_patches(patches, weight, places[None], shape)[1][0]
     return coverage.numpy()

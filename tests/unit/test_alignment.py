@@ -4,7 +4,17 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from ptychoflow.metrics.alignment import LARGEST_SHIFT, align, fit_scale_and_ramp, probe_radius, scored_area
+from ptychoflow.metrics.alignment import (
+    LARGEST_SHIFT,
+    align,
+    between_probes,
+    fit_scale_and_ramp,
+    moved_area,
+    probe_displacement,
+    probe_radius,
+    register,
+    scored_area,
+)
 
 SIZE = 96
 ROWS, COLUMNS = np.indices((SIZE, SIZE))
@@ -122,3 +132,54 @@ def test_light_narrower_than_the_probe_is_scored_as_it_is():
     coverage[18:22, 18:22] = 1
     area = scored_area(coverage, np.ones((1, 16, 16), complex), np.array([[18.0, 18.0], [21.0, 21.0]]))
     np.testing.assert_array_equal(area, coverage > 0)
+
+
+def disk(centre: tuple[float, float], radius: float = 9.0, size: int = 48) -> np.ndarray:
+    """A smooth disk of light with a tilt, which its intensity does not show."""
+    rows, columns = np.indices((size, size))
+    distance = np.hypot(rows - centre[0], columns - centre[1])
+    return (np.exp(0.3j * rows) / (1 + np.exp(distance - radius)))[None]
+
+
+@pytest.mark.parametrize("shift", [(0.0, 0.0), (9.3, -7.6), (-14.0, 3.5)])
+def test_a_probe_displacement_is_told_to_a_tenth_of_a_pixel(shift: tuple[float, float]):
+    reference = disk((24.0, 23.0))
+    found = probe_displacement(np.concatenate([0.7 * disk((24.0 + shift[0], 23.0 + shift[1]))] * 2), reference)
+    np.testing.assert_allclose(found, shift, atol=0.1)
+    start, reach = between_probes(disk((24.0 + shift[0], 23.0 + shift[1])), reference)
+    np.testing.assert_allclose(start, -np.array(shift), atol=0.1)
+    assert reach == pytest.approx(probe_radius(reference), abs=1)
+
+
+@pytest.mark.parametrize("shift", [(9.3, -7.6), (-11.8, 10.4)])
+def test_a_shift_that_the_probe_made_as_well_is_undone_with_a_tilt(shift: tuple[float, float], truth: np.ndarray):
+    tilted = moved(truth, shift) * 0.4 * np.exp(1j * (0.7 + 0.11 * ROWS - 0.23 * COLUMNS))
+    start, _ = between_probes(disk((24.0 + shift[0], 23.0 + shift[1])), disk((24.0, 23.0)))
+    aligned, found = register(tilted, truth, AREA, start)
+    assert error(aligned, truth) < 0.01  # what splines leave of a tilted image
+    np.testing.assert_allclose(found, -np.array(shift), atol=0.02)
+    assert error(align(tilted, truth, AREA), truth) > 0.04
+
+
+def test_a_phase_of_several_turns_is_found_by_its_probe(truth: np.ndarray):
+    strong = np.exp(1j * np.angle(truth) * 60)
+    away = moved(strong, (8.0, -6.0)) * np.exp(1j * (0.09 * ROWS + 0.05 * COLUMNS))
+    assert np.ptp(np.unwrap(np.angle(strong[48]))) > 2 * np.pi
+    assert error(align(away, strong, AREA, np.array([-8.2, 6.1])), strong) < 0.05
+
+
+def test_a_wrong_probe_does_not_lead_away(truth: np.ndarray):
+    # The dataset's probe may be a guess that lies elsewhere than the true one: then the object decides.
+    assert error(align(moved(truth, (0.4, -1.2)), truth, AREA, np.array([9.0, -8.0])), truth) < 1e-3
+    aligned, found = register(moved(truth, (7.0, -6.0)), truth, AREA, np.array([9.0, 8.0]), reach=10.0)
+    np.testing.assert_allclose(found, (-7.0, 6.0), atol=0.02)
+    assert error(aligned, truth) < 0.02
+
+
+def test_an_area_moves_by_whole_pixels_and_nothing_comes_in():
+    area = np.zeros((12, 14), bool)
+    area[0:6, 3:8] = True
+    expected = np.zeros_like(area)
+    expected[2:8, 0:5] = True
+    np.testing.assert_array_equal(moved_area(area, (1.6, -3.4)), expected)
+    np.testing.assert_array_equal(moved_area(area, (0.4, -0.3)), area)

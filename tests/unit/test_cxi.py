@@ -91,7 +91,7 @@ DATA, OWN = "entry_1/instrument_1/detector_1/data", "entry_1/ptychoflow_1/positi
         (_drop(OWN), "positions is missing"),
         (_poke(DATA, (2, 3, 4), np.nan), "frames holds 1 NaN"),
         (_poke(DATA, (2, 3, 4), -1), "none below 0"),
-        (_poke(DATA, 5, 0), "frame 5 has no photon"),
+        (_poke(DATA, ..., 0), "none of the 64 frames has a photon"),
         (_poke(OWN, 3, (-20, 30)), "position 3 is"),
         (_poke("entry_1/instrument_1/detector_1/mask", ..., 1), "mask has no good pixel"),
         (_poke("entry_1/instrument_1/detector_1/distance", (), 0), "detector_distance is 0"),

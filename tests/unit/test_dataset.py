@@ -4,11 +4,18 @@ import dataclasses
 
 import numpy as np
 import pytest
+import torch
 from scipy import constants
 
 from ptychoflow.data.dataset import Dataset, object_frame
 from ptychoflow.data.geometry import wavelength_of
+from ptychoflow.data.inspection import inspect
 from ptychoflow.errors import InputError
+from ptychoflow.metrics.patches import patch_scores
+from ptychoflow.orientation import photon_errors
+from ptychoflow.physics.losses import LOSSES
+from ptychoflow.refinement import refined
+from ptychoflow.solver_settings import RefinementSettings
 
 
 def test_the_wavelength_is_planck_times_light_over_energy():
@@ -77,14 +84,41 @@ def test_what_cannot_be_right_is_refused_by_name(changes: dict, sentence: str, s
         dataclasses.replace(small_dataset, **changes).validate("scan.cxi")
 
 
-def test_light_on_bad_pixels_alone_does_not_count(small_dataset: Dataset):
+def test_frames_without_photons_are_data_and_warned_of(small_dataset: Dataset, caplog: pytest.LogCaptureFixture):
     frames, mask = small_dataset.frames.copy(), small_dataset.mask.copy()
-    frames[7] = 0
+    frames[7], frames[9] = 0, 0
     frames[7, 2, 3] = 100
     dataclasses.replace(small_dataset, frames=frames).validate("scan")
-    mask[2, 3] = False
-    with pytest.raises(InputError, match=r"frame 7 has no photon on a good pixel \(1 such frames\)"):
-        dataclasses.replace(small_dataset, frames=frames, mask=mask).validate("scan")
+    assert "1 of 64 frames have no photon on a good pixel, the first of them frame 9" in caplog.text
+    mask[2, 3] = False  # light on bad pixels alone does not count
+    caplog.clear()
+    dataset = dataclasses.replace(small_dataset, frames=frames, mask=mask)
+    assert dataset.validate("scan") is dataset
+    assert "2 of 64 frames have no photon on a good pixel, the first of them frame 7" in caplog.text
+    frames[:] = 0
+    frames[7, 2, 3] = 100
+    with pytest.raises(InputError, match="scan: none of the 64 frames has a photon on a good pixel"):
+        dataset.validate("scan")
+
+
+def test_a_dark_frame_leaves_every_step_finite(small_dataset: Dataset):
+    frames = small_dataset.frames.copy()
+    frames[[0, 20, 40]] = 0
+    dark = dataclasses.replace(small_dataset, frames=frames).validate("scan")
+    facts, warnings = inspect(dark)
+    assert facts["photons_per_frame_least"] == 0
+    assert any("expected no frame without beam" in sentence for sentence in warnings)
+    assert all(np.isfinite(error) for error in photon_errors(dark, iterations=2).values())
+    refined_dark, refinement = refined(dark, RefinementSettings(rounds=2))
+    assert np.isfinite(refined_dark.positions).all()
+    assert np.isfinite(refinement.misfits).all()
+    weight = torch.ones(3, 32, 32)
+    zeros, patches = torch.zeros(3, 32, 32, dtype=torch.complex64), torch.from_numpy(dark.truth[None, :32, :32])
+    assert all(torch.isfinite(value) for value in patch_scores(zeros, patches.expand(3, -1, -1), weight, 16).values())
+    for loss in LOSSES.values():
+        intensity = torch.rand(3, 32, 32, requires_grad=True)
+        loss(intensity, torch.from_numpy(frames[[0, 20, 40]]), torch.from_numpy(dark.mask)).backward()
+        assert torch.isfinite(intensity.grad).all()
 
 
 @pytest.mark.parametrize(("row", "fits"), [(16.0, True), (15.9, False)])

@@ -1,5 +1,7 @@
 """Groups hold near frames, the anchor first, and are drawn from the seed alone."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -14,8 +16,10 @@ from ptychoflow.data.groups import (
     split_frames,
 )
 from ptychoflow.data.loading import FrameTable, GroupLoader
+from ptychoflow.data.module import ScanDataModule
 from ptychoflow.errors import InputError
-from ptychoflow.settings import GroupSettings, RegionSettings
+from ptychoflow.settings import GroupSettings, RegionSettings, TrainingSettings
+from ptychoflow.solver_settings import SolverSettings
 
 
 @pytest.fixture
@@ -80,6 +84,32 @@ def test_the_split_is_disjoint_complete_and_repeatable():
     assert len(draw_anchors(training, 1000, 0)) == 90
     with pytest.raises(InputError, match="too few"):
         split_frames(np.arange(1), 0.1, seed=0)
+
+
+def test_a_part_of_a_scan_holds_out_what_is_held_out_of_the_whole():
+    _, whole = split_frames(np.arange(200), 0.1, seed=3)
+    part = np.arange(60, 180)
+    training, validation = split_frames(np.arange(200), 0.1, 3, part)
+    np.testing.assert_array_equal(validation, np.intersect1d(whole, part))
+    np.testing.assert_array_equal(training, np.setdiff1d(part, whole))
+    # A part that the draw spares gives one frame all the same, and none where none is asked for.
+    spared = np.setdiff1d(np.arange(200), whole)[:7]
+    assert len(split_frames(np.arange(200), 0.1, 3, spared)[1]) == 1
+    assert len(split_frames(np.arange(200), 0.0, 3, spared)[1]) == 0
+    with pytest.raises(InputError, match="1 frames are too few"):
+        split_frames(np.arange(200), 0.1, 3, spared[:1])
+
+
+def test_network_and_solver_leave_out_the_same_frames(small_dataset: Dataset):
+    _, solver = split_frames(np.arange(64), SolverSettings(held_out=0.2).held_out, 5)
+    longer = replace(small_dataset, positions=np.concatenate([small_dataset.positions] * 2))
+    settings = TrainingSettings(validation_fraction=0.2)
+    for scans in ([small_dataset], [longer, small_dataset], [small_dataset, small_dataset]):
+        np.testing.assert_array_equal(ScanDataModule(scans, settings, seed=5).validation[-1], solver)
+    region = RegionSettings(columns=(0.0, 0.5))
+    left = ScanDataModule([small_dataset], replace(settings, region=region), seed=5)
+    inside = frames_in_region(small_dataset.positions, region)
+    np.testing.assert_array_equal(left.validation[0], np.intersect1d(solver, inside))
 
 
 def test_every_frame_is_an_anchor_once_in_an_epoch(small_dataset: Dataset):

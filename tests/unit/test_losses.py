@@ -9,6 +9,7 @@ from ptychoflow.physics.losses import (
     LOSSES,
     amplitude_absolute_error,
     amplitude_squared_error,
+    expected_deviance,
     masked_mean,
     poisson_deviance,
 )
@@ -85,3 +86,24 @@ def test_the_mean_runs_over_good_pixels_of_all_frames():
     values = torch.tensor([[[1.0, 100.0], [3.0, 4.0]], [[5.0, torch.inf], [7.0, 10.0]]])
     mask = torch.tensor([[True, False], [True, True]])
     assert float(masked_mean(values, mask)) == (1 + 3 + 4 + 5 + 7 + 10) / 6
+
+
+@pytest.mark.parametrize("intensity", [0.0, 3e-5, 0.004, 0.01, 0.07, 0.3, 1.0, 2.7, 11.0, 140.0, 999.0, 1001.0, 3e5])
+def test_the_expected_deviance_is_that_of_scipys_poisson_distribution(intensity: float):
+    counts = np.arange(*stats.poisson.interval(1 - 1e-14, intensity) + np.array([0, 2])) if intensity else np.zeros(1)
+    modelled = max(intensity, 0.01)  # the floor of the deviance itself
+    deviance = 2 * (stats.poisson.logpmf(counts, counts) - stats.poisson.logpmf(counts, modelled))
+    expected = (stats.poisson.pmf(counts, intensity) * deviance).sum()
+    found = expected_deviance(torch.full((3, 4, 4), intensity), torch.ones(4, 4, dtype=torch.bool))
+    assert float(found) == pytest.approx(expected, rel=1e-3)
+
+
+def test_the_deviance_of_drawn_counts_is_the_expected_one_over_good_pixels():
+    generator = torch.Generator().manual_seed(1)
+    intensity = 10 ** (6 * torch.rand(50, 40, 40, generator=generator) - 3)
+    counts = torch.poisson(intensity, generator=generator)
+    mask = torch.rand(40, 40, generator=generator) > 0.3
+    counts[:, ~mask], intensity[:, ~mask] = 1e6, 1e-3
+    expected = float(expected_deviance(intensity, mask))
+    assert 0.6 < expected < 0.95
+    assert float(poisson_deviance(intensity, counts, mask)) == pytest.approx(expected, rel=0.02)

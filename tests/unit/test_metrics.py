@@ -10,7 +10,8 @@ from skimage.metrics import structural_similarity
 from ptychoflow.data.dataset import Dataset
 from ptychoflow.errors import InputError
 from ptychoflow.metrics.alignment import align, probe_radius, scored_area
-from ptychoflow.metrics.resolution import read_correlation, ring_correlation, write_correlation
+from ptychoflow.metrics.doubts import LARGEST_MISFIT, doubts, report
+from ptychoflow.metrics.resolution import ring_correlation
 from ptychoflow.metrics.scoring import score
 from ptychoflow.metrics.similarity import similarity_scores
 from ptychoflow.reconstruction import Reconstruction
@@ -116,12 +117,6 @@ def test_half_bit_threshold_tends_to_its_limit(truth: np.ndarray):
     np.testing.assert_allclose(rings.threshold("half_bit"), 0.2071 / 1.2071, rtol=1e-3)
 
 
-def test_a_correlation_is_read_back(truth: np.ndarray, tmp_path):
-    rings = ring_correlation(truth, truth + 0.1, EVERYWHERE)
-    write_correlation(tmp_path / "rings.csv", rings)
-    np.testing.assert_array_equal(read_correlation(tmp_path / "rings.csv").correlation, rings.correlation)
-
-
 def test_half_the_power_of_a_disk_lies_within_its_radius_over_root_two():
     axis = np.arange(64) - 31.5
     disk = (np.hypot(axis[:, None], axis[None, :]) < 20).astype(complex)
@@ -149,13 +144,69 @@ def test_without_truth_the_halves_are_correlated_and_the_rest_is_null(perfect: R
     scores, rings = score(perfect, dataclasses.replace(small_dataset, truth=None))
     assert scores["amplitude_ssim"] is None
     assert scores["complex_nrmse"] is None
-    np.testing.assert_allclose(rings.correlation, 1, atol=1e-6)
+    np.testing.assert_allclose(rings["halves"].correlation, 1, atol=1e-6)
+    assert (scores["frc_half"], scores["split_frc_half"]) == (None, 1)
     assert scores["deviance"] is not None
 
 
-def test_without_held_out_frames_there_is_no_deviance(perfect: Reconstruction, small_dataset: Dataset):
-    fitted = dataclasses.replace(perfect, held_out=np.zeros(64, bool))
-    assert score(fitted, small_dataset)[0]["deviance"] is None
+def test_without_held_out_frames_the_deviance_is_called_that_of_fitted_ones(
+    perfect: Reconstruction, small_dataset: Dataset
+):
+    fitted = score(dataclasses.replace(perfect, held_out=np.zeros(64, bool)), small_dataset)[0]
+    left_out = score(perfect, small_dataset)[0]
+    assert (fitted["deviance"], left_out["fitted_deviance"]) == (None, None)
+    assert fitted["fitted_deviance"] == left_out["deviance"]
+    assert fitted["misfit"] == left_out["misfit"]
+
+
+def test_the_truth_has_no_misfit_and_a_wrong_model_has(perfect: Reconstruction, small_dataset: Dataset):
+    scores = score(perfect, small_dataset)[0]
+    assert scores["misfit"] == pytest.approx(1, abs=0.03)
+    assert scores["misfit"] == pytest.approx(scores["deviance"] / scores["expected_deviance"])
+    assert doubts(scores) == []
+    wrong = score(dataclasses.replace(perfect, probe=0.8 * perfect.probe), small_dataset)[0]
+    assert wrong["misfit"] > LARGEST_MISFIT
+    (sentence,) = doubts(wrong)
+    assert "likely causes are the probe, the positions" in sentence
+    assert f"{wrong['deviance']:.3g}" in sentence
+
+
+def test_what_is_doubtful_is_warned_of(perfect: Reconstruction, small_dataset: Dataset, caplog):
+    scores = score(perfect, small_dataset)[0]
+    caplog.set_level("INFO")
+    report(scores)
+    assert [record.levelname for record in caplog.records] == ["INFO"]
+    assert f"misfit {scores['misfit']:.3g}" in caplog.text
+    caplog.clear()
+    report(scores | {"misfit": 1.6, "lattice_share": 0.12, "amplitude_lattice_share": 0.01, "collapsed": True})
+    warned = [record.message for record in caplog.records if record.levelname == "WARNING"]
+    assert [sentence.split(":")[0].split(",")[0] for sentence in warned] == [
+        "the image does not explain its photons",
+        "the phase shows the lattice of the scan",
+        "the image has collapsed",
+    ]
+    assert "12.0%" in warned[1]
+
+
+def test_an_object_that_moved_with_its_probe_scores_as_well(perfect: Reconstruction, small_dataset: Dataset):
+    rows, columns = np.indices(perfect.object.shape)
+    tilt = np.exp(0.05j * rows - 0.12j * columns)
+    # P(r − s) · O(r − s) is the exit wave moved by s, and a tilt of the one is undone by the other's: the same photons.
+    away = dataclasses.replace(
+        perfect,
+        object=(1.3 * tilt * np.roll(perfect.object, (6, -5), (0, 1))).astype(np.complex64),
+        probe=(np.roll(perfect.probe, (6, -5), (1, 2)) / (1.3 * tilt[:32, :32])).astype(np.complex64),
+        coverage=np.roll(perfect.coverage, (6, -5), (0, 1)),
+        positions=perfect.positions.round(),
+    )
+    stays = dataclasses.replace(perfect, positions=perfect.positions.round())
+    expected, found = score(stays, small_dataset)[0], score(away, small_dataset)[0]
+    assert found["deviance"] == pytest.approx(expected["deviance"], rel=1e-3)
+    assert found["amplitude_ssim"] > 0.99
+    assert found["phase_ssim"] > 0.99
+    assert found["collapsed"] is False
+    compared = score(away, small_dataset, perfect)[0]
+    assert compared["reference_phase_pearson"] > 0.99
 
 
 def test_a_reconstruction_of_other_data_is_refused(perfect: Reconstruction, small_dataset: Dataset):

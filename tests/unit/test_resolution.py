@@ -4,8 +4,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
-from ptychoflow.metrics.resolution import RingCorrelation, read_correlation, ring_correlation, write_correlation
+from ptychoflow.errors import InputError
+from ptychoflow.metrics.resolution import (
+    RingCorrelation,
+    inner_square,
+    read_correlations,
+    ring_correlation,
+    write_correlations,
+)
 
 SIZE = 64
 EVERYWHERE = np.ones((SIZE, SIZE), bool)
@@ -64,8 +72,8 @@ def test_only_the_inside_of_the_area_is_compared():
     second = np.where(area, first, noise(1))
     rings = ring_correlation(first, second, area)
     np.testing.assert_allclose(rings.correlation, 1)
-    # Round the middle at (34, 30), as rounding to even has it, a square of 28 pixels has room: 14 rings.
-    assert len(rings.frequency) == 14
+    # A square of 30 pixels has room: 15 rings.
+    assert len(rings.frequency) == 15
 
 
 @pytest.mark.parametrize(("name", "value"), [("half", 0.5), ("one_seventh", 1 / 7)])
@@ -94,10 +102,58 @@ def test_crossings_worked_out_by_hand(correlation: list[float], crossing: float)
     assert rings.crossing("half") == pytest.approx(crossing)
 
 
-def test_a_file_keeps_every_number(tmp_path: Path):
-    rings = ring_correlation(noise(0), noise(1), EVERYWHERE)
-    write_correlation(tmp_path / "rings.csv", rings)
-    read = read_correlation(tmp_path / "rings.csv")
-    for name in ("frequency", "correlation", "samples"):
-        np.testing.assert_array_equal(getattr(read, name), getattr(rings, name))
-    assert (tmp_path / "rings.csv").read_text().splitlines()[0] == "frequency,correlation,samples"
+def test_a_file_keeps_every_number_of_every_correlation(tmp_path: Path):
+    rings = {
+        "truth": ring_correlation(noise(0), noise(1), EVERYWHERE),
+        "halves": ring_correlation(noise(0)[:20, :20], noise(1)[:20, :20], np.ones((20, 20), bool)),
+    }
+    write_correlations(tmp_path / "rings.csv", rings)
+    read = read_correlations(tmp_path / "rings.csv")
+    assert read.keys() == rings.keys()
+    for name, correlation in rings.items():
+        for part in ("frequency", "correlation", "samples"):
+            np.testing.assert_array_equal(getattr(read[name], part), getattr(correlation, part))
+    assert (tmp_path / "rings.csv").read_text().splitlines()[0] == "frequency,correlation,samples,with"
+    write_correlations(tmp_path / "none.csv", {})
+    assert read_correlations(tmp_path / "none.csv") == {}
+
+
+def test_another_table_is_refused(tmp_path: Path):
+    (tmp_path / "old.csv").write_text("frequency,correlation,samples\n0.5,1.0,4\n")
+    with pytest.raises(InputError, match=r"old\.csv is no table of correlations"):
+        read_correlations(tmp_path / "old.csv")
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_square_is_the_largest_that_lies_inside(seed: int):
+    random = np.random.default_rng(seed)
+    smooth = ndimage.gaussian_filter(random.normal(size=(70, 90)), 9)
+    area = smooth > np.quantile(smooth, 0.4)
+    edges = [
+        edge
+        for edge in range(16, 70, 2)
+        if any(area[r : r + edge, c : c + edge].all() for r in range(71 - edge) for c in range(91 - edge))
+    ]
+    box = inner_square(area)
+    if not edges:
+        assert box is None
+    else:
+        assert area[box].shape == (max(edges), max(edges))
+        assert area[box].all()
+
+
+def test_an_area_whose_middle_lies_outside_is_compared_inside():
+    area = np.zeros((SIZE, SIZE), bool)
+    area[:20], area[:, :18] = True, True  # an angle: its middle is dark
+    first = noise(0)
+    rings = ring_correlation(first, np.where(area, first, noise(1)), area)
+    np.testing.assert_allclose(rings.correlation, 1)
+    assert len(rings.frequency) == 10
+
+
+@pytest.mark.parametrize("edge", [0, 6, 15])
+def test_an_area_without_a_square_of_sixteen_pixels_has_no_rings(edge: int):
+    area = np.zeros((SIZE, SIZE), bool)
+    area[10 : 10 + edge, 3:60] = True
+    assert len(ring_correlation(noise(0), noise(1), area).frequency) == 0
+    assert len(ring_correlation(noise(0)[:12, :12], noise(1)[:12, :12], np.ones((12, 12), bool)).frequency) == 0

@@ -37,20 +37,59 @@ def stitched(small_dataset: Dataset) -> Reconstruction:
 
 def test_every_score_is_there_and_the_stitched_truth_scores_well(stitched: Reconstruction, small_dataset: Dataset):
     scores, _ = score(stitched, small_dataset)
-    assert set(scores) == {*SCORES, "frc_half_nm", "frc_half_bit_nm", "frc_one_seventh_nm"}
+    assert set(scores) == set(SCORES)
     assert scores["amplitude_ssim"] > 0.99
     assert scores["phase_ssim"] > 0.99
     assert scores["complex_nrmse"] < 0.02
     assert scores["seconds"] is None
 
 
-def test_without_truth_and_halves_made_apart_no_resolution_is_told(stitched: Reconstruction, small_dataset: Dataset):
+def test_resolution_against_the_truth_and_between_halves_have_names_of_their_own(
+    stitched: Reconstruction, small_dataset: Dataset
+):
+    scores, rings = score(stitched, small_dataset)
+    assert rings.keys() == {"truth", "halves"}
+    assert scores["frc_half"] == rings["truth"].crossing("half")
+    assert scores["split_frc_half"] == rings["halves"].crossing("half")
     measured = dataclasses.replace(small_dataset, truth=None)
-    assert score(stitched, measured)[0]["frc_half"] > 0
+    scores, rings = score(stitched, measured)
+    assert rings.keys() == {"halves"}
+    assert scores["frc_half"] is None
+    assert scores["split_frc_half"] > 0
     joined = dataclasses.replace(stitched, halves=np.full_like(stitched.halves, np.nan))
+    scores, rings = score(joined, small_dataset)
+    assert scores["frc_half"] > 0
+    assert scores["split_frc_half_nm"] is None
     scores, rings = score(joined, measured)
-    assert (scores["frc_half"], scores["frc_one_seventh"], len(rings.frequency)) == (None, None, 0)
+    assert (scores["frc_half"], scores["split_frc_one_seventh"], rings) == (None, None, {})
     assert scores["deviance"] > 0
+
+
+def test_halves_that_were_solved_for_apart_are_brought_together(stitched: Reconstruction, small_dataset: Dataset):
+    even, odd = stitched.halves
+    measured = dataclasses.replace(small_dataset, truth=None)
+    apart = dataclasses.replace(
+        stitched,
+        halves=np.stack([np.roll(even, (7, 3), (0, 1)), np.roll(odd, (-2, -4), (0, 1))]),
+        provenance={"half_displacements": [[7.0, 3.0], [-2.0, -4.0]]},
+    )
+    together = score(stitched, measured)[0]["split_frc_half"]
+    assert score(apart, measured)[0]["split_frc_half"] == pytest.approx(together, abs=0.1)
+
+
+def test_a_reference_is_compared_with_where_the_network_saw_nothing(stitched: Reconstruction, small_dataset: Dataset):
+    unseen = dataclasses.replace(stitched, held_out=np.ones(64, bool))
+    assert not scoring.trained_area(unseen).any()
+    assert score(unseen, small_dataset, stitched)[0]["reference_phase_pearson"] == pytest.approx(1)
+
+
+def test_no_frames_have_no_light_and_no_deviance(stitched: Reconstruction, small_dataset: Dataset):
+    assert photon_deviance(stitched, small_dataset, np.zeros(0, int)) is None
+    empty = dataclasses.replace(stitched, positions=stitched.positions[:0], held_out=stitched.held_out[:0])
+    dark = dataclasses.replace(stitched, coverage=0 * stitched.coverage)
+    for nothing in (empty, dark):
+        with pytest.raises(InputError, match="expected at least one frame with some"):
+            score(nothing, small_dataset)
 
 
 def test_a_turned_tilted_and_scaled_reconstruction_scores_the_same(stitched: Reconstruction, small_dataset: Dataset):
@@ -96,8 +135,9 @@ def test_half_periods_follow_from_the_pixel(stitched: Reconstruction, small_data
     noisy = dataclasses.replace(stitched, object=stitched.object + np.random.default_rng(0).normal(0, 0.2, (1, 1)))
     scores, rings = score(noisy, small_dataset)
     for name in ("half", "half_bit", "one_seventh"):
-        assert scores[f"frc_{name}"] == rings.crossing(name)
-        assert scores[f"frc_{name}_nm"] == pytest.approx(20 / scores[f"frc_{name}"])
+        for kind, correlated in (("frc", "truth"), ("split_frc", "halves")):
+            assert scores[f"{kind}_{name}"] == rings[correlated].crossing(name)
+            assert scores[f"{kind}_{name}_nm"] == pytest.approx(20 / scores[f"{kind}_{name}"])
 
 
 def test_the_deviance_is_that_of_scipy_over_good_pixels(

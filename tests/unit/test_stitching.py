@@ -20,7 +20,7 @@ from ptychoflow.simulation.objects import ObjectSettings
 from ptychoflow.simulation.probes import ProbeSettings
 from ptychoflow.simulation.scans import ScanSettings
 from ptychoflow.simulation.settings import SimulationSettings
-from ptychoflow.stitching import Portion, stitch, stitch_file
+from ptychoflow.stitching import Portion, coverage_of, stitch, stitch_file
 
 
 def portions(patches: torch.Tensor, count: int) -> list[Portion]:
@@ -163,3 +163,19 @@ def test_a_file_that_is_none_is_refused(tmp_path: Path):
     for name in ("notes.h5", "nowhere.h5"):
         with pytest.raises(InputError, match=f"{name} cannot be read"):
             stitch_file(tmp_path / name)
+
+
+def test_no_frames_leave_no_light_and_an_empty_object(scan: Dataset):
+    nowhere = np.zeros((0, 2))
+    assert not coverage_of(scan.probe, nowhere, scan.object_shape).any()
+    patches = true_patches(scan)
+    positions, probe = torch.from_numpy(scan.positions), torch.from_numpy(scan.probe)
+    empty = Portion(torch.arange(0), patches[:0])
+    with_empty = stitch(lambda: [empty, *portions(patches, 100)], positions, probe, scan.object_shape, 1)
+    without = stitch(lambda: portions(patches, 100), positions, probe, scan.object_shape, 1)
+    for one, other in zip(with_empty, without, strict=True):
+        torch.testing.assert_close(one, other)
+    for source in ([], [empty]):
+        canvas, coverage, _ = stitch(lambda source=source: source, positions, probe, scan.object_shape, 1)
+        assert (canvas == 1).all()
+        assert not coverage.any()

@@ -1,5 +1,6 @@
 """A scan in memory, validated once: what every format is read into and every later step relies on."""
 
+import logging
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -156,9 +157,16 @@ class Dataset(Geometry):
         _refuse_strange("frames", strange)
         if lowest < 0:
             raise InputError(f"frames hold counts down to {lowest:g}: expected none below 0")
+        if dark.size == len(self.frames):
+            raise InputError(f"none of the {dark.size} frames has a photon on a good pixel: expected some")
         if dark.size:
-            raise InputError(
-                f"frame {dark[0]} has no photon on a good pixel ({dark.size} such frames): expected some in each"
+            # That no photon came is a measurement too: behind a thick sample there may be none.
+            logging.warning(
+                "%d of %d frames have no photon on a good pixel, the first of them frame %d: expected those only where "
+                "the object lets no light through",
+                dark.size,
+                len(self.frames),
+                dark[0],
             )
 
     def _survey(self) -> tuple[int, float, np.ndarray]:

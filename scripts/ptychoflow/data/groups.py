@@ -31,28 +31,42 @@ def frames_in_region(positions: np.ndarray, region: RegionSettings) -> np.ndarra
     return np.flatnonzero(((fractions >= bounds[:, 0]) & (fractions <= bounds[:, 1])).all(axis=1))
 
 
-def split_frames(frames: np.ndarray, validation_fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Draw the frames that are held out of training.
+def split_frames(
+    frames: np.ndarray, validation_fraction: float, seed: int, used: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Draw the frames that are held out of a training or a fit: the one place that decides it, for every method.
+
+    The draw follows from the number of frames of the scan, the share and the seed alone, so that all methods leave out
+    the same ones.
 
     Parameters
     ----------
     frames : ndarray
-        (frames,) int, the candidates.
+        (frames,) int, those of the whole scan.
     validation_fraction : float
         Share of them that is held out, at least one unless it is 0.
     seed : int
         Fixes the draw.
+    used : ndarray, optional
+        (used,) int, the part of them that is used at all, such as a region of the scan; of it those are held out that
+        are held out of the whole scan, or one where the draw leaves it none.
 
     Returns
     -------
     training, validation : ndarray
-        Disjoint, together all of them, each rising.
+        Disjoint, together all that are used, each rising.
     """
     held_out = max(1, round(validation_fraction * len(frames))) if validation_fraction > 0 else 0
     if held_out >= len(frames):
         raise InputError(f"{len(frames)} frames are too few to train on and hold {held_out} out: expected more")
     order = np.random.default_rng(seed).permutation(frames)
-    return np.sort(order[held_out:]), np.sort(order[:held_out])
+    if used is None:
+        return np.sort(order[held_out:]), np.sort(order[:held_out])
+    ranked = order[np.isin(order, used)]
+    inside = int(np.isin(order[:held_out], used).sum()) or min(held_out, 1)
+    if inside >= len(ranked):
+        raise InputError(f"{len(ranked)} frames are too few to train on and hold {inside} out: expected more")
+    return np.sort(ranked[inside:]), np.sort(ranked[:inside])
 
 
 def draw_anchors(frames: np.ndarray, count: int | None, seed: int) -> np.ndarray:

@@ -30,9 +30,10 @@ class ScanDataModule(LightningDataModule):
         self.seed = seed
         self.training: list[np.ndarray] = []
         self.validation: list[np.ndarray] = []
-        for number, scan in enumerate(scans):
+        for scan in scans:
             inside = frames_in_region(scan.positions, settings.region)
-            training, validation = split_frames(inside, settings.validation_fraction, seed * len(scans) + number)
+            everything = np.arange(len(scan.positions))
+            training, validation = split_frames(everything, settings.validation_fraction, seed, inside)
             self.training.append(training)
             self.validation.append(validation)
         self.table: FrameTable | StoredTable | None = None

@@ -2,6 +2,10 @@
 
 A reconstruction is free in a global shift, a complex factor and a phase ramp. All are fitted to the reference over the
 well-illuminated area.
+
+Object and probe trade these: if both are moved by s, every exit wave is moved by s, which the far field does not tell.
+So an object lies as far off its reference as its probe lies off the reference's, in the same direction; likewise a tilt
+of the probe is the opposite tilt of the object.
 """
 
 import numpy as np
@@ -9,7 +13,10 @@ from scipy import ndimage, optimize
 from skimage.registration import phase_cross_correlation
 
 LARGEST_SHIFT = 4
-"""Pixels that a reconstruction may lie off its reference."""
+"""Pixels that a reconstruction may lie off its reference, besides what its probe tells."""
+
+PROBE_UPSAMPLING = 10
+"""Parts of a pixel to which two probes are registered; the object's own registration goes on from there."""
 
 REFINEMENTS = 4
 """Gauss-Newton steps of the sub-pixel registration."""
@@ -53,11 +60,63 @@ def probe_radius(probe: np.ndarray) -> float:
     return float(distance[order][np.searchsorted(held, 0.5)])
 
 
-def align(estimate: np.ndarray, reference: np.ndarray, area: np.ndarray) -> np.ndarray:
+def between_probes(probe: np.ndarray, reference: np.ndarray) -> tuple[np.ndarray, float]:
+    """Give what `align` needs to know of the probes of an estimate and of its reference.
+
+    Parameters
+    ----------
+    probe, reference : ndarray
+        (modes, N, N) complex; the numbers of modes may differ.
+
+    Returns
+    -------
+    start : ndarray
+        (2,) float, (row, column) pixels by which the estimate is moved to where its reference should be.
+    reach : float
+        Pixels that it may still be moved without such a clue, where the reference's probe is itself a guess.
+    """
+    return -probe_displacement(probe, reference), max(LARGEST_SHIFT, probe_radius(probe))
+
+
+def probe_displacement(probe: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """Displacement (2,) in (row, column) pixels of a probe's intensity (modes, N, N) from that of a reference."""
+    intensities = [(np.abs(one) ** 2).sum(axis=0) for one in (probe, reference)]
+    # The shift that is found brings the second image to the first.
+    shift, _, _ = phase_cross_correlation(*intensities, upsample_factor=PROBE_UPSAMPLING, normalization=None)
+    return np.asarray(shift, float)
+
+
+def align(
+    estimate: np.ndarray,
+    reference: np.ndarray,
+    area: np.ndarray,
+    start: np.ndarray | None = None,
+    reach: float = LARGEST_SHIFT,
+) -> np.ndarray:
     """Bring an estimate to the reference's place, complex scale and phase ramp.
 
-    The shift starts from cross-correlation and is refined by Gauss-Newton steps on the squared error; factor and ramp
-    are fitted anew after each. A shift that does not lower the error is not made.
+    Parameters and errors are those of `register`.
+
+    Returns
+    -------
+    ndarray
+        (H, W) complex128, the aligned estimate.
+    """
+    return register(estimate, reference, area, start, reach)[0]
+
+
+def register(
+    estimate: np.ndarray,
+    reference: np.ndarray,
+    area: np.ndarray,
+    start: np.ndarray | None = None,
+    reach: float = LARGEST_SHIFT,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Bring an estimate to the reference's place, complex scale and phase ramp, and tell how far it was moved.
+
+    Shifts are looked for by cross-correlation: within `LARGEST_SHIFT` round where the estimate is, within as much round
+    where its probe says that it belongs, and within `reach`. The one that fits best is refined by Gauss-Newton steps on
+    the squared error; factor and ramp are fitted anew after each. A shift that does not lower the error is not made.
 
     Parameters
     ----------
@@ -65,23 +124,57 @@ def align(estimate: np.ndarray, reference: np.ndarray, area: np.ndarray) -> np.n
         (H, W) complex.
     area : ndarray
         (H, W) bool, where they are compared.
+    start : ndarray, optional
+        (2,) float, (row, column) pixels by which the estimate is first moved, as `between_probes` gives them.
+    reach : float
+        Pixels that it may be moved from where it is without such a clue.
 
     Returns
     -------
-    ndarray
-        (H, W) complex128, the aligned estimate.
+    aligned : ndarray
+        (H, W) complex128.
+    shift : ndarray
+        (2,) float, (row, column) pixels by which the estimate was moved.
     """
-    best = fit_scale_and_ramp(estimate, reference, area)
-    filled = [np.where(area, image - reference[area].mean(), 0) for image in (best, reference)]
-    shift, _, _ = phase_cross_correlation(filled[1], filled[0], normalization=None)
-    # A scan knows its place to a few pixels: a farther peak is a likeness of the object with itself.
-    total = shift if np.abs(shift).max() <= LARGEST_SHIFT else np.zeros(2)
-    for _ in range(REFINEMENTS):
-        moved = fit_scale_and_ramp(_shifted(estimate, total), reference, area)
+    best, shift = fit_scale_and_ramp(estimate, reference, area), np.zeros(2)
+    candidates = _correlated_shifts(best, reference, area, (LARGEST_SHIFT, reach))
+    if start is not None and np.abs(start).max() >= 0.5:
+        # A ramp can only be told from the object once both lie one on the other.
+        near = fit_scale_and_ramp(_shifted(estimate, start), reference, area)
+        candidates += [start + more for more in _correlated_shifts(near, reference, area, (LARGEST_SHIFT,))]
+    candidates = list({tuple(np.rint(total)): total for total in candidates}.values())
+    fits = [fit_scale_and_ramp(_shifted(estimate, total), reference, area) for total in candidates]
+    errors = [_error(moved, reference, area) for moved in fits]
+    chosen = int(np.argmin(errors))
+    total, moved = candidates[chosen], fits[chosen]
+    for remaining in reversed(range(REFINEMENTS)):
         if _error(moved, reference, area) < _error(best, reference, area):
-            best = moved
-        total = total + _shift_step(moved, reference, area)
-    return best
+            best, shift = moved, total
+        if remaining:
+            total = total + _shift_step(moved, reference, area)
+            moved = fit_scale_and_ramp(_shifted(estimate, total), reference, area)
+    return best, shift
+
+
+def _correlated_shifts(
+    estimate: np.ndarray, reference: np.ndarray, area: np.ndarray, reaches: tuple[float, ...]
+) -> list[np.ndarray]:
+    """Shifts (2,) in whole pixels where the cross-correlation over an area is highest, one within each reach."""
+    mean = reference[area].mean()
+    spectra = [np.fft.fft2(np.where(area, image - mean, 0)) for image in (reference, estimate)]
+    correlation = np.abs(np.fft.ifft2(spectra[0] * spectra[1].conj()))
+    shifts = []
+    for reach in reaches:
+        # The periodic correlation has the shift −s at its index −s.
+        rows, columns = (np.arange(-most, most + 1) for most in (min(int(reach), n // 2 - 1) for n in area.shape))
+        peak = np.unravel_index(np.argmax(correlation[np.ix_(rows, columns)]), (len(rows), len(columns)))
+        shifts.append(np.array([rows[peak[0]], columns[peak[1]]], float))
+    return shifts
+
+
+def moved_area(area: np.ndarray, shift: np.ndarray) -> np.ndarray:
+    """Move an area (H, W) bool by (row, column) pixels, rounded to whole ones; nothing comes in from outside."""
+    return ndimage.shift(area.astype(np.uint8), np.rint(shift), order=0, mode="constant").astype(bool)
 
 
 def _shifted(image: np.ndarray, shift: np.ndarray) -> np.ndarray:

@@ -9,7 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
+from ptychoflow.errors import InputError
 from ptychoflow.files import replacing
+
+SMALLEST_EDGE = 16
+"""Edge in pixels of the smallest square whose rings mean something."""
 
 
 @dataclass
@@ -58,9 +62,16 @@ def ring_correlation(first: np.ndarray, second: np.ndarray, area: np.ndarray) ->
     first, second : ndarray
         (H, W) complex, aligned.
     area : ndarray
-        (H, W) bool; the largest centred rectangle round its middle that lies inside is compared, under a Hann window.
+        (H, W) bool; the largest square inside is compared, under a Hann window.
+
+    Returns
+    -------
+    RingCorrelation
+        Of no rings where the area has no square of 16 pixels.
     """
-    box = _inner_square(area)
+    box = inner_square(area)
+    if box is None:
+        return RingCorrelation(*np.empty((3, 0)))
     images = [image[box] - image[box].mean() for image in (first, second)]
     size = images[0].shape[0]
     window = np.hanning(size + 2)[1:-1]
@@ -80,31 +91,64 @@ def ring_correlation(first: np.ndarray, second: np.ndarray, area: np.ndarray) ->
     return RingCorrelation(np.arange(1, rings + 1) / (size / 2), correlation, samples)
 
 
-def write_correlation(path: Path, correlation: RingCorrelation) -> None:
-    """Write a correlation as CSV, one ring in a row."""
+def write_correlations(path: Path, correlations: dict[str, RingCorrelation]) -> None:
+    """Write correlations as CSV, one ring in a row; ``with`` names what an image was correlated with."""
     with replacing(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
-        writer.writerow(["frequency", "correlation", "samples"])
-        columns = (correlation.frequency, correlation.correlation, correlation.samples)
-        writer.writerows(zip(*(column.tolist() for column in columns), strict=True))
+        writer.writerow(["frequency", "correlation", "samples", "with"])
+        for name, correlation in correlations.items():
+            columns = (correlation.frequency, correlation.correlation, correlation.samples)
+            writer.writerows((*ring, name) for ring in zip(*(column.tolist() for column in columns), strict=True))
 
 
-def read_correlation(path: Path) -> RingCorrelation:
-    """Read the CSV that `write_correlation` wrote."""
-    table = np.genfromtxt(path, delimiter=",", names=True)
-    return RingCorrelation(table["frequency"], table["correlation"], table["samples"])
+def read_correlations(path: Path) -> dict[str, RingCorrelation]:
+    """Read the CSV that `write_correlations` wrote.
+
+    Raises
+    ------
+    InputError
+        Where it is none.
+    """
+    rings: dict[str, list[tuple[float, float, float]]] = {}
+    with open(path, newline="", encoding="utf-8") as stream:
+        try:
+            for row in csv.DictReader(stream):
+                values = float(row["frequency"]), float(row["correlation"]), float(row["samples"])
+                rings.setdefault(row["with"], []).append(values)
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(f"{path} is no table of correlations ({error}): expected what evaluate.py wrote") from None
+    return {name: RingCorrelation(*np.array(rows).T) for name, rows in rings.items()}
 
 
-def _inner_square(area: np.ndarray) -> tuple[slice, slice]:
-    """Grow a square from the middle of an area until it would leave it; at least 16 pixels."""
-    rows, columns = np.nonzero(area)
-    centre = round(rows.mean()), round(columns.mean())
+def inner_square(area: np.ndarray) -> tuple[slice, slice] | None:
+    """Find the largest square of an even number of pixels inside an area.
+
+    Parameters
+    ----------
+    area : ndarray
+        (H, W) bool.
+
+    Returns
+    -------
+    tuple of slice or None
+        Rows and columns; of several, the one nearest to the middle of the area. None where none has 16 pixels.
+    """
     integral = np.pad(np.cumsum(np.cumsum(area, axis=0), axis=1), ((1, 0), (1, 0)))
-    best = 8
-    for half in range(8, min(*centre, area.shape[0] - centre[0], area.shape[1] - centre[1]) + 1):
-        top, left, bottom, right = centre[0] - half, centre[1] - half, centre[0] + half, centre[1] + half
-        inside = integral[bottom, right] - integral[top, right] - integral[bottom, left] + integral[top, left]
-        if inside < (2 * half) ** 2:
-            break
-        best = half
-    return slice(centre[0] - best, centre[0] + best), slice(centre[1] - best, centre[1] + best)
+
+    def corners(edge: int) -> np.ndarray:
+        if edge > min(area.shape):
+            return np.empty((0, 2), int)
+        inside = integral[edge:, edge:] - integral[:-edge, edge:] - integral[edge:, :-edge] + integral[:-edge, :-edge]
+        return np.argwhere(inside == edge**2)
+
+    # A square holds all smaller ones, so their edges can be bisected.
+    fits, too_large = 0, min(area.shape) // 2 + 1
+    while too_large - fits > 1:
+        half = (fits + too_large) // 2
+        fits, too_large = (half, too_large) if len(corners(2 * half)) else (fits, half)
+    if 2 * fits < SMALLEST_EDGE:
+        return None
+    found, middle = corners(2 * fits), np.argwhere(area).mean(axis=0)
+    distance = np.square(found + fits - 0.5 - middle).sum(axis=1)
+    top, left = (int(index) for index in found[np.argmin(distance)])
+    return slice(top, top + 2 * fits), slice(left, left + 2 * fits)

@@ -9,16 +9,19 @@ import torch
 from ptychoflow.data.dataset import Dataset
 from ptychoflow.errors import InputError
 from ptychoflow.files import replacing
-from ptychoflow.metrics.alignment import align, scored_area
+from ptychoflow.metrics.alignment import between_probes, moved_area, probe_radius, register, scored_area
+from ptychoflow.metrics.lattice import lattice_shares
 from ptychoflow.metrics.resolution import RingCorrelation, ring_correlation
 from ptychoflow.metrics.similarity import similarity_scores
 from ptychoflow.physics.diffraction import Propagator
-from ptychoflow.physics.losses import poisson_deviance
+from ptychoflow.physics.losses import expected_deviance, poisson_deviance
 from ptychoflow.physics.patches import extract_patches
 from ptychoflow.reconstruction import Reconstruction, seconds_of
 from ptychoflow.stitching import coverage_of
 
 THRESHOLDS = ("half", "half_bit", "one_seventh")
+KINDS = {"truth": "frc", "halves": "split_frc"}
+"""What the crossings of a Fourier ring correlation are called, by what was correlated with."""
 SCORES = (
     *(
         f"{image}_{score}"
@@ -27,7 +30,9 @@ SCORES = (
     ),
     *("amplitude_pearson", "phase_pearson", "complex_pearson", "variation", "collapsed"),
     *("reference_amplitude_pearson", "reference_phase_pearson"),
-    *("complex_nrmse", "frc_half", "frc_half_bit", "frc_one_seventh", "deviance", "frames", "seconds"),
+    *("lattice_share", "amplitude_lattice_share", "complex_nrmse"),
+    *(f"{kind}_{name}{unit}" for kind in ("frc", "split_frc") for name in THRESHOLDS for unit in ("", "_nm")),
+    *("deviance", "fitted_deviance", "expected_deviance", "misfit", "frames", "seconds"),
 )
 FRAMES_AT_ONCE = 256
 LEAST_VARIATION = 0.02
@@ -38,8 +43,8 @@ LEAST_PEARSON = 0.5
 
 def score(
     reconstruction: Reconstruction, dataset: Dataset, reference: Reconstruction | None = None
-) -> tuple[dict[str, float | int | None], RingCorrelation]:
-    """Compute all scores and the Fourier ring correlation.
+) -> tuple[dict[str, float | int | None], dict[str, RingCorrelation]]:
+    """Compute all scores and the Fourier ring correlations.
 
     Parameters
     ----------
@@ -53,17 +58,15 @@ def score(
     Returns
     -------
     scores : dict
-        Flat; what cannot be computed is None. ``frc_*`` are fractions of Nyquist and ``frc_*_nm`` the half-periods they
-        stand for in nanometres; ``deviance`` is the Poisson deviance per good pixel of the held-out frames;
-        ``collapsed`` says whether the object is empty or unlike the truth, which a loss alone does not tell.
-    correlation : RingCorrelation
-        With the true object, or without one between the objects of the even and of the odd frames; of no rings where
-        there are none that know nothing of each other.
+        Flat, as docs/scores.md describes them; what cannot be computed is None.
+    correlations : dict
+        ``truth``: with the true object; ``halves``: between the objects of the even and of the odd frames, where those
+        know nothing of each other. What has no rings is left out.
 
     Raises
     ------
     InputError
-        Where reconstruction and dataset do not belong together.
+        Where reconstruction and dataset do not belong together, or no light fell.
     """
     count = len(reconstruction.positions)
     if reconstruction.object.shape != tuple(dataset.object_shape) or count > len(dataset.frames):
@@ -71,34 +74,58 @@ def score(
             f"the reconstruction has {count} frames and an object of {reconstruction.object.shape} pixels: "
             f"expected those of the dataset, {len(dataset.frames)} and {tuple(dataset.object_shape)}"
         )
+    if not count or not reconstruction.coverage.any():
+        raise InputError(f"the reconstruction has {count} frames and no light: expected at least one frame with some")
     scores: dict[str, float | int | None] = dict.fromkeys(SCORES)
     area = scored_area(reconstruction.coverage, reconstruction.probe, reconstruction.positions)
+    correlations = {}
     scores["variation"] = variation(reconstruction.object, area)
     if dataset.truth is not None:
-        aligned = align(reconstruction.object, dataset.truth, area)
-        scores.update(similarity_scores(aligned, dataset.truth, area))
-        correlation = ring_correlation(aligned, dataset.truth, area)
-    elif np.isfinite(reconstruction.halves).all():
-        even, odd = reconstruction.halves
-        correlation = ring_correlation(align(even, odd, area), odd, area)
-    else:
-        correlation = RingCorrelation(*np.empty((3, 0)))
+        probes = between_probes(reconstruction.probe, dataset.probe)
+        aligned, shift = register(reconstruction.object, dataset.truth, area, *probes)
+        lit = moved_area(area, shift)
+        scores |= similarity_scores(aligned, dataset.truth, lit)
+        correlations["truth"] = ring_correlation(aligned, dataset.truth, lit)
+    if np.isfinite(reconstruction.halves).all():
+        correlations["halves"] = _correlated_halves(reconstruction, area)
     likeness = scores["complex_pearson"]
     scores["collapsed"] = scores["variation"] < LEAST_VARIATION or (likeness is not None and likeness < LEAST_PEARSON)
     if reference is not None:
         unseen = area & ~trained_area(reconstruction)
         compared = unseen if unseen.any() else area
-        pairs = similarity_scores(align(reconstruction.object, reference.object, compared), reference.object, compared)
+        probes = between_probes(reconstruction.probe, reference.probe)
+        aligned, shift = register(reconstruction.object, reference.object, compared, *probes)
+        pairs = similarity_scores(aligned, reference.object, moved_area(compared, shift))
         scores |= {f"reference_{name}": pairs[name] for name in ("amplitude_pearson", "phase_pearson")}
-    for name in THRESHOLDS if len(correlation.frequency) else ():
-        crossing = correlation.crossing(name)
-        scores[f"frc_{name}"] = crossing
-        scores[f"frc_{name}_nm"] = 1e9 * reconstruction.pixel_size / crossing
-    held_out = np.flatnonzero(reconstruction.held_out)
-    scores["deviance"] = photon_deviance(reconstruction, dataset, held_out) if held_out.size else None
+    correlations = {name: rings for name, rings in correlations.items() if len(rings.frequency)}
+    for name, rings in correlations.items():
+        for threshold in THRESHOLDS:
+            key = f"{KINDS[name]}_{threshold}"
+            scores[key] = rings.crossing(threshold)
+            scores[f"{key}_nm"] = 1e9 * reconstruction.pixel_size / scores[key]
+    scores |= lattice_shares(reconstruction.object, area, reconstruction.positions)
+    scores |= _photon_scores(reconstruction, dataset)
     scores["frames"] = count
     scores["seconds"] = seconds_of(reconstruction.provenance)
-    return scores, correlation
+    return scores, correlations
+
+
+def _correlated_halves(reconstruction: Reconstruction, area: np.ndarray) -> RingCorrelation:
+    even, odd = reconstruction.halves
+    # Halves that were solved for with probes of their own lie as far apart as those.
+    apart = reconstruction.provenance.get("half_displacements")
+    start = None if apart is None else np.subtract(apart[1], apart[0])
+    aligned, shift = register(even, odd, area, start, probe_radius(reconstruction.probe))
+    return ring_correlation(aligned, odd, moved_area(area, shift))
+
+
+def _photon_scores(reconstruction: Reconstruction, dataset: Dataset) -> dict[str, float | None]:
+    """Deviance of the held-out frames, or of all where none is, beside what a perfect model would have."""
+    held_out = np.flatnonzero(reconstruction.held_out)
+    frames = held_out if held_out.size else np.arange(len(reconstruction.positions))
+    found, expected = photon_deviances(reconstruction, dataset, frames)
+    name = "deviance" if held_out.size else "fitted_deviance"
+    return {name: found, "expected_deviance": expected, "misfit": found / expected}
 
 
 def trained_area(reconstruction: Reconstruction) -> np.ndarray:
@@ -113,22 +140,60 @@ def variation(image: np.ndarray, area: np.ndarray) -> float:
     return float(np.std(image[area]) / max(np.abs(image[area]).mean(), 1e-12))
 
 
-def photon_deviance(reconstruction: Reconstruction, dataset: Dataset, frames: np.ndarray) -> float:
-    """Poisson deviance per good pixel of measured frames under the stitched object and its probe."""
+def photon_deviance(reconstruction: Reconstruction, dataset: Dataset, frames: np.ndarray) -> float | None:
+    """Poisson deviance per good pixel of measured frames under the stitched object and its probe; None of no frames."""
+    return photon_deviances(reconstruction, dataset, frames)[0]
+
+
+def photon_deviances(
+    reconstruction: Reconstruction, dataset: Dataset, frames: np.ndarray
+) -> tuple[float, float] | tuple[None, None]:
+    """Poisson deviance per good pixel of measured frames, and what it would be were object and probe perfect.
+
+    Parameters
+    ----------
+    reconstruction : Reconstruction
+        Object, probe and positions.
+    dataset : Dataset
+        The measured frames.
+    frames : ndarray
+        (frames,) int, which of them; of none there are no deviances.
+    """
+    if not len(frames):
+        return None, None
     canvas = torch.from_numpy(reconstruction.object)[None]
     probe = torch.from_numpy(reconstruction.probe)
     mask = torch.from_numpy(dataset.mask)
     propagator = Propagator(dataset.size, dataset.fresnel_number)
-    total = 0.0
+    totals = np.zeros(2)
     for chosen in np.array_split(frames, -(-len(frames) // FRAMES_AT_ONCE)):
         places = torch.from_numpy(reconstruction.positions[chosen]).float()[None]
         expected = propagator.intensity(extract_patches(canvas, places, probe.shape[-1])[0], probe)
         counts = torch.from_numpy(dataset.frames[chosen])
-        total += len(chosen) * float(poisson_deviance(torch.fft.fftshift(expected, dim=(-2, -1)), counts, mask))
-    return total / len(frames)
+        modelled = torch.fft.fftshift(expected, dim=(-2, -1))
+        deviances = poisson_deviance(modelled, counts, mask), expected_deviance(modelled, mask)
+        totals += len(chosen) * np.array([float(deviance) for deviance in deviances])
+    return float(totals[0] / len(frames)), float(totals[1] / len(frames))
 
 
 def write_scores(path: Path, scores: dict[str, float | int | None]) -> None:
     """Write the scores as JSON."""
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(scores, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def read_scores(path: Path) -> dict[str, float | int | None]:
+    """Read the JSON that `write_scores` wrote.
+
+    Raises
+    ------
+    InputError
+        Where it is none.
+    """
+    try:
+        scores = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{path} is no JSON ({error}): expected the scores that evaluate.py wrote") from None
+    if not isinstance(scores, dict):
+        raise InputError(f"{path} holds no scores by name: expected what evaluate.py wrote")
+    return scores

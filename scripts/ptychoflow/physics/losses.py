@@ -1,15 +1,21 @@
 """How badly a modelled intensity explains the measured photons, over the good pixels of the detector."""
 
 from collections.abc import Callable
+from functools import cache
 
 import torch
 from torch import Tensor
+
+FLOOR = 1e-2
+"""Photons that a modelled pixel has at least: in a dark one a single photon would cost infinitely much."""
+BRIGHT = 1000.0
+"""Photons from which the expected deviance of a pixel is that of the first order in 1 / I."""
 
 
 def poisson_deviance(intensity: Tensor, counts: Tensor, mask: Tensor) -> Tensor:
     """Mean Poisson deviance per good pixel, 2 (I − n + n ln(n / I)).
 
-    A perfect model scores about 1 where pixels hold many photons, and less where most are dark.
+    A perfect model scores about 1 where pixels hold many photons, and less where most are dark: `expected_deviance`.
 
     The deviance is twice the negative log-likelihood less its least value, so it is never negative (McCullagh and
     Nelder, Generalized Linear Models, 1989, section 2.3).
@@ -28,11 +34,49 @@ def poisson_deviance(intensity: Tensor, counts: Tensor, mask: Tensor) -> Tensor:
     Tensor
         Scalar.
     """
-    # A dark modelled pixel with a photon in it would cost infinitely much: a hundredth of a photon is the floor.
-    intensity = intensity.clamp_min(1e-2)
+    return masked_mean(_deviance(intensity, counts), mask)
+
+
+def expected_deviance(intensity: Tensor, mask: Tensor) -> Tensor:
+    """Mean Poisson deviance per good pixel that a perfect model has: its expectation over counts of this intensity.
+
+    About 1 + 1 / (6 I) for many photons I (McCullagh and Nelder, Generalized Linear Models, 1989, section 2.3 and
+    appendix C), falling to 0 for few; between, it is interpolated in a table.
+
+    Parameters
+    ----------
+    intensity : Tensor
+        (..., N, N) float, modelled photons per pixel, ≥ 0.
+    mask : Tensor
+        (..., N, N) bool, True for good pixels, broadcast against the frames.
+
+    Returns
+    -------
+    Tensor
+        Scalar, without gradient.
+    """
+    intensity = intensity.detach()
+    photons, expected = (part.to(intensity) for part in _expected_deviances())
+    last = torch.searchsorted(photons, intensity.clamp(0, BRIGHT).contiguous(), right=True).clamp(1, len(photons) - 1)
+    share = (intensity - photons[last - 1]) / (photons[last] - photons[last - 1])
+    table = torch.lerp(expected[last - 1], expected[last], share)
+    return masked_mean(torch.where(intensity < BRIGHT, table, 1 + 1 / (6 * intensity.clamp_min(BRIGHT))), mask)
+
+
+@cache
+def _expected_deviances() -> tuple[Tensor, Tensor]:
+    """Table (points,) float64 of intensities and of the deviance that pixels of these have on average."""
+    photons = torch.cat([torch.zeros(1), torch.logspace(-4, torch.log10(torch.tensor(BRIGHT)), 600)]).double()
+    photons[-1] = BRIGHT
+    counts = torch.arange(BRIGHT + 12 * BRIGHT**0.5, dtype=torch.float64)
+    logarithm = torch.xlogy(counts, photons[:, None]) - photons[:, None] - torch.lgamma(counts + 1)
+    return photons, (logarithm.exp() * _deviance(photons[:, None], counts)).sum(dim=1)
+
+
+def _deviance(intensity: Tensor, counts: Tensor) -> Tensor:
+    intensity = intensity.clamp_min(FLOOR)
     # 0 ln 0 = 0, with a finite logarithm beside the zero so that the gradient is finite too.
-    deviance = 2 * (intensity - counts + counts * torch.log(counts.clamp_min(1e-2) / intensity))
-    return masked_mean(deviance, mask)
+    return 2 * (intensity - counts + counts * torch.log(counts.clamp_min(FLOOR) / intensity))
 
 
 def amplitude_squared_error(intensity: Tensor, counts: Tensor, mask: Tensor) -> Tensor:

@@ -13,7 +13,8 @@ from ptychoflow.settings import TrainingSettings, names_of
 
 SHOWN = (
     *("experiment", "seed", "dataset", "method", "amplitude_ssim", "phase_ssim", "amplitude_psnr", "phase_psnr"),
-    *("frc_half", "deviance", "frames", "seconds", "train_seconds", "run_id"),
+    *("frc_half", "split_frc_half", "deviance", "fitted_deviance", "misfit", "lattice_share", "collapsed"),
+    *("frames", "seconds", "train_seconds", "run_id"),
 )
 """Columns of the page."""
 PAGE = """<!DOCTYPE html>

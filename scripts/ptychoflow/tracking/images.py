@@ -24,7 +24,7 @@ from ptychoflow.data.loading import Batch, GroupLoader
 from ptychoflow.errors import InputError
 from ptychoflow.files import replacing
 from ptychoflow.inference import scan_loader
-from ptychoflow.metrics.alignment import align, scored_area
+from ptychoflow.metrics.alignment import align, between_probes, scored_area
 from ptychoflow.metrics.patches import align_patches, lit_area
 from ptychoflow.settings import TrackingSettings
 from ptychoflow.stitching import Portion, stitch
@@ -125,14 +125,15 @@ class ReconstructionImages(Callback):
         positions = torch.from_numpy(scan.positions).to(module.device)
         result = stitch(lambda: portions, positions, module.probes[0], tuple(scan.object_shape), PHASE_ITERATIONS)
         canvas, coverage = (_array(part) for part in result[:2])
-        area = scored_area(coverage, _array(module.probes[0]), scan.positions[frames])
+        probe = _array(module.probes[0])
+        area = scored_area(coverage, probe, scan.positions[frames])
         rows, columns = np.nonzero(area)
         box = slice(rows.min(), rows.max() + 1), slice(columns.min(), columns.max() + 1)
         truth = scan.truth
         if truth is None:
             self._say_once("no true object: the stitched image has no amp_gt, phase_gt and errors")
         else:
-            canvas, truth = align(canvas, truth, area), truth[box]
+            canvas, truth = align(canvas, truth, area, *between_probes(probe, scan.probe)), truth[box]
         return {f"stitched/{name}": panel for name, panel in object_panels(canvas[box], truth, area[box]).items()}
 
     def _keep(self, trainer: Trainer, module: Reconstructor, epoch: str, pictures: dict[str, np.ndarray]) -> None:

@@ -1,0 +1,52 @@
+"""What makes an image doubtful, in sentences that a user sees: published images look alike, right or wrong."""
+
+import logging
+
+LARGEST_MISFIT = 1.5
+"""Deviance as a share of a perfect model's from which something in the model is wrong."""
+LARGEST_LATTICE_SHARE = 0.05
+"""Share of the variance in the scan's lattice that is seen in an image: sound ones have below 0.01, bad ones above 0.1."""
+
+
+def doubts(scores: dict[str, float | int | None]) -> list[str]:
+    """Say what is wrong with an image, each in one sentence with its likely causes.
+
+    Parameters
+    ----------
+    scores : dict
+        As `ptychoflow.metrics.scoring.score` gives them.
+    """
+    sentences = []
+    misfit = scores["misfit"]
+    if misfit is not None and misfit > LARGEST_MISFIT:
+        name = "deviance" if scores["deviance"] is not None else "fitted_deviance"
+        sentences.append(
+            f"the image does not explain its photons: their deviance of {scores[name]:.3g} is {misfit:.3g} times that "
+            f"of a perfect model, expected at most {LARGEST_MISFIT:g} times; likely causes are the probe, the "
+            "positions, the mask, a background, the orientation of the frames, or light of several modes"
+        )
+    for key, part in (("lattice_share", "phase"), ("amplitude_lattice_share", "amplitude")):
+        share = scores[key]
+        if share is not None and share > LARGEST_LATTICE_SHARE:
+            sentences.append(
+                f"the {part} shows the lattice of the scan, {share:.1%} of its variance, expected at most "
+                f"{LARGEST_LATTICE_SHARE:.0%}; likely causes are a wrong centre of the frames, a wrong defocus of the "
+                "probe, or wrong positions"
+            )
+    if scores["collapsed"]:
+        sentences.append("the image has collapsed: it is empty or unlike the true object")
+    return sentences
+
+
+def report(scores: dict[str, float | int | None]) -> None:
+    """Print how well an image explains its photons, and warn of what is doubtful."""
+    name, frames = ("deviance", "held-out") if scores["deviance"] is not None else ("fitted_deviance", "fitted")
+    logging.info(
+        "deviance of the %s frames %.4g, that of a perfect model %.4g: misfit %.3g",
+        frames,
+        scores[name],
+        scores["expected_deviance"],
+        scores["misfit"],
+    )
+    for sentence in doubts(scores):
+        logging.warning(sentence)
