@@ -6,7 +6,7 @@ of a row of defoci, from disks and from the file's probe; the one that explains 
 is where the whole scan starts. A near field is propagated back instead.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -79,7 +79,17 @@ class Start:
 
     candidate: Candidate
     probe: Tensor
-    errors: dict[str, float]
+    errors: dict[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def given(cls, probe: Tensor) -> "Start":
+        """Take a probe (modes, N, N) as it is, untried."""
+        return cls(Candidate("the file's probe", probe, given=True), probe)
+
+    def describe(self) -> str:
+        """What was chosen, its error, and those of the file's probe or of the next best."""
+        ranked = sorted(self.errors.items(), key=lambda pair: pair[1])
+        return ", then ".join(f"{name} (error {error:.3g})" for name, error in ranked[:2])
 
 
 def pupil_of(counts: Tensor) -> Tensor:

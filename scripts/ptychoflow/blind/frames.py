@@ -1,0 +1,71 @@
+"""Frames of one scan as blind iterations take them: in memory, or read subset by subset where there are too many."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ptychoflow.data.dataset import Dataset
+from ptychoflow.data.frame_blocks import frame_blocks
+from ptychoflow.models.blind import ScanFrames
+from ptychoflow.physics.diffraction import Propagator
+
+
+@dataclass
+class StoredScanFrames(ScanFrames):
+    """Frames that stay in their file; `amplitudes` is empty.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Whose frames are read.
+    """
+
+    dataset: Dataset | None = None
+
+    def subset(self, frames: Tensor) -> tuple[Tensor, Tensor]:
+        amplitudes = amplitudes_of(self.dataset.frames[frames.cpu().numpy()]).to(self.scale.device)
+        return (amplitudes / self.scale)[None], self.positions[:, frames]
+
+
+def amplitudes_of(counts: np.ndarray) -> Tensor:
+    """Square roots (frames, N, N) float32 of photon counts, the zero frequency moved from the centre to the corner."""
+    return torch.fft.ifftshift(torch.from_numpy(np.ascontiguousarray(counts)), dim=(-2, -1)).sqrt()
+
+
+def scan_frames(dataset: Dataset, border: int, mean: Tensor, device: torch.device) -> ScanFrames:
+    """Make a dataset's frames ready.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Validated dataset.
+    border : int
+        Pixels by which the object frame is wider than the dataset's on each side.
+    mean : Tensor
+        (N, N) float32, mean counts, zero frequency in the corner.
+    device : torch.device
+        Where to reconstruct.
+    """
+    mask = torch.fft.ifftshift(torch.from_numpy(dataset.mask))
+    scale = mean[mask].mean().sqrt().to(device)
+    parts = {
+        "positions": torch.from_numpy(dataset.positions + border).float()[None].to(device),
+        "mask": mask[None, None].to(device),
+        "scale": scale[None],
+        "propagator": Propagator(dataset.size, dataset.fresnel_number).to(device),
+    }
+    if isinstance(dataset.frames, np.ndarray):
+        return ScanFrames((amplitudes_of(dataset.frames).to(device) / scale)[None], **parts)
+    return StoredScanFrames(torch.empty(0, device=device), **parts, dataset=dataset)
+
+
+def mean_frame(dataset: Dataset, frames: np.ndarray) -> Tensor:
+    """Mean counts (N, N) float32 of some frames (chosen,) int64, rising, zero frequency in the corner."""
+    total = np.zeros((dataset.size, dataset.size))
+    for block in frame_blocks(dataset.frames):
+        numbers = frames[(frames >= block.start) & (frames < block.stop)]
+        if len(numbers):
+            total += dataset.frames[numbers].sum(axis=0, dtype=np.float64)
+    return torch.fft.ifftshift(torch.from_numpy(total / len(frames)).float())

@@ -1,0 +1,297 @@
+"""From the frames of a scan to its object, probe and all that was unknown beside them, at any time with an image."""
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ptychoflow.blind.frames import mean_frame, scan_frames
+from ptychoflow.blind.modes import more_modes
+from ptychoflow.blind.start import FRAMES, Start, find_start, middle_of, turned
+from ptychoflow.data.dataset import Dataset, object_frame
+from ptychoflow.data.groups import split_frames
+from ptychoflow.models.blind import Blind, BlindState, subsets
+from ptychoflow.physics.diffraction import Propagator
+from ptychoflow.physics.gauge import centre_of
+from ptychoflow.physics.joint_steps import modelled_frames
+from ptychoflow.physics.losses import expected_deviance, poisson_deviance
+from ptychoflow.physics.patches import fourier_shift
+from ptychoflow.physics.position_steps import position_steps
+from ptychoflow.settings import BlindReconstructionSettings
+
+log = logging.getLogger(__name__)
+
+BORDER = 8
+"""Pixels round the dataset's object frame, for what object and probe move by together before they are moved back."""
+JUDGES = 64
+"""Held-out frames that are looked at after each iteration, at most; all of them are at the end."""
+STILL_FALLING = 0.002
+"""Relative gain of the held-out deviance in an iteration below which more of them are not worth it."""
+PATIENCE = 3
+"""Iterations without such a gain after which it ends."""
+POSITIONS_FROM = 0.3
+"""Progress from which positions are solved for: before, the object says nothing of them."""
+LARGEST_STEP = 1.0
+"""Pixels that a frame moves at most in an iteration."""
+
+
+@dataclass
+class Progress:
+    """What is known after an iteration.
+
+    Parameters
+    ----------
+    iteration, planned : int
+        Counted from 1, and how many there will be at least.
+    deviance : float
+        Poisson deviance per good pixel of frames that were left out.
+    seconds : float
+        Since the beginning.
+    gain : float
+        How much of the learned correction was used, 0 to 1.
+    """
+
+    iteration: int
+    planned: int
+    deviance: float
+    seconds: float
+    gain: float
+
+
+@dataclass
+class BlindResult:
+    """A scan, solved for.
+
+    Parameters
+    ----------
+    object : Tensor
+        (H, W) complex64 in the dataset's object frame, mean amplitude 1 where light fell.
+    probe : Tensor
+        (modes, N, N) complex64, Σ|P|² = photons of an empty beam under that object.
+    background : float
+        Counts in each pixel that are no diffraction.
+    positions : ndarray
+        (frames, 2) float64 pixels, as solved for or given.
+    used, held_out : ndarray
+        Frame numbers int64.
+    deviance, expected_deviance : float
+        Of the held-out frames, and what a perfect model would have.
+    start : Start
+        Where it started.
+    history : list of Progress
+        Iteration by iteration.
+    object_shape : tuple of int
+        (H, W), the dataset's but for another orientation.
+    """
+
+    object: Tensor
+    probe: Tensor
+    background: float
+    positions: np.ndarray
+    used: np.ndarray
+    held_out: np.ndarray
+    deviance: float
+    expected_deviance: float
+    start: Start
+    history: list[Progress] = field(default_factory=list)
+    object_shape: tuple[int, int] = (0, 0)
+
+
+class BlindReconstruction:
+    """A scan on its way to an image.
+
+    Parameters
+    ----------
+    network : Blind
+        Learned iterations, or untrained ones for the plain engine.
+    dataset : Dataset
+        Validated dataset.
+    settings : BlindReconstructionSettings
+        What is solved for, and for how long.
+    seed : int
+        Fixes which frames are held out, their order, and further probe modes.
+    device : torch.device
+        Where to reconstruct.
+    """
+
+    def __init__(
+        self,
+        network: Blind,
+        dataset: Dataset,
+        settings: BlindReconstructionSettings,
+        seed: int = 0,
+        device: torch.device | None = None,
+    ) -> None:
+        self.began = time.perf_counter()
+        self.network, self.settings, self.seed = network, settings, seed
+        self.device = device or torch.device("cpu")
+        everything = np.arange(len(dataset.frames))
+        fraction = settings.held_out if len(everything) > 1 else 0.0
+        self.used, self.held_out = split_frames(everything, fraction, seed)
+        self.mean = mean_frame(dataset, self.used)
+        self.start = self._find_start(dataset)
+        self.dataset = self._oriented(dataset)
+        self.border = BORDER + (int(np.ceil(settings.position_bound)) if settings.solve_positions else 0)
+        self.frames = scan_frames(self.dataset, self.border, self.mean, self.device)
+        shape = tuple(length + 2 * self.border for length in self.dataset.object_shape)
+        probe = more_modes(self.start.probe, settings.probe_modes or len(self.start.probe), seed)
+        # Mean photons of a frame, so that the object has a mean amplitude of about 1 from the beginning.
+        power = self.mean[torch.fft.ifftshift(torch.from_numpy(self.dataset.mask))].sum() / probe.abs().square().sum()
+        probe = (probe * power.sqrt()).to(self.device) / self.frames.scale
+        self.state = BlindState.start(probe[None], shape)
+        self.home = centre_of(self.state.probes.abs().square().sum(dim=1))[0]
+        self.given = self.frames.positions.clone()
+        self.generator = torch.Generator().manual_seed(seed)
+        self.fitted = torch.from_numpy(self.used)
+        judges = self.held_out if len(self.held_out) else self.used
+        self.judges = torch.from_numpy(judges[:: -(-len(judges) // JUDGES)])
+        self.gain, self.history = 1.0, []
+
+    def _find_start(self, dataset: Dataset) -> Start:
+        settings = self.settings
+        guess = torch.from_numpy(dataset.probe) if settings.start != "photons" and dataset.probe_known else None
+        if settings.start == "dataset" and guess is not None and not settings.orientation:
+            return Start.given(guess)
+        near = self.used[middle_of(dataset.positions[self.used], FRAMES)]
+        counts = torch.fft.ifftshift(torch.from_numpy(dataset.frames[near]), dim=(-2, -1))
+        found = find_start(
+            self.network,
+            counts,
+            dataset.positions[near],
+            torch.fft.ifftshift(torch.from_numpy(dataset.mask)),
+            self.mean,
+            Propagator(dataset.size, dataset.fresnel_number),
+            guess,
+            settings.orientation,
+            self.seed,
+        )
+        log.info("start: %s", found.describe())
+        return found
+
+    def _oriented(self, dataset: Dataset) -> Dataset:
+        """The dataset with its positions as the start found them to run."""
+        if self.start.candidate.orientation == 0:
+            return dataset
+        positions, shape = object_frame(turned(dataset.positions, self.start.candidate.orientation), dataset.size)
+        return replace(dataset, positions=positions, object_shape=shape, truth=None, true_positions=None)
+
+    @torch.no_grad()
+    def run(self, shown: Callable[[Progress], None] | None = None) -> BlindResult:
+        """Iterate as long as planned, and on while the held-out frames are explained better."""
+        best, waited, planned = None, 0, self.settings.iterations
+        number = 0
+        while number < planned or (waited < PATIENCE and number < self.settings.most_iterations):
+            self.iterate(min(1.0, number / planned))
+            number += 1
+            deviance = self.deviance(self.state)
+            self.history.append(
+                Progress(number, max(planned, number), deviance, time.perf_counter() - self.began, self.gain)
+            )
+            if shown is not None:
+                shown(self.history[-1])
+            if best is None or deviance < best[0] * (1 - STILL_FALLING):
+                waited = 0
+            else:
+                waited += 1
+            if best is None or deviance <= best[0]:
+                best = (deviance, self.state, self.frames.positions)
+        # At few photons, later iterations may begin to fit the noise.
+        _, self.state, self.frames.positions = best
+        return self.result()
+
+    def iterate(self, progress: float) -> None:
+        """Make an iteration, with as much of the learned correction as helps the frames that are left out."""
+        settings = self.settings
+        order = subsets(self.fitted, progress, self.generator)
+        state = self.network.iterate(self.state, self.frames, order, progress, settings.solve_background)
+        if settings.learned:
+            state = self._corrected(state, progress)
+        self.state = self._at_home(state)
+        if settings.solve_positions and progress >= POSITIONS_FROM:
+            self._move_frames()
+
+    def _corrected(self, state: BlindState, progress: float) -> BlindState:
+        change = self.network.learned_change(state, self.frames, progress)
+        corrected = self.network.corrected(state, self.gain * change)
+        if self.deviance(corrected) <= self.deviance(state):
+            self.gain = min(1.0, 1.5 * self.gain)
+            return corrected
+        self.gain = 0.5 * self.gain
+        return state
+
+    def _at_home(self, state: BlindState) -> BlindState:
+        """Move object and probe back by whole pixels when they have wandered off together."""
+        away = centre_of(state.probes.abs().square().sum(dim=1))[0] - self.home
+        whole = [-int(pixels) for pixels in away.round()]
+        if not any(whole):
+            return state
+        rolled = {
+            name: torch.roll(getattr(state, name), whole, dims=(-2, -1))
+            for name in ("objects", "probes", "object_momentum", "probe_momentum", "light")
+        }
+        return replace(state, **rolled)
+
+    def _move_frames(self) -> None:
+        """Step the positions of all frames, none farther from where it was given than the bound."""
+        state, frames = self.state, self.frames
+        steps = []
+        for some in torch.arange(frames.positions.shape[1]).split(256):
+            amplitudes, positions = frames.subset(some)
+            steps.append(
+                position_steps(
+                    state.objects[0],
+                    state.probes[0],
+                    amplitudes[0],
+                    positions[0],
+                    frames.mask[0, 0],
+                    frames.propagator,
+                    state.background[0],
+                )
+            )
+        step = torch.cat(steps)
+        step = step / (step.norm(dim=-1, keepdim=True) / LARGEST_STEP).clamp_min(1)
+        moved = frames.positions[0] + step - self.given[0]
+        moved = moved - moved.mean(dim=0)
+        moved = moved / (moved.norm(dim=-1, keepdim=True) / self.settings.position_bound).clamp_min(1)
+        frames.positions = (self.given[0] + moved)[None]
+
+    def deviance(self, state: BlindState, frames: Tensor | None = None) -> float:
+        """Poisson deviance per good pixel of frames (chosen,) int64, by default those that judge."""
+        intensity, counts = self._photons(state, self.judges if frames is None else frames)
+        return float(poisson_deviance(intensity, counts, self.frames.mask[0]))
+
+    def _photons(self, state: BlindState, frames: Tensor) -> tuple[Tensor, Tensor]:
+        """Modelled and measured photons of frames, both (chosen, N, N)."""
+        amplitudes, positions = self.frames.subset(frames)
+        photons = self.frames.scale**2
+        modelled = modelled_frames(state.objects, state.probes, positions, self.frames.propagator, state.background)
+        return modelled[0] * photons, amplitudes[0].square() * photons
+
+    def result(self) -> BlindResult:
+        """The image as it is now, in the dataset's own frame."""
+        state = self.state
+        away = self.home - centre_of(state.probes.abs().square().sum(dim=1))[0]
+        probe = fourier_shift(state.probes[0], away) * self.frames.scale
+        canvas = fourier_shift(state.objects[0], away)
+        edge = self.border
+        inner = canvas[edge:-edge, edge:-edge]
+        judges = torch.from_numpy(self.held_out) if len(self.held_out) else self.judges
+        intensity, counts = self._photons(state, judges)
+        return BlindResult(
+            object=inner.contiguous().cpu(),
+            probe=probe.cpu(),
+            background=float(state.background[0] * self.frames.scale[0] ** 2),
+            positions=self.frames.positions[0].double().cpu().numpy() - edge,
+            used=self.used,
+            held_out=self.held_out,
+            deviance=float(poisson_deviance(intensity, counts, self.frames.mask[0])),
+            expected_deviance=float(expected_deviance(intensity, self.frames.mask[0])),
+            start=self.start,
+            history=self.history,
+            object_shape=tuple(self.dataset.object_shape),
+        )
+
