@@ -294,4 +294,3 @@ class BlindReconstruction:
             history=self.history,
             object_shape=tuple(self.dataset.object_shape),
         )
-

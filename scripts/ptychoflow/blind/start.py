@@ -139,10 +139,12 @@ def turned(positions: np.ndarray, orientation: int) -> np.ndarray:
     rows, columns, swap = orientations()[orientation]
     middle = (positions.min(axis=0) + positions.max(axis=0)) / 2
     offsets = positions - middle
-    return middle[::-1 if swap else 1] + (offsets[:, ::-1] if swap else offsets) * [rows, columns]
+    return middle[:: -1 if swap else 1] + (offsets[:, ::-1] if swap else offsets) * [rows, columns]
 
 
-def candidates_from(pupil: Tensor, guess: Tensor | None, propagator: Propagator, every_orientation: bool) -> list[Candidate]:
+def candidates_from(
+    pupil: Tensor, guess: Tensor | None, propagator: Propagator, every_orientation: bool
+) -> list[Candidate]:
     """Probes to try: the file's, and those that a pupil (N, N) float tells."""
     size = len(pupil)
     found = [] if guess is None else [Candidate("the file's probe", guess, given=True)]
@@ -172,6 +174,7 @@ def middle_of(positions: np.ndarray, count: int) -> np.ndarray:
     return np.sort(np.argsort(np.abs(positions - middle).max(axis=1), kind="stable")[:count])
 
 
+@torch.no_grad()
 def search(
     network: Blind,
     counts: Tensor,
@@ -207,7 +210,7 @@ def search(
     """
     size = counts.shape[-1]
     numbers = torch.arange(len(counts))
-    judges = numbers[:: KEPT_APART] if len(counts) >= 2 * KEPT_APART else numbers
+    judges = numbers[::KEPT_APART] if len(counts) >= 2 * KEPT_APART else numbers
     fitted = numbers if len(judges) == len(counts) else numbers[numbers % KEPT_APART != 0]
     good = mask.expand_as(counts[0])
     scale = torch.where(good, counts, 0).mean().sqrt()

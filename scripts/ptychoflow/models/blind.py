@@ -142,9 +142,7 @@ class Blind(nn.Module):
         super().__init__()
         self.multiple = 2**settings.depth
         self.rates = Rates()
-        self.correction = EncoderDecoder(
-            CHANNELS, 2, settings.features, settings.depth, skips=True, normalise=False
-        )
+        self.correction = EncoderDecoder(CHANNELS, 2, settings.features, settings.depth, skips=True, normalise=False)
         nn.init.zeros_(self.correction.exit.weight)
         nn.init.zeros_(self.correction.exit.bias)
 

@@ -100,9 +100,7 @@ def joint_change(
     total = None
     for first in range(0, amplitudes.shape[1], piece):
         some = slice(first, first + piece)
-        part = _piece(
-            objects, spectra, amplitudes[:, some], positions[:, some], mask, propagator, background, scale
-        )
+        part = _piece(objects, spectra, amplitudes[:, some], positions[:, some], mask, propagator, background, scale)
         total = part if total is None else total + part
     # The sum of the frames' changes is moved back to the probe's own place at once.
     total.probes = torch.fft.ifft2(total.probes)
@@ -149,9 +147,7 @@ def _piece(
     modelled = intensity.sqrt()
     ratio = torch.where(mask, amplitudes / modelled - 1, 0)
     change = propagator.adjoint(ratio.unsqueeze(-3) * waves)
-    values = torch.cat(
-        [torch.view_as_real(object_change(change, moved)), incoherent_sum(moved).unsqueeze(-1)], dim=-1
-    )
+    values = torch.cat([torch.view_as_real(object_change(change, moved)), incoherent_sum(moved).unsqueeze(-1)], dim=-1)
     added = add_patches(values, corner, objects.shape[-2:])
     probes = (torch.fft.fft2(probe_change(change, patches)) * factors.conj()).sum(dim=1)
     with torch.no_grad():

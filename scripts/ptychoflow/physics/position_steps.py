@@ -62,7 +62,9 @@ def position_steps(
         modelled = (incoherent_sum(waves) + background + FLOOR).sqrt()
         residual = torch.where(mask, amplitudes[some] - modelled, 0).flatten(1)
         columns = [
-            torch.where(mask, (waves.conj() * place(exit_waves(_cut(slope, corner, probe.shape[-1]), moved))).real.sum(1), 0)
+            torch.where(
+                mask, (waves.conj() * place(exit_waves(_cut(slope, corner, probe.shape[-1]), moved))).real.sum(1), 0
+            )
             for slope in slopes
         ]
         jacobian = torch.stack([(column / modelled).flatten(1) for column in columns], dim=-1)
