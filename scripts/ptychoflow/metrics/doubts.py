@@ -5,7 +5,7 @@ import logging
 LARGEST_MISFIT = 1.5
 """Deviance as a share of a perfect model's from which something in the model is wrong."""
 LARGEST_LATTICE_SHARE = 0.05
-"""Share of the variance in the scan's lattice that is seen in an image: sound ones have below 0.01, bad ones above 0.1."""
+"""Share of the variance in the scan's lattice that is seen: sound images have below 0.01, bad ones above 0.1."""
 
 
 def doubts(scores: dict[str, float | int | None]) -> list[str]:
