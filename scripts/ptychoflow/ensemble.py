@@ -72,7 +72,9 @@ def combine(reconstructions: list[Reconstruction], dataset: Dataset) -> Ensemble
         )
     first = reconstructions[0]
     area = scored_area(first.coverage, first.probe, first.positions)
-    reference, probe = (first.object, first.probe) if dataset.truth is None else (dataset.truth, dataset.probe)
+    reference, probe = (
+        (first.object, first.probe) if dataset.truth is None else (dataset.truth, dataset.reference_probe)
+    )
     members = np.stack(
         [align(one.object, reference, area, *between_probes(one.probe, probe)) for one in reconstructions]
     )

@@ -60,7 +60,7 @@ def reconstruction_figure(reconstruction: Reconstruction, dataset: Dataset) -> F
             f"the reconstruction has {image.shape} pixels: expected the {dataset.truth.shape} of the dataset's object"
         )
     truth = dataset.truth
-    aligned = align(image, truth, area, *between_probes(reconstruction.probe, dataset.probe))
+    aligned = align(image, truth, area, *between_probes(reconstruction.probe, dataset.reference_probe))
     figure, axes = plt.subplots(2, 3, figsize=(13, 8), layout="constrained")
     for row, (name, part) in enumerate((("amplitude", np.abs), ("phase [rad]", np.angle))):
         limits = tuple(np.percentile(part(truth)[area], [0.1, 99.9]))

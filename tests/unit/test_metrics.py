@@ -205,6 +205,10 @@ def test_an_object_that_moved_with_its_probe_scores_as_well(perfect: Reconstruct
     assert found["amplitude_ssim"] > 0.99
     assert found["phase_ssim"] > 0.99
     assert found["collapsed"] is False
+    # Where the probe that was given is a wrong guess, the true one tells the place of the true object.
+    guess = np.roll(small_dataset.probe, (-9, 8), (1, 2))
+    guessed = dataclasses.replace(small_dataset, probe=guess, true_probe=small_dataset.probe)
+    assert score(away, guessed)[0]["phase_ssim"] == pytest.approx(found["phase_ssim"], abs=1e-9)
     compared = score(away, small_dataset, perfect)[0]
     assert compared["reference_phase_pearson"] > 0.99
 

@@ -73,6 +73,11 @@ class Dataset(Geometry):
         """Edge length N of a frame in pixels."""
         return self.frames.shape[-1]
 
+    @property
+    def reference_probe(self) -> np.ndarray:
+        """The probe (modes, N, N) that the true object belongs to: the true one of a simulation, else the given one."""
+        return self.probe if self.true_probe is None else self.true_probe
+
     def validate(self, source: str) -> "Dataset":
         """Return the dataset itself once everything about it has been checked.
 

@@ -81,7 +81,7 @@ def score(
     correlations = {}
     scores["variation"] = variation(reconstruction.object, area)
     if dataset.truth is not None:
-        probes = between_probes(reconstruction.probe, dataset.probe)
+        probes = between_probes(reconstruction.probe, dataset.reference_probe)
         aligned, shift = register(reconstruction.object, dataset.truth, area, *probes)
         lit = moved_area(area, shift)
         scores |= similarity_scores(aligned, dataset.truth, lit)

@@ -133,7 +133,7 @@ class ReconstructionImages(Callback):
         if truth is None:
             self._say_once("no true object: the stitched image has no amp_gt, phase_gt and errors")
         else:
-            canvas, truth = align(canvas, truth, area, *between_probes(probe, scan.probe)), truth[box]
+            canvas, truth = align(canvas, truth, area, *between_probes(probe, scan.reference_probe)), truth[box]
         return {f"stitched/{name}": panel for name, panel in object_panels(canvas[box], truth, area[box]).items()}
 
     def _keep(self, trainer: Trainer, module: Reconstructor, epoch: str, pictures: dict[str, np.ndarray]) -> None:
