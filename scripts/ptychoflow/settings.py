@@ -264,6 +264,65 @@ class BlindSettings:
 
 
 @dataclass
+class PretrainingSettings:
+    """How the blind network is trained, on scans that a recipe draws one after another.
+
+    Parameters
+    ----------
+    scans_per_epoch : int
+        Scans between two checkpoints.
+    max_epochs : int
+        Epochs.
+    batch_size : int
+        Scans that are reconstructed side by side.
+    canvas : int
+        Edge in pixels of the objects; scans that reach farther are drawn anew.
+    iterations : tuple of int
+        Fewest and most iterations of a reconstruction, each of which is a step of the training.
+    judges : int
+        Frames of a scan that are left out of its iterations and judge them.
+    probe_modes : int
+        Most modes that are solved for; each batch draws how many.
+    learning_rate : float
+        Peak learning rate.
+    rates_learning_rate : float
+        Peak learning rate of what tells sizes, damping and momentum.
+    weight_decay : float
+        Decoupled weight decay of AdamW.
+    gradient_clip : float
+        Largest gradient norm.
+    validation_scans : int
+        Scans, never trained on, that are reconstructed after each epoch with and without corrections.
+    workers : int
+        Processes that simulate; 0 simulates in the training's own.
+    accelerator : {"auto", "cpu", "gpu", "cuda"}
+        What to train on, by Lightning's names.
+    """
+
+    scans_per_epoch: int = 256
+    max_epochs: int = 20
+    batch_size: int = 8
+    canvas: int = 192
+    iterations: tuple[int, int] = (12, 30)
+    judges: int = 8
+    probe_modes: int = 3
+    learning_rate: float = 2e-3
+    rates_learning_rate: float = 1e-3
+    weight_decay: float = 1e-4
+    gradient_clip: float = 1.0
+    validation_scans: int = 16
+    workers: int = 0
+    accelerator: Literal["auto", "cpu", "gpu", "cuda"] = "auto"
+
+    def __post_init__(self) -> None:
+        self.iterations = tuple(self.iterations)
+        for key in ("scans_per_epoch", "max_epochs", "batch_size", "canvas", "judges", "probe_modes"):
+            at_least(f"pretraining.{key}", getattr(self, key), 1)
+        if not 1 <= self.iterations[0] <= self.iterations[1]:
+            raise InputError(f"pretraining.iterations is {list(self.iterations)}: expected two rising numbers from 1")
+
+
+@dataclass
 class BlindReconstructionSettings:
     """A reconstruction by the blind network: what is solved for beside the object, and for how long.
 

@@ -127,8 +127,8 @@ class BlindReconstruction:
         device: torch.device | None = None,
     ) -> None:
         self.began = time.perf_counter()
-        self.network, self.settings, self.seed = network, settings, seed
         self.device = device or torch.device("cpu")
+        self.network, self.settings, self.seed = network.to(self.device), settings, seed
         everything = np.arange(len(dataset.frames))
         fraction = settings.held_out if len(everything) > 1 else 0.0
         self.used, self.held_out = split_frames(everything, fraction, seed)
@@ -138,7 +138,7 @@ class BlindReconstruction:
         self.border = BORDER + (int(np.ceil(settings.position_bound)) if settings.solve_positions else 0)
         self.frames = scan_frames(self.dataset, self.border, self.mean, self.device)
         shape = tuple(length + 2 * self.border for length in self.dataset.object_shape)
-        probe = more_modes(self.start.probe, settings.probe_modes or len(self.start.probe), seed)
+        probe = more_modes(self.start.probe.cpu(), settings.probe_modes or len(self.start.probe), seed)
         # Mean photons of a frame, so that the object has a mean amplitude of about 1 from the beginning.
         power = self.mean[torch.fft.ifftshift(torch.from_numpy(self.dataset.mask))].sum() / probe.abs().square().sum()
         probe = (probe * power.sqrt()).to(self.device) / self.frames.scale
@@ -160,12 +160,12 @@ class BlindReconstruction:
         counts = torch.fft.ifftshift(torch.from_numpy(dataset.frames[near]), dim=(-2, -1))
         found = find_start(
             self.network,
-            counts,
+            counts.to(self.device),
             dataset.positions[near],
-            torch.fft.ifftshift(torch.from_numpy(dataset.mask)),
-            self.mean,
-            Propagator(dataset.size, dataset.fresnel_number),
-            guess,
+            torch.fft.ifftshift(torch.from_numpy(dataset.mask)).to(self.device),
+            self.mean.to(self.device),
+            Propagator(dataset.size, dataset.fresnel_number).to(self.device),
+            None if guess is None else guess.to(self.device),
             settings.orientation,
             self.seed,
         )

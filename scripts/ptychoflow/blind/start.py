@@ -1,9 +1,9 @@
 """Where a blind reconstruction starts: the file's probe, or one that the photons themselves tell.
 
 The root of the mean frame is the amplitude of the probe's far field, the pupil, blurred by the object. What is missing
-is its phase, and of that mostly the defocus. So a few dozen frames in the middle of the scan are reconstructed from each
-of a row of defoci, from disks and from the file's probe; the one that explains best those frames that it was not given
-is where the whole scan starts. A near field is propagated back instead.
+is its phase, and of that mostly the defocus. So a few dozen frames in the middle of the scan are reconstructed from
+each of a row of defoci, from disks and from the file's probe; the one that explains best those frames that it was not
+given is where the whole scan starts. A near field is propagated back instead.
 """
 
 from dataclasses import dataclass, field, replace
@@ -93,7 +93,7 @@ class Start:
 
 
 def pupil_of(counts: Tensor) -> Tensor:
-    """Amplitude of the probe's far field, (N, N) float, from mean counts (N, N) with the zero frequency in the corner."""
+    """Amplitude (N, N) float of the probe's far field, from mean counts (N, N), zero frequency in the corner."""
     return counts.clamp_min(0).sqrt()
 
 
@@ -220,11 +220,11 @@ def search(
     high = max(float(p.max()) for p in places) + size / 2 + BORDER
     edge = int(np.ceil(high - low)) + 1
     alive = list(range(len(candidates)))
-    probes = torch.stack([one.probe[0] for one in candidates])[:, None]
+    probes = torch.stack([one.probe[0] for one in candidates])[:, None].to(counts.device)
     probes = probes * (power / probes.abs().square().sum(dim=(-3, -2, -1), keepdim=True)).sqrt()
     frames = ScanFrames(
         (counts.sqrt() / scale)[None],
-        torch.from_numpy(np.stack(places) - low).float(),
+        torch.from_numpy(np.stack(places) - low).float().to(counts.device),
         mask[None, None],
         scale[None],
         propagator,
@@ -304,12 +304,13 @@ def find_start(
     if small_size == size:
         found = candidates_from(pupil_of(mean), guess, propagator, every_orientation)
         return search(network, counts, positions, mask, propagator, found, seed)
-    coarse = Propagator(small_size)
+    coarse = Propagator(small_size).to(counts.device)
     small = None if guess is None else _coarse_probe(guess, small_size)
     found = candidates_from(pupil_of(cropped(mean, small_size)), small, coarse, every_orientation)
     frames, good = cropped(counts, small_size), cropped(mask, small_size)
     best = search(network, frames, positions * small_size / size, good, coarse, found, seed)
     probe = guess if guess is not None and best.candidate.given else embedded(best.probe, size)
+    probe = probe.to(mean.device)
     return Start(best.candidate, probe * (mean.sum() / probe.abs().square().sum()).sqrt(), best.errors)
 
 

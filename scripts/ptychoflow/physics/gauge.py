@@ -36,8 +36,7 @@ def orthogonal_modes(probes: Tensor) -> Tensor:
     """
     with torch.no_grad():
         flat = probes.flatten(-2)
-        power, vectors = torch.linalg.eigh(flat @ flat.mH)
-        return vectors.flip(-1).mH
+        return torch.linalg.eigh(flat @ flat.mH).eigenvectors.flip(-1).mH
 
 
 def mix_modes(probes: Tensor, unitary: Tensor) -> Tensor:

@@ -1,0 +1,56 @@
+"""Train the blind network on scans that a recipe draws."""
+
+from pathlib import Path
+
+from jsonargparse.typing import PositiveInt
+
+from ptychoflow.command_line import run_program
+from ptychoflow.settings import BlindSettings, PretrainingSettings, TrackingSettings
+from ptychoflow.simulation.recipe import RecipeSettings
+
+
+def main(
+    output_dir: Path,
+    model: BlindSettings,
+    pretraining: PretrainingSettings,
+    recipe: RecipeSettings,
+    tracking: TrackingSettings,
+    run_dir: Path | None = None,
+    seed: int = 0,
+    threads: PositiveInt | None = None,
+) -> None:
+    """Train the blind network, which then reconstructs scans that it never saw, under probes that nobody knows.
+
+    Leaves model.ckpt, metrics.csv, config.yaml and provenance.json in the output folder. Started again after an
+    interruption it goes on from the last whole epoch, if settings, recipe, seed and code are still the same.
+
+    Parameters
+    ----------
+    output_dir : Path
+        Folder for the results.
+    model : BlindSettings
+        The network.
+    pretraining : PretrainingSettings
+        How it is trained.
+    recipe : RecipeSettings
+        On what scans.
+    tracking : TrackingSettings
+        Where metrics go.
+    run_dir : Path, optional
+        Folder for the working state; OUTPUT_DIR/checkpoints if not given.
+    seed : int
+        Fixes initial weights and what is drawn.
+    threads : int, optional
+        CPU threads; by default what the environment says.
+    """
+    import torch
+
+    from ptychoflow.blind.training_run import Pretraining
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+    Pretraining(output_dir, run_dir or output_dir / "checkpoints", model, pretraining, recipe, seed, tracking).run()
+
+
+if __name__ == "__main__":
+    run_program(main, flat={"tracking": TrackingSettings})

@@ -1,0 +1,197 @@
+"""A pretraining on disk: started, gone on with after an interruption, published."""
+
+import hashlib
+import json
+import logging
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from lightning.pytorch import LightningDataModule, seed_everything
+from lightning.pytorch.callbacks import ModelCheckpoint
+from torch.utils.data import DataLoader
+
+from ptychoflow.blind.training_module import BlindTraining
+from ptychoflow.blind.training_scans import TrainingScans
+from ptychoflow.errors import InputError
+from ptychoflow.files import replacing, sha256_of
+from ptychoflow.models.trained import load_checkpoint
+from ptychoflow.provenance import circumstances, code_digest, now, write_provenance
+from ptychoflow.settings import BlindSettings, PretrainingSettings, TrackingSettings, plain
+from ptychoflow.simulation.recipe import RecipeSettings
+from ptychoflow.tracking.loggers import CSV_FOLDER, collect_metrics, make_loggers
+from ptychoflow.tracking.statistics import EpochMetricsInCheckpoint, EpochReport
+from ptychoflow.trainer import device_name, make_trainer, process_environment
+from ptychoflow.training.checkpoint import WholeCheckpoints, publish
+
+LAST = "last.ckpt"
+VALIDATION = 2**23
+"""Number of the first scan that is validated on; none so far is trained on."""
+CIRCUMSTANTIAL = ("workers", "accelerator")
+"""Settings that change where a training runs and not what comes out of it, but for rounding."""
+log = logging.getLogger(__name__)
+
+
+class PretrainingData(LightningDataModule):
+    """Scans of the recipe, other ones in each epoch.
+
+    Parameters
+    ----------
+    recipe : RecipeSettings
+        What is drawn.
+    settings : PretrainingSettings
+        How many, and how large.
+    """
+
+    def __init__(self, recipe: RecipeSettings, settings: PretrainingSettings) -> None:
+        super().__init__()
+        self.recipe, self.settings = recipe, settings
+
+    def train_dataloader(self) -> DataLoader:
+        count = self.settings.scans_per_epoch
+        return self._loader(self.trainer.current_epoch * count, count)
+
+    def val_dataloader(self) -> DataLoader:
+        return self._loader(VALIDATION, self.settings.validation_scans)
+
+    def _loader(self, first: int, count: int) -> DataLoader:
+        settings = self.settings
+        scans = TrainingScans(self.recipe, first, count, settings.canvas, settings.probe_modes)
+        return DataLoader(scans, batch_size=settings.batch_size, num_workers=settings.workers)
+
+
+@dataclass
+class Pretraining:
+    """A pretraining and its folders.
+
+    Parameters
+    ----------
+    output_dir : Path
+        Where model.ckpt, metrics.csv, config.yaml and provenance.json are published.
+    run_dir : Path
+        Working state that survives an interruption: last.ckpt and logs.
+    model : BlindSettings
+        The network.
+    settings : PretrainingSettings
+        How it is trained.
+    recipe : RecipeSettings
+        On what.
+    seed : int
+        Fixes initial weights and all that is drawn beside the scans.
+    tracking : TrackingSettings
+        Which loggers.
+    """
+
+    output_dir: Path
+    run_dir: Path
+    model: BlindSettings
+    settings: PretrainingSettings
+    recipe: RecipeSettings
+    seed: int = 0
+    tracking: TrackingSettings = field(default_factory=TrackingSettings)
+
+    def run(self) -> Path:
+        """Train, or go on from the last whole epoch, and publish; gives the published model.ckpt."""
+        seed_everything(self.seed, verbose=False)
+        module = BlindTraining(self.model, self.settings, self.seed)
+        module.description = self._description()
+        self.run_dir.mkdir(parents=True, exist_ok=True)
+        start = self._resume_from(module.description["fingerprint"])
+        step = load_checkpoint(start)["global_step"] if start else 0
+        name = f"{self.tracking.tags.get('experiment', self.output_dir.name)}/seed{self.seed}"
+        loggers = make_loggers(self.tracking, self.run_dir, step, name, self.tracking.tags | {"stage": "pretrain"})
+        trainer = make_trainer(
+            accelerator=self.settings.accelerator,
+            devices=1,
+            max_epochs=self.settings.max_epochs,
+            logger=loggers or False,
+            callbacks=[
+                ModelCheckpoint(
+                    dirpath=self.run_dir, filename="last", enable_version_counter=False, save_on_train_epoch_end=True
+                ),
+                EpochReport(),
+                EpochMetricsInCheckpoint(),
+            ],
+            log_every_n_steps=1,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            use_distributed_sampler=False,
+            reload_dataloaders_every_n_epochs=1,
+            num_sanity_val_steps=0,
+            plugins=[process_environment(1), WholeCheckpoints()],
+        )
+        try:
+            for logger in loggers:
+                if start is None:
+                    logger.log_hyperparams(self.resolved())
+            trainer.fit(module, PretrainingData(self.recipe, self.settings), ckpt_path=start)
+        except BaseException:
+            for logger in loggers:
+                logger.finalize("failed")
+            raise
+        return self._publish(module)
+
+    def resolved(self) -> dict[str, Any]:
+        """Everything that this run was told, as plain containers."""
+        return {
+            "seed": self.seed,
+            "model": plain(self.model),
+            "pretraining": plain(self.settings),
+            "recipe": plain(self.recipe),
+            **plain(self.tracking),
+        }
+
+    def digest(self) -> str:
+        """SHA-256 of all settings that decide what comes out."""
+        decisive = {key: value for key, value in plain(self.settings).items() if key not in CIRCUMSTANTIAL}
+        parts = [plain(self.model), decisive, plain(self.recipe), self.seed]
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+    def _description(self) -> dict[str, Any]:
+        code = code_digest(Path(__file__))
+        fingerprint = hashlib.sha256(f"{self.digest()} {code}".encode()).hexdigest()
+        return {
+            "result": "pretrained",
+            "model": plain(self.model),
+            "recipe_sha256": self.digest(),
+            "code_sha256": code,
+            "seed": self.seed,
+            "fingerprint": fingerprint,
+            "provenance": {
+                "result": "model",
+                "run_id": None,
+                "stage": "pretrain",
+                "seed": self.seed,
+                "config": self.resolved(),
+                "device": None,
+                **circumstances(),
+            },
+        }
+
+    def _resume_from(self, fingerprint: str) -> Path | None:
+        """Give the checkpoint to go on from, if it is of the same recipe and code."""
+        last = self.run_dir / LAST
+        if not last.exists():
+            return None
+        try:
+            if load_checkpoint(last)["ptychoflow"]["fingerprint"] == fingerprint:
+                log.info("going on from %s", last)
+                return last
+        except InputError:
+            pass
+        log.info("starting afresh: %s is of another recipe, seed or code", last)
+        last.unlink()
+        return None
+
+    def _publish(self, module: BlindTraining) -> Path:
+        if "csv" in self.tracking.logger:
+            collect_metrics(self.run_dir / CSV_FOLDER, self.output_dir / "metrics.csv")
+        with replacing(self.output_dir / "config.yaml") as temporary:
+            temporary.write_text(yaml.safe_dump(self.resolved(), sort_keys=False), encoding="utf-8")
+        provenance = module.description["provenance"] | {"finished": now(), "device": device_name(module.device)}
+        checkpoint = self.output_dir / "model.ckpt"
+        publish(self.run_dir / LAST, checkpoint, provenance)
+        record = provenance | {"checkpoint_sha256": sha256_of(checkpoint)}
+        write_provenance(self.output_dir / "provenance.json", record)
+        return checkpoint
