@@ -12,7 +12,7 @@ DAMPING = 0.1
 
 
 def spectral_slopes(canvases: Tensor) -> Tensor:
-    """Derivatives of objects (..., H, W), taken as periodic, along rows and columns, (..., 2, H, W) complex per pixel."""
+    """Derivatives of objects (..., H, W), taken as periodic, by row and column, (..., 2, H, W) complex per pixel."""
     height, width = canvases.shape[-2:]
     rows, columns = (torch.fft.fftfreq(length, device=canvases.device) for length in (height, width))
     frequencies = torch.stack([rows[:, None].expand(height, width), columns.expand(height, width)])
