@@ -36,7 +36,8 @@ def train(
     data: Path | list[Path], folder: Path, seed: int = 0, model: ModelSettings = TINY, **settings: object
 ) -> Path:
     """Train a tiny network and give its checkpoint."""
-    settings = {"max_epochs": 2, "batch_size": 8, "accelerator": "cpu", "groups": GroupSettings(size=2)} | settings
+    given = {"max_epochs": 2, "batch_size": 8, "accelerator": "cpu", "groups": GroupSettings(size=2)}
+    settings = given | {"precision": "32-true"} | settings
     data = data if isinstance(data, list) else [data]
     return TrainingRun(data, folder, folder / "run", model, TrainingSettings(**settings), seed).run()
 
@@ -426,7 +427,9 @@ def test_the_precision_that_auto_stood_for_is_recorded_and_the_config_keeps_what
     precisions = {True: "bf16-mixed", False: "32-true"}
     for able, precision in precisions.items():
         monkeypatch.setattr("ptychoflow.trainer.computes_bfloat16", lambda on_gpu, able=able: able)
-        checkpoint = load_checkpoint(train(small_cxi, tmp_path / precision, compile=True, max_epochs=1))
+        checkpoint = load_checkpoint(
+            train(small_cxi, tmp_path / precision, precision="auto", compile=True, max_epochs=1)
+        )
         provenance = checkpoint["ptychoflow"]["provenance"]
         assert provenance["precision"] == precision
         assert provenance["compiled"] is False
@@ -464,8 +467,8 @@ def test_auto_starts_afresh_where_another_processor_means_another_precision(
     with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="the disk is full"):
         patch.setattr("ptychoflow.trainer.computes_bfloat16", lambda on_gpu: True)
         patch.setattr(TrainingRun, "_publish", fail_to_publish)
-        train(small_cxi, tmp_path / "moved")
+        train(small_cxi, tmp_path / "moved", precision="auto")
     monkeypatch.setattr("ptychoflow.trainer.computes_bfloat16", lambda on_gpu: False)
-    moved = train(small_cxi, tmp_path / "moved")
+    moved = train(small_cxi, tmp_path / "moved", precision="auto")
     assert "begun in another precision" in caplog.text
     assert_same_weights(moved, train(small_cxi, tmp_path / "undisturbed"))
