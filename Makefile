@@ -9,7 +9,10 @@ STORE = sqlite:///$(CURDIR)/results/mlflow/mlflow.db
 
 .PHONY: demo test bench mlflow lint format envs clean environment
 
+# A job's log is no terminal: the training's is shown as it grows, so that its progress can be seen.
 demo: $(ENVIRONMENT)
+	@tail -n 0 -F results/demo/seed0/logs/train.log 2> /dev/null & \
+	trap "kill $$! 2> /dev/null" EXIT INT TERM; \
 	snakemake --configfile config/config.yaml
 	@echo "The network's image of a sample it never saw: results/demo/seed0/demo-unseen/figures/reconstruction.png"
 	@echo "Its scores: results/demo/seed0/demo-unseen/metrics.json"
@@ -51,8 +54,9 @@ environment: $(ENVIRONMENT)
 
 # torch first: where a CPU build is at hand, nothing later may replace it.
 $(ENVIRONMENT): envs/requirements.txt envs/requirements-baseline.txt
+	@echo "Making the environment in .venv, which takes some minutes"
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check $$(grep '^torch==' envs/requirements.txt)
-	$(BIN)/pip install --quiet --disable-pip-version-check --requirement envs/requirements.txt
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --requirement envs/requirements-baseline.txt
+	$(BIN)/pip install --disable-pip-version-check $$(grep '^torch==' envs/requirements.txt)
+	$(BIN)/pip install --disable-pip-version-check --requirement envs/requirements.txt
+	$(BIN)/pip install --disable-pip-version-check --no-deps --requirement envs/requirements-baseline.txt
 	touch $@

@@ -59,7 +59,7 @@ rule train:
         tags=tags,
         code=code("train", "train"),
     message:
-        "train {wildcards.experiment}, seed {wildcards.seed}"
+        "train {wildcards.experiment}, seed {wildcards.seed}; its progress: tail -f {log}"
     shell:
         "{resources.mpi} python $PTYCHOFLOW_SCRIPTS/train.py --config {input.settings} --train_data_file {params.data:q}"
         " --output_dir {params.folder} --run_dir {params.folder}/run --seed {wildcards.seed}"

@@ -30,18 +30,16 @@ def main(
     reference : Path, optional
         Another reconstruction of the dataset to compare with, where the network saw no light in training.
     threads : int, optional
-        CPU threads; by default what the environment says.
+        CPU threads, no more than there are cores for; by default what the environment says.
     """
-    import torch
-
     from ptychoflow.data.readers import read_dataset
+    from ptychoflow.hardware import use_threads
     from ptychoflow.metrics.doubts import report
     from ptychoflow.metrics.resolution import write_correlations
     from ptychoflow.metrics.scoring import score, write_scores
     from ptychoflow.reconstruction import read_reconstruction
 
-    if threads is not None:
-        torch.set_num_threads(threads)
+    use_threads(threads)
     other = None if reference is None else read_reconstruction(reference)
     scores, rings = score(read_reconstruction(reconstruction), read_dataset(data, frames_in_memory=0), other)
     write_correlations(correlation, rings)

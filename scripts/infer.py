@@ -38,15 +38,13 @@ def main(
     also : list of {"npy", "png", "tiff", "csv", "parquet"}
         More files of patches and tables of frames to write beside it.
     threads : int, optional
-        CPU threads; by default what the environment says.
+        CPU threads, no more than there are cores for; by default what the environment says.
     """
-    import torch
-
     from ptychoflow.data.readers import read_dataset
+    from ptychoflow.hardware import use_threads
     from ptychoflow.inference import Inference
 
-    if threads is not None:
-        torch.set_num_threads(threads)
+    use_threads(threads)
     dataset = read_dataset(data, frames_in_memory=FRAMES_IN_MEMORY)
     trained = Inference(
         checkpoint,

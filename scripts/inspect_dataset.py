@@ -31,7 +31,7 @@ def main(
     try_orientations : bool
         Reconstruct the middle of the scan under each sign and order of the positions, and compare their photons.
     threads : int, optional
-        CPU threads; by default what the environment says.
+        CPU threads, no more than there are cores for; by default what the environment says.
     """
     from ptychoflow.data.inspection import as_json, as_text, inspect
     from ptychoflow.data.readers import read_dataset
@@ -41,12 +41,10 @@ def main(
     facts, warnings = inspect(dataset)
     facts = storage_of(data) | facts
     if try_orientations:
-        import torch
-
+        from ptychoflow.hardware import use_threads
         from ptychoflow.orientation import orientation_warnings, photon_errors
 
-        if threads is not None:
-            torch.set_num_threads(threads)
+        use_threads(threads)
         facts["photon_errors"] = photon_errors(dataset)
         warnings += orientation_warnings(facts["photon_errors"])
     if png is not None:

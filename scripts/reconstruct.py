@@ -47,16 +47,14 @@ def main(
     device : {"cpu", "cuda"}, optional
         Older name of --accelerator.
     threads : int, optional
-        CPU threads; by default what the environment says.
+        CPU threads, no more than there are cores for; by default what the environment says.
     """
-    import torch
-
     from ptychoflow.data.readers import read_dataset
+    from ptychoflow.hardware import use_threads
     from ptychoflow.inference import Inference
     from ptychoflow.pictures import keep_reconstruction
 
-    if threads is not None:
-        torch.set_num_threads(threads)
+    use_threads(threads)
     if n_images is not None:
         logging.warning("--n_images is deprecated: use --n_groups")
         n_groups = n_images

@@ -28,20 +28,18 @@ def main(
     provenance : Path, optional
         JSON file to write about what made the dataset.
     threads : int, optional
-        CPU threads; by default what the environment says.
+        CPU threads, no more than there are cores for; by default what the environment says.
     """
     import logging
     from dataclasses import asdict
 
-    import torch
-
     from ptychoflow.data.cxi import keep_dataset
     from ptychoflow.data.readers import read_dataset
     from ptychoflow.files import sha256_of
+    from ptychoflow.hardware import use_threads
     from ptychoflow.refinement import position_error, refined
 
-    if threads is not None:
-        torch.set_num_threads(threads)
+    use_threads(threads)
     given = read_dataset(data)
     dataset, refinement = refined(given, settings)
     first, last = refinement.misfits[0], refinement.misfits[-1]

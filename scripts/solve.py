@@ -43,16 +43,14 @@ def main(
     seed : int
         Fixes the order of the frames and those that are held out.
     threads : int, optional
-        CPU threads; by default what the environment says.
+        CPU threads, no more than there are cores for; by default what the environment says.
     """
-    import torch
-
     from ptychoflow.data.readers import read_dataset
+    from ptychoflow.hardware import use_threads
     from ptychoflow.pictures import keep_reconstruction
     from ptychoflow.solver import solve
 
-    if threads is not None:
-        torch.set_num_threads(threads)
+    use_threads(threads)
     reconstruction = solve(solver, read_dataset(data), data, seed, start, start_scores)
     keep_reconstruction(reconstruction, output, amplitude, phase, provenance)
 

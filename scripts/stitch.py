@@ -33,15 +33,13 @@ def main(
     phase_iterations : int
         How often the global phases of the patches are brought into agreement.
     threads : int, optional
-        CPU threads; by default what the environment says.
+        CPU threads, no more than there are cores for; by default what the environment says.
     """
-    import torch
-
+    from ptychoflow.hardware import use_threads
     from ptychoflow.pictures import keep_reconstruction
     from ptychoflow.stitching import stitch_file
 
-    if threads is not None:
-        torch.set_num_threads(threads)
+    use_threads(threads)
     keep_reconstruction(stitch_file(patches, phase_iterations), output, amplitude, phase, provenance)
 
 

@@ -19,14 +19,12 @@ def main(patches: Path, output: Path, previous: Path | None = None, threads: Pos
     previous : Path, optional
         Reconstruction of the round before, whose phase the patches take.
     threads : int, optional
-        CPU threads; by default what the environment says.
+        CPU threads, no more than there are cores for; by default what the environment says.
     """
-    import torch
-
+    from ptychoflow.hardware import use_threads
     from ptychoflow.parts import stitch_part
 
-    if threads is not None:
-        torch.set_num_threads(threads)
+    use_threads(threads)
     stitch_part(patches, output, previous)
 
 

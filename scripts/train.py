@@ -54,9 +54,9 @@ def main(
     seed : int
         Fixes initial weights, split and order of the frames.
     quiet : bool
-        Hide the progress bar, and nothing else.
+        Hide progress, as a bar or as lines, and nothing else.
     threads : int, optional
-        CPU threads; by default what the environment says.
+        CPU threads, no more than there are cores for; by default what the environment says.
     gridsize : int, optional
         Edge of a square group, as PtychoPINN counts: groups.size is its square.
     n_images : int, optional
@@ -66,12 +66,10 @@ def main(
     disable_mlflow : bool
         Older way to leave mlflow out of --logger; the other loggers stay.
     """
-    import torch
-
+    from ptychoflow.hardware import use_threads
     from ptychoflow.training.run import TrainingRun
 
-    if threads is not None:
-        torch.set_num_threads(threads)
+    use_threads(threads)
     if gridsize is not None:
         training.groups.size = gridsize**2
         training.groups.neighbours = max(training.groups.neighbours, 2 * training.groups.size)

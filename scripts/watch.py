@@ -40,7 +40,7 @@ def main(
     accelerator : {"cpu", "cuda"}
         What to run on.
     threads : int, optional
-        CPU threads; by default what the environment says.
+        CPU threads, no more than there are cores for; by default what the environment says.
     """
     import gc
 
@@ -49,11 +49,11 @@ def main(
     import torch
 
     from ptychoflow.errors import InputError
+    from ptychoflow.hardware import use_threads
     from ptychoflow.watching import watch
 
     gc.enable()
-    if threads is not None:
-        torch.set_num_threads(threads)
+    use_threads(threads)
     if accelerator == "cuda" and not torch.cuda.is_available():
         raise InputError("accelerator cuda cannot be used here: expected cpu")
     watch(checkpoint, data, output, probe, every, timeout, final, torch.device(accelerator))

@@ -38,6 +38,9 @@ def run_program(
     positional : bool
         Whether what is required is given without a flag.
     """
+    # Threads of OpenMP that spin while they wait take the core from the one they wait for, wherever another program
+    # runs too. Read when torch is loaded, which the programs do later.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     logging.captureWarnings(True)
     # Lightning's hints on devices and products, and its warnings of its own dependencies, say nothing to our users.

@@ -149,10 +149,11 @@ class TrainingSettings:
         Learn one factor between modelled and measured intensities, for counts that are not absolute.
     freeze_encoder : bool
         Keep the encoding half of the network as it is, to fine-tune the decoding half alone.
-    precision : {"32-true", "bf16-mixed"}
-        Arithmetic of the network; the diffraction model is always computed in float32.
+    precision : {"auto", "32-true", "bf16-mixed"}
+        Arithmetic of the network, `auto` being `bf16-mixed` on one node whose processor has instructions for bfloat16,
+        else `32-true`; the diffraction model is always computed in float32.
     compile : bool
-        Compile the network with torch.compile; pays off on GPUs only.
+        Compile the network with torch.compile; pays off on GPUs only, and is left out elsewhere.
     deterministic : bool
         Insist on deterministic kernels, on GPUs too.
     accelerator : {"auto", "cpu", "gpu", "cuda"}
@@ -187,7 +188,7 @@ class TrainingSettings:
     probe_delay: float = 0.2
     learn_flux: bool = False
     freeze_encoder: bool = False
-    precision: Literal["32-true", "bf16-mixed"] = "32-true"
+    precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"
     compile: bool = False
     deterministic: bool = True
     accelerator: Literal["auto", "cpu", "gpu", "cuda"] = "auto"

@@ -26,7 +26,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("tracked", [False, True], ids=["no logger", "csv, mlflow and images"])
 def test_training_of_five_epochs(benchmark, tracked: bool, data: Path, tmp_path: Path):
     torch.set_num_threads(2)
-    training = TrainingSettings(max_epochs=5, batch_size=4, precision="bf16-mixed", accelerator="cpu")
+    training = TrainingSettings(max_epochs=5, batch_size=4, precision="32-true", accelerator="cpu")
     tracking = TrackingSettings(
         logger=["csv", "mlflow"] if tracked else "none",
         mlflow_tracking_uri=f"sqlite:///{tmp_path}/mlflow.db",

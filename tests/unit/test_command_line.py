@@ -1,5 +1,6 @@
 """Flags come from a function's signature; bad input ends in one sentence and status 2."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,6 +53,17 @@ def call(*arguments: str) -> dict:
 def test_fields_of_settings_are_flags_and_switches_stand_alone():
     assert call("--data", "x", "--quiet", "--size", "7") == {"data": Path("x"), "size": 7, "quiet": True}
     assert call("--data", "x", "--quiet", "false")["quiet"] is False
+
+
+@pytest.mark.parametrize(("given", "used"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
+def test_threads_wait_without_spinning_unless_the_environment_says_so(
+    given: str | None, used: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("OMP_WAIT_POLICY", given or "")
+    if given is None:
+        monkeypatch.delenv("OMP_WAIT_POLICY")
+    call("--data", "x")
+    assert os.environ["OMP_WAIT_POLICY"] == used
 
 
 def test_flags_win_over_the_config_file(tmp_path: Path):

@@ -56,6 +56,15 @@ def test_a_row_holds_identity_scores_times_and_settings(tmp_path: Path):
     }
 
 
+def test_a_row_tells_the_precision_that_was_used_and_not_that_it_was_left_to_the_machine(tmp_path: Path):
+    folder = result(tmp_path, 0)
+    provenance = json.loads((folder / "provenance.json").read_text())
+    provenance["training"]["config"]["precision"] = "auto"
+    provenance["training"]["precision"] = "bf16-mixed"
+    (folder / "provenance.json").write_text(json.dumps(provenance))
+    assert result_row(folder)["precision"] == "bf16-mixed"
+
+
 def test_results_of_different_columns_stand_in_one_table(tmp_path: Path):
     folders = [result(tmp_path / "a", 0, phase_ssim=0.9), result(tmp_path / "b", 1, amplitude_ssim=0.8)]
     write_table(tmp_path / "runs.csv", [result_row(folder) for folder in folders])

@@ -4,6 +4,7 @@ import importlib.util
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import MISSING, fields
 from pathlib import Path
 
@@ -75,6 +76,30 @@ def test_the_reference_gives_every_key_with_its_default(section: str):
             written = yaml.safe_load(row.split("|")[2].strip().strip("`"))
             kind = type(field.default)
             assert (kind(written) if kind in (float, tuple) else written) == field.default
+
+
+def values_of(key: str, node: object) -> Iterator[object]:
+    """Every value that a key has anywhere in a config."""
+    if isinstance(node, dict):
+        yield from (value for name, value in node.items() if name == key)
+    for child in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
+        yield from values_of(key, child)
+
+
+def test_shipped_configs_train_in_float32_on_every_processor():
+    configs = {path: yaml.safe_load(path.read_text()) for path in (ROOT / "config").rglob("*.yaml")}
+    found = [
+        (path.name, value)
+        for path, config in configs.items()
+        if "schemas" not in path.parts
+        for value in values_of("precision", config)
+    ]
+    assert len(found) >= 10
+    assert {value for _, value in found} == {"32-true"}, found
+    for path, config in configs.items():
+        # What a config does not say would be auto, and another on the next processor.
+        learned = [*values_of("training", config)] if "schemas" not in path.parts else []
+        assert not learned or [*values_of("precision", config)], path
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "envs").glob("*.yaml")), ids=lambda path: path.stem)

@@ -2,12 +2,14 @@
 
 import csv
 import dataclasses
+import json
 import pickle
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import yaml
 
 from ptychoflow.data.cxi import write_cxi
 from ptychoflow.data.dataset import Dataset
@@ -34,9 +36,14 @@ def train(
     data: Path | list[Path], folder: Path, seed: int = 0, model: ModelSettings = TINY, **settings: object
 ) -> Path:
     """Train a tiny network and give its checkpoint."""
-    settings = {"max_epochs": 2, "batch_size": 8, "accelerator": "cpu", "groups": GroupSettings(size=2)} | settings
+    given = {"max_epochs": 2, "batch_size": 8, "accelerator": "cpu", "groups": GroupSettings(size=2)}
+    settings = given | {"precision": "32-true"} | settings
     data = data if isinstance(data, list) else [data]
     return TrainingRun(data, folder, folder / "run", model, TrainingSettings(**settings), seed).run()
+
+
+def fail_to_publish(self: TrainingRun, *arguments: object) -> None:
+    raise RuntimeError("the disk is full")
 
 
 def weights(checkpoint: Path) -> dict[str, torch.Tensor]:
@@ -128,11 +135,8 @@ def test_a_run_interrupted_before_publication_ends_like_an_undisturbed_one(
     settings = {"max_epochs": 5} | settings
     undisturbed = train(small_cxi, tmp_path / "undisturbed", **settings)
 
-    def fail(self: TrainingRun, *arguments: object) -> None:
-        raise RuntimeError("the disk is full")
-
     with monkeypatch.context() as patch:
-        patch.setattr(TrainingRun, "_publish", fail)
+        patch.setattr(TrainingRun, "_publish", fail_to_publish)
         with pytest.raises(RuntimeError, match="the disk is full"):
             train(small_cxi, tmp_path / "interrupted", **settings)
     resumed = train(small_cxi, tmp_path / "interrupted", **settings)
@@ -415,3 +419,56 @@ def test_a_scan_larger_than_memory_is_learned_from_its_file(small_cxi: Path, tmp
     assert losses[-1] < losses[0]
     again = weights(train(small_cxi, tmp_path / "b", **settings))
     assert all(torch.equal(value, again[name]) for name, value in weights(checkpoint).items())
+
+
+def test_the_precision_that_auto_stood_for_is_recorded_and_the_config_keeps_what_was_written(
+    small_cxi: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    precisions = {True: "bf16-mixed", False: "32-true"}
+    for able, precision in precisions.items():
+        monkeypatch.setattr("ptychoflow.trainer.computes_bfloat16", lambda on_gpu, able=able: able)
+        checkpoint = load_checkpoint(
+            train(small_cxi, tmp_path / precision, precision="auto", compile=True, max_epochs=1)
+        )
+        provenance = checkpoint["ptychoflow"]["provenance"]
+        assert provenance["precision"] == precision
+        assert provenance["compiled"] is False
+        assert provenance["config"]["precision"] == checkpoint["ptychoflow"]["training"]["precision"] == "auto"
+        assert yaml.safe_load((tmp_path / precision / "config.yaml").read_text())["precision"] == "auto"
+        assert json.loads((tmp_path / precision / "provenance.json").read_text())["precision"] == precision
+    first, second = (weights(tmp_path / name / "model.ckpt")["network.step_sizes"] for name in precisions.values())
+    assert not torch.equal(first, second)
+
+
+@pytest.mark.parametrize(("begun", "goes_on"), [("auto", True), ("32-true", True), ("bf16-mixed", False)])
+def test_a_run_goes_on_in_the_precision_that_it_was_begun_in_or_starts_afresh(
+    begun: str,
+    goes_on: bool,
+    small_cxi: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+):
+    monkeypatch.setattr("ptychoflow.trainer.computes_bfloat16", lambda on_gpu: False)
+    caplog.set_level("INFO")
+    with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="the disk is full"):
+        patch.setattr(TrainingRun, "_publish", fail_to_publish)
+        train(small_cxi, tmp_path / "run", precision=begun)
+    resumed = train(small_cxi, tmp_path / "run", precision="auto")
+    assert ("going on from" in caplog.text) is goes_on
+    assert ("begun in another precision" in caplog.text) is not goes_on
+    assert_same_weights(resumed, train(small_cxi, tmp_path / "undisturbed", precision="32-true"))
+
+
+def test_auto_starts_afresh_where_another_processor_means_another_precision(
+    small_cxi: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    caplog.set_level("INFO")
+    with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="the disk is full"):
+        patch.setattr("ptychoflow.trainer.computes_bfloat16", lambda on_gpu: True)
+        patch.setattr(TrainingRun, "_publish", fail_to_publish)
+        train(small_cxi, tmp_path / "moved", precision="auto")
+    monkeypatch.setattr("ptychoflow.trainer.computes_bfloat16", lambda on_gpu: False)
+    moved = train(small_cxi, tmp_path / "moved", precision="auto")
+    assert "begun in another precision" in caplog.text
+    assert_same_weights(moved, train(small_cxi, tmp_path / "undisturbed"))

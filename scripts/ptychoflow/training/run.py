@@ -30,8 +30,9 @@ from ptychoflow.tracking.images import ReconstructionImages
 from ptychoflow.tracking.loggers import CSV_FOLDER, EVENTS_FOLDER, collect_metrics, make_loggers
 from ptychoflow.tracking.mlflow_runs import RUN_FILE, MLflowRunLogger, without_password
 from ptychoflow.tracking.prediction_files import PredictionWriter
+from ptychoflow.tracking.progress import ProgressLines
 from ptychoflow.tracking.statistics import EpochMetricsInCheckpoint, EpochReport, TrainingStatistics
-from ptychoflow.trainer import device_name, make_trainer, process_environment
+from ptychoflow.trainer import device_name, make_trainer, process_environment, settle
 from ptychoflow.training.checkpoint import WholeCheckpoints, describe, load_checkpoint, load_network, publish
 from ptychoflow.training.module import Reconstructor
 
@@ -55,13 +56,13 @@ class TrainingRun:
     model : ModelSettings
         The network.
     training : TrainingSettings
-        How to train it.
+        How to train it, as the user wrote it; `settled` has what this machine makes of it.
     seed : int
         Fixes initial weights, split and order.
     tracking : TrackingSettings
         Which loggers, images and predictions; with csv, metrics are published as metrics.csv.
     quiet : bool
-        Hide the progress bar, and nothing else.
+        Hide progress, as a bar or as lines, and nothing else.
     init_from : Path, optional
         Checkpoint whose weights the network starts from.
     test_data : Path, optional
@@ -78,6 +79,7 @@ class TrainingRun:
     quiet: bool = False
     init_from: Path | None = None
     test_data: Path | None = None
+    settled: TrainingSettings = field(init=False)
 
     def run(self) -> Path:
         """Train, or go on from the last whole epoch of the same run, publish, and test if there is something to test.
@@ -94,6 +96,7 @@ class TrainingRun:
         most = self.training.frames_in_memory
         scans = [read_dataset(path, frames_in_memory=most // len(self.data)) for path in self.data]
         test = read_dataset(self.test_data, frames_in_memory=most) if self.test_data else None
+        self.settled = settle(self.training)
         seed_everything(self.seed, verbose=False)
         module_data = ScanDataModule(scans, self.training, self.seed)
         module = self._module(scans, module_data)
@@ -146,7 +149,8 @@ class TrainingRun:
         identity = [
             {"file": source["file"], "sha256": source["sha256"], "frames": source["frames"]} for source in sources
         ]
-        parts = [plain(self.model), plain(self.training), identity, self.seed, code_digest(Path(__file__)), parent]
+        # What the machine decided belongs to a run, which would end with other weights on another kind of processor.
+        parts = [plain(self.model), plain(self.settled), identity, self.seed, code_digest(Path(__file__)), parent]
         fingerprint = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
         provenance = {
             "result": "model",
@@ -155,6 +159,8 @@ class TrainingRun:
             "parent": parent,
             "seed": self.seed,
             "config": self.resolved(),
+            "precision": self.settled.precision,
+            "compiled": self.settled.compile,
             "data": [{**source, "frames": len(source["frames"])} for source in sources],
             "device": None,
             **circumstances(),
@@ -162,7 +168,7 @@ class TrainingRun:
         module.description = describe(
             self.model, self.training, fresnel_number, sources, self.seed, fingerprint, provenance
         )
-        if self.training.compile:
+        if self.settled.compile:
             module.network.compile()
         return module
 
@@ -179,7 +185,8 @@ class TrainingRun:
         if same and not (self.run_dir / PUBLISHED_MARK).exists():
             log.info("going on from %s", last)
             return last
-        log.info("starting afresh: %s is of %s", last, "a finished run" if same else "other settings, data or code")
+        other = "other settings, data or code, or was begun in another precision"
+        log.info("starting afresh: %s is of %s", last, "a finished run" if same else other)
         self._clear()
         return None
 
@@ -207,7 +214,7 @@ class TrainingRun:
         return make_loggers(self.tracking, self.run_dir, step, name, tags)
 
     def _trainer(self, loggers: list[Logger], validate: bool) -> Trainer:
-        settings, tracking = self.training, self.tracking
+        settings, tracking = self.settled, self.tracking
         callbacks: list[Callback] = [TrainingStatistics()]
         if tracking.recon_log_every_n_epochs is not None:
             callbacks.append(ReconstructionImages(tracking, self.run_dir))
@@ -234,8 +241,8 @@ class TrainingRun:
                 )
             callbacks.append(LastingStop("val/loss/epoch", patience=settings.early_stopping))
         bar = not self.quiet and sys.stderr.isatty()
-        if bar:
-            callbacks.append(TQDMProgressBar(refresh_rate=50))
+        if not self.quiet:
+            callbacks.append(TQDMProgressBar(refresh_rate=50) if bar else ProgressLines())
         return make_trainer(
             accelerator=settings.accelerator,
             devices=settings.devices,

@@ -1,0 +1,109 @@
+"""What the machine at hand can do, asked once: precision and compilation of a training, threads of any program.
+
+A setting that was good on one machine may be many times slower on the next. Here each is compared with the processor
+itself, never with a stopwatch, so that two runs on one machine are always the same.
+"""
+
+import logging
+import math
+import os
+import shutil
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+CGROUPS = Path("/sys/fs/cgroup")
+MEMBERSHIP = Path("/proc/self/cgroup")
+log = logging.getLogger(__name__)
+
+
+def uses_gpu(accelerator: Literal["auto", "cpu", "gpu", "cuda"]) -> bool:
+    """Whether Lightning takes a CUDA GPU for this accelerator."""
+    return accelerator != "cpu" and torch.cuda.is_available()
+
+
+def computes_bfloat16(on_gpu: bool) -> bool:
+    """Whether the processor has instructions for products of bfloat16, instead of emulating them by float32.
+
+    On x86 those are AVX-512-BF16 or AMX. Other CPUs are taken for unable: none was measured.
+    """
+    if on_gpu:
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    # oneDNN, which does the convolutions, may have been told to leave instructions unused (ONEDNN_MAX_CPU_ISA).
+    if not (torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()):
+        return False
+    capabilities = torch.cpu.get_capabilities()
+    return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
+
+
+def compilation_obstacle(on_gpu: bool) -> str | None:
+    """Why torch.compile cannot be used, or does not pay, here; None where it can."""
+    if not on_gpu:
+        return "it pays off on GPUs only"
+    from torch.utils._triton import has_triton
+
+    if not has_triton():
+        return "triton, which compiles for this GPU, is not installed or does not know it"
+    if not any(shutil.which(name) for name in (os.environ.get("CC"), "cc", "gcc", "clang") if name):
+        return "no C compiler was found, which triton needs"
+    return None
+
+
+def use_threads(threads: int | None) -> None:
+    """Let torch compute with so many CPU threads, and never with more than there are cores for.
+
+    More threads than cores wait for each other, and are far slower than one.
+
+    Parameters
+    ----------
+    threads : int, optional
+        As many as the environment says if not given.
+    """
+    cores = usable_cores()
+    if threads is not None and threads > cores:
+        log.warning("threads is %d, but there are cores for %d: no more are used", threads, cores)
+    asked = torch.get_num_threads() if threads is None else threads
+    if threads is not None or asked > cores:
+        torch.set_num_threads(min(asked, cores))
+
+
+def usable_cores() -> int:
+    """Cores that this process may keep busy: those it is bound to, and no more than its container's share of time."""
+    bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, math.floor(min(bound, *_quotas())))
+
+
+def _quotas() -> list[float]:
+    """Cores whose time the control groups of this process share, from its own group up to the root; inf if unlimited.
+
+    Within a container the root of the file system is the container's own group, whatever name the kernel gives it.
+    """
+    quotas = [math.inf]
+    for line in MEMBERSHIP.read_text().splitlines() if MEMBERSHIP.exists() else ():
+        _, controllers, path = line.split(":", 2)
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        root = CGROUPS / controllers
+        group = root / path.lstrip("/")
+        for folder in (group, *(parent for parent in group.parents if parent.is_relative_to(root))):
+            quotas.append(_unified_quota(folder) if not controllers else _legacy_quota(folder))
+    return quotas
+
+
+def _unified_quota(folder: Path) -> float:
+    """Of version 2 of control groups: ``cpu.max`` holds "quota period", or "max period"."""
+    try:
+        quota, period = (folder / "cpu.max").read_text().split()
+        return math.inf if quota == "max" else int(quota) / int(period)
+    except (OSError, ValueError):
+        return math.inf
+
+
+def _legacy_quota(folder: Path) -> float:
+    """Of version 1: a quota of -1 is none."""
+    try:
+        quota, period = (int((folder / f"cpu.cfs_{name}_us").read_text()) for name in ("quota", "period"))
+        return quota / period if quota > 0 else math.inf
+    except (OSError, ValueError):
+        return math.inf
