@@ -268,59 +268,82 @@ class BlindSettings:
 class PretrainingSettings:
     """How the blind network is trained, on scans that a recipe draws one after another.
 
+    In each epoch new scans are reconstructed by the network as it is; from the states on the way it learns corrections,
+    and from how the reconstructions end it learns the rates.
+
     Parameters
     ----------
-    scans_per_epoch : int
-        Scans between two checkpoints.
     max_epochs : int
         Epochs.
-    batch_size : int
+    scans_per_epoch : int
+        Scans that are reconstructed in an epoch, each twice, by rates a little off to either side.
+    scans_at_once : int
         Scans that are reconstructed side by side.
     canvas : int
         Edge in pixels of the objects; scans that reach farther are drawn anew.
     iterations : tuple of int
-        Fewest and most iterations of a reconstruction, each of which is a step of the training.
+        Fewest and most iterations of a reconstruction.
+    states_per_scan : int
+        States of each reconstruction that are kept, drawn over its iterations.
     judges : int
         Frames of a scan that are left out of its iterations and judge them.
     probe_modes : int
-        Most modes that are solved for; each batch draws how many.
+        Most modes that are solved for; it is drawn how many.
+    batch_size : int
+        States in a step of the corrections.
+    passes : int
+        Passes over the states of an epoch.
+    crop : int
+        Edge in pixels of the part of an object that is looked at, a multiple of 2**depth.
     learning_rate : float
-        Peak learning rate.
-    rates_learning_rate : float
-        Peak learning rate of what tells sizes, damping and momentum.
+        Peak learning rate of the corrections.
     weight_decay : float
         Decoupled weight decay of AdamW.
     gradient_clip : float
         Largest gradient norm.
+    rates_learning_rate : float
+        Peak learning rate of the rates, which are logarithms of factors.
+    rates_spread : float
+        Root mean square by which rates are off in a trial.
     validation_scans : int
-        Scans, never trained on, that are reconstructed after each epoch with and without corrections.
+        Scans, never trained on, that are reconstructed with and without corrections.
     workers : int
         Processes that simulate; 0 simulates in the training's own.
     accelerator : {"auto", "cpu", "gpu", "cuda"}
         What to train on, by Lightning's names.
     """
 
-    scans_per_epoch: int = 256
-    max_epochs: int = 20
-    batch_size: int = 8
+    max_epochs: int = 24
+    scans_per_epoch: int = 128
+    scans_at_once: int = 16
     canvas: int = 192
-    iterations: tuple[int, int] = (12, 30)
+    iterations: tuple[int, int] = (15, 30)
+    states_per_scan: int = 4
     judges: int = 8
     probe_modes: int = 3
+    batch_size: int = 16
+    passes: int = 2
+    crop: int = 96
     learning_rate: float = 2e-3
-    rates_learning_rate: float = 1e-3
     weight_decay: float = 1e-4
     gradient_clip: float = 1.0
-    validation_scans: int = 16
+    rates_learning_rate: float = 0.03
+    rates_spread: float = 0.1
+    validation_scans: int = 32
     workers: int = 0
     accelerator: Literal["auto", "cpu", "gpu", "cuda"] = "auto"
 
     def __post_init__(self) -> None:
         self.iterations = tuple(self.iterations)
-        for key in ("scans_per_epoch", "max_epochs", "batch_size", "canvas", "judges", "probe_modes"):
+        for key in (
+            *("max_epochs", "scans_per_epoch", "scans_at_once", "canvas", "states_per_scan", "judges", "probe_modes"),
+            *("batch_size", "passes", "crop"),
+        ):
             at_least(f"pretraining.{key}", getattr(self, key), 1)
         if not 1 <= self.iterations[0] <= self.iterations[1]:
             raise InputError(f"pretraining.iterations is {list(self.iterations)}: expected two rising numbers from 1")
+        if self.crop > self.canvas:
+            raise InputError(f"pretraining.crop is {self.crop}: expected at most the canvas, {self.canvas}")
 
 
 @dataclass

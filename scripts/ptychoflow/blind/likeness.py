@@ -11,10 +11,8 @@ ROUNDS = 3
 """Gauss-Newton steps on shift and tilt."""
 
 
-def relative_error(objects: Tensor, truth: Tensor, weight: Tensor, probes: Tensor, true_probes: Tensor) -> Tensor:
-    """Σ w |c O' − T|² / Σ w |T − T̄|², with O' the objects moved and tilted to fit the truth, and c a complex factor.
-
-    Shift and tilt are told from the probes first, refined by Gauss-Newton steps, and have no gradient.
+def truth_as_seen(objects: Tensor, truth: Tensor, weight: Tensor, probes: Tensor, true_probes: Tensor) -> Tensor:
+    """Move, tilt and scale true objects to where reconstructed ones are, (batch, H, W) complex, without gradient.
 
     Parameters
     ----------
@@ -23,20 +21,19 @@ def relative_error(objects: Tensor, truth: Tensor, weight: Tensor, probes: Tenso
     weight : Tensor
         (batch, H, W) float, where they are compared.
     probes, true_probes : Tensor
-        (batch, modes, N, N) complex.
-
-    Returns
-    -------
-    Tensor
-        (batch,) float.
+        (batch, modes, N, N) complex, by which shift and tilt are told first; Gauss-Newton steps refine them.
     """
-    shift, tilt = trade(objects.detach(), truth, weight, probes.detach(), true_probes)
-    moved = _traded(objects, shift, tilt)
-    factor = (weight * truth * moved.detach().conj()).sum(dim=(-2, -1), keepdim=True)
-    factor = factor / (weight * moved.detach().abs().square()).sum(dim=(-2, -1), keepdim=True)
-    mean = (weight * truth).sum(dim=(-2, -1), keepdim=True) / weight.sum(dim=(-2, -1), keepdim=True)
-    wrong = (weight * (factor * moved - truth).abs().square()).sum(dim=(-2, -1))
-    return wrong / (weight * (truth - mean).abs().square()).sum(dim=(-2, -1)).clamp_min(1e-12)
+    shift, tilt = trade(objects, truth, weight, probes, true_probes)
+    seen = fourier_shift(truth * _ramp(truth, -tilt), -shift)
+    factor = (weight * objects * seen.conj()).sum(dim=(-2, -1), keepdim=True)
+    return seen * factor / (weight * seen.abs().square()).sum(dim=(-2, -1), keepdim=True).clamp_min(1e-12)
+
+
+def relative_error(objects: Tensor, seen: Tensor, weight: Tensor) -> Tensor:
+    """Σ w |O − T|² / Σ w |T − T̄|² of objects and true ones (batch, H, W) complex as they are seen, (batch,) float."""
+    mean = (weight * seen).sum(dim=(-2, -1), keepdim=True) / weight.sum(dim=(-2, -1), keepdim=True)
+    wrong = (weight * (objects - seen).abs().square()).sum(dim=(-2, -1))
+    return wrong / (weight * (seen - mean).abs().square()).sum(dim=(-2, -1)).clamp_min(1e-12)
 
 
 @torch.no_grad()
@@ -73,9 +70,13 @@ def trade(objects: Tensor, truth: Tensor, weight: Tensor, probes: Tensor, true_p
 
 
 def _traded(objects: Tensor, shift: Tensor, tilt: Tensor) -> Tensor:
+    return fourier_shift(objects, shift) * _ramp(objects, tilt)
+
+
+def _ramp(objects: Tensor, tilt: Tensor) -> Tensor:
     rows, columns = _axes(objects)
     phase = 2 * torch.pi * (tilt[:, 0, None, None] * rows + tilt[:, 1, None, None] * columns)
-    return fourier_shift(objects, shift) * torch.polar(torch.ones_like(phase), phase)
+    return torch.polar(torch.ones_like(phase), phase)
 
 
 def _axes(objects: Tensor) -> tuple[Tensor, Tensor]:

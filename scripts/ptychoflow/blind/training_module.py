@@ -1,4 +1,4 @@
-"""The Lightning module that trains blind iterations: scans are reconstructed, and each iteration is a training step."""
+"""The Lightning module that trains blind iterations: corrections from states on the way, rates from the endings."""
 
 import math
 from typing import Any
@@ -7,25 +7,23 @@ import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor
 
-from ptychoflow.blind.likeness import relative_error
 from ptychoflow.blind.training_scans import TrainingScan
-from ptychoflow.models.blind import Blind, BlindState, ScanFrames, subsets
-from ptychoflow.physics.diffraction import Propagator
-from ptychoflow.physics.joint_steps import modelled_frames
+from ptychoflow.blind.training_states import Ending, States, reconstruct
+from ptychoflow.models.blind import Blind
 from ptychoflow.settings import BlindSettings, PretrainingSettings
 
-LOST = 0.8
-"""Relative error of an object beyond which there is nothing that a correction could mend."""
-LEAST_OBJECT_ERROR, LEAST_PHOTON_ERROR = 1e-4, 1e-6
-"""Errors below which an improvement counts no more."""
-PARTS = ("object", "photons")
+LEAST_RATIO = 0.05
+"""Share of an error below which a correction that leaves less of it counts no more."""
+LARGEST_GAIN = 1.0
+"""Bound of what a scan says of the rates: one that one trial found and the other lost says enough."""
 
 
 class BlindTraining(LightningModule):
     """Training of a blind network.
 
-    Each iteration of a reconstruction is one step: it starts from where the last one ended, without the way there, so
-    that memory does not grow with the iterations, and all stages of a reconstruction are trained alike.
+    Corrections are judged by how much of the object's error they leave, in states that the network itself came through:
+    no gradient goes through the physics. Rates are judged by how reconstructions end: each scan is reconstructed twice,
+    with rates a little off to either side, and the difference tells the slope (Salimans et al., arXiv:1703.03864).
 
     Parameters
     ----------
@@ -39,112 +37,119 @@ class BlindTraining(LightningModule):
 
     def __init__(self, model: BlindSettings, settings: PretrainingSettings, seed: int) -> None:
         super().__init__()
-        self.automatic_optimization = False
         self.network = Blind(model)
+        self.network.rates.requires_grad_(False)
         self.settings, self.seed = settings, seed
+        # Mean and mean square of the slopes, as Adam keeps them.
+        self.register_buffer("slope_mean", torch.zeros(6, 5))
+        self.register_buffer("slope_square", torch.zeros(6, 5))
         self.description: dict[str, Any] = {}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Put what made this network into the checkpoint, so that it can be rebuilt from that file alone."""
         checkpoint["ptychoflow"] = self.description
 
-    def training_step(self, batch: TrainingScan, batch_idx: int) -> None:
-        generator = self._generator(self.current_epoch, batch_idx)
-        fewest, most = self.settings.iterations
-        iterations = int(torch.randint(fewest, most + 1, (), generator=generator))
-        modes = int(torch.randint(1, self.settings.probe_modes + 1, (), generator=generator))
-        frames, state, judges, fitted = self._begin(batch, modes, generator)
-        optimizer = self.optimizers()
-        totals: dict[str, Tensor] = {}
-        for number in range(iterations):
-            progress = number / iterations
-            self._set_rate(optimizer, batch_idx + progress)
-            plain = self.network.iterate(state, frames, subsets(fitted, progress, generator), progress)
-            state = self.network.corrected(plain, self.network.learned_change(plain, frames, progress))
-            parts = self._parts(state, batch, frames, judges)
-            # The plain step is judged as well: its rates shall be good without the correction, too.
-            loss = sum(parts.values()) + 0.5 * sum(self._parts(plain, batch, frames, judges).values())
-            optimizer.zero_grad()
-            self.manual_backward(loss)
-            self.clip_gradients(optimizer, self.settings.gradient_clip, "norm")
-            optimizer.step()
-            state = state.detached()
-            for name, part in parts.items():
-                totals[name] = totals.get(name, 0) + part.detach() / iterations
-        self.log("train/loss/step", sum(totals.values()), on_step=True, on_epoch=False)
-        self._log("train", totals, len(batch.scale))
+    def collect(self, batches: list[TrainingScan] | Any, epoch: int) -> States:
+        """Reconstruct the scans of an epoch, step the rates, and give the states on the way.
+
+        Parameters
+        ----------
+        batches : iterable of TrainingScan
+            Scans, some at once.
+        epoch : int
+            From 0.
+        """
+        slope, states, endings = torch.zeros(6, 5, device=self.device), [], []
+        for number, batch in enumerate(batches):
+            batch = TrainingScan(*(part.to(self.device) for part in batch))
+            seed = self._seed(epoch, number)
+            random = torch.Generator().manual_seed(seed)
+            spread = self.settings.rates_spread * torch.randn(len(batch.scale), 6, 5, generator=random).to(self.device)
+            losses = []
+            for sign in (1, -1):
+                # The same draws for both: they differ in their rates alone.
+                generator = torch.Generator().manual_seed(seed)
+                ending, some = reconstruct(
+                    self.network,
+                    batch,
+                    self.settings,
+                    generator,
+                    rates_offset=sign * spread,
+                    kept=self.settings.states_per_scan,
+                )
+                losses.append(ending.loss)
+                states.append(some)
+                endings.append(ending)
+            gain = (losses[0] - losses[1]).clamp(-LARGEST_GAIN, LARGEST_GAIN)
+            slope += (gain[:, None, None] * spread).sum(dim=0) / (2 * self.settings.rates_spread**2)
+        self._step_rates(slope / self.settings.scans_per_epoch, epoch)
+        self.endings = _means(endings)
+        return States.joined(states)
+
+    def _step_rates(self, slope: Tensor, epoch: int) -> None:
+        """Adam's step (Kingma and Ba, arXiv:1412.6980)."""
+        self.slope_mean.lerp_(slope, 0.2)
+        self.slope_square.lerp_(slope.square(), 0.05)
+        mean = self.slope_mean / (1 - 0.8 ** (epoch + 1))
+        square = self.slope_square / (1 - 0.95 ** (epoch + 1))
+        share = 0.5 + 0.5 * math.cos(math.pi * epoch / self.settings.max_epochs)
+        step = -share * self.settings.rates_learning_rate * mean / (square.sqrt() + 1e-8)
+        layer = self.network.rates.layer
+        layer.weight += step[:, :4]
+        layer.bias += step[:, 4]
+
+    def training_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> Tensor:
+        seen, level, truth, weight = batch
+        turned = torch.view_as_complex(seen[:, :2].permute(0, 2, 3, 1).contiguous())
+        corrected = turned + self.network.learned(seen, level)
+        before, after = (_squares(one, truth, weight) for one in (turned, corrected))
+        ratio = after / (before + 1e-8 * weight.sum(dim=(-2, -1)) + 1e-12)
+        loss = (ratio + LEAST_RATIO).log().mean()
+        self.log("train/loss/step", loss, on_step=True, on_epoch=False)
+        values = {"train/loss/epoch": loss, "train/metrics/error_left/epoch": ratio.clamp_max(2).mean()}
+        values |= {f"train/metrics/{name}/epoch": value for name, value in self.endings.items()}
+        self.log_dict(values, on_step=False, on_epoch=True, batch_size=len(seen))
+        return loss
 
     def validation_step(self, batch: TrainingScan, batch_idx: int) -> None:
-        iterations = self.settings.iterations[1]
+        size, most = len(batch.scale), self.settings.iterations[1]
         for name, learned in (("learned", True), ("plain", False)):
-            generator = self._generator(2**20, batch_idx)
-            frames, state, judges, fitted = self._begin(batch, min(2, self.settings.probe_modes), generator)
-            for number in range(iterations):
-                progress = number / iterations
-                state = self.network.iterate(state, frames, subsets(fitted, progress, generator), progress)
-                if learned:
-                    state = self.network.corrected(state, self.network.learned_change(state, frames, progress))
-            parts = self._parts(state, batch, frames, judges)
+            generator = torch.Generator().manual_seed(self._seed(2**20, batch_idx))
+            ending, _ = reconstruct(self.network, batch, self.settings, generator, learned, iterations=most)
+            values = {f"val/metrics/{key}_{name}/epoch": value for key, value in _means([ending]).items()}
             if learned:
-                self._log("val", parts, len(batch.scale))
-            values = {f"val/metrics/{part}_{name}/epoch": value for part, value in parts.items()}
-            self.log_dict(values, on_step=False, on_epoch=True, batch_size=len(batch.scale))
+                values["val/loss/epoch"] = ending.loss.mean()
+            self.log_dict(values, on_step=False, on_epoch=True, batch_size=size)
 
-    def _begin(
-        self, batch: TrainingScan, modes: int, generator: torch.Generator
-    ) -> tuple[ScanFrames, BlindState, Tensor, Tensor]:
-        """Frames, the first state, and the numbers of the frames that judge and of those that are fitted."""
-        propagator = Propagator(batch.amplitudes.shape[-1]).to(self.device)
-        frames = ScanFrames(batch.amplitudes, batch.positions, batch.mask, batch.scale, propagator)
-        state = BlindState.start(batch.probe[:, :modes], tuple(batch.truth.shape[-2:]))
-        order = torch.randperm(batch.amplitudes.shape[1], generator=generator).to(self.device)
-        return frames, state, order[: self.settings.judges], order[self.settings.judges :]
-
-    def _parts(self, state: BlindState, batch: TrainingScan, frames: ScanFrames, judges: Tensor) -> dict[str, Tensor]:
-        """Logarithms of the errors of the object and of the photons of frames that were not given, means over scans."""
-        weight = (state.light / state.light.amax(dim=(-2, -1), keepdim=True)).clamp_max(0.1)
-        object_error = relative_error(state.objects, batch.truth, weight, state.probes, batch.true_probe)
-        args = frames.propagator, state.background
-        modelled = modelled_frames(state.objects, state.probes, batch.positions[:, judges], *args)
-        with torch.no_grad():
-            # Without the noise that the measured ones have: less of it in the gradient.
-            true = modelled_frames(
-                batch.truth, batch.true_probe, batch.true_positions[:, judges], frames.propagator, batch.background
-            )
-        squares = ((modelled + 1e-6).sqrt() - (true + 1e-6).sqrt()).square()
-        photon_error = torch.where(batch.mask, squares, 0).sum(dim=(1, 2, 3))
-        photon_error = photon_error / torch.where(batch.mask, true, 0).sum(dim=(1, 2, 3))
-        found = (object_error.detach() < LOST).float()
-        share = found / found.sum().clamp_min(1)
-        return {
-            "object": 0.5 * (share * (object_error + LEAST_OBJECT_ERROR).log()).sum(),
-            "photons": 0.5 * (share * (photon_error + LEAST_PHOTON_ERROR).log()).sum(),
-        }
-
-    def _log(self, mode: str, parts: dict[str, Tensor], size: int) -> None:
-        values = {f"{mode}/loss/epoch": sum(parts.values())}
-        values |= {f"{mode}/loss/{name}/epoch": part for name, part in parts.items()}
-        self.log_dict(values, on_step=False, on_epoch=True, batch_size=size)
-
-    def _generator(self, *numbers: int) -> torch.Generator:
+    def _seed(self, *numbers: int) -> int:
         """What is drawn for a batch follows from its place alone, so that a resumed training draws the same."""
         seed = self.seed
         for number in numbers:
             seed = (seed * 1_000_003 + number + 1) % 2**62
-        return torch.Generator().manual_seed(seed)
+        return seed
 
-    def _set_rate(self, optimizer: Any, batches: float) -> None:
-        """Half a cosine over all batches of the training, after a short warm-up."""
-        per_epoch = -(-self.settings.scans_per_epoch // self.settings.batch_size)
-        share = (self.current_epoch + batches / per_epoch) / self.settings.max_epochs
-        factor = min(1.0, share / 0.03 + 1e-3) * (0.5 + 0.5 * math.cos(math.pi * min(1.0, share)))
-        for group in optimizer.param_groups:
-            group["lr"] = group["peak"] * factor
-
-    def configure_optimizers(self) -> torch.optim.Optimizer:
+    def configure_optimizers(self) -> dict[str, Any]:
         settings = self.settings
-        groups = [
-            {"params": self.network.correction.parameters(), "lr": 0.0, "peak": settings.learning_rate},
-            {"params": self.network.rates.parameters(), "lr": 0.0, "peak": settings.rates_learning_rate},
-        ]
-        return torch.optim.AdamW(groups, weight_decay=settings.weight_decay)
+        optimizer = torch.optim.AdamW(
+            self.network.correction.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+        )
+
+        def rate(epoch: int) -> float:
+            return 0.5 + 0.5 * math.cos(math.pi * epoch / settings.max_epochs)
+
+        return {"optimizer": optimizer, "lr_scheduler": torch.optim.lr_scheduler.LambdaLR(optimizer, rate)}
+
+
+def _squares(objects: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
+    """Σ w |O − T|² of each, (batch,) float."""
+    return (weight * (objects - truth).abs().square()).sum(dim=(-2, -1))
+
+
+def _means(endings: list[Ending]) -> dict[str, float]:
+    """Half the mean logarithms of the errors."""
+    objects = torch.cat([ending.object_error for ending in endings])
+    photons = torch.cat([ending.photon_error for ending in endings])
+    return {
+        "object_error": float(0.5 * (objects + 1e-4).log().mean()),
+        "photon_error": float(0.5 * (photons + 1e-6).log().mean()),
+    }

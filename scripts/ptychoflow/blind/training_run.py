@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 from lightning.pytorch import LightningDataModule, seed_everything
 from lightning.pytorch.callbacks import ModelCheckpoint
@@ -14,6 +15,7 @@ from torch.utils.data import DataLoader
 
 from ptychoflow.blind.training_module import BlindTraining
 from ptychoflow.blind.training_scans import TrainingScans
+from ptychoflow.blind.training_states import StateCrops
 from ptychoflow.errors import InputError
 from ptychoflow.files import replacing, sha256_of
 from ptychoflow.models.trained import load_checkpoint
@@ -34,7 +36,7 @@ log = logging.getLogger(__name__)
 
 
 class PretrainingData(LightningDataModule):
-    """Scans of the recipe, other ones in each epoch.
+    """States of reconstructions of the recipe's scans, other scans in each epoch.
 
     Parameters
     ----------
@@ -42,23 +44,29 @@ class PretrainingData(LightningDataModule):
         What is drawn.
     settings : PretrainingSettings
         How many, and how large.
+    seed : int
+        Fixes the parts of objects that are looked at.
     """
 
-    def __init__(self, recipe: RecipeSettings, settings: PretrainingSettings) -> None:
+    def __init__(self, recipe: RecipeSettings, settings: PretrainingSettings, seed: int) -> None:
         super().__init__()
-        self.recipe, self.settings = recipe, settings
+        self.recipe, self.settings, self.seed = recipe, settings, seed
 
     def train_dataloader(self) -> DataLoader:
-        count = self.settings.scans_per_epoch
-        return self._loader(self.trainer.current_epoch * count, count)
+        settings, epoch = self.settings, self.trainer.current_epoch
+        scans = self._scans(epoch * settings.scans_per_epoch, settings.scans_per_epoch)
+        states = self.trainer.lightning_module.collect(scans, epoch)
+        crops = StateCrops(states, settings.crop, settings.passes, self.seed + epoch)
+        order = torch.Generator().manual_seed(self.seed + epoch)
+        return DataLoader(crops, batch_size=settings.batch_size, shuffle=True, generator=order, drop_last=True)
 
     def val_dataloader(self) -> DataLoader:
-        return self._loader(VALIDATION, self.settings.validation_scans)
+        return self._scans(VALIDATION, self.settings.validation_scans)
 
-    def _loader(self, first: int, count: int) -> DataLoader:
+    def _scans(self, first: int, count: int) -> DataLoader:
         settings = self.settings
         scans = TrainingScans(self.recipe, first, count, settings.canvas, settings.probe_modes)
-        return DataLoader(scans, batch_size=settings.batch_size, num_workers=settings.workers)
+        return DataLoader(scans, batch_size=settings.scans_at_once, num_workers=settings.workers)
 
 
 @dataclass
@@ -105,6 +113,8 @@ class Pretraining:
             accelerator=self.settings.accelerator,
             devices=1,
             max_epochs=self.settings.max_epochs,
+            gradient_clip_val=self.settings.gradient_clip,
+            check_val_every_n_epoch=min(4, self.settings.max_epochs),
             logger=loggers or False,
             callbacks=[
                 ModelCheckpoint(
@@ -125,7 +135,7 @@ class Pretraining:
             for logger in loggers:
                 if start is None:
                     logger.log_hyperparams(self.resolved())
-            trainer.fit(module, PretrainingData(self.recipe, self.settings), ckpt_path=start)
+            trainer.fit(module, PretrainingData(self.recipe, self.settings, self.seed), ckpt_path=start)
         except BaseException:
             for logger in loggers:
                 logger.finalize("failed")

@@ -21,7 +21,7 @@ from ptychoflow.physics.joint_steps import joint_change
 from ptychoflow.settings import BlindSettings
 
 CHANNELS = 8
-"""What the correction sees: object, its momentum, relative light, photons, progress, misfit."""
+"""What the correction sees: object, its momentum, relative light, level of doubt, misfit, progress."""
 MOST_SUBSETS, FEWEST_SUBSETS = 25, 2
 """Of a pass, at the beginning and at the end: many steps find the way, few do not follow the noise of a subset."""
 FRAMES_OF_A_SUBSET = 8
@@ -110,18 +110,25 @@ class BlindState:
 class Rates(nn.Module):
     """Sizes, damping and momentum of the steps on object and probe, from what is known of a scan.
 
-    (batch, 4) features to (batch, 6) factors and offsets of the rates of the plain engine, none at first.
+    (batch, 4) features to (batch, 6) logarithms of the factors of the plain engine's rates, none at first.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self.layers = nn.Sequential(nn.Linear(4, 16), nn.SiLU(), nn.Linear(16, 6))
-        nn.init.zeros_(self.layers[-1].weight)
-        nn.init.zeros_(self.layers[-1].bias)
+        self.layer = nn.Linear(4, 6)
+        nn.init.zeros_(self.layer.weight)
+        nn.init.zeros_(self.layer.bias)
 
-    def forward(self, features: Tensor, progress: float) -> tuple[Tensor, Tensor, Tensor]:
-        """Give sizes, damping and momentum of object and probe, each (batch, 2)."""
-        learned = 2 * torch.tanh(self.layers(features) / 2)
+    def forward(self, features: Tensor, progress: float, offset: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """Give sizes, damping and momentum of object and probe, each (batch, 2).
+
+        The offset (batch, 6, 5), if given, is added to weight and bias scan by scan: so training tries others.
+        """
+        learned = self.layer(features)
+        if offset is not None:
+            known = torch.cat([features, torch.ones_like(features[:, :1])], dim=1)
+            learned = learned + (offset @ known[:, :, None])[..., 0]
+        learned = 2 * torch.tanh(learned / 2)
         size = features.new_tensor([1.0, 0.8]) * (1 - 0.5 * progress) * torch.exp(learned[:, 0:2])
         damping = 0.05 * torch.exp(learned[:, 2:4])
         # An odds of 1.5 is a momentum of 0.6.
@@ -153,6 +160,7 @@ class Blind(nn.Module):
         order: Sequence[Tensor],
         progress: float,
         solve_background: bool = True,
+        rates_offset: Tensor | None = None,
     ) -> BlindState:
         """Make a pass over subsets of the frames.
 
@@ -168,8 +176,10 @@ class Blind(nn.Module):
             0 at the beginning of a reconstruction, 1 at its end.
         solve_background : bool
             Whether the background is solved for as well.
+        rates_offset : Tensor, optional
+            (batch, 6, 5), see `Rates`.
         """
-        sizes, damping, momentum = self.rates(self._features(state, frames, progress), progress)
+        sizes, damping, momentum = self.rates(self._features(state, frames, progress), progress, rates_offset)
         objects, probes, background = state.objects, state.probes, state.background
         light, misfit, noise = torch.zeros_like(state.light), 0.0, 0.0
         for chosen in order:
@@ -201,28 +211,16 @@ class Blind(nn.Module):
 
     def learned_change(self, state: BlindState, frames: ScanFrames, progress: float) -> Tensor:
         """Correction (batch, H, W) complex64 of the objects that training has found to help."""
-        objects, momentum = state.objects, state.object_momentum
-        light = state.light / state.light.amax(dim=(-2, -1), keepdim=True)
-        # No direction of the complex plane is special: the mean phase is taken out, and put back.
-        turn = (objects * light).sum(dim=(-2, -1), keepdim=True).detach()
-        turn = turn.conj() / turn.abs().clamp_min(1e-12)
-        photons = torch.log10(1 + state.light * _per(frames.scale, 2) ** 2) / 5
-        told = torch.stack([state.misfit.clamp(0.1, 1e3).log10(), torch.full_like(state.misfit, progress)], dim=1)
-        seen = torch.cat(
-            [
-                real_channels(objects * turn),
-                real_channels(momentum * turn),
-                light.sqrt()[:, None],
-                photons[:, None],
-                told[:, :, None, None].expand(-1, -1, *objects.shape[-2:]),
-            ],
-            dim=1,
-        )
-        height, width = objects.shape[-2:]
+        seen, turn, level = correction_input(state, frames, progress)
+        return self.learned(seen, level) * turn.conj()
+
+    def learned(self, seen: Tensor, level: Tensor) -> Tensor:
+        """Correction (batch, H, W) complex64 of turned objects, from what `correction_input` gives."""
+        height, width = level.shape[-2:]
         missing = [-width % self.multiple, -height % self.multiple]
         padded = nn.functional.pad(seen, [0, missing[0], 0, missing[1]], mode="replicate")
-        learned = self.correction(padded)[..., :height, :width].float().permute(0, 2, 3, 1).contiguous()
-        return torch.view_as_complex(learned) * turn.conj() * (light / (light + 0.01))
+        change = self.correction(padded)[..., :height, :width].float().permute(0, 2, 3, 1).contiguous()
+        return torch.view_as_complex(change) * level
 
     def corrected(self, state: BlindState, change: Tensor) -> BlindState:
         """Add a correction (batch, H, W) to the objects, no amplitude beyond `LARGEST`."""
@@ -234,7 +232,8 @@ class Blind(nn.Module):
         """(batch, 4): progress, photons that fell on a pixel, frames that lit it, and misfit."""
         # Before the first pass no light is known: the probes' own, spread over the positions' field.
         intensity = state.probes.detach().abs().square().sum(dim=(-3, -2, -1))
-        extent = (frames.positions.amax(dim=1) - frames.positions.amin(dim=1) + 0.3 * frames.mask.shape[-1]).prod(dim=1)
+        extent = frames.positions.amax(dim=1) - frames.positions.amin(dim=1) + 0.3 * frames.mask.shape[-1]
+        extent = extent.prod(dim=1)
         fallen = frames.positions.shape[1] * intensity / extent
         peak = state.probes.detach().abs().square().sum(dim=1).amax(dim=(-2, -1))
         told = [
@@ -244,6 +243,41 @@ class Blind(nn.Module):
             state.misfit.clamp(0.1, 1e3).log10() / 2,
         ]
         return torch.stack(told, dim=1)
+
+
+def correction_input(state: BlindState, frames: ScanFrames, progress: float) -> tuple[Tensor, Tensor, Tensor]:
+    """What a correction is told.
+
+    Returns
+    -------
+    seen : Tensor
+        (batch, CHANNELS, H, W) float32: object and momentum, relative light, photons, misfit and progress.
+    turn : Tensor
+        (batch, 1, 1) complex64 of modulus 1, that takes the mean phase out of the objects: no direction of the complex
+        plane is special.
+    level : Tensor
+        (batch, H, W) float32, what an object may be wrong by for want of photons or by what the model does not
+        explain; 0 where no light fell. A correction is told in units of it, so that it vanishes with the doubt.
+    """
+    objects = state.objects
+    light = state.light / state.light.amax(dim=(-2, -1), keepdim=True)
+    turn = (objects * light).sum(dim=(-2, -1), keepdim=True)
+    turn = turn.conj() / turn.abs().clamp_min(1e-12)
+    photons = state.light * _per(frames.scale, 2) ** 2
+    misfit = state.misfit.clamp(0.1, 1e3)
+    level = (_per(misfit.clamp_min(1), 2) / (1 + photons)).sqrt().clamp_max(0.5) * (light / (light + 0.01))
+    told = torch.stack([misfit.log10(), torch.full_like(misfit, progress)], dim=1)
+    seen = torch.cat(
+        [
+            real_channels(objects * turn),
+            real_channels(state.object_momentum * turn),
+            light.sqrt()[:, None],
+            level[:, None].clamp_min(1e-4).log10() / 2,
+            told[:, :, None, None].expand(-1, -1, *objects.shape[-2:]),
+        ],
+        dim=1,
+    )
+    return seen, turn, level
 
 
 def subsets(frames: Tensor, progress: float, generator: torch.Generator) -> list[Tensor]:
