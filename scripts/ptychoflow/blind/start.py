@@ -107,7 +107,7 @@ def defocused(pupil: Tensor, defocus: float) -> Tensor:
     defocus : float
         c in pixels², λ z over the square of a pixel (Goodman, Introduction to Fourier Optics, 4th ed., section 5.2).
     """
-    frequency = torch.fft.fftfreq(len(pupil), dtype=torch.float64)
+    frequency = torch.fft.fftfreq(len(pupil), dtype=torch.float64, device=pupil.device)
     square = frequency[:, None] ** 2 + frequency[None, :] ** 2
     phase = torch.polar(torch.ones_like(square), -torch.pi * defocus * square).to(torch.complex64)
     return torch.fft.fftshift(torch.fft.ifft2(pupil * phase, norm="ortho"))
@@ -115,7 +115,7 @@ def defocused(pupil: Tensor, defocus: float) -> Tensor:
 
 def pupil_radius(pupil: Tensor, share: float = 0.9) -> float:
     """Frequency in cycles per pixel within which a share of a pupil's power lies."""
-    frequency = torch.fft.fftfreq(len(pupil))
+    frequency = torch.fft.fftfreq(len(pupil), device=pupil.device)
     radius = torch.hypot(frequency[:, None], frequency[None, :]).flatten()
     order = radius.argsort()
     power = pupil.square().flatten()[order].cumsum(0)
@@ -156,7 +156,10 @@ def candidates_from(
             Candidate(f"a pupil at defocus {c:+.4g} px²", defocused(pupil, c)[None], defocus=c)
             for c in (widest * step / DEFOCI for step in range(-DEFOCI, DEFOCI + 1))
         ]
-        found += [Candidate(f"a disk of {share:.0%} of the frame", disk(size, share)[None]) for share in DISKS]
+        found += [
+            Candidate(f"a disk of {share:.0%} of the frame", disk(size, share)[None].to(pupil.device))
+            for share in DISKS
+        ]
     if not every_orientation:
         return found
     # A scan turned by half a circle under the other defocus is a twin that diffracts alike: without a guess one of the

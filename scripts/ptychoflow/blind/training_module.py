@@ -80,7 +80,7 @@ class BlindTraining(LightningModule):
                 losses.append(ending.loss)
                 states.append(some)
                 endings.append(ending)
-            gain = (losses[0] - losses[1]).clamp(-LARGEST_GAIN, LARGEST_GAIN)
+            gain = (losses[0] - losses[1]).nan_to_num(0.0).clamp(-LARGEST_GAIN, LARGEST_GAIN)
             slope += (gain[:, None, None] * spread).sum(dim=0) / (2 * self.settings.rates_spread**2)
         self._step_rates(slope / self.settings.scans_per_epoch, epoch)
         self.endings = _means(endings)

@@ -36,7 +36,7 @@ def orthogonal_modes(probes: Tensor) -> Tensor:
     """
     with torch.no_grad():
         flat = probes.flatten(-2)
-        return torch.linalg.eigh(flat @ flat.mH).eigenvectors.flip(-1).mH
+        return torch.linalg.eigh(torch.nan_to_num(flat @ flat.mH)).eigenvectors.flip(-1).mH
 
 
 def mix_modes(probes: Tensor, unitary: Tensor) -> Tensor:
