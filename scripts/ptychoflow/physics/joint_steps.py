@@ -160,7 +160,7 @@ def _piece(
         curvature = torch.where(mask, (relative + 1) * weight / (intensity + least), 0).sum(per_scan)
         misfit = (ratio * modelled).square().sum(per_scan)
         photons = intensity * scale[:, None, None, None].square()
-        noise = torch.where(mask, 1 - torch.exp(-8 * photons), 0).sum(per_scan) / (4 * scale.square())
+        noise = torch.where(mask, photon_noise(photons), 0).sum(per_scan) / scale.square()
     return JointChange(
         objects=torch.view_as_complex(added[..., :2].contiguous()),
         light=added[..., 2],
@@ -171,6 +171,11 @@ def _piece(
         misfit=misfit,
         noise=noise,
     )
+
+
+def photon_noise(photons: Tensor) -> Tensor:
+    """Mean of (√I − √n)² over counts n of an intensity I in photons, to 6 %: 2 I for few, 1/4 for many, 0.45 at one."""
+    return -0.25 * torch.expm1(-5.67 * photons) + 0.414 * photons * torch.exp(-0.8 * photons)
 
 
 def _damped(light: Tensor, damping: Tensor) -> Tensor:
