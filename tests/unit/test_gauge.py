@@ -26,7 +26,7 @@ def gaussian(size: int, centre: tuple[float, float], width: float) -> torch.Tens
 
 
 def beam(modes: int = 1) -> torch.Tensor:
-    """(1, modes, N, N) in the middle of the frame, dark at its edges, of frequencies that half a pixel moves exactly."""
+    """(1, modes, N, N) in the middle of the frame, dark at its edges, of low frequencies that a shift moves exactly."""
     spectrum = drawn(modes, SIZE, SIZE, seed=1) * torch.fft.ifftshift(gaussian(SIZE, (0.0, 0.0), 2.5))
     return (SIZE * torch.fft.ifft2(spectrum) * gaussian(SIZE, (0.0, 0.0), 2.5))[None]
 
