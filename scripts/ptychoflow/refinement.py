@@ -16,15 +16,21 @@ from torch import Tensor
 
 from ptychoflow.data.dataset import Dataset
 from ptychoflow.physics.diffraction import Propagator, incoherent_sum
-from ptychoflow.physics.patches import add_patches, crop_patches, fourier_shift, split_positions
-from ptychoflow.physics.steps import modelled_amplitudes, object_change, regularised, wave_change
+from ptychoflow.physics.patches import add_patches
+from ptychoflow.physics.position_steps import (
+    amplitude_jacobian,
+    amplitude_residuals,
+    cut,
+    damped_steps,
+    placed,
+    spectral_slopes,
+)
+from ptychoflow.physics.steps import object_change, regularised, wave_change
 from ptychoflow.solver_settings import RefinementSettings
 
 FRAMES_AT_ONCE = 256
 FIRST_STEPS = 10
 """Steps on the object before the positions move for the first time."""
-DAMPING = 0.1
-"""Share of the frames' mean curvature that damps a step: a frame that shows next to nothing stays."""
 LARGEST_STEP = 2.0
 """Pixels that a frame moves at most in a round."""
 SEARCH_EVERY, SEARCH_SHARE, SEARCH_SPACING = 5, 0.05, 1.5
@@ -123,8 +129,8 @@ class PositionFit:
         total = torch.zeros(*self.object.shape, 2)
         coverage = torch.zeros(self.object.shape)
         for frames in self._portions():
-            corner, probes, propagator = self._placed(self.places[frames])
-            patches = self._cut(self.object, corner)[:, 0]
+            corner, probes, propagator = placed(self.probe, self.places[frames], self.propagator)
+            patches = cut(self.object, corner, self.size)
             change = object_change(wave_change(patches, self.amplitudes[frames], probes, self.mask, propagator), probes)
             values = torch.cat([torch.view_as_real(change), incoherent_sum(probes)[..., None]], dim=-1)
             (added,) = add_patches(values[None], corner[None], self.object.shape)
@@ -136,24 +142,14 @@ class PositionFit:
     def step_frames(self) -> Tensor:
         """Make a Gauss-Newton step on the coordinates of each frame; gives their misfits before it, (frames,) float."""
         slopes = spectral_slopes(self.object)
-        normal, right, misfits = [], [], []
-        for frames in self._portions():
-            jacobian, residual = self._linearised(self.places[frames], frames, slopes)
-            normal.append(jacobian.transpose(-1, -2) @ jacobian)
-            right.append((jacobian * residual[..., None]).sum(dim=-2))
-            misfits.append(residual.square().sum(dim=-1) / self.mask.sum())
-        matrix, vector = torch.cat(normal), torch.cat(right)
-        matrix = matrix + DAMPING * matrix.diagonal(dim1=-2, dim2=-1).mean() * torch.eye(2)
-        step = torch.linalg.solve(matrix, vector)
+        step, squares = damped_steps(
+            self._linearised(self.places[frames], frames, slopes) for frames in self._portions()
+        )
         self._move(self.places + step / (step.norm(dim=-1, keepdim=True) / LARGEST_STEP).clamp_min(1))
-        return torch.cat(misfits)
+        return squares / self.mask.sum()
 
     def step_deformation(self) -> None:
-        """Make a Gauss-Newton step on the linear map by which the whole scan, and the object with it, is deformed.
-
-        While object and positions deform together, a frame still sees the same place, but sees it deformed: its patch
-        changes by minus the slope of the object times the distance from the patch's centre.
-        """
+        """Make a Gauss-Newton step on the linear map by which the whole scan, and the object with it, is deformed."""
         slopes = spectral_slopes(self.object)
         normal, right = torch.zeros(4, 4), torch.zeros(4)
         for frames in self._portions():
@@ -196,74 +192,28 @@ class PositionFit:
 
     def _misfits(self, places: Tensor, frames: Tensor) -> Tensor:
         """Mean squared residual of frames at places, (frames,) float."""
-        corner, probes, propagator = self._placed(places)
-        residual, _ = self._residual(propagator(probes * self._cut(self.object, corner)), frames)
+        residual = amplitude_residuals(
+            self.object, self.probe, self.amplitudes[frames], places, self.mask, self.propagator
+        )
         return residual.square().sum(dim=(-2, -1)) / self.mask.sum()
 
     def _linearised(
         self, places: Tensor, frames: Tensor, slopes: Tensor, deformed: bool = False
     ) -> tuple[Tensor, Tensor]:
-        """Derivatives of the modelled amplitudes and their residuals.
-
-        Parameters
-        ----------
-        places : Tensor
-            (frames, 2) float pixels.
-        frames : Tensor
-            (frames,) int64.
-        slopes : Tensor
-            (2, H, W) complex, the object's along rows and columns.
-        deformed : bool
-            Derivatives by the four entries of the deformation, row by row, in place of those by the coordinates.
-
-        Returns
-        -------
-        jacobian : Tensor
-            (frames, N², 2 or 4) float.
-        residual : Tensor
-            (frames, N²) float.
-        """
-        corner, probes, propagator = self._placed(places)
-        waves = propagator(probes * self._cut(self.object, corner))
-        residual, modelled = self._residual(waves, frames)
-        factors = [torch.ones(1)]
-        if deformed:
-            _, fraction = split_positions(places, self.size)
-            axis = torch.arange(self.size) - self.size // 2
-            lever = -(axis - fraction[..., None])[:, :, None]
-            factors = [lever[:, 0, :, :, None], lever[:, 1, :, None, :]]
-        columns = []
-        for slope in slopes:
-            patches = probes * self._cut(slope, corner)
-            for factor in factors:
-                change = (waves.conj() * propagator(factor * patches)).real.sum(dim=1) / modelled
-                columns.append(torch.where(self.mask, change, 0).flatten(1))
-        return torch.stack(columns, dim=-1), residual.flatten(1)
-
-    def _placed(self, places: Tensor) -> tuple[Tensor, Tensor, Propagator]:
-        """Whole-pixel corners (frames, 2), the probe moved by the fractions, and the propagator of its waves."""
-        corner, fraction = split_positions(places, self.size)
-        return corner, fourier_shift(self.probe, fraction[:, None]), self.propagator.moved(fraction)
-
-    def _cut(self, canvas: Tensor, corner: Tensor) -> Tensor:
-        """Patches (frames, 1, N, N) of (H, W)."""
-        return crop_patches(canvas[None], corner[None], self.size)[0][:, None]
-
-    def _residual(self, waves: Tensor, frames: Tensor) -> tuple[Tensor, Tensor]:
-        """Measured less modelled amplitudes, 0 at bad pixels, and the modelled ones, both (frames, N, N) float."""
-        modelled = modelled_amplitudes(waves)
-        return torch.where(self.mask, self.amplitudes[frames] - modelled, 0), modelled
+        """Derivatives of the modelled amplitudes of frames at places, and their residuals."""
+        return amplitude_jacobian(
+            self.object,
+            slopes,
+            self.probe,
+            self.amplitudes[frames],
+            places,
+            self.mask,
+            self.propagator,
+            deformed=deformed,
+        )
 
     def _portions(self) -> Iterator[Tensor]:
         yield from torch.arange(len(self.places)).split(FRAMES_AT_ONCE)
-
-
-def spectral_slopes(canvas: Tensor) -> Tensor:
-    """Derivatives of an object (H, W) along rows and columns, (2, H, W) complex per pixel, as if it were periodic."""
-    spectrum = torch.fft.fft2(canvas)
-    rows, columns = (torch.fft.fftfreq(length) for length in canvas.shape)
-    frequencies = torch.stack([rows[:, None].expand(canvas.shape), columns.expand(canvas.shape)])
-    return torch.fft.ifft2(2j * torch.pi * frequencies * spectrum)
 
 
 def deform(canvas: Tensor, linear: Tensor, centre: Tensor) -> Tensor:

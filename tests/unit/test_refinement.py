@@ -10,7 +10,8 @@ from scipy import ndimage
 from ptychoflow.data.dataset import Dataset
 from ptychoflow.errors import InputError
 from ptychoflow.physics.patches import extract_patches
-from ptychoflow.refinement import PositionFit, deform, position_error, refine_positions, refined, spectral_slopes
+from ptychoflow.physics.position_steps import spectral_slopes
+from ptychoflow.refinement import PositionFit, deform, position_error, refine_positions, refined
 from ptychoflow.simulation.dataset import simulate
 from ptychoflow.simulation.probes import ProbeSettings
 from ptychoflow.simulation.scans import ScanSettings
@@ -118,14 +119,6 @@ def test_the_slopes_of_the_fit_are_those_of_the_diffraction_model(optics: dict |
         found, expected = jacobian[..., axis] * amplitudes([0.0, 0.0]), expected * amplitudes([0.0, 0.0])
         assert (found - expected).norm() < 0.03 * expected.norm()
         assert (found * expected).sum() / expected.square().sum() == pytest.approx(1, abs=0.02)
-
-
-def test_slopes_of_a_wave_are_its_frequency():
-    rows = torch.arange(24.0)[:, None].expand(24, 16)
-    wave = torch.exp(2j * torch.pi * 3 * rows / 24)
-    along, across = spectral_slopes(wave)
-    torch.testing.assert_close(along, 2j * torch.pi * 3 / 24 * wave, atol=1e-4, rtol=1e-4)
-    assert across.abs().max() < 1e-4
 
 
 def test_a_deformation_maps_as_scipy_does():

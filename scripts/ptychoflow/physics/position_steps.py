@@ -1,5 +1,7 @@
 """Gauss-Newton steps on the scan positions: where a frame must lie for the object to explain its photons."""
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor
 
@@ -53,28 +55,115 @@ def position_steps(
         (frames, 2) float pixels.
     """
     slopes = spectral_slopes(canvas)
-    piece = max(1, PIXELS_AT_ONCE // probe.numel())
-    normal, right = [], []
-    for some in torch.arange(len(positions)).split(piece):
-        corner, fraction = split_positions(positions[some], probe.shape[-1])
-        moved, place = fourier_shift(probe, fraction[:, None]), propagator.moved(fraction)
-        waves = place(exit_waves(_cut(canvas, corner, probe.shape[-1]), moved))
-        modelled = (incoherent_sum(waves) + background + FLOOR).sqrt()
-        residual = torch.where(mask, amplitudes[some] - modelled, 0).flatten(1)
-        columns = [
-            torch.where(
-                mask, (waves.conj() * place(exit_waves(_cut(slope, corner, probe.shape[-1]), moved))).real.sum(1), 0
-            )
-            for slope in slopes
-        ]
-        jacobian = torch.stack([(column / modelled).flatten(1) for column in columns], dim=-1)
+    pieces = torch.arange(len(positions)).split(max(1, PIXELS_AT_ONCE // probe.numel()))
+    return damped_steps(
+        amplitude_jacobian(canvas, slopes, probe, amplitudes[some], positions[some], mask, propagator, background)
+        for some in pieces
+    )[0]
+
+
+def damped_steps(linearised: Iterable[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    """Solve the normal equations of each frame, damped by what all frames show on average.
+
+    Parameters
+    ----------
+    linearised : iterable of pair
+        What `amplitude_jacobian` gives, of some of the frames at a time.
+
+    Returns
+    -------
+    steps : Tensor
+        (frames, 2) float pixels.
+    squares : Tensor
+        (frames,) float, Σ (√I − √n)² before the steps.
+    """
+    normal, right, squares = [], [], []
+    for jacobian, residual in linearised:
         normal.append(jacobian.mT @ jacobian)
         right.append((jacobian * residual[..., None]).sum(dim=-2))
+        squares.append(residual.square().sum(dim=-1))
     matrix, vector = torch.cat(normal), torch.cat(right)
     damping = DAMPING * matrix.diagonal(dim1=-2, dim2=-1).mean()
-    return torch.linalg.solve(matrix + damping * torch.eye(2, device=matrix.device), vector)
+    return torch.linalg.solve(matrix + damping * torch.eye(2, device=matrix.device), vector), torch.cat(squares)
 
 
-def _cut(canvas: Tensor, corner: Tensor, size: int) -> Tensor:
+def amplitude_jacobian(
+    canvas: Tensor,
+    slopes: Tensor,
+    probe: Tensor,
+    amplitudes: Tensor,
+    positions: Tensor,
+    mask: Tensor,
+    propagator: Propagator,
+    background: Tensor | float = 0.0,
+    deformed: bool = False,
+) -> tuple[Tensor, Tensor]:
+    """Derivatives of the modelled amplitudes of frames by their coordinates, and what the amplitudes lack.
+
+    Parameters
+    ----------
+    canvas, probe, amplitudes, positions, mask, propagator, background
+        As `position_steps` takes them.
+    slopes : Tensor
+        (2, H, W) complex, `spectral_slopes` of the object.
+    deformed : bool
+        Derivatives by the four entries of a linear map of scan and object together, row by row, in place of those by
+        the coordinates: a frame still sees the same place, but sees it deformed, so that its patch changes by minus
+        the slope times the distance from the patch's centre.
+
+    Returns
+    -------
+    jacobian : Tensor
+        (frames, N², 2 or 4) float, 0 at bad pixels.
+    residual : Tensor
+        (frames, N²) float, measured less modelled amplitudes, 0 at bad pixels.
+    """
+    size = probe.shape[-1]
+    corner, moved, place = placed(probe, positions, propagator)
+    waves, modelled = _amplitudes(canvas, corner, moved, place, background)
+    factors: list[Tensor | float] = [1.0]
+    if deformed:
+        _, fraction = split_positions(positions, size)
+        axis = torch.arange(size, device=fraction.device) - size // 2
+        lever = (fraction[..., None] - axis)[:, :, None]
+        factors = [lever[:, 0, :, :, None], lever[:, 1, :, None, :]]
+    columns = []
+    for slope in slopes:
+        patches = exit_waves(cut(slope, corner, size), moved)
+        for factor in factors:
+            change = (waves.conj() * place(factor * patches)).real.sum(dim=1) / modelled
+            columns.append(torch.where(mask, change, 0).flatten(1))
+    return torch.stack(columns, dim=-1), torch.where(mask, amplitudes - modelled, 0).flatten(1)
+
+
+def amplitude_residuals(
+    canvas: Tensor,
+    probe: Tensor,
+    amplitudes: Tensor,
+    positions: Tensor,
+    mask: Tensor,
+    propagator: Propagator,
+    background: Tensor | float = 0.0,
+) -> Tensor:
+    """Measured less modelled amplitudes (frames, N, N) float, 0 at bad pixels; parameters as in `position_steps`."""
+    _, modelled = _amplitudes(canvas, *placed(probe, positions, propagator), background)
+    return torch.where(mask, amplitudes - modelled, 0)
+
+
+def placed(probe: Tensor, positions: Tensor, propagator: Propagator) -> tuple[Tensor, Tensor, Propagator]:
+    """Whole-pixel corners (frames, 2), the probe (frames, modes, N, N) moved by the fractions, and its propagator."""
+    corner, fraction = split_positions(positions, probe.shape[-1])
+    return corner, fourier_shift(probe, fraction[:, None]), propagator.moved(fraction)
+
+
+def cut(canvas: Tensor, corner: Tensor, size: int) -> Tensor:
     """Patches (frames, N, N) of (H, W)."""
     return crop_patches(canvas[None], corner[None], size)[0]
+
+
+def _amplitudes(
+    canvas: Tensor, corner: Tensor, moved: Tensor, propagator: Propagator, background: Tensor | float
+) -> tuple[Tensor, Tensor]:
+    """Detector waves (frames, modes, N, N) and the amplitudes (frames, N, N) that they add up to."""
+    waves = propagator(exit_waves(cut(canvas, corner, moved.shape[-1]), moved))
+    return waves, (incoherent_sum(waves) + background + FLOOR).sqrt()
