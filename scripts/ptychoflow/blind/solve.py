@@ -16,7 +16,7 @@ from ptychoflow.data.dataset import Dataset, object_frame
 from ptychoflow.data.groups import split_frames
 from ptychoflow.models.blind import Blind, BlindState, subsets
 from ptychoflow.physics.diffraction import Propagator
-from ptychoflow.physics.gauge import centre_of
+from ptychoflow.physics.gauge import centre_of, mix_modes, orthogonal_modes
 from ptychoflow.physics.joint_steps import modelled_frames
 from ptychoflow.physics.losses import expected_deviance, poisson_deviance
 from ptychoflow.physics.patches import fourier_shift
@@ -238,24 +238,24 @@ class BlindReconstruction:
     def _move_frames(self) -> None:
         """Step the positions of all frames, none farther from where it was given than the bound."""
         state, frames = self.state, self.frames
-        steps = []
-        for some in torch.arange(frames.positions.shape[1]).split(256):
+        step = torch.zeros_like(self.given[0])
+        # Those that are left out move by their own photons alone, and nothing by theirs.
+        for some in (*self.fitted.split(256), *torch.from_numpy(self.held_out).split(256)):
+            if not len(some):
+                continue
             amplitudes, positions = frames.subset(some)
-            steps.append(
-                position_steps(
-                    state.objects[0],
-                    state.probes[0],
-                    amplitudes[0],
-                    positions[0],
-                    frames.mask[0, 0],
-                    frames.propagator,
-                    state.background[0],
-                )
+            step[some] = position_steps(
+                state.objects[0],
+                state.probes[0],
+                amplitudes[0],
+                positions[0],
+                frames.mask[0, 0],
+                frames.propagator,
+                state.background[0],
             )
-        step = torch.cat(steps)
         step = step / (step.norm(dim=-1, keepdim=True) / LARGEST_STEP).clamp_min(1)
         moved = frames.positions[0] + step - self.given[0]
-        moved = moved - moved.mean(dim=0)
+        moved = moved - moved[self.fitted].mean(dim=0)
         moved = moved / (moved.norm(dim=-1, keepdim=True) / self.settings.position_bound).clamp_min(1)
         frames.positions = (self.given[0] + moved)[None]
 
@@ -275,7 +275,8 @@ class BlindReconstruction:
         """The image as it is now, in the dataset's own frame."""
         state = self.state
         away = self.home - centre_of(state.probes.abs().square().sum(dim=1))[0]
-        probe = fourier_shift(state.probes[0], away) * self.frames.scale
+        probes = mix_modes(state.probes, orthogonal_modes(state.probes))
+        probe = fourier_shift(probes[0], away) * self.frames.scale
         canvas = fourier_shift(state.objects[0], away)
         edge = self.border
         inner = canvas[edge:-edge, edge:-edge]
