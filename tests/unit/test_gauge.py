@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from ptychoflow.physics.diffraction import Propagator
-from ptychoflow.physics.gauge import balance, centre_of, mix_modes, orthogonal_modes
+from ptychoflow.physics.gauge import balance, centre_of, mix_modes, orthogonal_modes, with_power
 from ptychoflow.physics.joint_steps import modelled_frames
 from ptychoflow.physics.patches import fourier_shift
 
@@ -149,3 +149,11 @@ def test_tilt_is_free_in_the_far_field():
         modelled_frames(objects * ramp(FIELD, -1), probes * ramp(SIZE, 1), positions, PROPAGATORS["far"], NOTHING),
         modelled_frames(objects, probes, positions, PROPAGATORS["far"], NOTHING),
     )
+
+
+@pytest.mark.parametrize("size", [1e-25, 1.0, 1e25])
+def test_a_probe_of_any_power_gets_that_which_is_asked_for(size: float):
+    probes = beam(3).to(torch.complex64).repeat(2, 1, 1, 1) * torch.tensor([1.0, 0.1])[:, None, None, None]
+    found = with_power(probes * size, torch.tensor(1e6))
+    torch.testing.assert_close(found.abs().square().sum(dim=(1, 2, 3)), torch.full((2,), 1e6))
+    torch.testing.assert_close(found[0] / found[0].norm(), probes[0] / probes[0].norm())

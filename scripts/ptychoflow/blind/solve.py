@@ -14,9 +14,10 @@ from ptychoflow.blind.modes import more_modes
 from ptychoflow.blind.start import FRAMES, Start, find_start, middle_of, turned
 from ptychoflow.data.dataset import Dataset, object_frame
 from ptychoflow.data.groups import split_frames
+from ptychoflow.errors import InputError
 from ptychoflow.models.blind import Blind, BlindState, subsets
 from ptychoflow.physics.diffraction import Propagator
-from ptychoflow.physics.gauge import centre_of, mix_modes, orthogonal_modes
+from ptychoflow.physics.gauge import centre_of, mix_modes, orthogonal_modes, with_power
 from ptychoflow.physics.joint_steps import modelled_frames
 from ptychoflow.physics.losses import expected_deviance, poisson_deviance
 from ptychoflow.physics.patches import fourier_shift
@@ -133,15 +134,20 @@ class BlindReconstruction:
         fraction = settings.held_out if len(everything) > 1 else 0.0
         self.used, self.held_out = split_frames(everything, fraction, seed)
         self.mean = mean_frame(dataset, self.used)
+        # Mean photons of a frame, by which the object has a mean amplitude of about 1 from the beginning.
+        photons = self.mean[torch.fft.ifftshift(torch.from_numpy(dataset.mask))].sum()
+        if not photons > 0:
+            raise InputError(
+                f"none of the {len(self.used)} frames to be fitted has a photon on a good pixel, of {len(everything)} "
+                f"with {len(self.held_out)} held out: expected some (held_out is {settings.held_out})"
+            )
         self.start = self._find_start(dataset)
         self.dataset = self._oriented(dataset)
         self.border = BORDER + (int(np.ceil(settings.position_bound)) if settings.solve_positions else 0)
         self.frames = scan_frames(self.dataset, self.border, self.mean, self.device)
         shape = tuple(length + 2 * self.border for length in self.dataset.object_shape)
         probe = more_modes(self.start.probe.cpu(), settings.probe_modes or len(self.start.probe), seed)
-        # Mean photons of a frame, so that the object has a mean amplitude of about 1 from the beginning.
-        power = self.mean[torch.fft.ifftshift(torch.from_numpy(self.dataset.mask))].sum() / probe.abs().square().sum()
-        probe = (probe * power.sqrt()).to(self.device) / self.frames.scale
+        probe = with_power(probe, photons).to(self.device) / self.frames.scale
         self.state = BlindState.start(probe[None], shape)
         self.home = centre_of(self.state.probes.abs().square().sum(dim=1))[0]
         self.given = self.frames.positions.clone()
@@ -158,6 +164,11 @@ class BlindReconstruction:
             return Start.given(guess)
         near = self.used[middle_of(dataset.positions[self.used], FRAMES)]
         counts = torch.fft.ifftshift(torch.from_numpy(dataset.frames[near]), dim=(-2, -1))
+        if not (counts * torch.fft.ifftshift(torch.from_numpy(dataset.mask))).any():
+            raise InputError(
+                f"none of the {len(near)} frames in the middle of the scan has a photon on a good pixel: expected some "
+                "to find a start with (start: dataset takes the file's probe untried)"
+            )
         found = find_start(
             self.network,
             counts.to(self.device),

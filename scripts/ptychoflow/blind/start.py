@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ptychoflow.models.blind import Blind, BlindState, ScanFrames, subsets
 from ptychoflow.physics.diffraction import Propagator
+from ptychoflow.physics.gauge import with_power
 from ptychoflow.physics.joint_steps import modelled_frames
 
 FRAMES = 64
@@ -114,12 +115,13 @@ def defocused(pupil: Tensor, defocus: float) -> Tensor:
 
 
 def pupil_radius(pupil: Tensor, share: float = 0.9) -> float:
-    """Frequency in cycles per pixel within which a share of a pupil's power lies."""
+    """Frequency in cycles per pixel within which a share of a pupil's power lies, at least half of the least one."""
     frequency = torch.fft.fftfreq(len(pupil), device=pupil.device)
     radius = torch.hypot(frequency[:, None], frequency[None, :]).flatten()
     order = radius.argsort()
     power = pupil.square().flatten()[order].cumsum(0)
-    return float(radius[order][torch.searchsorted(power, share * power[-1]).clamp_max(len(order) - 1)])
+    found = float(radius[order][torch.searchsorted(power, share * power[-1]).clamp_max(len(order) - 1)])
+    return max(found, 0.5 / len(pupil))
 
 
 def disk(size: int, diameter: float) -> Tensor:
@@ -224,7 +226,7 @@ def search(
     edge = int(np.ceil(high - low)) + 1
     alive = list(range(len(candidates)))
     probes = torch.stack([one.probe[0] for one in candidates])[:, None].to(counts.device)
-    probes = probes * (power / probes.abs().square().sum(dim=(-3, -2, -1), keepdim=True)).sqrt()
+    probes = with_power(probes, power)
     frames = ScanFrames(
         (counts.sqrt() / scale)[None],
         torch.from_numpy(np.stack(places) - low).float().to(counts.device),
@@ -314,7 +316,7 @@ def find_start(
     best = search(network, frames, positions * small_size / size, good, coarse, found, seed)
     probe = guess if guess is not None and best.candidate.given else embedded(best.probe, size)
     probe = probe.to(mean.device)
-    return Start(best.candidate, probe * (mean.sum() / probe.abs().square().sum()).sqrt(), best.errors)
+    return Start(best.candidate, with_power(probe, mean.sum()), best.errors)
 
 
 def _coarse_probe(probe: Tensor, size: int) -> Tensor:

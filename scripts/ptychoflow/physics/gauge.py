@@ -29,6 +29,15 @@ def balance(objects: Tensor, light: Tensor) -> Tensor:
         return (objects.abs() * weight).sum(dim=(-2, -1)) / weight.sum(dim=(-2, -1))
 
 
+def with_power(probes: Tensor, photons: Tensor) -> Tensor:
+    """Scale probes (..., modes, N, N) to Σ|P|² = photons, a scalar or (..., 1, 1, 1).
+
+    They may have any power but none, even one beyond the squares of single precision.
+    """
+    probes = probes / probes.abs().amax(dim=(-3, -2, -1), keepdim=True)
+    return probes * (photons / probes.abs().square().sum(dim=(-3, -2, -1), keepdim=True)).sqrt()
+
+
 def orthogonal_modes(probes: Tensor) -> Tensor:
     """Unitary matrices (batch, modes, modes) that make probes (batch, modes, N, N) orthogonal, the strongest first.
 
