@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ptychoflow.blind.modes import more_modes
 from ptychoflow.data.dataset import Dataset
 from ptychoflow.data.geometry import wavelength_of
 from ptychoflow.data.groups import split_frames
@@ -29,8 +30,6 @@ from ptychoflow.stitching import coverage_of
 
 CORNER_OFFSET = -0.5
 """pty-chi counts a patch's centre from (N − 1) / 2, positions of this library from N / 2."""
-EXTRA_MODE = 0.1
-"""Amplitude of each further probe mode at the start, as a share of the first."""
 START_FRAMES = 256
 """Frames whose photons judge an image to start from."""
 
@@ -177,15 +176,6 @@ def sound_start(path: Path, dataset: Dataset, data: Path, scores: Path | None = 
             none,
         )
     return earlier
-
-
-def more_modes(probe: np.ndarray, modes: int | None, seed: int) -> np.ndarray:
-    """Give a probe (modes, N, N) as many modes as asked for: the first with random phases for those it has not."""
-    missing = (modes or len(probe)) - len(probe)
-    if missing < 0:
-        return probe[:modes]
-    phases = np.random.default_rng(seed).random((missing, *probe.shape[1:]))
-    return np.concatenate([probe, EXTRA_MODE * probe[:1] * np.exp(2j * np.pi * phases)]).astype(np.complex64)
 
 
 def _run(

@@ -9,6 +9,7 @@ import pytest
 import torch
 from scipy import ndimage
 
+from ptychoflow.blind.modes import more_modes
 from ptychoflow.data.cxi import write_cxi
 from ptychoflow.data.dataset import Dataset
 from ptychoflow.errors import InputError
@@ -18,7 +19,7 @@ from ptychoflow.simulation.dataset import simulate
 from ptychoflow.simulation.probes import ProbeSettings
 from ptychoflow.simulation.scans import ScanSettings
 from ptychoflow.simulation.settings import SimulationSettings
-from ptychoflow.solver import GaussianBlur, more_modes, solve, sound_start
+from ptychoflow.solver import GaussianBlur, solve, sound_start
 from ptychoflow.solver_settings import SolverSettings
 from ptychoflow.stitching import coverage_of
 

@@ -146,7 +146,7 @@ class BlindReconstruction:
         self.border = BORDER + (int(np.ceil(settings.position_bound)) if settings.solve_positions else 0)
         self.frames = scan_frames(self.dataset, self.border, self.mean, self.device)
         shape = tuple(length + 2 * self.border for length in self.dataset.object_shape)
-        probe = more_modes(self.start.probe.cpu(), settings.probe_modes or len(self.start.probe), seed)
+        probe = torch.from_numpy(more_modes(self.start.probe.cpu().numpy(), settings.probe_modes, seed))
         probe = with_power(probe, photons).to(self.device) / self.frames.scale
         self.state = BlindState.start(probe[None], shape)
         self.home = centre_of(self.state.probes.abs().square().sum(dim=1))[0]

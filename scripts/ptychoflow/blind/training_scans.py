@@ -10,6 +10,7 @@ from torch import Tensor
 from ptychoflow.blind.frames import amplitudes_of
 from ptychoflow.blind.modes import more_modes
 from ptychoflow.data.dataset import Dataset
+from ptychoflow.physics.gauge import with_power
 from ptychoflow.simulation.dataset import simulate
 from ptychoflow.simulation.recipe import RecipeSettings, draw
 
@@ -89,7 +90,7 @@ def training_scan(dataset: Dataset, background: float, canvas: int, modes: int, 
     amplitudes = amplitudes_of(dataset.frames)
     scale = amplitudes[:, mask].square().mean().sqrt().clamp_min(1e-3)
     amplitudes = amplitudes / scale
-    guess = more_modes(torch.from_numpy(dataset.probe), modes, seed)
+    guess = torch.from_numpy(more_modes(dataset.probe, modes, seed))
     power = torch.where(mask, amplitudes.square(), 0).sum(dim=(-2, -1)).mean()
     true = torch.from_numpy(dataset.probe if dataset.true_probe is None else dataset.true_probe)
     positions = dataset.positions if dataset.true_positions is None else dataset.true_positions
@@ -100,7 +101,7 @@ def training_scan(dataset: Dataset, background: float, canvas: int, modes: int, 
         true_positions=torch.from_numpy(positions + before).float(),
         mask=mask[None],
         scale=scale,
-        probe=guess * (power / guess.abs().square().sum()).sqrt(),
+        probe=with_power(guess, power),
         true_probe=torch.nn.functional.pad(true / scale, [0, 0, 0, 0, 0, MOST_MODES - len(true)]),
         truth=torch.from_numpy(truth),
         background=(background / scale.square()).reshape(()),
