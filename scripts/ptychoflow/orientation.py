@@ -4,6 +4,7 @@ import numpy as np
 import torch
 
 from ptychoflow.data.dataset import Dataset, object_frame
+from ptychoflow.data.position_orientations import ORIENTATIONS, turned
 from ptychoflow.models.unrolled import Unrolled
 from ptychoflow.physics.diffraction import Propagator
 from ptychoflow.settings import ModelSettings
@@ -11,24 +12,14 @@ from ptychoflow.settings import ModelSettings
 FRAMES = 144
 """Neighbouring frames that tell."""
 ITERATIONS = 25
-POSITIONS = {
-    "as they are": (1, 1, False),
-    "their rows negated": (-1, 1, False),
-    "their columns negated": (1, -1, False),
-    "rows and columns both negated": (-1, -1, False),
-    "rows and columns exchanged": (1, 1, True),
-    "exchanged, then rows negated": (-1, 1, True),
-    "exchanged, then columns negated": (1, -1, True),
-    "exchanged, then both negated": (-1, -1, True),
-}
-"""Signs of rows and columns, and whether the two change places first."""
 
 
 def photon_errors(dataset: Dataset, frames: int = FRAMES, iterations: int = ITERATIONS) -> dict[str, float]:
     """Reconstruct the middle of a scan by the iterative engine under each variant of its positions.
 
     An untrained `unrolled` network is the engine. Frames that overlap agree about the object under the right variant
-    alone, so its photons are explained best.
+    alone, so its photons are explained best. The probe is kept as it is: were it solved for, a scan turned by half a
+    circle would be explained as well, by the twin of object and probe.
 
     Parameters
     ----------
@@ -42,7 +33,7 @@ def photon_errors(dataset: Dataset, frames: int = FRAMES, iterations: int = ITER
     Returns
     -------
     dict
-        For each variant of `POSITIONS`, Σ(√I − √n)² / Σ n over the good pixels, I modelled and n measured photons.
+        For each of the `ORIENTATIONS`, Σ(√I − √n)² / Σ n over the good pixels, I modelled and n measured photons.
     """
     middle = (dataset.positions.min(axis=0) + dataset.positions.max(axis=0)) / 2
     near = np.sort(np.argsort(np.hypot(*(dataset.positions - middle).T), kind="stable")[:frames])
@@ -53,9 +44,8 @@ def photon_errors(dataset: Dataset, frames: int = FRAMES, iterations: int = ITER
     engine = Unrolled(ModelSettings(features=1, depth=1, iterations=iterations, share_weights=True), channels=1)
     propagator = Propagator(dataset.size, dataset.fresnel_number)
     errors = {}
-    for name, (row_sign, column_sign, exchanged) in POSITIONS.items():
-        offsets = dataset.positions[near][:, ::-1] if exchanged else dataset.positions[near]
-        positions, _ = object_frame(offsets * [row_sign, column_sign], dataset.size)
+    for number, name in enumerate(ORIENTATIONS):
+        positions, _ = object_frame(turned(dataset.positions[near], number), dataset.size)
         with torch.inference_mode():
             places = torch.from_numpy(positions).float()[None]
             patches = engine(amplitudes / scale, (probe / scale)[None], mask[None], places, propagator)

@@ -17,14 +17,13 @@ from ptychoflow.blind.start import (
     embedded,
     find_start,
     middle_of,
-    orientations,
     pupil_of,
     pupil_radius,
     search,
-    turned,
 )
 from ptychoflow.data.dataset import Dataset
 from ptychoflow.data.geometry import wavelength_of
+from ptychoflow.data.position_orientations import ORIENTATIONS, turned
 from ptychoflow.physics.diffraction import Propagator
 
 DETECTOR = {"detector_pixel_size": 150e-6}
@@ -203,22 +202,11 @@ def test_a_wide_far_field_is_searched_on_its_middle():
     )
 
 
-def test_the_eight_orientations_are_all_different_and_each_is_undone_by_one():
-    positions = np.random.default_rng(0).uniform(20, 60, (30, 2))
-    centred = positions - (positions.min(axis=0) + positions.max(axis=0)) / 2
-    ways = [turned(centred, number) for number in range(8)]
-    np.testing.assert_allclose(ways[0], centred, atol=1e-12)
-    assert orientations()[0] == (1, 1, False)
-    for number, one in enumerate(ways):
-        assert all(np.abs(one - other).max() > 1 for other in ways[:number])
-        assert any(np.allclose(turned(one, back), centred) for back in range(8))
-
-
 @pytest.mark.parametrize("number", range(8))
 def test_turned_positions_go_with_turned_frames(number: int):
     # The same scan seen in a mirror; with fractions of a pixel, the finest details would be sampled elsewhere.
     dataset = small_scan(scan={"step": 4.0, "jitter": 0.0})
-    rows, columns, swap = orientations()[number]
+    rows, columns, swap = list(ORIENTATIONS.values())[number]
 
     def mirrored(images: np.ndarray) -> np.ndarray:
         images = np.swapaxes(images, -1, -2) if swap else images

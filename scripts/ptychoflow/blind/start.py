@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ptychoflow.data.position_orientations import ORIENTATIONS, turned
 from ptychoflow.models.blind import Blind, BlindState, ScanFrames, subsets
 from ptychoflow.physics.diffraction import Propagator
 from ptychoflow.physics.gauge import with_power
@@ -50,7 +51,7 @@ class Candidate:
     probe : Tensor
         (modes, N, N) complex64.
     orientation : int
-        Which of the eight orientations of the positions it goes with, see `orientations`.
+        Which of the eight orientations of the positions it goes with, see `ORIENTATIONS`.
     defocus : float or None
         Turns of phase at the pupil's frequency of one cycle a pixel over π, in pixels².
     given : bool
@@ -131,19 +132,6 @@ def disk(size: int, diameter: float) -> Tensor:
     return torch.sigmoid(2 * distance).to(torch.complex64)
 
 
-def orientations() -> list[tuple[int, int, bool]]:
-    """Signs of rows and columns, and whether the two change places first: the eight ways that axes can run."""
-    return [(rows, columns, swap) for swap in (False, True) for rows in (1, -1) for columns in (1, -1)]
-
-
-def turned(positions: np.ndarray, orientation: int) -> np.ndarray:
-    """Positions (frames, 2) about their middle under one of the `orientations`."""
-    rows, columns, swap = orientations()[orientation]
-    middle = (positions.min(axis=0) + positions.max(axis=0)) / 2
-    offsets = positions - middle
-    return middle[:: -1 if swap else 1] + (offsets[:, ::-1] if swap else offsets) * [rows, columns]
-
-
 def candidates_from(
     pupil: Tensor, guess: Tensor | None, propagator: Propagator, every_orientation: bool
 ) -> list[Candidate]:
@@ -167,9 +155,10 @@ def candidates_from(
     # A scan turned by half a circle under the other defocus is a twin that diffracts alike: without a guess one of the
     # two is enough.
     return [
-        replace(one, name=f"{one.name}, orientation {number}", orientation=number)
+        replace(one, name=f"{one.name} (positions: {name})", orientation=number)
         for one in found
-        for number in (range(8) if one.given else TWINLESS)
+        for number, name in enumerate(ORIENTATIONS)
+        if one.given or number in TWINLESS
     ]
 
 
@@ -254,7 +243,8 @@ def _errors(state: BlindState, frames: ScanFrames, judges: Tensor) -> Tensor:
     amplitudes, positions = frames.subset(judges)
     modelled = modelled_frames(state.objects, state.probes, positions, frames.propagator, state.background).sqrt()
     squares = torch.where(frames.mask, (modelled - amplitudes).square(), 0).sum(dim=(1, 2, 3))
-    return squares / torch.where(frames.mask, amplitudes.square(), 0).sum(dim=(1, 2, 3))
+    # In units of the mean count: dark judges leave the candidates' own light as their error.
+    return squares / torch.where(frames.mask, amplitudes.square(), 0).sum(dim=(1, 2, 3)).clamp_min(1)
 
 
 def cropped(counts: Tensor, size: int) -> Tensor:
