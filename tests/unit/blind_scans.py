@@ -60,3 +60,9 @@ def correlation(found: torch.Tensor | np.ndarray, dataset: Dataset, shift: tuple
     found = np.asarray(found)[field]
     found, truth = found - found.mean(), truth - truth.mean()
     return float(abs(np.vdot(truth, found)) / np.linalg.norm(truth) / np.linalg.norm(found))
+
+
+def likeness(one: torch.Tensor, other: torch.Tensor) -> float:
+    """Complex correlation of two probes (modes, N, N), of their first modes."""
+    one, other = one[0].flatten(), other[0].flatten()
+    return float((one.conj() @ other).abs() / one.norm() / other.norm())

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ptychoflow.blind.pupils import coarse_probe, cropped, defocused, disk, embedded, pupil_of, pupil_radius
 from ptychoflow.data.position_orientations import ORIENTATIONS, turned
 from ptychoflow.models.blind import Blind, BlindState, ScanFrames, subsets
 from ptychoflow.physics.diffraction import Propagator
@@ -36,6 +37,10 @@ BORDER = 4
 """Pixels round the outermost frames of a trial."""
 TWINLESS = (0, 1, 4, 5)
 """Orientations of which none is another turned by half a circle."""
+AS_THEY_ARE, TURNED_ROUND = 0, 3
+"""Orientations of positions as they are written, and turned by half a circle: those of a scan and of its twin."""
+CLEARLY = 1.5
+"""By what factor the twin must be worse in error for the positions to be turned round."""
 ROUNDS = ((4, 2), (4, 4), (6, 0))
 """Iterations of a trial, and by what the number of candidates is divided after them; 0 ends it."""
 
@@ -92,44 +97,6 @@ class Start:
         """What was chosen, its error, and those of the file's probe or of the next best."""
         ranked = sorted(self.errors.items(), key=lambda pair: pair[1])
         return ", then ".join(f"{name} (error {error:.3g})" for name, error in ranked[:2])
-
-
-def pupil_of(counts: Tensor) -> Tensor:
-    """Amplitude (N, N) float of the probe's far field, from mean counts (N, N), zero frequency in the corner."""
-    return counts.clamp_min(0).sqrt()
-
-
-def defocused(pupil: Tensor, defocus: float) -> Tensor:
-    """Probe (N, N) complex64 of a pupil out of focus, F⁻¹[pupil exp(−iπ c q²)] with q in cycles per pixel.
-
-    Parameters
-    ----------
-    pupil : Tensor
-        (N, N) float, zero frequency in the corner.
-    defocus : float
-        c in pixels², λ z over the square of a pixel (Goodman, Introduction to Fourier Optics, 4th ed., section 5.2).
-    """
-    frequency = torch.fft.fftfreq(len(pupil), dtype=torch.float64, device=pupil.device)
-    square = frequency[:, None] ** 2 + frequency[None, :] ** 2
-    phase = torch.polar(torch.ones_like(square), -torch.pi * defocus * square).to(torch.complex64)
-    return torch.fft.fftshift(torch.fft.ifft2(pupil * phase, norm="ortho"))
-
-
-def pupil_radius(pupil: Tensor, share: float = 0.9) -> float:
-    """Frequency in cycles per pixel within which a share of a pupil's power lies, at least half of the least one."""
-    frequency = torch.fft.fftfreq(len(pupil), device=pupil.device)
-    radius = torch.hypot(frequency[:, None], frequency[None, :]).flatten()
-    order = radius.argsort()
-    power = pupil.square().flatten()[order].cumsum(0)
-    found = float(radius[order][torch.searchsorted(power, share * power[-1]).clamp_max(len(order) - 1)])
-    return max(found, 0.5 / len(pupil))
-
-
-def disk(size: int, diameter: float) -> Tensor:
-    """Flat disk with soft edges, (N, N) complex64; the diameter is a share of N."""
-    axis = torch.arange(size) - size // 2
-    distance = diameter * size / 2 - torch.hypot(axis[:, None].float(), axis[None, :].float())
-    return torch.sigmoid(2 * distance).to(torch.complex64)
 
 
 def candidates_from(
@@ -232,10 +199,27 @@ def search(
             state = network.iterate(state, part, subsets(fitted, 0.3, generator), 0.3, solve_background=False)
         wrong = _errors(state, part, judges)
         errors |= {candidates[number].name: float(error) for number, error in zip(alive, wrong, strict=True)}
-        kept = wrong.argsort()[: max(2, len(alive) // divisor) if divisor else 1]
+        if divisor:
+            kept = wrong.argsort()[: max(2, len(alive) // divisor)]
+        else:
+            kept = _best(wrong, [candidates[number] for number in alive])
         state = state.chosen(kept)
         alive = [alive[number] for number in kept]
     return Start(candidates[alive[0]], state.probes[0] * scale, errors)
+
+
+def _best(wrong: Tensor, candidates: list[Candidate]) -> Tensor:
+    """Number (1,) int64 of the candidate with the least error; but the file's positions are not turned for nothing.
+
+    Under a probe that is nearly its own twin, a scan turned by half a circle soon explains the photons as well.
+    """
+    best = wrong.argmin()
+    if candidates[best].orientation == TURNED_ROUND:
+        for number, one in enumerate(candidates):
+            unturned = one.orientation == AS_THEY_ARE and one.given == candidates[best].given
+            if unturned and wrong[number] < CLEARLY * wrong[best]:
+                return torch.tensor([number], device=wrong.device)
+    return best[None]
 
 
 def _errors(state: BlindState, frames: ScanFrames, judges: Tensor) -> Tensor:
@@ -245,22 +229,6 @@ def _errors(state: BlindState, frames: ScanFrames, judges: Tensor) -> Tensor:
     squares = torch.where(frames.mask, (modelled - amplitudes).square(), 0).sum(dim=(1, 2, 3))
     # In units of the mean count: dark judges leave the candidates' own light as their error.
     return squares / torch.where(frames.mask, amplitudes.square(), 0).sum(dim=(1, 2, 3)).clamp_min(1)
-
-
-def cropped(counts: Tensor, size: int) -> Tensor:
-    """Low frequencies of frames (..., N, N) whose zero frequency is in the corner, (..., size, size)."""
-    half = size // 2
-    keep = torch.cat([torch.arange(half), torch.arange(counts.shape[-1] - half, counts.shape[-1])])
-    return counts[..., keep[:, None], keep]
-
-
-def embedded(probe: Tensor, size: int) -> Tensor:
-    """The probe (modes, n, n) of cropped far fields in a finer frame, (modes, N, N): its far field is 0 beyond."""
-    small = probe.shape[-1]
-    far = torch.fft.fftshift(torch.fft.fft2(torch.fft.ifftshift(probe, dim=(-2, -1)), norm="ortho"), dim=(-2, -1))
-    before = (size - small) // 2
-    far = torch.nn.functional.pad(far, [before, size - small - before] * 2)
-    return torch.fft.fftshift(torch.fft.ifft2(torch.fft.ifftshift(far, dim=(-2, -1)), norm="ortho"), dim=(-2, -1))
 
 
 def find_start(
@@ -300,16 +268,10 @@ def find_start(
         found = candidates_from(pupil_of(mean), guess, propagator, every_orientation)
         return search(network, counts, positions, mask, propagator, found, seed)
     coarse = Propagator(small_size).to(counts.device)
-    small = None if guess is None else _coarse_probe(guess, small_size)
+    small = None if guess is None else coarse_probe(guess, small_size)
     found = candidates_from(pupil_of(cropped(mean, small_size)), small, coarse, every_orientation)
     frames, good = cropped(counts, small_size), cropped(mask, small_size)
     best = search(network, frames, positions * small_size / size, good, coarse, found, seed)
     probe = guess if guess is not None and best.candidate.given else embedded(best.probe, size)
     probe = probe.to(mean.device)
     return Start(best.candidate, with_power(probe, mean.sum()), best.errors)
-
-
-def _coarse_probe(probe: Tensor, size: int) -> Tensor:
-    """Low frequencies of a probe (modes, N, N), (modes, size, size)."""
-    far = torch.fft.fft2(torch.fft.ifftshift(probe, dim=(-2, -1)))
-    return torch.fft.fftshift(torch.fft.ifft2(cropped(far, size)), dim=(-2, -1))

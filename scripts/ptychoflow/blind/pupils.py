@@ -1,0 +1,64 @@
+"""Probes that are known by their far field: of a pupil out of focus, and of a coarser or finer frame."""
+
+import torch
+from torch import Tensor
+
+
+def pupil_of(counts: Tensor) -> Tensor:
+    """Amplitude (N, N) float of the probe's far field, from mean counts (N, N), zero frequency in the corner."""
+    return counts.clamp_min(0).sqrt()
+
+
+def defocused(pupil: Tensor, defocus: float) -> Tensor:
+    """Probe (N, N) complex64 of a pupil out of focus, F⁻¹[pupil exp(−iπ c q²)] with q in cycles per pixel.
+
+    Parameters
+    ----------
+    pupil : Tensor
+        (N, N) float, zero frequency in the corner.
+    defocus : float
+        c in pixels², λ z over the square of a pixel (Goodman, Introduction to Fourier Optics, 4th ed., section 5.2).
+    """
+    frequency = torch.fft.fftfreq(len(pupil), dtype=torch.float64, device=pupil.device)
+    square = frequency[:, None] ** 2 + frequency[None, :] ** 2
+    phase = torch.polar(torch.ones_like(square), -torch.pi * defocus * square).to(torch.complex64)
+    return torch.fft.fftshift(torch.fft.ifft2(pupil * phase, norm="ortho"))
+
+
+def pupil_radius(pupil: Tensor, share: float = 0.9) -> float:
+    """Frequency in cycles per pixel within which a share of a pupil's power lies, at least half of the least one."""
+    frequency = torch.fft.fftfreq(len(pupil), device=pupil.device)
+    radius = torch.hypot(frequency[:, None], frequency[None, :]).flatten()
+    order = radius.argsort()
+    power = pupil.square().flatten()[order].cumsum(0)
+    found = float(radius[order][torch.searchsorted(power, share * power[-1]).clamp_max(len(order) - 1)])
+    return max(found, 0.5 / len(pupil))
+
+
+def disk(size: int, diameter: float) -> Tensor:
+    """Flat disk with soft edges, (N, N) complex64; the diameter is a share of N."""
+    axis = torch.arange(size) - size // 2
+    distance = diameter * size / 2 - torch.hypot(axis[:, None].float(), axis[None, :].float())
+    return torch.sigmoid(2 * distance).to(torch.complex64)
+
+
+def cropped(counts: Tensor, size: int) -> Tensor:
+    """Low frequencies of frames (..., N, N) whose zero frequency is in the corner, (..., size, size)."""
+    half = size // 2
+    keep = torch.cat([torch.arange(half), torch.arange(counts.shape[-1] - half, counts.shape[-1])])
+    return counts[..., keep[:, None], keep]
+
+
+def embedded(probe: Tensor, size: int) -> Tensor:
+    """The probe (modes, n, n) of cropped far fields in a finer frame, (modes, N, N): its far field is 0 beyond."""
+    small = probe.shape[-1]
+    far = torch.fft.fftshift(torch.fft.fft2(torch.fft.ifftshift(probe, dim=(-2, -1)), norm="ortho"), dim=(-2, -1))
+    before = (size - small) // 2
+    far = torch.nn.functional.pad(far, [before, size - small - before] * 2)
+    return torch.fft.fftshift(torch.fft.ifft2(torch.fft.ifftshift(far, dim=(-2, -1)), norm="ortho"), dim=(-2, -1))
+
+
+def coarse_probe(probe: Tensor, size: int) -> Tensor:
+    """Low frequencies of a probe (modes, N, N), (modes, size, size)."""
+    far = torch.fft.fft2(torch.fft.ifftshift(probe, dim=(-2, -1)))
+    return torch.fft.fftshift(torch.fft.ifft2(cropped(far, size)), dim=(-2, -1))
