@@ -172,7 +172,7 @@ def test_gradients_of_learned_iterations_are_finite(dataset: Dataset):
     (intensity.sqrt() - run.frames.amplitudes).square().mean().backward()
     gradients = {name: value.grad for name, value in network.named_parameters()}
     assert all(value is not None and value.isfinite().all() for value in gradients.values())
-    assert gradients["rates.layers.2.weight"].any()
+    assert any(value.any() for name, value in gradients.items() if name.startswith("rates"))
     assert gradients["correction.exit.weight"].any()
 
 
