@@ -13,6 +13,7 @@ from ptychoflow.blind.solve import PATIENCE, BlindReconstruction, BlindResult, P
 from ptychoflow.data.dataset import Dataset
 from ptychoflow.errors import InputError
 from ptychoflow.models.blind import Blind
+from ptychoflow.physics.gauge import centre_of
 from ptychoflow.refinement import position_error
 
 NEAR = {"propagation": "near", "detector_distance": 0.01, "detector_pixel_size": 0.5e-6}
@@ -139,6 +140,10 @@ def test_an_object_and_its_probe_that_wander_off_together_are_brought_home(datas
         # By a fraction of a pixel it may be off on its way, but not in the result.
         run.state = replace(state, **moved)
         torch.testing.assert_close(run.result().object[20:-20, 20:-20], before.object[20:-20, 20:-20])
+        run.state = replace(state, **moved)
+        run.iterate(0.2)
+        away = centre_of(run.state.probes.abs().square().sum(dim=1))[0] - run.home
+        assert away.abs().max() < 0.6
 
 
 def test_the_image_that_is_kept_explains_held_out_frames_best(dataset: Dataset, monkeypatch: pytest.MonkeyPatch):
