@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from ptychoflow.data.dataset import Dataset, object_frame
-from ptychoflow.data.position_orientations import ORIENTATIONS, turned
+from ptychoflow.data.position_axes import ORIENTATIONS, turned
 from ptychoflow.models.unrolled import Unrolled
 from ptychoflow.physics.diffraction import Propagator
 from ptychoflow.settings import ModelSettings

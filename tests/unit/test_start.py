@@ -12,7 +12,7 @@ from ptychoflow.blind.solve import BlindReconstruction
 from ptychoflow.blind.start import Candidate, Start, candidates_from, find_start, middle_of, search
 from ptychoflow.data.dataset import Dataset
 from ptychoflow.data.geometry import wavelength_of
-from ptychoflow.data.position_orientations import ORIENTATIONS, turned
+from ptychoflow.data.position_axes import ORIENTATIONS, orientations, turned
 from ptychoflow.physics.diffraction import Propagator
 
 DETECTOR = {"detector_pixel_size": 150e-6}
@@ -160,7 +160,7 @@ def test_a_wide_far_field_is_searched_on_its_middle():
 def test_turned_positions_go_with_turned_frames(number: int):
     # The same scan seen in a mirror; with fractions of a pixel, the finest details would be sampled elsewhere.
     dataset = small_scan(scan={"step": 4.0, "jitter": 0.0})
-    rows, columns, swap = list(ORIENTATIONS.values())[number]
+    rows, columns, swap = orientations()[number]
 
     def mirrored(images: np.ndarray) -> np.ndarray:
         images = np.swapaxes(images, -1, -2) if swap else images

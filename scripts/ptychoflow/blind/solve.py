@@ -14,7 +14,7 @@ from ptychoflow.blind.modes import more_modes
 from ptychoflow.blind.start import FRAMES, Start, find_start, middle_of
 from ptychoflow.data.dataset import Dataset, object_frame
 from ptychoflow.data.groups import split_frames
-from ptychoflow.data.position_orientations import turned
+from ptychoflow.data.position_axes import turned
 from ptychoflow.errors import InputError
 from ptychoflow.models.blind import Blind, BlindState, subsets
 from ptychoflow.physics.diffraction import Propagator

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ptychoflow.blind.pupils import coarse_probe, cropped, defocused, disk, embedded, pupil_of, pupil_radius
-from ptychoflow.data.position_orientations import ORIENTATIONS, turned
+from ptychoflow.data.position_axes import ORIENTATIONS, turned
 from ptychoflow.models.blind import Blind, BlindState, ScanFrames, subsets
 from ptychoflow.physics.diffraction import Propagator
 from ptychoflow.physics.gauge import with_power

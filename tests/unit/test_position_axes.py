@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ptychoflow.data.position_orientations import ORIENTATIONS, turned
+from ptychoflow.data.position_axes import ORIENTATIONS, turned
 
 
 def test_the_eight_orientations_are_all_different_and_each_is_undone_by_one():

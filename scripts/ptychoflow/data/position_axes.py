@@ -1,4 +1,4 @@
-"""The eight ways that the axes of scan positions may run beside those of the frames."""
+"""Which way the axes of scan positions run against the frames: eight ways."""
 
 import numpy as np
 
@@ -15,9 +15,14 @@ ORIENTATIONS = {
 """Signs of rows and columns, and whether the two change places first; counted from 0."""
 
 
+def orientations() -> list[tuple[int, int, bool]]:
+    """Give the `ORIENTATIONS` by number."""
+    return list(ORIENTATIONS.values())
+
+
 def turned(positions: np.ndarray, orientation: int) -> np.ndarray:
-    """Positions (frames, 2) about their middle under the orientation of a number."""
-    *signs, exchanged = list(ORIENTATIONS.values())[orientation]
+    """Positions (frames, 2) about their middle under one of the `orientations`."""
+    rows, columns, swap = orientations()[orientation]
     middle = (positions.min(axis=0) + positions.max(axis=0)) / 2
     offsets = positions - middle
-    return middle[:: -1 if exchanged else 1] + (offsets[:, ::-1] if exchanged else offsets) * signs
+    return middle[:: -1 if swap else 1] + (offsets[:, ::-1] if swap else offsets) * [rows, columns]
