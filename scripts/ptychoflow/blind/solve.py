@@ -16,7 +16,7 @@ from ptychoflow.data.dataset import Dataset, object_frame
 from ptychoflow.data.groups import split_frames
 from ptychoflow.data.position_axes import turned
 from ptychoflow.errors import InputError
-from ptychoflow.models.blind import Blind, BlindState, subsets
+from ptychoflow.models.blind import Blind, BlindState, photons_per_pixel, subsets
 from ptychoflow.physics.diffraction import Propagator
 from ptychoflow.physics.gauge import centre_of, mix_modes, orthogonal_modes, with_power
 from ptychoflow.physics.joint_steps import modelled_frames
@@ -218,7 +218,7 @@ class BlindReconstruction:
     def iterate(self, progress: float) -> None:
         """Make an iteration, with as much of the learned correction as helps the frames that are left out."""
         settings = self.settings
-        order = subsets(self.fitted, progress, self.generator)
+        order = subsets(self.fitted, progress, self.generator, photons_per_pixel(self.state, self.frames))
         state = self.network.iterate(self.state, self.frames, order, progress, settings.solve_background)
         if settings.learned:
             state = self._corrected(state, progress)

@@ -7,7 +7,15 @@ from torch import Tensor
 
 from ptychoflow.blind.likeness import relative_error, truth_as_seen
 from ptychoflow.blind.training_scans import TrainingScan
-from ptychoflow.models.blind import CHANNELS, Blind, BlindState, ScanFrames, correction_input, subsets
+from ptychoflow.models.blind import (
+    CHANNELS,
+    Blind,
+    BlindState,
+    ScanFrames,
+    correction_input,
+    photons_per_pixel,
+    subsets,
+)
 from ptychoflow.physics.diffraction import Propagator
 from ptychoflow.physics.joint_steps import modelled_frames
 from ptychoflow.settings import PretrainingSettings
@@ -118,7 +126,7 @@ def reconstruct(
     states = []
     for number in range(iterations):
         progress = number / iterations
-        passes = subsets(fitted, progress, generator)
+        passes = subsets(fitted, progress, generator, photons_per_pixel(state, frames))
         state = network.iterate(state, frames, passes, progress, rates_offset=rates_offset)
         if kept and number in chosen:
             states.append(_states(state, frames, batch, progress))

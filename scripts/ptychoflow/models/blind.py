@@ -25,6 +25,8 @@ CHANNELS = 8
 MOST_SUBSETS, FEWEST_SUBSETS = 25, 2
 """Of a pass, at the beginning and at the end: many steps find the way, few do not follow the noise of a subset."""
 FRAMES_OF_A_SUBSET = 8
+BEGINNING_SUBSETS, PHOTONS_OF_A_SUBSET = 4, 15
+"""Subsets at the beginning at the least, and photons on a pixel that one is worth."""
 LARGEST = 3.0
 """Largest amplitude of an object whose mean is 1; so no correction can run away."""
 
@@ -119,10 +121,13 @@ class Rates(nn.Module):
         nn.init.zeros_(self.layer.weight)
         nn.init.zeros_(self.layer.bias)
 
-    def forward(self, features: Tensor, progress: float, offset: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(
+        self, features: Tensor, photons: Tensor, progress: float, offset: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Give sizes, damping and momentum of object and probe, each (batch, 2).
 
-        The offset (batch, 6, 5), if given, is added to weight and bias scan by scan: so training tries others.
+        Photons (batch,) are those that fell on a pixel of the object. The offset (batch, 6, 5), if given, is added to
+        weight and bias scan by scan: so training tries others.
         """
         learned = self.layer(features)
         if offset is not None:
@@ -130,7 +135,9 @@ class Rates(nn.Module):
             learned = learned + (offset @ known[:, :, None])[..., 0]
         learned = 2 * torch.tanh(learned / 2)
         size = features.new_tensor([1.0, 0.8]) * (1 - 0.5 * progress) * torch.exp(learned[:, 0:2])
-        damping = 0.05 * torch.exp(learned[:, 2:4])
+        # Where few photons fell, more damping keeps their noise out.
+        noise = 0.3 / (1 + photons[:, None] / 100)
+        damping = (0.05 + noise) * torch.exp(learned[:, 2:4])
         # An odds of 1.5 is a momentum of 0.6.
         odds = 1.5 * torch.exp(learned[:, 4:6])
         return size, damping, odds / (1 + odds)
@@ -179,7 +186,8 @@ class Blind(nn.Module):
         rates_offset : Tensor, optional
             (batch, 6, 5), see `Rates`.
         """
-        sizes, damping, momentum = self.rates(self._features(state, frames, progress), progress, rates_offset)
+        features, photons = self._features(state, frames, progress), photons_per_pixel(state, frames)
+        sizes, damping, momentum = self.rates(features, photons, progress, rates_offset)
         objects, probes, background = state.objects, state.probes, state.background
         light, misfit, noise = torch.zeros_like(state.light), 0.0, 0.0
         for chosen in order:
@@ -230,16 +238,12 @@ class Blind(nn.Module):
     @staticmethod
     def _features(state: BlindState, frames: ScanFrames, progress: float) -> Tensor:
         """(batch, 4): progress, photons that fell on a pixel, frames that lit it, and misfit."""
-        # Before the first pass no light is known: the probes' own, spread over the positions' field.
-        intensity = state.probes.detach().abs().square().sum(dim=(-3, -2, -1))
-        extent = frames.positions.amax(dim=1) - frames.positions.amin(dim=1) + 0.3 * frames.mask.shape[-1]
-        extent = extent.prod(dim=1)
-        fallen = frames.positions.shape[1] * intensity / extent
+        photons = photons_per_pixel(state, frames)
         peak = state.probes.detach().abs().square().sum(dim=1).amax(dim=(-2, -1))
         told = [
             torch.full_like(state.misfit, progress),
-            torch.log10(1 + fallen * frames.scale**2) / 3 - 1,
-            torch.log10(fallen / peak),
+            torch.log10(1 + photons) / 3 - 1,
+            torch.log10(photons / (peak * frames.scale**2)),
             state.misfit.clamp(0.1, 1e3).log10() / 2,
         ]
         return torch.stack(told, dim=1)
@@ -280,7 +284,15 @@ def correction_input(state: BlindState, frames: ScanFrames, progress: float) -> 
     return seen, turn, level
 
 
-def subsets(frames: Tensor, progress: float, generator: torch.Generator) -> list[Tensor]:
+def photons_per_pixel(state: BlindState, frames: ScanFrames) -> Tensor:
+    """Photons that fell on a pixel of the object from all frames together, (batch,) float, about."""
+    # Before the first pass no light is known: the probes' own, spread over the field of the positions.
+    intensity = state.probes.detach().abs().square().sum(dim=(-3, -2, -1))
+    extent = frames.positions.amax(dim=1) - frames.positions.amin(dim=1) + 0.3 * frames.mask.shape[-1]
+    return frames.positions.shape[1] * intensity * frames.scale**2 / extent.prod(dim=1)
+
+
+def subsets(frames: Tensor, progress: float, generator: torch.Generator, photons: Tensor | None = None) -> list[Tensor]:
     """Draw the subsets of a pass, frame numbers int64 each; their number falls to `FEWEST_SUBSETS` at the end.
 
     Parameters
@@ -291,9 +303,14 @@ def subsets(frames: Tensor, progress: float, generator: torch.Generator) -> list
         0 to 1.
     generator : torch.Generator
         On the CPU, so that the draw does not depend on the device.
+    photons : Tensor, optional
+        (batch,) float, those that fell on a pixel of the object: where they are few, so are the subsets, each of which
+        would follow its own noise.
     """
-    most = min(MOST_SUBSETS, max(FEWEST_SUBSETS, len(frames) // FRAMES_OF_A_SUBSET))
-    count = max(FEWEST_SUBSETS, round(most * (1 - progress)))
+    most = min(MOST_SUBSETS, len(frames) // FRAMES_OF_A_SUBSET)
+    if photons is not None:
+        most = min(most, int(photons.log().mean().exp() / PHOTONS_OF_A_SUBSET))
+    count = max(FEWEST_SUBSETS, round(max(BEGINNING_SUBSETS, most) * (1 - progress)))
     order = torch.randperm(len(frames), generator=generator).to(frames.device)
     return list(frames[order].tensor_split(min(count, len(frames))))
 
