@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Literal
 
-from ptychoflow.data.detector import DetectorSettings
+from ptychoflow.data.detector_settings import DetectorSettings
 from ptychoflow.data.frame_orientation import Orientation
 from ptychoflow.errors import InputError
 
@@ -29,6 +29,71 @@ class PositionSettings:
     row_sign: Literal[1, -1] = 1
     column_sign: Literal[1, -1] = 1
     unit: Literal["default", "pixels", "metres", "millimetres", "micrometres", "nanometres"] = "default"
+
+
+@dataclass
+class FrameSettings:
+    """Which frames of a file are left out.
+
+    Parameters
+    ----------
+    leave_out : list of int or str
+        Numbers from 0 on, as the file counts, and slices such as `"100:"`, `"::2"` and `"-3:"`.
+    photons : tuple of float
+        Least and most photons of a frame that counts; null where there is no limit.
+    outliers : {"leave_out", "keep"}
+        What becomes of frames that are more than 4 times as bright as those about them, or have less than a twentieth
+        of their photons.
+    surplus : {"refused", "at_end", "at_start"}
+        Where frames or positions stand that are too many.
+    """
+
+    leave_out: list[int | str] = field(default_factory=list)
+    photons: tuple[float | None, float | None] = (None, None)
+    outliers: Literal["leave_out", "keep"] = "leave_out"
+    surplus: Literal["refused", "at_end", "at_start"] = "refused"
+
+    def __post_init__(self) -> None:
+        self.photons = tuple(self.photons)
+        if len(self.photons) != 2:
+            raise InputError(f"frames.photons is {list(self.photons)}: expected the least and the most, null for none")
+        low, high = self.limits
+        if not 0 <= low <= high:
+            raise InputError(f"frames.photons is {list(self.photons)}: expected the least and the most, null for none")
+        for entry in self.leave_out:
+            self._slice(entry)
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """Least and most photons of a frame that counts."""
+        low, high = self.photons
+        return 0.0 if low is None else low, math.inf if high is None else high
+
+    def numbers(self, count: int) -> list[int]:
+        """Which of so many frames are left out by their numbers."""
+        found: set[int] = set()
+        for entry in self.leave_out:
+            part = self._slice(entry)
+            if isinstance(part, slice):
+                found.update(range(*part.indices(count)))
+            elif not -count <= part < count:
+                raise InputError(f"frames.leave_out names frame {part}: expected one of {count}, counted from 0")
+            else:
+                found.add(part % count)
+        return sorted(found)
+
+    @staticmethod
+    def _slice(entry: int | str) -> int | slice:
+        """Number or slice that an entry of `leave_out` stands for."""
+        try:
+            parts = [int(part) if part.strip() else None for part in str(entry).split(":")]
+        except ValueError:
+            parts = []
+        if len(parts) == 1 and parts[0] is not None:
+            return parts[0]
+        if len(parts) not in (2, 3) or (len(parts) == 3 and parts[2] == 0):
+            raise InputError(f"frames.leave_out has {entry}: expected a number, or a slice such as 100:110")
+        return slice(*parts)
 
 
 @dataclass
@@ -96,11 +161,13 @@ class IngestSettings:
         frequency.
     positions : PositionSettings
         How positions differ from what the format says of them.
+    frames : FrameSettings
+        Which frames are left out.
     probe_diameter : float, optional
         Metres; a soft disk of this diameter stands for the probe, such as where the file has none.
     flux : float, optional
         Photons in the empty beam, to which the probe is scaled; if not given, the brightest frame's, which is right
-        for a sample with a clear spot in the field.
+        for a sample with a clear spot in the field; frames far from those about them do not count.
     energy : float, optional
         Photon energy in electronvolts, in place of the file's; 8000 where neither is known nor needed.
     detector_distance : float, optional
@@ -124,6 +191,7 @@ class IngestSettings:
     zero_frequency: Literal["default", "centre", "corner"] = "default"
     orientation: Orientation = "as_stored"
     positions: PositionSettings = field(default_factory=PositionSettings)
+    frames: FrameSettings = field(default_factory=FrameSettings)
     probe_diameter: float | None = None
     flux: float | None = None
     energy: float | None = None

@@ -1,11 +1,16 @@
 """From a scan in its format's own conventions to a dataset: counts, pixels, geometry and probe."""
 
 import logging
+from collections.abc import Callable
+from typing import Literal
 
 import numpy as np
 
 from ptychoflow.data.dataset import Dataset, object_frame
-from ptychoflow.data.detector import DetectorPreparation
+from ptychoflow.data.detector import DetectorPreparation, surveyed
+from ptychoflow.data.detector_survey import Survey
+from ptychoflow.data.frame_blocks import BLOCK_BYTES
+from ptychoflow.data.frame_choice import chosen, paired, trusted
 from ptychoflow.data.geometry import fresnel_number_of
 from ptychoflow.data.ingest_settings import IngestSettings, PositionSettings
 from ptychoflow.data.ingested_geometry import pixels_at_sample, require_known, with_geometry
@@ -18,10 +23,18 @@ log = logging.getLogger(__name__)
 
 MOST_PIXELS = 1e6
 """Extent of a scan at most; an object of more pixels fits into no memory."""
+BRIGHTEST = 64
+"""Frames with the most photons in the file, among which the brightest is after crop and binning."""
 METRES = {"metres": 1.0, "millimetres": 1e-3, "micrometres": 1e-6, "nanometres": 1e-9}
 
 
-def ingest(scan: RawScan, settings: IngestSettings, source: str, frames_in_memory: int | None = None) -> Dataset:
+def ingest(
+    scan: RawScan,
+    settings: IngestSettings,
+    source: str,
+    frames_in_memory: int | None = None,
+    seen: Survey | None = None,
+) -> Dataset:
     """Bring a scan into the one form and validate it.
 
     Parameters
@@ -35,6 +48,8 @@ def ingest(scan: RawScan, settings: IngestSettings, source: str, frames_in_memor
     frames_in_memory : int, optional
         Where there are more frames than that, they stay in the file until they are asked for, and are prepared each
         time; all are prepared once and kept if not given.
+    seen : Survey, optional
+        What `look_at` found, if it was called before.
 
     Raises
     ------
@@ -42,13 +57,13 @@ def ingest(scan: RawScan, settings: IngestSettings, source: str, frames_in_memor
         For shapes that do not belong together, for geometry or a probe that is missing but needed, and for what
         `Dataset.validate` refuses.
     """
-    expected = (*scan.frames.shape[:1], 2)
-    if scan.positions.shape != expected:
-        raise InputError(
-            f"positions has shape {scan.positions.shape}: expected {expected} beside frames of shape "
-            f"{tuple(scan.frames.shape)}"
-        )
-    detector = prepared_detector(scan, settings)
+    scan = paired(scan, settings.frames)
+    seen = look_at(scan, settings) if seen is None else seen
+    for note in seen.notes.tolist():
+        log.warning("%s: %s", source, note)
+    kept, typical = trusted(scan, seen, settings.frames)
+    scan = chosen(scan, np.flatnonzero(kept))
+    detector = prepared_detector(scan, settings, seen)
     frames: np.ndarray | Frames = photon_counts(scan, detector)
     if frames_in_memory is None or len(frames) <= frames_in_memory:
         frames = frames[:]
@@ -60,13 +75,15 @@ def ingest(scan: RawScan, settings: IngestSettings, source: str, frames_in_memor
     # A true object has the pixels of the raw frames.
     truth = scan.truth if detector.pixel_scale == 1 else None
     positions, shape, truth = _object_frame(truth, offsets, detector.size)
+    few = min(BRIGHTEST, max(4, BLOCK_BYTES // (4 * detector.size**2)))
+    brightest = frames[_brightest(seen.photons[kept], typical[kept], few) if settings.flux is None else slice(0)]
     fresnel_number = None
     if settings.propagation == "near":
         fresnel_number = fresnel_number_of(pixel, scan.energy, scan.detector_distance, settings.source_distance)
     dataset = Dataset(
         frames=frames,
         positions=positions,
-        probe=scaled_probe(scan, settings, detector, frames, pixel, fresnel_number, needed),
+        probe=scaled_probe(scan, settings, detector, brightest, pixel, fresnel_number, needed),
         mask=detector.mask,
         object_shape=(int(shape[0]), int(shape[1])),
         energy=scan.energy,
@@ -76,6 +93,7 @@ def ingest(scan: RawScan, settings: IngestSettings, source: str, frames_in_memor
         source_distance=settings.source_distance,
         truth=truth,
         provenance={"detector": detector.summary}
+        | ({} if kept.all() else {"frames_left_out": int((~kept).sum())})
         | ({} if scan.companion is None else {"companion": str(scan.companion)}),
     ).validate(source)
     if assumed:
@@ -84,13 +102,28 @@ def ingest(scan: RawScan, settings: IngestSettings, source: str, frames_in_memor
     return dataset
 
 
-def prepared_detector(scan: RawScan, settings: IngestSettings) -> DetectorPreparation:
+def look_at(scan: RawScan, settings: IngestSettings, pulse: Callable[[], None] = lambda: None) -> Survey:
+    """Look at all frames of a scan once; `pulse` is called after each block."""
+    return surveyed(scan.frames, scan.good, scan.dark, settings.detector, _quantity(scan, settings), pulse)
+
+
+def prepared_detector(scan: RawScan, settings: IngestSettings, seen: Survey | None = None) -> DetectorPreparation:
     """Decide how raw frames become photon counts, in the rows and columns of the positions."""
-    quantity = scan.quantity if settings.quantity == "default" else settings.quantity
+    quantity = _quantity(scan, settings)
     place = scan.zero_frequency if settings.zero_frequency == "default" else settings.zero_frequency
     return DetectorPreparation.of(
-        scan.frames, scan.good, scan.dark, settings.detector, place, quantity, settings.orientation
+        scan.frames, scan.good, scan.dark, settings.detector, place, quantity, settings.orientation, seen
     )
+
+
+def _quantity(scan: RawScan, settings: IngestSettings) -> Literal["amplitude", "intensity"]:
+    return scan.quantity if settings.quantity == "default" else settings.quantity
+
+
+def _brightest(photons: np.ndarray, typical: np.ndarray, few: int) -> np.ndarray:
+    """Numbers of the frames that may be the brightest once they are prepared, rising."""
+    order = np.argsort(np.where(typical, photons, -1), kind="stable")[::-1]
+    return np.sort(order[: min(few, int(typical.sum()))])
 
 
 def photon_counts(scan: RawScan, detector: DetectorPreparation) -> ConvertedFrames:

@@ -75,14 +75,14 @@ def _from_npz(path: Path, settings: IngestSettings) -> Dataset:
 def _from_hdf5(path: Path, settings: IngestSettings, frames_in_memory: int | None) -> Dataset:
     if settings.format in NPZ_READERS:
         raise InputError(f"an HDF5 file: expected the format {settings.format}")
-    rehearse(path, settings)
+    seen = rehearse(path, settings)
     if is_ours(path, settings):
         _refuse_settings(settings)
         return read_cxi(path, frames_in_memory)
     # Only foreign files need the filters that detectors pack with, and the package that has them.
     from ptychoflow.data.formats.hdf5 import read_hdf5
 
-    return ingest(read_hdf5(path, settings), settings, str(path), frames_in_memory)
+    return ingest(read_hdf5(path, settings), settings, str(path), frames_in_memory, seen)
 
 
 def _refuse_settings(settings: IngestSettings) -> None:

@@ -48,6 +48,22 @@ class NpzSource:
 
     def array(self, *names: str) -> np.ndarray:
         """Read the first key that is there, as numbers without NaN."""
+        value = self._numbers(*names)
+        if not np.isfinite(value).all():
+            raise InputError(
+                f"key {' or '.join(names)} holds {np.count_nonzero(~np.isfinite(value))} NaN or infinite values: "
+                "expected none"
+            )
+        return value
+
+    def frames(self, *names: str) -> np.ndarray:
+        """Real numbers of the first key that is there, among which NaN may mark gaps."""
+        value = self._numbers(*names)
+        if np.iscomplexobj(value):
+            raise InputError(f"key {' or '.join(names)} has dtype {value.dtype}: expected real numbers")
+        return value
+
+    def _numbers(self, *names: str) -> np.ndarray:
         found = [name for name in names if name in self.keys]
         if not found:
             raise InputError(f"key {' or '.join(names)} is missing among {sorted(self.keys)}")
@@ -57,10 +73,6 @@ class NpzSource:
             raise InputError(f"key {found[0]} cannot be read: {error}") from None
         if not (np.issubdtype(value.dtype, np.number) or value.dtype == bool):
             raise InputError(f"key {found[0]} has dtype {value.dtype}: expected numbers")
-        if not np.isfinite(value).all():
-            raise InputError(
-                f"key {found[0]} holds {np.count_nonzero(~np.isfinite(value))} NaN or infinite values: expected none"
-            )
         return value
 
     def real(self, *names: str) -> np.ndarray:
