@@ -4,8 +4,11 @@ import math
 from dataclasses import dataclass, field
 from typing import Literal
 
+import numpy as np
+
 from ptychoflow.data.detector_settings import DetectorSettings
 from ptychoflow.data.frame_orientation import Orientation
+from ptychoflow.data.geometry import electron_wavelength, energy_of
 from ptychoflow.errors import InputError
 
 
@@ -21,6 +24,12 @@ class PositionSettings:
         −1 turns the rows round.
     column_sign : {1, -1}
         −1 turns the columns round.
+    scale : float
+        Factor by which the scan was wider than it says, after the signs.
+    shear : float
+        Columns that a step of one along the rows adds, after the scale.
+    rotation : float
+        Degrees by which the scan is turned at last, from the rows' axis towards that of the columns.
     unit : {"default", "pixels", "metres", "millimetres", "micrometres", "nanometres"}
         Unit of the stored numbers; pixels are those of the sample, λ z / (N p).
     """
@@ -28,7 +37,34 @@ class PositionSettings:
     swap: bool = False
     row_sign: Literal[1, -1] = 1
     column_sign: Literal[1, -1] = 1
+    scale: float = 1.0
+    shear: float = 0.0
+    rotation: float = 0.0
     unit: Literal["default", "pixels", "metres", "millimetres", "micrometres", "nanometres"] = "default"
+
+    def __post_init__(self) -> None:
+        if not 0 < self.scale < math.inf:
+            raise InputError(f"positions.scale is {self.scale}: expected a positive number")
+        for key in ("shear", "rotation"):
+            if not math.isfinite(getattr(self, key)):
+                raise InputError(f"positions.{key} is {getattr(self, key)}: expected a number")
+
+    @property
+    def deforms(self) -> bool:
+        """Whether the scan is another one than turns by a quarter and mirrors make of it."""
+        return (self.scale, self.shear, self.rotation) != (1.0, 0.0, 0.0)
+
+    def turned(self, offsets: np.ndarray) -> np.ndarray:
+        """Positions (n, 2) of rows and columns, exchanged, signed, scaled, sheared and turned."""
+        if self.swap:
+            offsets = offsets[:, ::-1]
+        offsets = offsets * (self.row_sign, self.column_sign)
+        if not self.deforms:
+            return offsets
+        rows, columns = self.scale * offsets.T
+        columns = columns + self.shear * rows
+        cosine, sine = math.cos(math.radians(self.rotation)), math.sin(math.radians(self.rotation))
+        return np.stack([cosine * rows - sine * columns, sine * rows + cosine * columns], axis=1)
 
 
 @dataclass
@@ -170,6 +206,8 @@ class IngestSettings:
         for a sample with a clear spot in the field; frames far from those about them do not count.
     energy : float, optional
         Photon energy in electronvolts, in place of the file's; 8000 where neither is known nor needed.
+    voltage : float, optional
+        Volts by which electrons were accelerated, in place of an energy: that of the photons of their wavelength.
     detector_distance : float, optional
         Metres, in place of the file's; 1 where neither is known nor needed.
     detector_pixel_size : float, optional
@@ -195,6 +233,7 @@ class IngestSettings:
     probe_diameter: float | None = None
     flux: float | None = None
     energy: float | None = None
+    voltage: float | None = None
     detector_distance: float | None = None
     detector_pixel_size: float | None = None
     propagation: Literal["far", "near"] = "far"
@@ -204,7 +243,21 @@ class IngestSettings:
     def __post_init__(self) -> None:
         if self.flux is not None and not 0 < self.flux < math.inf:
             raise InputError(f"flux is {self.flux}: expected a positive number of photons")
-        for key in ("probe_diameter", "energy", "detector_distance", "detector_pixel_size", "source_distance"):
+        if self.voltage is not None and self.energy is not None:
+            raise InputError(f"energy is {self.energy} and voltage {self.voltage}: expected one of them")
+        for key in (
+            "probe_diameter",
+            "energy",
+            "voltage",
+            "detector_distance",
+            "detector_pixel_size",
+            "source_distance",
+        ):
             value = getattr(self, key)
             if value is not None and not 0 < value < math.inf:
                 raise InputError(f"{key} is {value}: expected a positive number")
+
+    @property
+    def stated_energy(self) -> float | None:
+        """Electronvolts of the photons, or of photons of the wavelength of the electrons."""
+        return self.energy if self.voltage is None else energy_of(electron_wavelength(self.voltage))

@@ -1,6 +1,7 @@
 """From a scan in its format's own conventions to a dataset: counts, pixels, geometry and probe."""
 
 import logging
+import os
 from collections.abc import Callable
 from typing import Literal
 
@@ -16,6 +17,7 @@ from ptychoflow.data.ingest_settings import IngestSettings, PositionSettings
 from ptychoflow.data.ingested_geometry import pixels_at_sample, require_known, with_geometry
 from ptychoflow.data.ingested_probe import scaled_probe
 from ptychoflow.data.raw_scan import Frames, RawScan
+from ptychoflow.data.scan_shape import distances
 from ptychoflow.data.stored_frames import ConvertedFrames
 from ptychoflow.errors import InputError
 
@@ -25,6 +27,12 @@ MOST_PIXELS = 1e6
 """Extent of a scan at most; an object of more pixels fits into no memory."""
 BRIGHTEST = 64
 """Frames with the most photons in the file, among which the brightest is after crop and binning."""
+LEAST_FRAMES = 4
+"""From which on a scan moves."""
+LARGEST_STEP = 10.0
+"""Of neighbouring positions over the width of a frame, which no probe fills."""
+LARGEST_SHARE_OF_MEMORY = 0.25
+"""Of an object, of which reconstructing takes several."""
 METRES = {"metres": 1.0, "millimetres": 1e-3, "micrometres": 1e-6, "nanometres": 1e-9}
 
 
@@ -73,7 +81,8 @@ def ingest(
     needed = {} if scan.pixel_size is not None else assumed
     offsets = offsets_of(scan, settings.positions, raw_pixel, pixel, needed)
     # A true object has the pixels of the raw frames.
-    truth = scan.truth if detector.pixel_scale == 1 else None
+    truth = scan.truth if detector.pixel_scale == 1 and not settings.positions.deforms else None
+    require_plausible(offsets, detector.size, pixel)
     positions, shape, truth = _object_frame(truth, offsets, detector.size)
     few = min(BRIGHTEST, max(4, BLOCK_BYTES // (4 * detector.size**2)))
     brightest = frames[_brightest(seen.photons[kept], typical[kept], few) if settings.flux is None else slice(0)]
@@ -161,10 +170,7 @@ def offsets_of(
         Where geometry that nobody stated would decide, or distances come out that cannot be.
     """
     unit = scan.positions_unit if settings.unit == "default" else settings.unit
-    offsets = np.asarray(scan.positions, dtype=np.float64)
-    if settings.swap:
-        offsets = offsets[:, ::-1]
-    offsets = offsets * (settings.row_sign, settings.column_sign)
+    offsets = settings.turned(np.asarray(scan.positions, dtype=np.float64))
     if unit == "pixels":
         offsets = offsets * (raw_pixel / pixel)
     else:
@@ -176,6 +182,51 @@ def offsets_of(
             f"positions extend over {extent:.3g} pixels of {pixel:.3g} m: expected fewer, by another unit or geometry"
         )
     return offsets
+
+
+def require_plausible(offsets: np.ndarray, size: int, pixel: float) -> None:
+    """Refuse a scan that no unit but a wrong one makes: one that does not move, or falls apart, or fits no memory.
+
+    Parameters
+    ----------
+    offsets : ndarray
+        (frames, 2) float64, positions in pixels at the sample.
+    size : int
+        Edge length N of a frame.
+    pixel : float
+        Metres at the sample.
+
+    Raises
+    ------
+    InputError
+        With the settings that mend it.
+    """
+    mended = (
+        "(positions.unit, metres in most files; energy in electronvolts, detector_distance and detector_pixel_size in "
+        "metres)"
+    )
+    extent = np.ptp(offsets, axis=0)
+    if len(offsets) >= LEAST_FRAMES and extent.max() < 1:
+        raise InputError(
+            f"{len(offsets)} positions extend over {extent.max():.2g} pixels of {pixel:.3g} m: expected many {mended}"
+        )
+    step = distances(offsets)[0] if len(offsets) > 1 else 0.0
+    if step > LARGEST_STEP * size:
+        raise InputError(
+            f"neighbouring positions are {step:.0f} pixels of {pixel:.3g} m apart beside frames of {size}: expected "
+            f"frames that overlap {mended}"
+        )
+    height, width = extent + size + 4
+    if height * width * np.dtype(np.complex64).itemsize > LARGEST_SHARE_OF_MEMORY * memory_bytes():
+        raise InputError(
+            f"an object of {height:.0f} by {width:.0f} pixels of {pixel:.3g} m would fill the memory of "
+            f"{memory_bytes() / 2**30:.0f} GiB: expected a smaller scan {mended}"
+        )
+
+
+def memory_bytes() -> int:
+    """Bytes of memory that the machine has."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def _object_frame(

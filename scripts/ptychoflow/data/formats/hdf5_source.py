@@ -1,6 +1,6 @@
 """A foreign HDF5 file that is open: arrays, numbers with their units, masks and probes by their keys."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ MOST_BYTES = 2**31
 
 UNITS = {
     "m": 1.0,
+    "cm": 1e-2,
     "mm": 1e-3,
     "um": 1e-6,
     "µm": 1e-6,
@@ -37,6 +38,8 @@ ENERGIES = ("ev", "kev", "mev", "gev", "j")
 LONG_NAMES = {
     "meter": "m",
     "metre": "m",
+    "centimeter": "cm",
+    "centimetre": "cm",
     "millimeter": "mm",
     "millimetre": "mm",
     "micrometer": "um",
@@ -138,7 +141,7 @@ class HDF5Source:
         named = self.attribute(key, "units", "unit")
         if named is None:
             return UNITS[unit]
-        name = (named.decode(errors="replace") if isinstance(named, bytes) else str(named)).strip().lower()
+        name = (_text(named) if isinstance(named, bytes) else str(named)).strip().lower()
         name = name.rstrip("s") if len(name) > 2 else name
         name = LONG_NAMES.get(name, name)
         if name not in UNITS or (name in ENERGIES) != (unit in ENERGIES):
@@ -196,6 +199,24 @@ class HDF5Source:
         if key is None:
             raise InputError(f"key {' or '.join(keys)} is missing: the file has {sorted(self.names('/'))[:12]}")
         return key
+
+
+def _text(content: bytes) -> str:
+    """Text in UTF-8, or in Latin-1, in which older control systems write the micro sign."""
+    try:
+        return content.decode()
+    except UnicodeDecodeError:
+        return content.decode("latin-1")
+
+
+def unless_stated(stated: float | None, read: Callable[[], float | None]) -> float | None:
+    """Number of the file, whose faults do no harm where the settings state another in its place."""
+    try:
+        return read()
+    except InputError:
+        if stated is None:
+            raise
+        return None
 
 
 @contextmanager

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from ptychoflow.data.formats.hdf5_source import HDF5Source, companion_path, hdf5_source
-from ptychoflow.data.formats.ptychoshelves import paired
+from ptychoflow.data.formats.coordinates import paired_axes, places
+from ptychoflow.data.formats.hdf5_source import HDF5Source, companion_path, hdf5_source, unless_stated
 from ptychoflow.data.geometry import energy_of
 from ptychoflow.data.ingest_settings import IngestSettings
 from ptychoflow.data.raw_scan import RawScan
@@ -38,24 +38,29 @@ def _scan(source: HDF5Source, second: HDF5Source, settings: IngestSettings) -> R
             raise InputError(f"key {key} is missing: the file has {source.names('/')[:12]}")
         return None if key is None else holder(key).number(key, unit=unit)
 
+    frames = holder(paths.frames).frames(paths.frames)
     coordinates = [holder(key).lengths(key, settings.positions.unit) for key in paths.positions]
     if len(coordinates) == 1:
-        positions = coordinates[0].T if coordinates[0].shape[:1] == (2,) != coordinates[0].shape[1:] else coordinates[0]
+        positions = places(coordinates[0], len(frames), f"key {paths.positions[0]}")
     else:
-        positions = paired(*(coordinate.reshape(-1) for coordinate in coordinates))
+        positions = paired_axes(*coordinates, len(frames), frames.raster)
     marks = [(paths.mask, False), (paths.good, True)]
     masks = [_mask(holder(key), key, good_is) for key, good_is in marks if key is not None]
-    wavelength = number(paths.wavelength)
+
+    def energy() -> float | None:
+        wavelength = number(paths.wavelength)
+        return energy_of(wavelength) if wavelength else number(paths.energy, "ev")
+
     return RawScan(
-        frames=holder(paths.frames).frames(paths.frames),
+        frames=frames,
         positions=positions,
         positions_unit="metres",
         probe=None if paths.probe is None else _probe(holder(paths.probe), paths.probe),
         good=np.logical_and.reduce(masks) if masks else None,
         dark=None if paths.dark is None else holder(paths.dark).real(paths.dark),
-        energy=energy_of(wavelength) if wavelength else number(paths.energy, "ev"),
-        detector_distance=number(paths.detector_distance),
-        detector_pixel_size=number(paths.detector_pixel_size),
+        energy=unless_stated(settings.stated_energy, energy),
+        detector_distance=unless_stated(settings.detector_distance, lambda: number(paths.detector_distance)),
+        detector_pixel_size=unless_stated(settings.detector_pixel_size, lambda: number(paths.detector_pixel_size)),
         companion=None if second is source else second.path,
     )
 
