@@ -42,19 +42,24 @@ def main(
     if sha256 is not None and found != sha256:
         raise InputError(f"{input} has sha256 {found}: expected {sha256}")
     dataset = read_dataset(input, settings, FRAMES_IN_MEMORY)
-    source, detector = {"file": input.name, "sha256": found}, None
+    source = {"file": input.name, "sha256": found}
+    # What reading brought to light; of a dataset of our own, what did when it was made.
+    noted = {
+        key: value for key, value in dataset.provenance.items() if key in ("detector", "frames_left_out", "warnings")
+    }
     if not is_ours(input, settings):
-        detector, companion = dataset.provenance["detector"], dataset.provenance.get("companion")
+        companion = dataset.provenance.get("companion")
         if companion is not None:
             source["companion"] = {"file": Path(companion).name, "sha256": sha256_of(Path(companion))}
     elif dataset.provenance:
         source["made_by"] = dataset.provenance
+        noted = {"warnings": noted["warnings"]} if "warnings" in noted else {}
     dataset.provenance = {
         "result": "dataset",
         "program": "ingest.py",
         "settings": asdict(settings),
         "source": source,
-    } | ({"detector": detector} if detector else {})
+    } | noted
     keep_dataset(output, dataset, provenance)
 
 

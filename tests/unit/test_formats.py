@@ -414,7 +414,7 @@ def test_frames_stay_in_their_file(scan: Dataset, tmp_path: Path, monkeypatch: p
     asked = []
     convert = ConvertedFrames.__getitem__
     monkeypatch.setattr(ConvertedFrames, "__getitem__", lambda self, index: asked.append(index) or convert(self, index))
-    read = read_dataset(path, settings, frames_in_memory=0)
+    read = read_dataset(path, settings, frames_in_memory=0, examined=False)
     write_cxi(tmp_path / "own.cxi", read)
     # The brightest alone for the flux, and all once to write, never more than five frames at a time.
     assert len(asked.pop(0)) <= 12

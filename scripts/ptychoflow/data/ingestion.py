@@ -65,6 +65,7 @@ def ingest(
         For shapes that do not belong together, for geometry or a probe that is missing but needed, and for what
         `Dataset.validate` refuses.
     """
+    in_file = len(scan.frames)
     scan = paired(scan, settings.frames)
     seen = look_at(scan, settings) if seen is None else seen
     for note in seen.notes.tolist():
@@ -102,7 +103,7 @@ def ingest(
         source_distance=settings.source_distance,
         truth=truth,
         provenance={"detector": detector.summary}
-        | ({} if kept.all() else {"frames_left_out": int((~kept).sum())})
+        | ({"frames_left_out": in_file - len(frames)} if len(frames) < in_file else {})
         | ({} if scan.companion is None else {"companion": str(scan.companion)}),
     ).validate(source)
     if assumed:

@@ -1,5 +1,6 @@
 """One door for all formats: which one a file has is told by its content, then a reader of `formats` reads it."""
 
+import logging
 from dataclasses import fields
 from pathlib import Path
 
@@ -13,7 +14,11 @@ from ptychoflow.data.formats.rehearsal import is_ours, rehearse
 from ptychoflow.data.formats.tike import read_tike
 from ptychoflow.data.ingest_settings import IngestSettings
 from ptychoflow.data.ingestion import ingest
+from ptychoflow.data.inspection import inspect
 from ptychoflow.errors import InputError
+from ptychoflow.warnings_kept import warnings_kept
+
+log = logging.getLogger(__name__)
 
 __all__ = ["IngestSettings", "read_dataset"]
 
@@ -22,8 +27,15 @@ NPZ_SIGNS = {"tike": ("data", "probe", "scan"), "ptychopinn": ("probeGuess",)}
 """Keys by which NPZ formats are known, in this order."""
 
 
-def read_dataset(path: Path, settings: IngestSettings | None = None, frames_in_memory: int | None = None) -> Dataset:
+def read_dataset(
+    path: Path,
+    settings: IngestSettings | None = None,
+    frames_in_memory: int | None = None,
+    examined: bool = True,
+) -> Dataset:
     """Read and validate a dataset of any known format.
+
+    What is doubtful about a foreign one is logged as a warning, and kept as ``warnings`` in its provenance.
 
     Parameters
     ----------
@@ -33,6 +45,8 @@ def read_dataset(path: Path, settings: IngestSettings | None = None, frames_in_m
         What the file does not say about itself.
     frames_in_memory : int, optional
         Where an HDF5 file holds more frames than that, they stay there until they are wanted.
+    examined : bool
+        Whether a foreign one is inspected for what looks wrong, beside what reading it brings to light.
 
     Raises
     ------
@@ -51,10 +65,19 @@ def read_dataset(path: Path, settings: IngestSettings | None = None, frames_in_m
             f"{path}: neither an HDF5 nor a whole NPZ file: expected one of the formats of docs/formats.md"
         )
     try:
-        return _from_npz(path, settings) if packed else _from_hdf5(path, settings, frames_in_memory)
+        with warnings_kept() as sentences:
+            dataset = _from_npz(path, settings) if packed else _from_hdf5(path, settings, frames_in_memory)
+            if examined and (packed or not is_ours(path, settings)):
+                for sentence in inspect(dataset)[1]:
+                    log.warning("%s: %s", path, sentence)
     except InputError as error:
         message = " ".join(str(error).split())
         raise InputError(message if message.startswith(str(path)) else f"{path}: {message}") from None
+    if sentences:
+        # A record does not hang on where the file lies.
+        kept = [sentence.removeprefix(f"{path}: ") for sentence in sentences]
+        dataset.provenance = dataset.provenance | {"warnings": kept}
+    return dataset
 
 
 def _from_npz(path: Path, settings: IngestSettings) -> Dataset:
