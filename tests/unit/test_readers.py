@@ -292,5 +292,5 @@ def test_a_bare_array_with_an_archive_behind_it_is_refused(tmp_path: Path):
     stream = io.BytesIO()
     np.save(stream, np.ones(3))
     path.write_bytes(stream.getvalue() + path.read_bytes())
-    with pytest.raises(InputError, match="neither an HDF5 nor a whole NPZ"):
+    with pytest.raises(InputError, match=r"paths\.positions is not set"):
         read_dataset(path)

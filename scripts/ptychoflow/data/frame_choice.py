@@ -86,7 +86,9 @@ def chosen(scan: RawScan, rows: np.ndarray, order: np.ndarray | None = None) -> 
     if len(rows) == len(scan.frames) == len(scan.positions):
         return scan
     numbers = np.arange(len(scan.frames)) if scan.numbers is None else scan.numbers
-    frames = scan.frames[rows] if isinstance(scan.frames, np.ndarray) else ChosenFrames(scan.frames, rows)
+    # What is mapped from a file stays there.
+    in_memory = isinstance(scan.frames, np.ndarray) and not isinstance(scan.frames, np.memmap)
+    frames = scan.frames[rows] if in_memory else ChosenFrames(scan.frames, rows)
     return replace(scan, frames=frames, positions=scan.positions[order], numbers=numbers[rows])
 
 

@@ -11,6 +11,8 @@ from ptychoflow.data.frame_orientation import Orientation
 from ptychoflow.data.geometry import electron_wavelength, energy_of
 from ptychoflow.errors import InputError
 
+Format = Literal["auto", "cxi", "ptychoshelves", "ptypy", "ptychodus", "ptylab", "ptychopinn", "tike", "hdf5", "npz"]
+
 
 @dataclass
 class PositionSettings:
@@ -134,14 +136,15 @@ class FrameSettings:
 
 @dataclass
 class PathSettings:
-    """Where the datasets of a plain HDF5 file are, for the format `hdf5` alone.
+    """Where the datasets of a plain HDF5 or NPZ file are, for the formats `hdf5` and `npz` alone.
 
     Parameters
     ----------
-    frames : str, optional
-        (frames, H, W), or with a raster before the last two axes.
-    positions : list of str
-        One dataset (frames, 2) of rows and columns, or two, the rows' and the columns'.
+    frames : str or list of str
+        (frames, H, W), or with a raster before the last two axes; a list, or a group of numbered datasets, holds them
+        one after another.
+    positions : str or list of str
+        One dataset (frames, 2) of rows and columns, or two, the rows' and the columns', or those of a raster's axes.
     probe : str, optional
         (N, N) or (modes, N, N) complex.
     mask : str, optional
@@ -160,8 +163,8 @@ class PathSettings:
         Metres where it has no attribute `units`.
     """
 
-    frames: str | None = None
-    positions: list[str] = field(default_factory=list)
+    frames: list[str] | str = field(default_factory=list)
+    positions: list[str] | str = field(default_factory=list)
     probe: str | None = None
     mask: str | None = None
     good: str | None = None
@@ -172,6 +175,9 @@ class PathSettings:
     detector_pixel_size: str | None = None
 
     def __post_init__(self) -> None:
+        for key in ("frames", "positions"):
+            if isinstance(getattr(self, key), str):
+                setattr(self, key, [getattr(self, key)])
         if len(self.positions) > 2:
             raise InputError(f"paths.positions names {len(self.positions)} datasets: expected one, or rows and columns")
 
@@ -182,12 +188,12 @@ class IngestSettings:
 
     Parameters
     ----------
-    format : {"auto", "cxi", "ptychoshelves", "ptypy", "ptychodus", "ptylab", "ptychopinn", "tike", "hdf5"}
+    format : {"auto", "cxi", "ptychoshelves", "ptypy", "ptychodus", "ptylab", "ptychopinn", "tike", "hdf5", "npz"}
         Format of the file, or found by content.
     companion : str, optional
         Second file of a format of two, relative to the first; if not given, found by its usual name.
     paths : PathSettings
-        Where the datasets of the format `hdf5` are.
+        Where the datasets of a plain HDF5 or NPZ file are.
     quantity : {"default", "amplitude", "intensity"}
         What the frames hold; by default amplitudes in PtychoPINN files and photon counts in all others.
     zero_frequency : {"default", "centre", "corner"}
@@ -220,9 +226,7 @@ class IngestSettings:
         Bad pixels, background, gain, crop and binning, in the pixels of the frames as they are stored.
     """
 
-    format: Literal["auto", "cxi", "ptychoshelves", "ptypy", "ptychodus", "ptylab", "ptychopinn", "tike", "hdf5"] = (
-        "auto"
-    )
+    format: Format = "auto"
     companion: str | None = None
     paths: PathSettings = field(default_factory=PathSettings)
     quantity: Literal["default", "amplitude", "intensity"] = "default"

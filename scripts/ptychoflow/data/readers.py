@@ -8,7 +8,9 @@ import h5py
 
 from ptychoflow.data.cxi import read_cxi
 from ptychoflow.data.dataset import Dataset
+from ptychoflow.data.formats.arrays import is_stack
 from ptychoflow.data.formats.npz import NpzSource
+from ptychoflow.data.formats.plain import read_plain
 from ptychoflow.data.formats.ptychopinn import read_ptychopinn
 from ptychoflow.data.formats.rehearsal import is_ours, rehearse
 from ptychoflow.data.formats.tike import read_tike
@@ -22,7 +24,7 @@ log = logging.getLogger(__name__)
 
 __all__ = ["IngestSettings", "read_dataset"]
 
-NPZ_READERS = {"tike": read_tike, "ptychopinn": read_ptychopinn}
+NPZ_READERS = {"tike": read_tike, "ptychopinn": read_ptychopinn, "npz": read_plain}
 NPZ_SIGNS = {"tike": ("data", "probe", "scan"), "ptychopinn": ("probeGuess",)}
 """Keys by which NPZ formats are known, in this order."""
 
@@ -57,12 +59,13 @@ def read_dataset(
     try:
         with open(path, "rb") as stream:
             beginning = stream.read(4)
-        packed = not h5py.is_hdf5(path)
+        stack = is_stack(beginning)
+        packed = not stack and not h5py.is_hdf5(path)
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from None
     if packed and not beginning.startswith((b"PK", b"BZh")):
         raise InputError(
-            f"{path}: neither an HDF5 nor a whole NPZ file: expected one of the formats of docs/formats.md"
+            f"{path}: neither an HDF5 nor a whole NPZ, NPY or TIFF file: expected one of the formats of docs/formats.md"
         )
     try:
         with warnings_kept() as sentences:
@@ -81,23 +84,26 @@ def read_dataset(
 
 
 def _from_npz(path: Path, settings: IngestSettings) -> Dataset:
-    source = NpzSource(path.read_bytes())
+    source = NpzSource(path)
     name = settings.format
     if name not in ("auto", *NPZ_READERS):
         raise InputError(f"an NPZ file: expected the format {name}")
-    if name == "auto":
+    if name == "auto" and settings.paths.frames:
+        name = "npz"
+    elif name == "auto":
         name = next((format for format, signs in NPZ_SIGNS.items() if source.keys.issuperset(signs)), None)
     if name is None:
         raise InputError(
             f"keys {sorted(source.keys)} are of no known format: expected diffraction, probeGuess, xcoords, ycoords of "
-            "PtychoPINN or data, probe, scan of tike"
+            "PtychoPINN, data, probe, scan of tike, or the names of others as paths"
         )
     return ingest(NPZ_READERS[name](source, settings), settings, str(path))
 
 
 def _from_hdf5(path: Path, settings: IngestSettings, frames_in_memory: int | None) -> Dataset:
     if settings.format in NPZ_READERS:
-        raise InputError(f"an HDF5 file: expected the format {settings.format}")
+        kind = "an HDF5 file" if h5py.is_hdf5(path) else "a stack of frames"
+        raise InputError(f"{kind}: expected the format {settings.format}")
     seen = rehearse(path, settings)
     if is_ours(path, settings):
         _refuse_settings(settings)

@@ -1,5 +1,6 @@
 """A foreign HDF5 file that is open: arrays, numbers with their units, masks and probes by their keys."""
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from ptychoflow.data.formats.chained import ChainedFrames
 from ptychoflow.data.formats.hdf5_access import HDF5Frames, dataset_of, opened, require_content, require_numbers
 from ptychoflow.data.formats.probes import first_coherent
 from ptychoflow.data.geometry import JOULES
@@ -89,9 +91,27 @@ class HDF5Source:
         """Give the first of the keys that is there."""
         return next((key for key in keys if key in self), None)
 
-    def frames(self, *keys: str) -> HDF5Frames:
-        """Frames of the first key that is there, to be read block by block."""
-        return HDF5Frames(self.path, self._found(*keys))
+    def frames(self, *keys: str) -> HDF5Frames | ChainedFrames:
+        """Frames of the first key that is there, to be read block by block; of a group, all of its numbered datasets.
+
+        Detectors of Dectris write a master file whose group ``entry/data`` links to one such dataset in each file.
+        """
+        key = self._found(*keys)
+        if not isinstance(self.item(key), h5py.Group):
+            return HDF5Frames(self.path, key)
+        names = self.names(key)
+        numbered = [name for name in names if re.search(r"\d$", name)]
+        if not numbered:
+            raise InputError(
+                f"key {key} is a group of {names[:12]}: expected a dataset, or numbered ones such as data_000001"
+            )
+        return ChainedFrames([HDF5Frames(self.path, f"{key}/{name}") for name in sorted(numbered, key=_by_number)])
+
+    def chained(self, keys: list[str]) -> tuple[HDF5Frames | ChainedFrames, tuple[int, ...]]:
+        """Frames of several datasets, or groups of them, one after another, and the axes that they have themselves."""
+        parts = [self.frames(key) for key in keys]
+        frames = parts[0] if len(parts) == 1 else ChainedFrames(parts)
+        return frames, frames.raster
 
     def array(self, *keys: str) -> np.ndarray:
         """Numbers of the first key that is there, without NaN; complex where MATLAB keeps two parts.
@@ -106,7 +126,7 @@ class HDF5Source:
         require_numbers(key, dataset.dtype)
         if dataset.size * dataset.dtype.itemsize > MOST_BYTES:
             raise InputError(f"key {key} has shape {dataset.shape}: expected at most {MOST_BYTES >> 20} MiB")
-        require_content(self.file, dataset, key)
+        require_content(dataset, key)
         try:
             value = np.asarray(dataset[()])
         except Exception as error:
@@ -217,6 +237,11 @@ def unless_stated(stated: float | None, read: Callable[[], float | None]) -> flo
         if stated is None:
             raise
         return None
+
+
+def _by_number(name: str) -> list[str | int]:
+    """Key by which data_10 comes after data_9, with or without zeros before the number."""
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name)]
 
 
 @contextmanager
