@@ -36,12 +36,12 @@ def main(
     from ptychoflow.data.readers import read_dataset
     from ptychoflow.errors import InputError
     from ptychoflow.files import sha256_of
-    from ptychoflow.settings import FRAMES_IN_MEMORY
 
     found = sha256_of(input)
     if sha256 is not None and found != sha256:
         raise InputError(f"{input} has sha256 {found}: expected {sha256}")
-    dataset = read_dataset(input, settings, FRAMES_IN_MEMORY)
+    # Frames pass from file to file, block by block.
+    dataset = read_dataset(input, settings, frames_in_memory=0)
     source = {"file": input.name, "sha256": found}
     # What reading brought to light; of a dataset of our own, what did when it was made.
     noted = {

@@ -54,20 +54,20 @@ class Signal:
     def photons(self, block: np.ndarray, good: np.ndarray | None = None) -> np.ndarray:
         """Turn numbers (n, …) into photons, float32, none below 0; 0 where `good` (…) is False."""
         with np.errstate(over="ignore"):
-            counts = block.astype(np.float32)
-        if good is not None and not good.all():
-            counts = np.where(good, counts, np.float32(0))
+            counts = np.array(block, np.float32)
         if self.dark is not None:
-            counts = counts - self.dark
+            counts -= self.dark
         if self.pedestal:
-            counts = counts - np.float32(self.pedestal)
-        counts = np.maximum(counts, np.float32(0))
+            counts -= np.float32(self.pedestal)
+        if block.dtype.kind != "u" or self.expects_noise:
+            np.maximum(counts, 0, out=counts)
         if self.threshold:
-            counts = np.where(counts < self.threshold, np.float32(0), counts)
+            counts[counts < self.threshold] = 0
         if self.quantity == "amplitude":
-            counts = counts**2
+            np.square(counts, out=counts)
         if self.photons_per_count != 1:
-            counts = counts * np.float32(self.photons_per_count)
-        if good is not None and (self.dark is not None or self.pedestal) and not good.all():
-            counts = np.where(good, counts, np.float32(0))
+            counts *= np.float32(self.photons_per_count)
+        if good is not None and not good.all():
+            # What stands there may be NaN, which no factor makes 0.
+            counts[..., ~good] = 0
         return counts

@@ -142,7 +142,10 @@ def photon_counts(scan: RawScan, detector: DetectorPreparation) -> ConvertedFram
     def counts(block: np.ndarray) -> np.ndarray:
         if not np.issubdtype(block.dtype, np.number) and block.dtype != bool:
             raise InputError(f"frames have dtype {block.dtype}: expected numbers")
-        return detector.frames(block)
+        photons = detector.frames(block)
+        if not np.isfinite(photons.max(initial=0)):
+            raise InputError("frames hold more photons than a number can be: expected fewer (quantity, detector)")
+        return photons
 
     return ConvertedFrames(scan.frames, counts, (detector.size, detector.size))
 

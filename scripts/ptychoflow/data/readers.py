@@ -46,7 +46,7 @@ def read_dataset(
     settings : IngestSettings, optional
         What the file does not say about itself.
     frames_in_memory : int, optional
-        Where an HDF5 file holds more frames than that, they stay there until they are wanted.
+        Where a file holds more frames than that, they stay as they are until they are wanted.
     examined : bool
         Whether a foreign one is inspected for what looks wrong, beside what reading it brings to light.
 
@@ -69,7 +69,8 @@ def read_dataset(
         )
     try:
         with warnings_kept() as sentences:
-            dataset = _from_npz(path, settings) if packed else _from_hdf5(path, settings, frames_in_memory)
+            reader = _from_npz if packed else _from_hdf5
+            dataset = reader(path, settings, frames_in_memory)
             if examined and (packed or not is_ours(path, settings)):
                 for sentence in inspect(dataset)[1]:
                     log.warning("%s: %s", path, sentence)
@@ -83,7 +84,7 @@ def read_dataset(
     return dataset
 
 
-def _from_npz(path: Path, settings: IngestSettings) -> Dataset:
+def _from_npz(path: Path, settings: IngestSettings, frames_in_memory: int | None) -> Dataset:
     source = NpzSource(path)
     name = settings.format
     if name not in ("auto", *NPZ_READERS):
@@ -97,7 +98,7 @@ def _from_npz(path: Path, settings: IngestSettings) -> Dataset:
             f"keys {sorted(source.keys)} are of no known format: expected diffraction, probeGuess, xcoords, ycoords of "
             "PtychoPINN, data, probe, scan of tike, or the names of others as paths"
         )
-    return ingest(NPZ_READERS[name](source, settings), settings, str(path))
+    return ingest(NPZ_READERS[name](source, settings), settings, str(path), frames_in_memory)
 
 
 def _from_hdf5(path: Path, settings: IngestSettings, frames_in_memory: int | None) -> Dataset:
