@@ -16,6 +16,9 @@ class _Kept(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         if record.name.split(".")[0] in OWN and record.getMessage() not in self.sentences:
             self.sentences.append(record.getMessage())
+        if logging.getLogger().handlers == [self] and logging.lastResort is not None:
+            # Where nobody has set up logging, this handler must not keep its last resort from speaking.
+            logging.lastResort.handle(record)
 
 
 @contextmanager

@@ -152,6 +152,6 @@ def test_wrong_settings_are_refused(settings: dict, sentence: str):
 def test_a_number_beyond_the_scan_and_all_frames_are_refused():
     scan = RawScan(np.ones((5, 16, 16)), np.zeros((5, 2)), "pixels")
     with pytest.raises(InputError, match="names frame 5: expected one of 5, counted from 0"):
-        paired(scan, FrameSettings(leave_out=[5]))
+        paired(scan, FrameSettings(leave_out=[5]), "scan")
     with pytest.raises(InputError, match="leaves out all of 5 frames"):
-        paired(scan, FrameSettings(leave_out=["::"]))
+        paired(scan, FrameSettings(leave_out=["::"]), "scan")

@@ -26,7 +26,7 @@ MOST_FAR = 0.1
 """Share of the frames that may be far from their neighbours; if more are, that is what the scan is like."""
 
 
-def paired(scan: RawScan, settings: FrameSettings) -> RawScan:
+def paired(scan: RawScan, settings: FrameSettings, source: str) -> RawScan:
     """Give each frame its position, without the frames that the settings leave out by their numbers.
 
     Parameters
@@ -35,6 +35,8 @@ def paired(scan: RawScan, settings: FrameSettings) -> RawScan:
         Frames and positions of any number.
     settings : FrameSettings
         Which frames are left out, and what becomes of surplus ones.
+    source : str
+        Name of the file it came from, for the warning.
 
     Raises
     ------
@@ -68,7 +70,8 @@ def paired(scan: RawScan, settings: FrameSettings) -> RawScan:
         rows = np.setdiff1d(np.arange(first_frame, first_frame + few), out)
         order = rows - first_frame + first_place
         log.warning(
-            "%d frames stand beside %d positions: the %s %d %s are left out (frames.surplus)",
+            "%s: %d frames stand beside %d positions: the %s %d %s are left out (frames.surplus)",
+            source,
             frames,
             places,
             "last" if end else "first",
@@ -92,7 +95,7 @@ def chosen(scan: RawScan, rows: np.ndarray, order: np.ndarray | None = None) -> 
     return replace(scan, frames=frames, positions=scan.positions[order], numbers=numbers[rows])
 
 
-def trusted(scan: RawScan, seen: Survey, settings: FrameSettings) -> tuple[np.ndarray, np.ndarray]:
+def trusted(scan: RawScan, seen: Survey, settings: FrameSettings, source: str) -> tuple[np.ndarray, np.ndarray]:
     """Tell the frames that count by their photons, and those of them that are like their neighbours.
 
     Parameters
@@ -103,6 +106,8 @@ def trusted(scan: RawScan, seen: Survey, settings: FrameSettings) -> tuple[np.nd
         What a look at its frames found.
     settings : FrameSettings
         Limits on photons, and what becomes of frames that are far from their neighbours.
+    source : str
+        Name of the file it came from, for the warnings.
 
     Returns
     -------
@@ -123,12 +128,14 @@ def trusted(scan: RawScan, seen: Survey, settings: FrameSettings) -> tuple[np.nd
             "or which numbers are marks as detector.gaps"
         )
     if seen.lost.any():
-        log.warning("%s marks or one number nearly everywhere: left out", _named(numbers[seen.lost], "hold"))
+        log.warning(
+            "%s: %s marks or one number nearly everywhere: left out", source, _named(numbers[seen.lost], "hold")
+        )
     kept = ~seen.lost
     low, high = settings.limits
     outside = kept & ((photons < low) | (photons > high))
     if outside.any():
-        log.info("%s photons beyond frames.photons: left out", _named(numbers[outside], "hold"))
+        log.info("%s: %s photons beyond frames.photons: left out", source, _named(numbers[outside], "hold"))
     kept &= ~outside
     if not kept.any():
         raise InputError(
@@ -141,7 +148,8 @@ def trusted(scan: RawScan, seen: Survey, settings: FrameSettings) -> tuple[np.nd
         out = settings.outliers == "leave_out" and len(kept) >= LEAST_FRAMES and far.sum() <= MOST_FAR * kept.sum()
         first = np.flatnonzero(far[kept])[0]
         log.warning(
-            "%s photons far from those of the frames about them (%.3g in place of some %.3g): %s",
+            "%s: %s photons far from those of the frames about them (%.3g in place of some %.3g): %s",
+            source,
             _named(numbers[far], "hold"),
             photons[kept][first],
             usual[first],

@@ -66,11 +66,11 @@ def ingest(
         `Dataset.validate` refuses.
     """
     in_file = len(scan.frames)
-    scan = paired(scan, settings.frames)
+    scan = paired(scan, settings.frames, source)
     seen = look_at(scan, settings) if seen is None else seen
     for note in seen.notes.tolist():
         log.warning("%s: %s", source, note)
-    kept, typical = trusted(scan, seen, settings.frames)
+    kept, typical = trusted(scan, seen, settings.frames, source)
     scan = chosen(scan, np.flatnonzero(kept))
     detector = prepared_detector(scan, settings, seen)
     frames: np.ndarray | Frames = photon_counts(scan, detector)

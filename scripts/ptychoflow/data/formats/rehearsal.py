@@ -90,7 +90,7 @@ def _read_all(path: Path, settings: IngestSettings, connection: Connection) -> N
             # Here, for only foreign files need hdf5plugin.
             from ptychoflow.data.formats.hdf5 import read_hdf5
 
-            scan = paired(read_hdf5(path, settings), settings.frames)
+            scan = paired(read_hdf5(path, settings), settings.frames, str(path))
             answer += look_at(scan, settings, lambda: connection.send_bytes(b"block")).packed()
         connection.send_bytes(answer)
     except (InputError, ImportError) as error:
