@@ -74,6 +74,13 @@ def test_few_photons_and_steep_samples_are_no_outliers():
     assert np.flatnonzero(far_frames(hole, positions)[0]).tolist() == [40]
 
 
+def test_positions_of_which_no_distance_can_be_said_tell_no_neighbours():
+    positions = np.zeros((20, 2))
+    positions[::2] = 1e300
+    positions[3] = -1e300
+    assert not far_frames(np.arange(20.0) * 1e3, positions)[0].any()
+
+
 @pytest.mark.parametrize(
     ("entries", "expected"),
     [([3], [3]), ([-1, "0:4:2"], [0, 2, 63]), (["60:"], [60, 61, 62, 63]), (["-2:", 5], [5, 62, 63])],

@@ -184,8 +184,11 @@ def far_frames(photons: np.ndarray, positions: np.ndarray) -> tuple[np.ndarray, 
     if count < 4 or not np.isfinite(positions).all():
         return np.zeros(count, bool), photons
     near = cKDTree(positions).query(positions, k=min(NEIGHBOURS + 1, count))[1]
-    others = np.where(near == np.arange(count)[:, None], np.nan, photons[near])
-    usual = np.nanmedian(others, axis=1)
+    # A frame is no neighbour of itself; nor is one, numbered beyond the last, whose distance no number can say.
+    known = (near != np.arange(count)[:, None]) & (near < count)
+    if not known.any(axis=1).all():
+        return np.zeros(count, bool), photons
+    usual = np.nanmedian(np.where(known, photons[np.minimum(near, count - 1)], np.nan), axis=1)
     bright = (photons > BRIGHT * usual) & (photons - usual > SURE_PHOTONS + 10 * np.sqrt(usual))
     dark = (photons < DARK * usual) & (usual >= SURE_PHOTONS)
     return bright | dark, usual
