@@ -36,10 +36,14 @@ include: "rules/track.smk"
 
 
 onsuccess:
+    if doubts():
+        print(doubts())
     print("All done: results/runs.csv compares the results, snakemake results/report.html shows them.")
 
 
 onerror:
+    if doubts():
+        print(doubts())
     print(failures(log))
     # A training that was killed could not say so itself.
     if tracked_in_mlflow():

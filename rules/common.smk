@@ -335,6 +335,17 @@ def refused(wildcards):
     )
 
 
+def doubts():
+    """Name what is doubtful about each dataset that is there, by the record that was written with it."""
+    sentences = []
+    for name in config["datasets"]:
+        record = Path(f"results/data/{name}.provenance.json")
+        if record.exists():
+            known = json.loads(record.read_text(encoding="utf-8")).get("warnings", [])
+            sentences += [f"warning: dataset {name}: {sentence}" for sentence in known]
+    return "\n".join(sentences)
+
+
 def failures(logs):
     """Name each rule that failed, with its log and the last sentence of that."""
     logs = [logs] if isinstance(logs, str) else logs

@@ -36,25 +36,30 @@ def main(
     from ptychoflow.data.readers import read_dataset
     from ptychoflow.errors import InputError
     from ptychoflow.files import sha256_of
-    from ptychoflow.settings import FRAMES_IN_MEMORY
 
     found = sha256_of(input)
     if sha256 is not None and found != sha256:
         raise InputError(f"{input} has sha256 {found}: expected {sha256}")
-    dataset = read_dataset(input, settings, FRAMES_IN_MEMORY)
-    source, detector = {"file": input.name, "sha256": found}, None
+    # Frames pass from file to file, block by block.
+    dataset = read_dataset(input, settings, frames_in_memory=0)
+    source = {"file": input.name, "sha256": found}
+    # What reading brought to light; of a dataset of our own, what did when it was made.
+    noted = {
+        key: value for key, value in dataset.provenance.items() if key in ("detector", "frames_left_out", "warnings")
+    }
     if not is_ours(input, settings):
-        detector, companion = dataset.provenance["detector"], dataset.provenance.get("companion")
+        companion = dataset.provenance.get("companion")
         if companion is not None:
             source["companion"] = {"file": Path(companion).name, "sha256": sha256_of(Path(companion))}
     elif dataset.provenance:
         source["made_by"] = dataset.provenance
+        noted = {"warnings": noted["warnings"]} if "warnings" in noted else {}
     dataset.provenance = {
         "result": "dataset",
         "program": "ingest.py",
         "settings": asdict(settings),
         "source": source,
-    } | ({"detector": detector} if detector else {})
+    } | noted
     keep_dataset(output, dataset, provenance)
 
 

@@ -36,9 +36,13 @@ def main(
     from ptychoflow.data.inspection import as_json, as_text, inspect
     from ptychoflow.data.readers import read_dataset
     from ptychoflow.data.storage import storage_of
+    from ptychoflow.settings import FRAMES_IN_MEMORY
 
-    dataset = read_dataset(data, settings)
+    # A picture is drawn of all frames.
+    dataset = read_dataset(data, settings, FRAMES_IN_MEMORY if png is None else None, examined=False)
     facts, warnings = inspect(dataset)
+    # What reading it brought to light, or did when it was ingested.
+    warnings += [sentence for sentence in dataset.provenance.get("warnings", []) if sentence not in warnings]
     facts = storage_of(data) | facts
     if try_orientations:
         from ptychoflow.hardware import use_threads

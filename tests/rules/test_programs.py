@@ -191,7 +191,7 @@ def spoil(path: Path, arrays: dict, kind: str) -> None:
     frames = arrays["diffraction"]
     changes = {
         "pickled": {"xcoords": np.array([{}] * len(frames), dtype=object)},
-        "nan": {"diffraction": np.where(np.arange(len(frames))[:, None, None] == 3, np.nan, frames)},
+        "nan": {"xcoords": np.where(np.arange(len(frames)) == 3, np.nan, arrays["xcoords"])},
         "wrong key": {"diffraction": None, "frames": frames},
         "zero frames": {"diffraction": frames[:0], "xcoords": np.zeros(0), "ycoords": np.zeros(0)},
     }

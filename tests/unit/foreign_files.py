@@ -1,11 +1,13 @@
 """Small scans written as other tools write them, for the tests of their readers."""
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
 import h5py
 import hdf5plugin
 import numpy as np
+import tifffile
 from scipy import constants
 
 from ptychoflow.data.dataset import Dataset
@@ -281,6 +283,55 @@ def write_plain(folder: Path, dataset: Dataset) -> tuple[Path, IngestSettings]:
     return folder / "master.h5", settings
 
 
+def write_named_npz(folder: Path, dataset: Dataset) -> tuple[Path, IngestSettings]:
+    """An archive of someone's own, with keys and a raster of its own."""
+    rows_columns = metres(dataset)
+    frames = marked(dataset).reshape(-1, 4, dataset.size, dataset.size)
+    np.savez(
+        folder / "scan.npz",
+        reciprocal=frames,
+        y=rows_columns[:, 0],
+        x=rows_columns[:, 1],
+        beam=dataset.probe,
+        bad=~dataset.mask,
+        energy=dataset.energy,
+    )
+    paths = PathSettings(frames="reciprocal", positions=["y", "x"], probe="beam", mask="bad", energy="energy")
+    return folder / "scan.npz", dataclasses.replace(_geometry(dataset), paths=paths, energy=None)
+
+
+def write_dectris(folder: Path, dataset: Dataset) -> tuple[Path, IngestSettings]:
+    """A master file that links to frames in several files, the last of which is shorter, and an archive beside it."""
+    with h5py.File(folder / "scan_master.h5", "w") as master:
+        for number, first in enumerate(range(0, len(dataset.frames), 5), 1):
+            name = f"data_{number:06d}"
+            with h5py.File(folder / f"scan_{name}.h5", "w") as data:
+                frames = marked(dataset)[first : first + 5]
+                data.create_dataset("entry/data/data", data=frames, **hdf5plugin.Bitshuffle())
+            master[f"entry/data/{name}"] = h5py.ExternalLink(f"scan_{name}.h5", "entry/data/data")
+        master["entry/instrument/pixel_mask"] = (~dataset.mask).astype(np.uint32)
+    np.savez(folder / "motors.npz", positions=metres(dataset), probe=dataset.probe)
+    paths = PathSettings(frames="entry/data", positions="positions", probe="probe", mask="entry/instrument/pixel_mask")
+    return folder / "scan_master.h5", dataclasses.replace(_geometry(dataset), paths=paths, companion="motors.npz")
+
+
+def write_npy(folder: Path, dataset: Dataset) -> tuple[Path, IngestSettings]:
+    """A stack of frames, and all else in an HDF5 file beside it."""
+    np.save(folder / "scan.npy", dataset.frames)
+    with h5py.File(folder / "rest.h5", "w") as file:
+        file["positions"], file["probe"] = metres(dataset), dataset.probe
+    paths = PathSettings(positions="positions", probe="probe")
+    return folder / "scan.npy", dataclasses.replace(_geometry(dataset), paths=paths, companion="rest.h5")
+
+
+def write_tiff(folder: Path, dataset: Dataset) -> tuple[Path, IngestSettings]:
+    """A stack of packed images, and all else in an archive beside it."""
+    tifffile.imwrite(folder / "scan.tif", dataset.frames, compression="zlib")
+    np.savez(folder / "rest.npz", positions=metres(dataset), probe=dataset.probe)
+    paths = PathSettings(positions="positions", probe="probe")
+    return folder / "scan.tif", dataclasses.replace(_geometry(dataset), paths=paths, companion="rest.npz")
+
+
 def _geometry(dataset: Dataset) -> IngestSettings:
     names = ("energy", "detector_distance", "detector_pixel_size")
     return IngestSettings(**{name: getattr(dataset, name) for name in names})
@@ -291,4 +342,4 @@ WRITERS: dict[str, Callable[[Path, Dataset], tuple[Path, IngestSettings]]] = {
 }
 """Writers by the name of what they write."""
 WITHOUT_PROBE = ("fold_slice",)
-WITHOUT_MASK = ("fold_slice", "ptychi", "ptylab", "tike")
+WITHOUT_MASK = ("fold_slice", "npy", "ptychi", "ptylab", "tiff", "tike")

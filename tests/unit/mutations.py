@@ -21,13 +21,17 @@ from ptychoflow.errors import InputError
 
 STRUCTURAL = 0.6
 """Share of the mutations that change what a file says; the others change its bytes."""
+STACKS = (".npy", ".tif")
+"""Files that say nothing but their one array."""
 
 
 def mutate(path: Path, random: np.random.Generator) -> str:
     """Change one file in place; give what was done."""
-    if path.suffix != ".npz" and random.random() < STRUCTURAL:
+    if path.suffix in STACKS:
+        pass
+    elif path.suffix != ".npz" and random.random() < STRUCTURAL:
         return mutate_hdf5(path, random)
-    if path.suffix == ".npz" and random.random() < STRUCTURAL:
+    elif path.suffix == ".npz" and random.random() < STRUCTURAL:
         return mutate_npz(path, random)
     content = bytearray(path.read_bytes())
     kind = random.choice(["truncate", "flip", "scramble", "zero", "signature"])

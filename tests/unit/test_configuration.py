@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from ptychoflow.data.detector import DetectorSettings
-from ptychoflow.data.ingest_settings import IngestSettings, PathSettings, PositionSettings
+from ptychoflow.data.ingest_settings import FrameSettings, IngestSettings, PathSettings, PositionSettings
 from ptychoflow.settings import (
     GroupSettings,
     InferenceSettings,
@@ -44,6 +44,7 @@ SECTIONS = {
     "ingest": IngestSettings,
     "detector": DetectorSettings,
     "positions": PositionSettings,
+    "frames": FrameSettings,
     "paths": PathSettings,
     "inference": InferenceSettings,
     "solver": SolverSettings,

@@ -56,24 +56,6 @@ def test_the_defaults_leave_clean_frames_as_they_are(dtype: type):
     assert json.loads(json.dumps(preparation.summary)) == preparation.summary
 
 
-class Unreadable:
-    """Frames that no one may look at."""
-
-    def __init__(self, shape: tuple[int, ...]) -> None:
-        self.shape = shape
-
-    def __len__(self) -> int:
-        return self.shape[0]
-
-    def __getitem__(self, index: slice) -> np.ndarray:
-        assert index == slice(None, 1)
-        return np.zeros((1, *self.shape[1:]), np.float32)
-
-
-def test_frames_are_not_looked_at_where_nothing_is_asked_for():
-    assert prepared(Unreadable((10**6, 16, 16)), DetectorSettings(size=12)).size == 12
-
-
 @pytest.mark.parametrize("shape", [(33, 32), (32, 45), (47, 33), (40, 40)])
 @pytest.mark.parametrize("size", [None, 24, 52])
 def test_odd_and_oblong_frames_are_cut_and_padded_about_the_beam(shape: tuple[int, int], size: int | None):
@@ -461,8 +443,6 @@ def test_what_does_not_fit_the_frames_is_refused(tmp_path: Path):
             DetectorPreparation.of(frames, None, dark, DetectorSettings())
     with pytest.raises(InputError, match="frames have shape"):
         prepared(frames[0], DetectorSettings())
-    with pytest.raises(InputError, match="values down to -1: expected none below 0"):
-        prepared(-frames, DetectorSettings()).frames(-frames)
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import pytest
 from scipy import constants
 
 from ptychoflow.data.dataset import Dataset
-from ptychoflow.data.ingest_settings import IngestSettings
+from ptychoflow.data.ingest_settings import IngestSettings, PositionSettings
 from ptychoflow.data.ingestion import ingest
 from ptychoflow.data.raw_scan import RawScan
 from ptychoflow.errors import InputError
@@ -85,3 +85,76 @@ def test_geometry_that_cannot_be_is_refused():
     scan = RawScan(frames, METRES, "metres", pixel_size=1e-300, detector_distance=1.0, detector_pixel_size=1e-300)
     with pytest.raises(InputError, match=r"the pixel at the sample is 1e-300 m beside .*: expected one that can be"):
         ingest(scan, IngestSettings(), "scan")
+
+
+def scanned(places: np.ndarray, **settings: object) -> Dataset:
+    """Frames of one beam at these pixels at the sample."""
+    frames = np.random.default_rng(0).poisson(20, (len(places), 32, 32)).astype(np.float32)
+    scan = RawScan(frames, places * PIXEL, "metres", probe=np.ones((1, 32, 32), complex), pixel_size=PIXEL, **FAR)
+    return ingest(scan, IngestSettings(**settings), "scan")
+
+
+RASTER = np.stack(np.meshgrid(np.arange(5.0), np.arange(6.0), indexing="ij"), axis=-1).reshape(-1, 2) * 4
+
+
+@pytest.mark.parametrize(("factor", "sentence"), [(1e3, "4000 pixels of 2e-08 m apart"), (1e-3, "over 0.02 pixels")])
+@pytest.mark.parametrize("repeats", [1, 2])
+def test_a_scan_in_a_wrong_unit_is_refused_with_what_mends_it(factor: float, sentence: str, repeats: int):
+    with pytest.raises(InputError, match=rf"{sentence}.*\(positions.unit, .*; energy in electronvolts, detector_dist"):
+        scanned(np.repeat(RASTER * factor, repeats, axis=0))
+
+
+def test_an_object_that_fills_the_memory_is_refused(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("ptychoflow.data.ingestion.memory_bytes", lambda: 4 * 52 * 56 * 8 - 1)
+    with pytest.raises(InputError, match="an object of 52 by 56 pixels of 2e-08 m would fill the memory"):
+        scanned(RASTER)
+    monkeypatch.setattr("ptychoflow.data.ingestion.memory_bytes", lambda: 4 * 52 * 56 * 8 + 8)
+    scanned(RASTER)
+
+
+@pytest.mark.parametrize("key", ["energy", "detector_distance", "detector_pixel_size"])
+@pytest.mark.parametrize("factor", [1e3, 1e-3])
+def test_a_setting_in_thousandths_of_the_unit_is_refused(key: str, factor: float):
+    with pytest.raises(InputError, match=f"{key} is .* in the file: expected (electronvolts|metres)"):
+        scanned(RASTER, **{key: FAR[key] * factor})
+
+
+def test_an_energy_that_may_be_in_kiloelectronvolts_is_told(caplog: pytest.LogCaptureFixture):
+    ingested({}, IngestSettings(energy=8.0))
+    assert "energy is 8: expected electronvolts" in caplog.text
+    caplog.clear()
+    ingested({}, IngestSettings(energy=92.0))
+    assert "expected electronvolts" not in caplog.text
+
+
+@pytest.mark.parametrize(("voltage", "expected"), [(80e3, 4.1757e-12), (200e3, 2.5079e-12), (300e3, 1.9687e-12)])
+def test_electrons_are_given_by_their_voltage(voltage: float, expected: float):
+    read = ingested({}, IngestSettings(voltage=voltage))
+    assert wavelength(read.energy) == pytest.approx(expected, rel=1e-4)
+    with pytest.raises(InputError, match=r"energy is 8000\.0 and voltage 80000.0: expected one of them"):
+        IngestSettings(energy=8000.0, voltage=80e3)
+
+
+def moves(read: Dataset) -> np.ndarray:
+    return read.positions[1:] - read.positions[0]
+
+
+def test_a_scan_is_scaled_sheared_and_turned():
+    given = RASTER[1:] - RASTER[0]
+
+    def change(**settings: float) -> np.ndarray:
+        return moves(scanned(RASTER, positions=PositionSettings(**settings)))
+
+    np.testing.assert_allclose(change(rotation=90), np.stack([-given[:, 1], given[:, 0]], axis=1), atol=1e-9)
+    np.testing.assert_allclose(change(scale=1.03), 1.03 * given)
+    np.testing.assert_allclose(change(shear=0.2), np.stack([given[:, 0], given[:, 1] + 0.2 * given[:, 0]], axis=1))
+    # As complex numbers, rows real and columns imaginary, a turn is a factor.
+    turned = change(rotation=-126.0, row_sign=-1, scale=0.9)
+    wanted = 0.9 * (-given[:, 0] + 1j * given[:, 1]) * np.exp(-1j * np.radians(126.0))
+    np.testing.assert_allclose(turned[:, 0] + 1j * turned[:, 1], wanted, atol=1e-9)
+
+
+@pytest.mark.parametrize("wrong", [{"scale": 0.0}, {"rotation": float("nan")}, {"shear": float("inf")}])
+def test_a_deformation_that_cannot_be_is_refused(wrong: dict):
+    with pytest.raises(InputError, match=f"positions.{next(iter(wrong))} is"):
+        PositionSettings(**wrong)

@@ -9,16 +9,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 
 from ptychoflow.data.cxi import write_cxi
 from ptychoflow.data.dataset import Dataset
-from ptychoflow.data.inspection import beam_offset, inspect, probe_fits
+from ptychoflow.data.inspected_light import in_corner
+from ptychoflow.data.inspected_probe import beam_offset, probe_fits
+from ptychoflow.data.inspection import inspect, sampled
 from ptychoflow.data.scan_shape import disk_overlap, probe_width, scan_order
 from ptychoflow.data.storage import storage_of
 from ptychoflow.orientation import orientation_warnings, photon_errors
 from ptychoflow.physics.diffraction import Propagator
 from ptychoflow.physics.patches import extract_patches
-from ptychoflow.simulation.dataset import simulate
+from ptychoflow.simulation.dataset import expected_photons, simulate
 from ptychoflow.simulation.probes import ProbeSettings
 from ptychoflow.simulation.scans import ScanSettings
 from ptychoflow.simulation.settings import SimulationSettings
@@ -66,6 +69,10 @@ def saturated(scan: Dataset) -> Dataset:
     return replace(scan, frames=np.minimum(scan.frames, np.percentile(scan.frames, 99)))
 
 
+def smooth(frames: np.ndarray) -> np.ndarray:
+    return ndimage.gaussian_filter(frames, (0, 2, 2))
+
+
 def dead(scan: Dataset) -> Dataset:
     frames = scan.frames.copy()
     frames[:, 30:32, 33] = 0
@@ -93,11 +100,12 @@ def wide(scan: Dataset) -> Dataset:
 
 
 BROKEN: dict[str, tuple[Callable[[Dataset], Dataset], str]] = {
-    "fractional": (lambda scan: replace(scan, frames=scan.frames * 0.37), "counts are fractional"),
+    "scaled": (lambda scan: replace(scan, frames=scan.frames * 0.37), "counts are fractional"),
     "amplitudes": (lambda scan: replace(scan, frames=np.sqrt(scan.frames)), "counts are fractional"),
+    "without noise": (lambda scan: replace(scan, frames=smooth(scan.frames)), "counts are fractional"),
     "saturated": (saturated, "seems to be saturated"),
     "dead": (dead, "2 pixels never count"),
-    "dim": (dim, "frame 7 holds"),
+    "dim": (dim, "a frame holds"),
     "corner": (lambda scan: replace(scan, frames=np.fft.ifftshift(scan.frames, axes=(1, 2))), "lie in the corner"),
     "moved": (moved, r"lies 3, -4 pixels \(rows, columns\) off"),
     "transposed": (lambda scan: replace(scan, frames=scan.frames.swapaxes(1, 2)), "best transposed"),
@@ -108,7 +116,7 @@ BROKEN: dict[str, tuple[Callable[[Dataset], Dataset], str]] = {
     "flux": (lambda scan: replace(scan, probe=scan.probe / 100), "the probe holds 100 photons"),
     "sparse": (lambda scan: replace(scan, positions=scan.positions * 3), "neighbouring frames overlap by"),
     "far apart": (lambda scan: replace(scan, positions=scan.positions * 100), "expected an overlap"),
-    "at one place": (lambda scan: replace(scan, positions=scan.positions * 1e-3), "expected some pixels"),
+    "at one place": (lambda scan: replace(scan, positions=scan.positions * 1e-3), "extends over .* expected many"),
     "wide probe": (wide, "an oversampling of"),
     "masked": (lambda scan: replace(scan, mask=np.indices((64, 64))[0] >= 20), "leaves out 31% of the detector"),
     "near": (lambda scan: replace(scan, detector_distance=3e-3), "half width over its distance"),
@@ -121,6 +129,99 @@ def test_what_is_broken_is_named(good: Dataset, name: str):
     spoil, expected = BROKEN[name]
     _, warnings = inspect(spoil(good))
     assert any(re.search(expected, sentence) for sentence in warnings), warnings
+
+
+@pytest.fixture(scope="module")
+def dense() -> Dataset:
+    """A scan of which neighbouring frames are nearly alike, of few photons a pixel."""
+    settings = SimulationSettings(
+        size=64, probe=ProbeSettings(flux=1e5), scan=ScanSettings(frames=100, step=2.0, jitter=0.1), seed=3
+    )
+    return simulate(settings)
+
+
+@pytest.mark.parametrize("gain", [0.2, 1.0, 5.5, 40.0])
+def test_the_gain_is_told_by_the_scatter_of_neighbouring_frames(dense: Dataset, gain: float):
+    facts, warnings = inspect(replace(dense, frames=dense.frames * np.float32(gain), probe=dense.probe * gain**0.5))
+    assert facts["counts_per_photon"] == pytest.approx(gain, rel=0.2)
+    told = [sentence for sentence in warnings if "scatter as if a photon counted" in sentence]
+    assert len(told) == (gain != 1)
+    # The right gain makes counts fractional, and they scatter as photons do.
+    almost = replace(dense, frames=dense.frames * np.float32(1.01))
+    assert not any("fractional" in sentence for sentence in inspect(almost)[1])
+
+
+def test_a_sample_that_changes_much_hides_the_gain(dense: Dataset):
+    bright = replace(dense, probe=dense.probe * 100)
+    assert inspect(with_probe(bright, bright.probe))[0]["counts_per_photon"] is None
+    expected = expected_photons(dense.truth, dense.positions, dense.probe).astype(np.float32)
+    facts, warnings = inspect(replace(dense, frames=expected))
+    assert facts["counts_per_photon"] is None
+    assert any("counts are fractional" in sentence for sentence in warnings)
+
+
+def test_a_central_stop_is_no_corner():
+    """A wide ring about the middle has most of its light in the outer quarters."""
+    rows, columns = np.indices((64, 64)) - 32
+    ring = (np.hypot(rows, columns) < 26) & (np.hypot(rows, columns) > 17)
+    wave = ring * np.exp(0.02j * (rows**2 + columns**2))
+    probe = np.fft.fftshift(np.fft.ifft2(np.fft.ifftshift(wave), norm="ortho"))[None].astype(np.complex64)
+    other = simulate(SimulationSettings(size=64, scan=ScanSettings(frames=25), seed=1)).probe
+    light = 1e4 * ring + 10.0
+    for own in (probe, other):
+        assert not in_corner(light, np.ones((64, 64), bool), own)
+    assert in_corner(np.fft.fftshift(light), np.ones((64, 64), bool), probe)
+
+
+def test_a_probe_that_does_not_fit_says_nothing_of_the_centre(good: Dataset):
+    random = np.random.default_rng(0)
+    probe = (random.normal(size=(1, 64, 64)) + 1j * random.normal(size=(1, 64, 64))).astype(np.complex64)
+    facts, warnings = inspect(replace(good, probe=probe))
+    assert facts["beam_offset_pixels"] is None
+    assert not any("off the probe" in sentence for sentence in warnings)
+    assert any("hardly resembles the mean frame" in sentence for sentence in warnings)
+
+
+@pytest.mark.parametrize("repeats", [2, 5])
+def test_places_that_were_measured_more_than_once_are_no_fault(good: Dataset, repeats: int):
+    places = replace(good, positions=np.repeat(good.positions, repeats, axis=0))
+    facts, warnings = inspect(with_probe(places, good.probe))
+    once = inspect(good)[0]
+    assert warnings == []
+    assert facts["step_pixels"] == once["step_pixels"]
+    assert facts["frames_at_same_place"] == repeats * len(good.frames)
+
+
+def test_a_near_field_is_inspected_too():
+    settings = SimulationSettings(
+        size=64,
+        probe=ProbeSettings(kind="disk"),
+        scan=ScanSettings(frames=36, step=5.0),
+        propagation="near",
+        detector_distance=0.01,
+        detector_pixel_size=1e-6,
+    )
+    scan = simulate(settings)
+    facts, warnings = inspect(scan)
+    assert warnings == []
+    assert facts["fresnel_number_of_pixel"] == pytest.approx(scan.fresnel_number)
+    assert facts["probe_fit"] > 0.9
+    _, warnings = inspect(replace(scan, frames=np.roll(scan.frames, (6, -9), axis=(1, 2))))
+    assert any("6, -9 pixels (rows, columns) off the probe's near field" in sentence for sentence in warnings)
+
+
+def test_as_many_frames_are_looked_at_as_take_a_second(good: Dataset, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("ptychoflow.data.inspection.MOST_PIXELS", 20 * 64**2)
+    facts, warnings = inspect(good)
+    assert 4 <= facts["frames_looked_at"] <= 20
+    assert facts["frames"] == len(good.frames)
+    assert warnings == []
+    sample, pairs = sampled(good)
+    apart = np.hypot(*(sample.positions[pairs[:, 0]] - sample.positions[pairs[:, 1]]).T)
+    assert apart.max() < 10
+    for frame, position in zip(sample.frames, sample.positions, strict=True):
+        (place,) = np.flatnonzero((good.positions == position).all(axis=1))
+        np.testing.assert_array_equal(frame, good.frames[place])
 
 
 LAID = {

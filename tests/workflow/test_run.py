@@ -11,6 +11,7 @@ import pytest
 import torch
 from workflow_runs import ROOT, SMALL, kill, planned, run_snakemake, start_snakemake
 
+from ptychoflow.data.readers import read_dataset
 from ptychoflow.reconstruction import read_reconstruction
 
 PLOTS = ("plot_reconstruction", "plot_correlation", "plot_probe", "plot_scan", "plot_training")
@@ -41,6 +42,31 @@ def test_every_promised_file_is_there_and_the_patches_are_not(finished: Path):
     assert (finished / "results/small/seed3/run/last.ckpt").exists()
     assert not (result / "patches.h5").exists()
     assert not list(finished.rglob(".*.h5")) + list(finished.rglob(".model*"))
+
+
+def test_what_is_doubtful_about_a_scan_is_said_at_the_end(finished: Path, tmp_path: Path):
+    scan = read_dataset(finished / "results/data/seen.cxi")
+    frames = scan.frames.astype(np.uint32)
+    frames[:, 3:5], frames[7] = 65535, 0
+    np.savez(tmp_path / "scan.npz", counts=frames, places=scan.positions, probe=scan.probe)
+    ingest = {
+        "path": str(tmp_path / "scan.npz"),
+        "paths": {"frames": "counts", "positions": "places", "probe": "probe"},
+        "positions": {"unit": "pixels", "rotation": 0.0},
+        "frames": {"leave_out": [2, "45:"], "photons": [0.0, None]},
+        "voltage": 300e3,
+    }
+    config = {**SMALL, "datasets": {**SMALL["datasets"], "measured": {"ingest": ingest}}}
+    result = run_snakemake(tmp_path, config, "results/data/measured.cxi")
+    assert result.returncode == 0, result.stdout + result.stderr
+    shown = [
+        line for line in (result.stdout + result.stderr).splitlines() if line.startswith("warning: dataset measured")
+    ]
+    assert any("64 pixels hold 65535 in every frame" in line for line in shown)
+    assert any("frame 7 holds photons far from" in line for line in shown)
+    record = json.loads((tmp_path / "results/data/measured.provenance.json").read_text())
+    assert [f"warning: dataset measured: {sentence}" for sentence in record["warnings"]] == shown
+    assert record["frames"] == [49 - 1 - 1 - 4, 32]
 
 
 def test_scores_are_flat_numbers(finished: Path):

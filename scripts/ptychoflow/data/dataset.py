@@ -9,7 +9,6 @@ import numpy as np
 from ptychoflow.data.frame_blocks import frame_blocks
 from ptychoflow.data.geometry import Geometry
 from ptychoflow.data.raw_scan import Frames
-from ptychoflow.data.stored_frames import StoredFrames
 from ptychoflow.errors import InputError
 
 
@@ -131,7 +130,7 @@ class Dataset(Geometry):
     def _check_values(self) -> None:
         if not self.mask.any():
             raise InputError("mask has no good pixel: expected at least one")
-        if not isinstance(self.frames, StoredFrames):  # which are checked as they are read
+        if isinstance(self.frames, np.ndarray):  # those of a file are checked as they are read
             self._check_frames()
         for name in ("positions", "probe", "truth", "true_positions", "true_probe"):
             array = getattr(self, name)

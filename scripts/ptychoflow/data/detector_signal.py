@@ -1,13 +1,9 @@
-"""From the numbers that a detector wrote to photons, and what these say over all frames of a scan."""
+"""From the numbers that a detector wrote to photons."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-
-from ptychoflow.data.frame_blocks import frame_blocks
-from ptychoflow.data.raw_scan import Frames
-from ptychoflow.errors import InputError
 
 
 @dataclass
@@ -23,9 +19,11 @@ class Signal:
     dark : ndarray, optional
         (H, W) float, mean counts without light, with the zero frequency in the middle.
     threshold : float
-        Counts below it, after the dark ones are subtracted, are zero.
+        Counts below it, after the dark ones and the pedestal are subtracted, are zero.
     photons_per_count : float
         Gain.
+    pedestal : float
+        Number that stands for no light, which is subtracted.
     """
 
     quantity: Literal["amplitude", "intensity"] = "intensity"
@@ -33,106 +31,43 @@ class Signal:
     dark: np.ndarray | None = None
     threshold: float = 0.0
     photons_per_count: float = 1.0
+    pedestal: float = 0.0
+
+    @property
+    def expects_noise(self) -> bool:
+        """Whether it is said what becomes of numbers about zero."""
+        return self.dark is not None or self.threshold > 0 or self.pedestal != 0
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether numbers from zero on are photons already."""
+        return not self.expects_noise and self.quantity == "intensity" and self.photons_per_count == 1
+
+    def on(self, pixels: np.ndarray) -> "Signal":
+        """The same for some pixels alone, by their places in a frame that is laid out flat."""
+        return replace(self, dark=None if self.dark is None else self.dark.reshape(-1)[pixels])
 
     def oriented(self, images: np.ndarray) -> np.ndarray:
         """Bring the zero frequency of images (..., H, W) into the middle."""
         return np.fft.fftshift(images, axes=(-2, -1)) if self.corner else images
 
-    def photons(self, block: np.ndarray, good: np.ndarray) -> np.ndarray:
-        """Turn oriented frames (n, H, W) into photons, float32, 0 where `good` (H, W) is False.
-
-        Raises
-        ------
-        InputError
-            Where there is a number below 0 on a good pixel and no dark frame to explain it.
-        """
-        counts = block.astype(np.float32)
-        if not good.all():
-            counts = np.where(good, counts, np.float32(0))
+    def photons(self, block: np.ndarray, good: np.ndarray | None = None) -> np.ndarray:
+        """Turn numbers (n, …) into photons, float32, none below 0; 0 where `good` (…) is False."""
+        with np.errstate(over="ignore"):
+            counts = np.array(block, np.float32)
         if self.dark is not None:
-            counts = np.where(good, np.maximum(counts - self.dark, 0), np.float32(0))
-        elif counts.min() < 0:
-            raise InputError(f"frames hold values down to {counts.min():g}: expected none below 0")
+            counts -= self.dark
+        if self.pedestal:
+            counts -= np.float32(self.pedestal)
+        if block.dtype.kind != "u" or self.expects_noise:
+            np.maximum(counts, 0, out=counts)
         if self.threshold:
-            counts = np.where(counts < self.threshold, np.float32(0), counts)
+            counts[counts < self.threshold] = 0
         if self.quantity == "amplitude":
-            counts = counts**2
-        return counts if self.photons_per_count == 1 else counts * np.float32(self.photons_per_count)
-
-
-@dataclass
-class Statistics:
-    """What was seen over all frames, each (H, W) and oriented with the zero frequency in the middle.
-
-    Parameters
-    ----------
-    gap : ndarray
-        bool, True where any frame has a mark instead of a count.
-    saturated : ndarray
-        bool, True where any frame is saturated.
-    constant : ndarray
-        bool, True where all frames hold one number.
-    sums : ndarray
-        float64, photons over all frames.
-    """
-
-    gap: np.ndarray
-    saturated: np.ndarray
-    constant: np.ndarray
-    sums: np.ndarray
-
-
-def look(
-    frames: Frames,
-    signal: Signal,
-    good: np.ndarray,
-    gaps: list[float] | None,
-    saturation: float | None,
-    sums_wanted: bool,
-) -> Statistics:
-    """Go through all frames once, block by block, or not at all where nothing is asked for.
-
-    Parameters
-    ----------
-    frames : Frames
-        (frames, H, W) numbers as they stand in the file.
-    signal : Signal
-        What they mean.
-    good : ndarray
-        (H, W) bool, oriented; pixels known as bad are not looked at.
-    gaps : list of float, optional
-        Numbers that mark a pixel without a count; of integers, negative ones and the largest if not given.
-    saturation : float, optional
-        Number from which on a pixel is saturated.
-    sums_wanted : bool
-        Whether sums and constant pixels are asked for.
-    """
-    shape = good.shape
-    seen = Statistics(np.zeros(shape, bool), np.zeros(shape, bool), np.ones(shape, bool), np.zeros(shape))
-    whole_numbers = np.issubdtype(frames[:1].dtype, np.integer)
-    if not (sums_wanted or gaps or saturation is not None or (gaps is None and whole_numbers)):
-        return seen
-    first = signal.oriented(np.asarray(frames[:1]))[0]
-    for some in frame_blocks(frames, np.float64):
-        block = signal.oriented(np.asarray(frames[some]))
-        marked = marks(block, gaps)
-        seen.gap |= good & marked.any(axis=0)
-        if saturation is not None:
-            seen.saturated |= good & ((block >= saturation) & ~marked).any(axis=0)
-        if sums_wanted:
-            seen.constant &= (block == first).all(axis=0)
-            seen.sums += signal.photons(block, good & ~seen.gap).sum(axis=0, dtype=np.float64)
-    return seen
-
-
-def marks(block: np.ndarray, gaps: list[float] | None) -> np.ndarray:
-    """Tell marks from counts, bool of the block's shape; Eiger writes the largest integer, Pilatus -1 or -2."""
-    if gaps is None:
-        if not np.issubdtype(block.dtype, np.integer):
-            return np.zeros(block.shape, bool)
-        return (block < 0) | (block == np.iinfo(block.dtype).max)
-    # In the file's own type: 4294967295 is another number in float32.
-    if np.issubdtype(block.dtype, np.floating):
-        values = np.array(gaps, block.dtype)
-        return np.isin(block, values) | (np.isnan(block) if np.isnan(values).any() else False)
-    return np.isin(block, gaps)
+            np.square(counts, out=counts)
+        if self.photons_per_count != 1:
+            counts *= np.float32(self.photons_per_count)
+        if good is not None and not good.all():
+            # What stands there may be NaN, which no factor makes 0.
+            counts[..., ~good] = 0
+        return counts

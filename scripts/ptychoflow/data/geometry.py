@@ -4,6 +4,8 @@ import numpy as np
 
 PLANCK_TIMES_LIGHT = 1.23984198e-6
 """h c in electronvolt metres (CODATA 2018)."""
+ELECTRON_REST_ENERGY = 510998.95
+"""m c² in electronvolts (CODATA 2018)."""
 JOULES = 1.602176634e-19
 """Joules in an electronvolt."""
 
@@ -16,6 +18,11 @@ def wavelength_of(energy: float) -> float:
 def energy_of(wavelength: float) -> float:
     """Energy in electronvolts of photons of a wavelength in metres."""
     return PLANCK_TIMES_LIGHT / wavelength
+
+
+def electron_wavelength(voltage: float) -> float:
+    """Wavelength in metres of electrons behind a voltage in volts, de Broglie's with the mass of relativity."""
+    return PLANCK_TIMES_LIGHT / np.sqrt(voltage * (voltage + 2 * ELECTRON_REST_ENERGY))
 
 
 def magnification_of(detector_distance: float, source_distance: float | None) -> float:

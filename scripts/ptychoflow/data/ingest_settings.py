@@ -4,9 +4,14 @@ import math
 from dataclasses import dataclass, field
 from typing import Literal
 
-from ptychoflow.data.detector import DetectorSettings
+import numpy as np
+
+from ptychoflow.data.detector_settings import DetectorSettings
 from ptychoflow.data.frame_orientation import Orientation
+from ptychoflow.data.geometry import electron_wavelength, energy_of
 from ptychoflow.errors import InputError
+
+Format = Literal["auto", "cxi", "ptychoshelves", "ptypy", "ptychodus", "ptylab", "ptychopinn", "tike", "hdf5", "npz"]
 
 
 @dataclass
@@ -21,6 +26,12 @@ class PositionSettings:
         −1 turns the rows round.
     column_sign : {1, -1}
         −1 turns the columns round.
+    scale : float
+        Factor by which the scan was wider than it says, after the signs.
+    shear : float
+        Columns that a step of one along the rows adds, after the scale.
+    rotation : float
+        Degrees by which the scan is turned at last, from the rows' axis towards that of the columns.
     unit : {"default", "pixels", "metres", "millimetres", "micrometres", "nanometres"}
         Unit of the stored numbers; pixels are those of the sample, λ z / (N p).
     """
@@ -28,19 +39,112 @@ class PositionSettings:
     swap: bool = False
     row_sign: Literal[1, -1] = 1
     column_sign: Literal[1, -1] = 1
+    scale: float = 1.0
+    shear: float = 0.0
+    rotation: float = 0.0
     unit: Literal["default", "pixels", "metres", "millimetres", "micrometres", "nanometres"] = "default"
+
+    def __post_init__(self) -> None:
+        if not 0 < self.scale < math.inf:
+            raise InputError(f"positions.scale is {self.scale}: expected a positive number")
+        for key in ("shear", "rotation"):
+            if not math.isfinite(getattr(self, key)):
+                raise InputError(f"positions.{key} is {getattr(self, key)}: expected a number")
+
+    @property
+    def deforms(self) -> bool:
+        """Whether the scan is another one than turns by a quarter and mirrors make of it."""
+        return (self.scale, self.shear, self.rotation) != (1.0, 0.0, 0.0)
+
+    def turned(self, offsets: np.ndarray) -> np.ndarray:
+        """Positions (n, 2) of rows and columns, exchanged, signed, scaled, sheared and turned."""
+        if self.swap:
+            offsets = offsets[:, ::-1]
+        offsets = offsets * (self.row_sign, self.column_sign)
+        if not self.deforms:
+            return offsets
+        rows, columns = self.scale * offsets.T
+        columns = columns + self.shear * rows
+        cosine, sine = math.cos(math.radians(self.rotation)), math.sin(math.radians(self.rotation))
+        return np.stack([cosine * rows - sine * columns, sine * rows + cosine * columns], axis=1)
+
+
+@dataclass
+class FrameSettings:
+    """Which frames of a file are left out.
+
+    Parameters
+    ----------
+    leave_out : list of int or str
+        Numbers from 0 on, as the file counts, and slices such as `"100:"`, `"::2"` and `"-3:"`.
+    photons : tuple of float
+        Least and most photons of a frame that counts; null where there is no limit.
+    outliers : {"leave_out", "keep"}
+        What becomes of frames that are more than 4 times as bright as those about them, or have less than a twentieth
+        of their photons.
+    surplus : {"refused", "at_end", "at_start"}
+        Where frames or positions stand that are too many.
+    """
+
+    leave_out: list[int | str] = field(default_factory=list)
+    photons: tuple[float | None, float | None] = (None, None)
+    outliers: Literal["leave_out", "keep"] = "leave_out"
+    surplus: Literal["refused", "at_end", "at_start"] = "refused"
+
+    def __post_init__(self) -> None:
+        self.photons = tuple(self.photons)
+        if len(self.photons) != 2:
+            raise InputError(f"frames.photons is {list(self.photons)}: expected the least and the most, null for none")
+        low, high = self.limits
+        if not 0 <= low <= high:
+            raise InputError(f"frames.photons is {list(self.photons)}: expected the least and the most, null for none")
+        for entry in self.leave_out:
+            self._slice(entry)
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """Least and most photons of a frame that counts."""
+        low, high = self.photons
+        return 0.0 if low is None else low, math.inf if high is None else high
+
+    def numbers(self, count: int) -> list[int]:
+        """Which of so many frames are left out by their numbers."""
+        found: set[int] = set()
+        for entry in self.leave_out:
+            part = self._slice(entry)
+            if isinstance(part, slice):
+                found.update(range(*part.indices(count)))
+            elif not -count <= part < count:
+                raise InputError(f"frames.leave_out names frame {part}: expected one of {count}, counted from 0")
+            else:
+                found.add(part % count)
+        return sorted(found)
+
+    @staticmethod
+    def _slice(entry: int | str) -> int | slice:
+        """Number or slice that an entry of `leave_out` stands for."""
+        try:
+            parts = [int(part) if part.strip() else None for part in str(entry).split(":")]
+        except ValueError:
+            parts = []
+        if len(parts) == 1 and parts[0] is not None:
+            return parts[0]
+        if len(parts) not in (2, 3) or (len(parts) == 3 and parts[2] == 0):
+            raise InputError(f"frames.leave_out has {entry}: expected a number, or a slice such as 100:110")
+        return slice(*parts)
 
 
 @dataclass
 class PathSettings:
-    """Where the datasets of a plain HDF5 file are, for the format `hdf5` alone.
+    """Where the datasets of a plain HDF5 or NPZ file are, for the formats `hdf5` and `npz` alone.
 
     Parameters
     ----------
-    frames : str, optional
-        (frames, H, W), or with a raster before the last two axes.
-    positions : list of str
-        One dataset (frames, 2) of rows and columns, or two, the rows' and the columns'.
+    frames : str or list of str
+        (frames, H, W), or with a raster before the last two axes; a list, or a group of numbered datasets, holds them
+        one after another.
+    positions : str or list of str
+        One dataset (frames, 2) of rows and columns, or two, the rows' and the columns', or those of a raster's axes.
     probe : str, optional
         (N, N) or (modes, N, N) complex.
     mask : str, optional
@@ -59,8 +163,8 @@ class PathSettings:
         Metres where it has no attribute `units`.
     """
 
-    frames: str | None = None
-    positions: list[str] = field(default_factory=list)
+    frames: list[str] | str = field(default_factory=list)
+    positions: list[str] | str = field(default_factory=list)
     probe: str | None = None
     mask: str | None = None
     good: str | None = None
@@ -71,6 +175,9 @@ class PathSettings:
     detector_pixel_size: str | None = None
 
     def __post_init__(self) -> None:
+        for key in ("frames", "positions"):
+            if isinstance(getattr(self, key), str):
+                setattr(self, key, [getattr(self, key)])
         if len(self.positions) > 2:
             raise InputError(f"paths.positions names {len(self.positions)} datasets: expected one, or rows and columns")
 
@@ -81,12 +188,12 @@ class IngestSettings:
 
     Parameters
     ----------
-    format : {"auto", "cxi", "ptychoshelves", "ptypy", "ptychodus", "ptylab", "ptychopinn", "tike", "hdf5"}
+    format : {"auto", "cxi", "ptychoshelves", "ptypy", "ptychodus", "ptylab", "ptychopinn", "tike", "hdf5", "npz"}
         Format of the file, or found by content.
     companion : str, optional
         Second file of a format of two, relative to the first; if not given, found by its usual name.
     paths : PathSettings
-        Where the datasets of the format `hdf5` are.
+        Where the datasets of a plain HDF5 or NPZ file are.
     quantity : {"default", "amplitude", "intensity"}
         What the frames hold; by default amplitudes in PtychoPINN files and photon counts in all others.
     zero_frequency : {"default", "centre", "corner"}
@@ -96,13 +203,17 @@ class IngestSettings:
         frequency.
     positions : PositionSettings
         How positions differ from what the format says of them.
+    frames : FrameSettings
+        Which frames are left out.
     probe_diameter : float, optional
         Metres; a soft disk of this diameter stands for the probe, such as where the file has none.
     flux : float, optional
         Photons in the empty beam, to which the probe is scaled; if not given, the brightest frame's, which is right
-        for a sample with a clear spot in the field.
+        for a sample with a clear spot in the field; frames far from those about them do not count.
     energy : float, optional
         Photon energy in electronvolts, in place of the file's; 8000 where neither is known nor needed.
+    voltage : float, optional
+        Volts by which electrons were accelerated, in place of an energy: that of the photons of their wavelength.
     detector_distance : float, optional
         Metres, in place of the file's; 1 where neither is known nor needed.
     detector_pixel_size : float, optional
@@ -115,18 +226,18 @@ class IngestSettings:
         Bad pixels, background, gain, crop and binning, in the pixels of the frames as they are stored.
     """
 
-    format: Literal["auto", "cxi", "ptychoshelves", "ptypy", "ptychodus", "ptylab", "ptychopinn", "tike", "hdf5"] = (
-        "auto"
-    )
+    format: Format = "auto"
     companion: str | None = None
     paths: PathSettings = field(default_factory=PathSettings)
     quantity: Literal["default", "amplitude", "intensity"] = "default"
     zero_frequency: Literal["default", "centre", "corner"] = "default"
     orientation: Orientation = "as_stored"
     positions: PositionSettings = field(default_factory=PositionSettings)
+    frames: FrameSettings = field(default_factory=FrameSettings)
     probe_diameter: float | None = None
     flux: float | None = None
     energy: float | None = None
+    voltage: float | None = None
     detector_distance: float | None = None
     detector_pixel_size: float | None = None
     propagation: Literal["far", "near"] = "far"
@@ -136,7 +247,21 @@ class IngestSettings:
     def __post_init__(self) -> None:
         if self.flux is not None and not 0 < self.flux < math.inf:
             raise InputError(f"flux is {self.flux}: expected a positive number of photons")
-        for key in ("probe_diameter", "energy", "detector_distance", "detector_pixel_size", "source_distance"):
+        if self.voltage is not None and self.energy is not None:
+            raise InputError(f"energy is {self.energy} and voltage {self.voltage}: expected one of them")
+        for key in (
+            "probe_diameter",
+            "energy",
+            "voltage",
+            "detector_distance",
+            "detector_pixel_size",
+            "source_distance",
+        ):
             value = getattr(self, key)
             if value is not None and not 0 < value < math.inf:
                 raise InputError(f"{key} is {value}: expected a positive number")
+
+    @property
+    def stated_energy(self) -> float | None:
+        """Electronvolts of the photons, or of photons of the wavelength of the electrons."""
+        return self.energy if self.voltage is None else energy_of(electron_wavelength(self.voltage))

@@ -16,6 +16,9 @@ log = logging.getLogger(__name__)
 
 USUAL = {"energy": 8000.0, "detector_distance": 1.0, "detector_pixel_size": 75e-6}
 """Geometry where nothing depends on it but scale bars."""
+UNITS = {"energy": "electronvolts", "detector_distance": "metres", "detector_pixel_size": "metres"}
+KILOELECTRONVOLTS = (3.5, 30.0)
+"""What X-rays have of them, and hardly any light of electronvolts."""
 LARGEST_DIFFERENCE = 0.01
 """Relative, of a file's pixel at the sample and what its geometry gives, that is worth no warning."""
 
@@ -44,7 +47,9 @@ def with_geometry(scan: RawScan, settings: IngestSettings, source: str) -> tuple
     InputError
         For numbers that are not positive, and for near fields of which one of the three is not known.
     """
-    known = {key: getattr(settings, key) or getattr(scan, key) for key in USUAL}
+    said = {key: settings.stated_energy if key == "energy" else getattr(settings, key) for key in USUAL}
+    known = {key: said[key] or getattr(scan, key) for key in USUAL}
+    _require_units(scan, settings)
     for key, value in (*known.items(), ("the pixel at the sample", scan.pixel_size)):
         if value is not None and not (np.isfinite(value) and value > 0):
             raise InputError(f"{key} is {value}: expected a positive number")
@@ -80,6 +85,19 @@ def with_geometry(scan: RawScan, settings: IngestSettings, source: str) -> tuple
                 found,
             )
     return replace(scan, **known), assumed
+
+
+def _require_units(scan: RawScan, settings: IngestSettings) -> None:
+    """Refuse settings that are a thousand times, or a thousandth of, what the file says, and warn of likely ones."""
+    for key, unit in UNITS.items():
+        own, stated = getattr(scan, key), getattr(settings, key)
+        if stated is None:
+            continue
+        for factor in (1e3, 1e-3):
+            if own is not None and own > 0 and abs(stated * factor / own - 1) < LARGEST_DIFFERENCE:
+                raise InputError(f"{key} is {stated:g} beside {own:g} in the file: expected {unit}")
+    if settings.energy is not None and KILOELECTRONVOLTS[0] <= settings.energy <= KILOELECTRONVOLTS[1]:
+        log.warning("energy is %g: expected electronvolts, of which X-rays have thousands", settings.energy)
 
 
 def _follow_far(known: dict[str, float | None], field: float, assume: Callable[[str], None]) -> None:

@@ -1,16 +1,23 @@
 """From a scan in its format's own conventions to a dataset: counts, pixels, geometry and probe."""
 
 import logging
+import os
+from collections.abc import Callable
+from typing import Literal
 
 import numpy as np
 
 from ptychoflow.data.dataset import Dataset, object_frame
-from ptychoflow.data.detector import DetectorPreparation
+from ptychoflow.data.detector import DetectorPreparation, surveyed
+from ptychoflow.data.detector_survey import Survey
+from ptychoflow.data.frame_blocks import BLOCK_BYTES
+from ptychoflow.data.frame_choice import chosen, paired, trusted
 from ptychoflow.data.geometry import fresnel_number_of
 from ptychoflow.data.ingest_settings import IngestSettings, PositionSettings
 from ptychoflow.data.ingested_geometry import pixels_at_sample, require_known, with_geometry
 from ptychoflow.data.ingested_probe import scaled_probe
 from ptychoflow.data.raw_scan import Frames, RawScan
+from ptychoflow.data.scan_shape import distances
 from ptychoflow.data.stored_frames import ConvertedFrames
 from ptychoflow.errors import InputError
 
@@ -18,10 +25,24 @@ log = logging.getLogger(__name__)
 
 MOST_PIXELS = 1e6
 """Extent of a scan at most; an object of more pixels fits into no memory."""
+BRIGHTEST = 64
+"""Frames with the most photons in the file, among which the brightest is after crop and binning."""
+LEAST_FRAMES = 4
+"""From which on a scan moves."""
+LARGEST_STEP = 10.0
+"""Of neighbouring positions over the width of a frame, which no probe fills."""
+LARGEST_SHARE_OF_MEMORY = 0.25
+"""Of an object, of which reconstructing takes several."""
 METRES = {"metres": 1.0, "millimetres": 1e-3, "micrometres": 1e-6, "nanometres": 1e-9}
 
 
-def ingest(scan: RawScan, settings: IngestSettings, source: str, frames_in_memory: int | None = None) -> Dataset:
+def ingest(
+    scan: RawScan,
+    settings: IngestSettings,
+    source: str,
+    frames_in_memory: int | None = None,
+    seen: Survey | None = None,
+) -> Dataset:
     """Bring a scan into the one form and validate it.
 
     Parameters
@@ -35,6 +56,8 @@ def ingest(scan: RawScan, settings: IngestSettings, source: str, frames_in_memor
     frames_in_memory : int, optional
         Where there are more frames than that, they stay in the file until they are asked for, and are prepared each
         time; all are prepared once and kept if not given.
+    seen : Survey, optional
+        What `look_at` found, if it was called before.
 
     Raises
     ------
@@ -42,13 +65,14 @@ def ingest(scan: RawScan, settings: IngestSettings, source: str, frames_in_memor
         For shapes that do not belong together, for geometry or a probe that is missing but needed, and for what
         `Dataset.validate` refuses.
     """
-    expected = (*scan.frames.shape[:1], 2)
-    if scan.positions.shape != expected:
-        raise InputError(
-            f"positions has shape {scan.positions.shape}: expected {expected} beside frames of shape "
-            f"{tuple(scan.frames.shape)}"
-        )
-    detector = prepared_detector(scan, settings)
+    in_file = len(scan.frames)
+    scan = paired(scan, settings.frames, source)
+    seen = look_at(scan, settings) if seen is None else seen
+    for note in seen.notes.tolist():
+        log.warning("%s: %s", source, note)
+    kept, typical = trusted(scan, seen, settings.frames, source)
+    scan = chosen(scan, np.flatnonzero(kept))
+    detector = prepared_detector(scan, settings, seen)
     frames: np.ndarray | Frames = photon_counts(scan, detector)
     if frames_in_memory is None or len(frames) <= frames_in_memory:
         frames = frames[:]
@@ -58,15 +82,18 @@ def ingest(scan: RawScan, settings: IngestSettings, source: str, frames_in_memor
     needed = {} if scan.pixel_size is not None else assumed
     offsets = offsets_of(scan, settings.positions, raw_pixel, pixel, needed)
     # A true object has the pixels of the raw frames.
-    truth = scan.truth if detector.pixel_scale == 1 else None
+    truth = scan.truth if detector.pixel_scale == 1 and not settings.positions.deforms else None
+    require_plausible(offsets, detector.size, pixel)
     positions, shape, truth = _object_frame(truth, offsets, detector.size)
+    few = min(BRIGHTEST, max(4, BLOCK_BYTES // (4 * detector.size**2)))
+    brightest = frames[_brightest(seen.photons[kept], typical[kept], few) if settings.flux is None else slice(0)]
     fresnel_number = None
     if settings.propagation == "near":
         fresnel_number = fresnel_number_of(pixel, scan.energy, scan.detector_distance, settings.source_distance)
     dataset = Dataset(
         frames=frames,
         positions=positions,
-        probe=scaled_probe(scan, settings, detector, frames, pixel, fresnel_number, needed),
+        probe=scaled_probe(scan, settings, detector, brightest, pixel, fresnel_number, needed),
         mask=detector.mask,
         object_shape=(int(shape[0]), int(shape[1])),
         energy=scan.energy,
@@ -76,6 +103,7 @@ def ingest(scan: RawScan, settings: IngestSettings, source: str, frames_in_memor
         source_distance=settings.source_distance,
         truth=truth,
         provenance={"detector": detector.summary}
+        | ({"frames_left_out": in_file - len(frames)} if len(frames) < in_file else {})
         | ({} if scan.companion is None else {"companion": str(scan.companion)}),
     ).validate(source)
     if assumed:
@@ -84,13 +112,28 @@ def ingest(scan: RawScan, settings: IngestSettings, source: str, frames_in_memor
     return dataset
 
 
-def prepared_detector(scan: RawScan, settings: IngestSettings) -> DetectorPreparation:
+def look_at(scan: RawScan, settings: IngestSettings, pulse: Callable[[], None] = lambda: None) -> Survey:
+    """Look at all frames of a scan once; `pulse` is called after each block."""
+    return surveyed(scan.frames, scan.good, scan.dark, settings.detector, _quantity(scan, settings), pulse)
+
+
+def prepared_detector(scan: RawScan, settings: IngestSettings, seen: Survey | None = None) -> DetectorPreparation:
     """Decide how raw frames become photon counts, in the rows and columns of the positions."""
-    quantity = scan.quantity if settings.quantity == "default" else settings.quantity
+    quantity = _quantity(scan, settings)
     place = scan.zero_frequency if settings.zero_frequency == "default" else settings.zero_frequency
     return DetectorPreparation.of(
-        scan.frames, scan.good, scan.dark, settings.detector, place, quantity, settings.orientation
+        scan.frames, scan.good, scan.dark, settings.detector, place, quantity, settings.orientation, seen
     )
+
+
+def _quantity(scan: RawScan, settings: IngestSettings) -> Literal["amplitude", "intensity"]:
+    return scan.quantity if settings.quantity == "default" else settings.quantity
+
+
+def _brightest(photons: np.ndarray, typical: np.ndarray, few: int) -> np.ndarray:
+    """Numbers of the frames that may be the brightest once they are prepared, rising."""
+    order = np.argsort(np.where(typical, photons, -1), kind="stable")[::-1]
+    return np.sort(order[: min(few, int(typical.sum()))])
 
 
 def photon_counts(scan: RawScan, detector: DetectorPreparation) -> ConvertedFrames:
@@ -99,7 +142,10 @@ def photon_counts(scan: RawScan, detector: DetectorPreparation) -> ConvertedFram
     def counts(block: np.ndarray) -> np.ndarray:
         if not np.issubdtype(block.dtype, np.number) and block.dtype != bool:
             raise InputError(f"frames have dtype {block.dtype}: expected numbers")
-        return detector.frames(block)
+        photons = detector.frames(block)
+        if not np.isfinite(photons.max(initial=0)):
+            raise InputError("frames hold more photons than a number can be: expected fewer (quantity, detector)")
+        return photons
 
     return ConvertedFrames(scan.frames, counts, (detector.size, detector.size))
 
@@ -128,10 +174,7 @@ def offsets_of(
         Where geometry that nobody stated would decide, or distances come out that cannot be.
     """
     unit = scan.positions_unit if settings.unit == "default" else settings.unit
-    offsets = np.asarray(scan.positions, dtype=np.float64)
-    if settings.swap:
-        offsets = offsets[:, ::-1]
-    offsets = offsets * (settings.row_sign, settings.column_sign)
+    offsets = settings.turned(np.asarray(scan.positions, dtype=np.float64))
     if unit == "pixels":
         offsets = offsets * (raw_pixel / pixel)
     else:
@@ -143,6 +186,51 @@ def offsets_of(
             f"positions extend over {extent:.3g} pixels of {pixel:.3g} m: expected fewer, by another unit or geometry"
         )
     return offsets
+
+
+def require_plausible(offsets: np.ndarray, size: int, pixel: float) -> None:
+    """Refuse a scan that no unit but a wrong one makes: one that does not move, or falls apart, or fits no memory.
+
+    Parameters
+    ----------
+    offsets : ndarray
+        (frames, 2) float64, positions in pixels at the sample.
+    size : int
+        Edge length N of a frame.
+    pixel : float
+        Metres at the sample.
+
+    Raises
+    ------
+    InputError
+        With the settings that mend it.
+    """
+    mended = (
+        "(positions.unit, metres in most files; energy in electronvolts, detector_distance and detector_pixel_size in "
+        "metres)"
+    )
+    extent = np.ptp(offsets, axis=0)
+    if len(offsets) >= LEAST_FRAMES and extent.max() < 1:
+        raise InputError(
+            f"{len(offsets)} positions extend over {extent.max():.2g} pixels of {pixel:.3g} m: expected many {mended}"
+        )
+    step = distances(offsets)[0] if len(offsets) > 1 else 0.0
+    if step > LARGEST_STEP * size:
+        raise InputError(
+            f"neighbouring positions are {step:.0f} pixels of {pixel:.3g} m apart beside frames of {size}: expected "
+            f"frames that overlap {mended}"
+        )
+    height, width = extent + size + 4
+    if height * width * np.dtype(np.complex64).itemsize > LARGEST_SHARE_OF_MEMORY * memory_bytes():
+        raise InputError(
+            f"an object of {height:.0f} by {width:.0f} pixels of {pixel:.3g} m would fill the memory of "
+            f"{memory_bytes() / 2**30:.0f} GiB: expected a smaller scan {mended}"
+        )
+
+
+def memory_bytes() -> int:
+    """Bytes of memory that the machine has."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def _object_frame(

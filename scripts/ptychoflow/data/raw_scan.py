@@ -55,6 +55,8 @@ class RawScan:
         Metres, of a disk that stands for the probe in a file that has none.
     companion : Path, optional
         The second file that it was read from.
+    numbers : ndarray, optional
+        (frames,) int, rising, which frames of the file these are; all of them if not given.
     truth : ndarray, optional
         (H, W) complex64, an object that the file calls true or guessed, in whose pixels the positions count.
     """
@@ -73,4 +75,5 @@ class RawScan:
     pixel_size: float | None = None
     probe_diameter: float | None = None
     companion: Path | None = None
+    numbers: np.ndarray | None = None
     truth: np.ndarray | None = None

@@ -1,5 +1,6 @@
 """One door for all formats: which one a file has is told by its content, then a reader of `formats` reads it."""
 
+import logging
 from dataclasses import fields
 from pathlib import Path
 
@@ -7,23 +8,36 @@ import h5py
 
 from ptychoflow.data.cxi import read_cxi
 from ptychoflow.data.dataset import Dataset
+from ptychoflow.data.formats.arrays import is_stack
 from ptychoflow.data.formats.npz import NpzSource
+from ptychoflow.data.formats.plain import read_plain
 from ptychoflow.data.formats.ptychopinn import read_ptychopinn
 from ptychoflow.data.formats.rehearsal import is_ours, rehearse
 from ptychoflow.data.formats.tike import read_tike
 from ptychoflow.data.ingest_settings import IngestSettings
 from ptychoflow.data.ingestion import ingest
+from ptychoflow.data.inspection import inspect
 from ptychoflow.errors import InputError
+from ptychoflow.warnings_kept import warnings_kept
+
+log = logging.getLogger(__name__)
 
 __all__ = ["IngestSettings", "read_dataset"]
 
-NPZ_READERS = {"tike": read_tike, "ptychopinn": read_ptychopinn}
+NPZ_READERS = {"tike": read_tike, "ptychopinn": read_ptychopinn, "npz": read_plain}
 NPZ_SIGNS = {"tike": ("data", "probe", "scan"), "ptychopinn": ("probeGuess",)}
 """Keys by which NPZ formats are known, in this order."""
 
 
-def read_dataset(path: Path, settings: IngestSettings | None = None, frames_in_memory: int | None = None) -> Dataset:
+def read_dataset(
+    path: Path,
+    settings: IngestSettings | None = None,
+    frames_in_memory: int | None = None,
+    examined: bool = True,
+) -> Dataset:
     """Read and validate a dataset of any known format.
+
+    What is doubtful about a foreign one is logged as a warning, and kept as ``warnings`` in its provenance.
 
     Parameters
     ----------
@@ -32,7 +46,9 @@ def read_dataset(path: Path, settings: IngestSettings | None = None, frames_in_m
     settings : IngestSettings, optional
         What the file does not say about itself.
     frames_in_memory : int, optional
-        Where an HDF5 file holds more frames than that, they stay there until they are wanted.
+        Where a file holds more frames than that, they stay as they are until they are wanted.
+    examined : bool
+        Whether a foreign one is inspected for what looks wrong, beside what reading it brings to light.
 
     Raises
     ------
@@ -43,46 +59,60 @@ def read_dataset(path: Path, settings: IngestSettings | None = None, frames_in_m
     try:
         with open(path, "rb") as stream:
             beginning = stream.read(4)
-        packed = not h5py.is_hdf5(path)
+        stack = is_stack(beginning)
+        packed = not stack and not h5py.is_hdf5(path)
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from None
     if packed and not beginning.startswith((b"PK", b"BZh")):
         raise InputError(
-            f"{path}: neither an HDF5 nor a whole NPZ file: expected one of the formats of docs/formats.md"
+            f"{path}: neither an HDF5 nor a whole NPZ, NPY or TIFF file: expected one of the formats of docs/formats.md"
         )
     try:
-        return _from_npz(path, settings) if packed else _from_hdf5(path, settings, frames_in_memory)
+        with warnings_kept() as sentences:
+            reader = _from_npz if packed else _from_hdf5
+            dataset = reader(path, settings, frames_in_memory)
+            if examined and (packed or not is_ours(path, settings)):
+                for sentence in inspect(dataset)[1]:
+                    log.warning("%s: %s", path, sentence)
     except InputError as error:
         message = " ".join(str(error).split())
         raise InputError(message if message.startswith(str(path)) else f"{path}: {message}") from None
+    if sentences:
+        # A record does not hang on where the file lies.
+        kept = [sentence.removeprefix(f"{path}: ") for sentence in sentences]
+        dataset.provenance = dataset.provenance | {"warnings": kept}
+    return dataset
 
 
-def _from_npz(path: Path, settings: IngestSettings) -> Dataset:
-    source = NpzSource(path.read_bytes())
+def _from_npz(path: Path, settings: IngestSettings, frames_in_memory: int | None) -> Dataset:
+    source = NpzSource(path)
     name = settings.format
     if name not in ("auto", *NPZ_READERS):
         raise InputError(f"an NPZ file: expected the format {name}")
-    if name == "auto":
+    if name == "auto" and settings.paths.frames:
+        name = "npz"
+    elif name == "auto":
         name = next((format for format, signs in NPZ_SIGNS.items() if source.keys.issuperset(signs)), None)
     if name is None:
         raise InputError(
             f"keys {sorted(source.keys)} are of no known format: expected diffraction, probeGuess, xcoords, ycoords of "
-            "PtychoPINN or data, probe, scan of tike"
+            "PtychoPINN, data, probe, scan of tike, or the names of others as paths"
         )
-    return ingest(NPZ_READERS[name](source, settings), settings, str(path))
+    return ingest(NPZ_READERS[name](source, settings), settings, str(path), frames_in_memory)
 
 
 def _from_hdf5(path: Path, settings: IngestSettings, frames_in_memory: int | None) -> Dataset:
     if settings.format in NPZ_READERS:
-        raise InputError(f"an HDF5 file: expected the format {settings.format}")
-    rehearse(path, settings)
+        kind = "an HDF5 file" if h5py.is_hdf5(path) else "a stack of frames"
+        raise InputError(f"{kind}: expected the format {settings.format}")
+    seen = rehearse(path, settings)
     if is_ours(path, settings):
         _refuse_settings(settings)
         return read_cxi(path, frames_in_memory)
     # Only foreign files need the filters that detectors pack with, and the package that has them.
     from ptychoflow.data.formats.hdf5 import read_hdf5
 
-    return ingest(read_hdf5(path, settings), settings, str(path), frames_in_memory)
+    return ingest(read_hdf5(path, settings), settings, str(path), frames_in_memory, seen)
 
 
 def _refuse_settings(settings: IngestSettings) -> None:

@@ -39,6 +39,29 @@ def disk_overlap(distance: float) -> float:
     return float(2 / np.pi * (np.arccos(distance) - distance * np.sqrt(1 - distance**2)))
 
 
+def distances(positions: np.ndarray) -> tuple[float, float]:
+    """How far neighbouring places of a scan are apart, each counted once however often it was measured.
+
+    Parameters
+    ----------
+    positions : ndarray
+        (frames, 2) float, pixels, at least two.
+
+    Returns
+    -------
+    step : float
+        Median distance of the four nearest places; 0 where there is one place, to a tenth of a pixel.
+    apart : float
+        Median distance of the nearest.
+    """
+    _, first = np.unique(np.round(positions, 1), axis=0, return_index=True)
+    places = positions[first]
+    if len(places) < 2:
+        return 0.0, 0.0
+    found = cKDTree(places).query(places, k=min(len(places), 5))[0][:, 1:]
+    return float(np.median(found)), float(np.median(found[:, 0]))
+
+
 def scan_order(positions: np.ndarray) -> str:
     """Name the order of positions (frames, 2): raster, snake, spiral, random, or another path."""
     moves = np.diff(positions, axis=0)

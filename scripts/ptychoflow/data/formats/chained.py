@@ -19,9 +19,13 @@ class ChainedFrames:
         shapes = sorted({tuple(part.shape[1:]) for part in parts})
         if len(shapes) != 1:
             raise InputError(f"frames have the shapes {shapes}: expected one")
+        kinds = {str(part.dtype) for part in parts if hasattr(part, "dtype")}
+        if len(kinds) > 1:
+            raise InputError(f"frames have the dtypes {sorted(kinds)}: expected one")
         self.parts = parts
         self.starts = np.cumsum([0, *(len(part) for part in parts)])
         self.shape = (int(self.starts[-1]), *shapes[0])
+        self.raster = self.shape[:1]
 
     def __len__(self) -> int:
         return self.shape[0]

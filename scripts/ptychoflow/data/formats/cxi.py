@@ -8,8 +8,9 @@ against y and x. Both together, rows rise with y and columns with x.
 import numpy as np
 
 from ptychoflow.data.cxi import DETECTOR, SOURCE, TRANSLATION
+from ptychoflow.data.formats.coordinates import paired_axes, places
 from ptychoflow.data.formats.hdf5_access import HDF5Frames
-from ptychoflow.data.formats.hdf5_source import HDF5Source, companion_path, hdf5_source
+from ptychoflow.data.formats.hdf5_source import HDF5Source, companion_path, hdf5_source, unless_stated
 from ptychoflow.data.geometry import energy_of
 from ptychoflow.data.ingest_settings import IngestSettings
 from ptychoflow.data.raw_scan import RawScan
@@ -35,34 +36,35 @@ def read_cxi(source: HDF5Source, settings: IngestSettings) -> RawScan:
     frames = source.frames(key)
     alone = source.first(*TRANSLATIONS) is not None or MOTORS in source
     if settings.companion is None and alone:
-        return _scan(source, source, frames, settings.positions.unit)
+        return _scan(source, source, frames, settings)
     with hdf5_source(companion_path(source.path, settings.companion, "product.cxi")) as second:
-        return _scan(source, second, frames, settings.positions.unit)
+        return _scan(source, second, frames, settings)
 
 
-def _scan(source: HDF5Source, second: HDF5Source, frames: HDF5Frames, unit: str) -> RawScan:
-    basis, pixel = _basis(source)
+def _scan(source: HDF5Source, second: HDF5Source, frames: HDF5Frames, settings: IngestSettings) -> RawScan:
+    basis, pixel = _basis(source, settings.detector_pixel_size)
     mask = None
     if f"{DETECTOR}/mask" in source:
         mask = _good(source, f"{DETECTOR}/mask", frames.shape[1:])
     return RawScan(
         frames=frames,
-        positions=-_translation(second, len(frames), unit) @ basis,
+        positions=-_translation(second, frames, settings.positions.unit) @ basis,
         positions_unit="metres",
         probe=_probe(second, frames.shape[1:]),
         good=mask,
         dark=source.real(f"{DETECTOR}/data_dark") if f"{DETECTOR}/data_dark" in source else None,
-        energy=_energy(source) or _energy(second),
-        detector_distance=_distance(source) or _distance(second),
+        energy=unless_stated(settings.stated_energy, lambda: _energy(source) or _energy(second)),
+        detector_distance=unless_stated(settings.detector_distance, lambda: _distance(source) or _distance(second)),
         detector_pixel_size=pixel,
         companion=None if second is source else second.path,
     )
 
 
-def _basis(source: HDF5Source) -> tuple[np.ndarray, float | None]:
+def _basis(source: HDF5Source, stated: float | None) -> tuple[np.ndarray, float | None]:
     """Directions of rising rows and columns, (3, 2), and the pixel of the detector in metres."""
     directions = np.array([[0.0, -1.0], [-1.0, 0.0], [0.0, 0.0]])
-    sizes = [source.number(f"{DETECTOR}/{axis}_pixel_size") for axis in "yx"]
+    keys = [f"{DETECTOR}/{axis}_pixel_size" for axis in "yx"]
+    sizes = [unless_stated(stated, lambda key=key: source.number(key)) for key in keys]
     if f"{DETECTOR}/basis_vectors" in source:
         vectors = source.real(f"{DETECTOR}/basis_vectors")
         vectors = vectors.T if vectors.shape == (2, 3) else vectors
@@ -76,35 +78,29 @@ def _basis(source: HDF5Source) -> tuple[np.ndarray, float | None]:
     return directions, known[0] if known else None
 
 
-def _translation(source: HDF5Source, count: int, unit: str) -> np.ndarray:
+def _translation(source: HDF5Source, frames: HDF5Frames, unit: str) -> np.ndarray:
     """Translations of the sample, (frames, 3) metres."""
     key = source.first(*TRANSLATIONS)
     if key is None:
-        return _motors(source, count, unit)
-    value = source.lengths(key, unit)
-    if value.shape in ((2, count), (3, count)):
-        value = value.T
-    value = value.reshape(-1, value.shape[-1]) if value.ndim > 1 else value
-    if value.ndim != 2 or value.shape[0] != count or value.shape[1] not in (2, 3):
-        raise InputError(f"key {key} has shape {value.shape}: expected ({count}, 3) beside {count} frames")
+        return _motors(source, frames, unit)
+    value = places(source.lengths(key, unit), len(frames), f"key {key}", (3, 2))
     return np.pad(value, [(0, 0), (0, 3 - value.shape[1])])
 
 
-def _motors(source: HDF5Source, count: int, unit: str) -> np.ndarray:
+def _motors(source: HDF5Source, frames: HDF5Frames, unit: str) -> np.ndarray:
     """Translations from the motors x and y of NXcxi_ptycho, each along its own vector."""
-    total = np.zeros((count, 3))
+    values, vectors = [], []
     for name, usual in (("x", (1.0, 0.0, 0.0)), ("y", (0.0, 1.0, 0.0))):
         key = f"{MOTORS}/{name}"
         if key not in source:
             raise InputError(f"key {TRANSLATION} is missing, and so is {key}: expected positions")
-        value = source.lengths(key, unit).reshape(-1)
-        if len(value) != count:
-            raise InputError(f"key {key} holds {len(value)} numbers: expected {count} beside {count} frames")
+        values.append(source.lengths(key, unit))
         vector = np.asarray(usual if source.attribute(key, "vector") is None else source.attribute(key, "vector"))
         if vector.shape != (3,) or vector.dtype.kind not in "fiu" or not np.isfinite(vector).all():
             raise InputError(f"attribute vector of {key} is {vector}: expected three numbers")
-        total += value[:, None] * vector
-    return total
+        vectors.append(vector)
+    x, y = values
+    return paired_axes(y, x, len(frames), frames.raster) @ np.stack(vectors[::-1])
 
 
 def _probe(source: HDF5Source, shape: tuple[int, ...]) -> np.ndarray | None:

@@ -3,9 +3,11 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import h5py
+
 from ptychoflow.data.formats.cxi import read_cxi
 from ptychoflow.data.formats.hdf5_source import HDF5Source, hdf5_source
-from ptychoflow.data.formats.plain_hdf5 import read_plain
+from ptychoflow.data.formats.plain import FRAMES, plain_source, read_plain
 from ptychoflow.data.formats.ptychodus import read_ptychodus
 from ptychoflow.data.formats.ptychoshelves import read_ptychoshelves
 from ptychoflow.data.formats.ptylab import read_ptylab
@@ -34,16 +36,21 @@ SIGNS = {
 
 
 def read_hdf5(path: Path, settings: IngestSettings) -> RawScan:
-    """Read a foreign HDF5 file of any format.
+    """Read a foreign HDF5 file of any format, or a stack of frames beside which one may stand.
 
     Raises
     ------
     InputError
         Where it is of no known format, or holds something that cannot be right.
     """
+    if not h5py.is_hdf5(path):
+        with plain_source(path, FRAMES) as stack:
+            return read_plain(stack, settings)
     with hdf5_source(path) as source:
         names, name = source.names("/"), settings.format
-        if name == "auto":
+        if name == "auto" and settings.paths.frames:
+            name = "hdf5"
+        elif name == "auto":
             name = next((format for format, signs in SIGNS.items() if signs.issubset(names)), None)
         if name is None:
             raise InputError(

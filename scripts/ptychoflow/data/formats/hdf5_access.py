@@ -11,11 +11,16 @@ import h5py
 import hdf5plugin  # noqa: F401  Its import registers the filters.
 import numpy as np
 
+from ptychoflow.data.formats.virtual_sources import require_sources
 from ptychoflow.errors import InputError
 from ptychoflow.hdf5 import read_rows
 
 MOST_PACKED = 4000
 """No filter packs data more tightly; a dataset that says so has nothing behind its shape."""
+
+
+MOST_NESTED = 4
+"""Virtual datasets of virtual datasets."""
 
 
 class HDF5Frames:
@@ -38,8 +43,8 @@ class HDF5Frames:
             require_numbers(key, dataset.dtype)
             if dataset.dtype.kind == "c" or dataset.dtype.names:
                 raise InputError(f"key {key} has dtype {dataset.dtype}: expected real numbers")
-            require_content(file, dataset, key)
-            self.raster = dataset.shape[:-2]
+            require_content(dataset, key)
+            self.dtype, self.raster = dataset.dtype, dataset.shape[:-2]
             self.shape = (int(np.prod(self.raster, dtype=object)), *dataset.shape[-2:])
 
     def __len__(self) -> int:
@@ -90,6 +95,9 @@ def dataset_of(file: h5py.File, key: str) -> h5py.Dataset:
     except Exception as error:
         raise InputError(f"key {key} cannot be read: {error}") from None
     if not isinstance(item, h5py.Dataset):
+        link = file.get(key, getlink=True) if item is None else None
+        if isinstance(link, h5py.ExternalLink):
+            raise InputError(f"key {key} is kept in {link.filename} as {link.path}, which is not there: expected it")
         raise InputError(f"key {key} is {'missing' if item is None else 'a group'}: expected a dataset")
     if item.shape is None:
         raise InputError(f"key {key} is empty: expected numbers")
@@ -102,17 +110,13 @@ def require_numbers(key: str, dtype: np.dtype) -> None:
         raise InputError(f"key {key} has dtype {dtype}: expected numbers")
 
 
-def require_content(file: h5py.File, dataset: h5py.Dataset, key: str) -> None:
-    """Refuse a shape with nothing behind it, over which a reader would sit for ever."""
+def require_content(dataset: h5py.Dataset, key: str, depth: int = 0) -> None:
+    """Refuse a shape with nothing behind it, over which a reader would sit for ever, or take zeros for counts."""
     if dataset.is_virtual:
-        parts = dataset.virtual_sources()
-        mapped = sum(int(part.vspace.get_select_npoints()) for part in parts)
-        if mapped < dataset.size:
-            raise InputError(f"key {key} has shape {dataset.shape}, {mapped} values mapped: expected {dataset.size}")
-        for part in parts:
-            source = Path(file.filename).parent / part.file_name
-            if part.file_name != "." and not source.is_file():
-                raise InputError(f"key {key} is kept in {part.file_name}, which is not there: expected it beside")
+        if depth > MOST_NESTED:
+            raise InputError(f"key {key} is virtual over more than {MOST_NESTED} files: expected fewer")
+        for source in require_sources(dataset, key):
+            require_content(source, key, depth + 1)
         return
     size, stored = dataset.size * dataset.dtype.itemsize, dataset.id.get_storage_size()
     if size > MOST_PACKED * max(stored, 1):

@@ -1,6 +1,7 @@
 """A foreign HDF5 file that is open: arrays, numbers with their units, masks and probes by their keys."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from ptychoflow.data.formats.chained import ChainedFrames
 from ptychoflow.data.formats.hdf5_access import HDF5Frames, dataset_of, opened, require_content, require_numbers
 from ptychoflow.data.formats.probes import first_coherent
 from ptychoflow.data.geometry import JOULES
@@ -18,6 +20,7 @@ MOST_BYTES = 2**31
 
 UNITS = {
     "m": 1.0,
+    "cm": 1e-2,
     "mm": 1e-3,
     "um": 1e-6,
     "µm": 1e-6,
@@ -37,6 +40,8 @@ ENERGIES = ("ev", "kev", "mev", "gev", "j")
 LONG_NAMES = {
     "meter": "m",
     "metre": "m",
+    "centimeter": "cm",
+    "centimetre": "cm",
     "millimeter": "mm",
     "millimetre": "mm",
     "micrometer": "um",
@@ -86,9 +91,27 @@ class HDF5Source:
         """Give the first of the keys that is there."""
         return next((key for key in keys if key in self), None)
 
-    def frames(self, *keys: str) -> HDF5Frames:
-        """Frames of the first key that is there, to be read block by block."""
-        return HDF5Frames(self.path, self._found(*keys))
+    def frames(self, *keys: str) -> HDF5Frames | ChainedFrames:
+        """Frames of the first key that is there, to be read block by block; of a group, all of its numbered datasets.
+
+        Detectors of Dectris write a master file whose group ``entry/data`` links to one such dataset in each file.
+        """
+        key = self._found(*keys)
+        if not isinstance(self.item(key), h5py.Group):
+            return HDF5Frames(self.path, key)
+        names = self.names(key)
+        numbered = [name for name in names if re.search(r"\d$", name)]
+        if not numbered:
+            raise InputError(
+                f"key {key} is a group of {names[:12]}: expected a dataset, or numbered ones such as data_000001"
+            )
+        return ChainedFrames([HDF5Frames(self.path, f"{key}/{name}") for name in sorted(numbered, key=_by_number)])
+
+    def chained(self, keys: list[str]) -> tuple[HDF5Frames | ChainedFrames, tuple[int, ...]]:
+        """Frames of several datasets, or groups of them, one after another, and the axes that they have themselves."""
+        parts = [self.frames(key) for key in keys]
+        frames = parts[0] if len(parts) == 1 else ChainedFrames(parts)
+        return frames, frames.raster
 
     def array(self, *keys: str) -> np.ndarray:
         """Numbers of the first key that is there, without NaN; complex where MATLAB keeps two parts.
@@ -103,7 +126,7 @@ class HDF5Source:
         require_numbers(key, dataset.dtype)
         if dataset.size * dataset.dtype.itemsize > MOST_BYTES:
             raise InputError(f"key {key} has shape {dataset.shape}: expected at most {MOST_BYTES >> 20} MiB")
-        require_content(self.file, dataset, key)
+        require_content(dataset, key)
         try:
             value = np.asarray(dataset[()])
         except Exception as error:
@@ -138,7 +161,7 @@ class HDF5Source:
         named = self.attribute(key, "units", "unit")
         if named is None:
             return UNITS[unit]
-        name = (named.decode(errors="replace") if isinstance(named, bytes) else str(named)).strip().lower()
+        name = (_text(named) if isinstance(named, bytes) else str(named)).strip().lower()
         name = name.rstrip("s") if len(name) > 2 else name
         name = LONG_NAMES.get(name, name)
         if name not in UNITS or (name in ENERGIES) != (unit in ENERGIES):
@@ -196,6 +219,29 @@ class HDF5Source:
         if key is None:
             raise InputError(f"key {' or '.join(keys)} is missing: the file has {sorted(self.names('/'))[:12]}")
         return key
+
+
+def _text(content: bytes) -> str:
+    """Text in UTF-8, or in Latin-1, in which older control systems write the micro sign."""
+    try:
+        return content.decode()
+    except UnicodeDecodeError:
+        return content.decode("latin-1")
+
+
+def unless_stated(stated: float | None, read: Callable[[], float | None]) -> float | None:
+    """Number of the file, whose faults do no harm where the settings state another in its place."""
+    try:
+        return read()
+    except InputError:
+        if stated is None:
+            raise
+        return None
+
+
+def _by_number(name: str) -> list[str | int]:
+    """Key by which data_10 comes after data_9, with or without zeros before the number."""
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name)]
 
 
 @contextmanager

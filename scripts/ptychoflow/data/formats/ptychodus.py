@@ -6,8 +6,8 @@ Positions are metres, x along columns and y along rows; frames and positions bel
 import numpy as np
 
 from ptychoflow.data.formats.chained import ChosenFrames
-from ptychoflow.data.formats.hdf5_source import HDF5Source, companion_path, hdf5_source
-from ptychoflow.data.formats.ptychoshelves import paired
+from ptychoflow.data.formats.coordinates import paired_axes
+from ptychoflow.data.formats.hdf5_source import HDF5Source, companion_path, hdf5_source, unless_stated
 from ptychoflow.data.ingest_settings import IngestSettings
 from ptychoflow.data.raw_scan import RawScan
 from ptychoflow.errors import InputError
@@ -19,19 +19,19 @@ def read_ptychodus(source: HDF5Source, settings: IngestSettings) -> RawScan:
     The product is the first file itself, the companion, or ``product.h5`` beside it.
     """
     if settings.companion is None and ("probe_position_x_m" in source or "probe_position_x_px" in source):
-        return _scan(source, source, settings.propagation)
+        return _scan(source, source, settings)
     with hdf5_source(companion_path(source.path, settings.companion, "product.h5")) as product:
-        return _scan(source, product, settings.propagation)
+        return _scan(source, product, settings)
 
 
-def _scan(source: HDF5Source, product: HDF5Source, propagation: str) -> RawScan:
+def _scan(source: HDF5Source, product: HDF5Source, settings: IngestSettings) -> RawScan:
     frames, far = source.frames("patterns"), product.attribute("/", "far_field")
-    if far is not None and not far and propagation == "far":
+    if far is not None and not far and settings.propagation == "far":
         raise InputError("attribute far_field is false: expected the setting propagation near")
     in_pixels = "probe_position_x_px" in product
     unit = "px" if in_pixels else "m"
     columns, rows = (product.real(f"probe_position_{axis}_{unit}").reshape(-1) for axis in "xy")
-    positions = paired(rows, columns)
+    positions = paired_axes(rows, columns, len(frames))
     chosen, order = _rows(source, product, len(frames), len(positions))
     return RawScan(
         frames=frames if chosen is None else ChosenFrames(frames, chosen),
@@ -39,8 +39,10 @@ def _scan(source: HDF5Source, product: HDF5Source, propagation: str) -> RawScan:
         positions_unit="pixels" if in_pixels else "metres",
         probe=product.probe("probe"),
         good=source.good("bad_pixels", good_is=False),
-        energy=_known(product, "photon_energy_eV", "probe_energy_eV"),
-        detector_distance=_known(product, "detector_object_distance_m", "detector_distance_m"),
+        energy=unless_stated(settings.stated_energy, lambda: _known(product, "photon_energy_eV", "probe_energy_eV")),
+        detector_distance=unless_stated(
+            settings.detector_distance, lambda: _known(product, "detector_object_distance_m", "detector_distance_m")
+        ),
         detector_pixel_size=source.attribute_number("patterns", "detector_pixel_width_m"),
         companion=None if product is source else product.path,
         pixel_size=product.attribute_number("object", "pixel_width_m") or product.number("object_pixel_width_m"),

@@ -13,10 +13,10 @@ def read_ptychopinn(source: NpzSource, settings: IngestSettings) -> RawScan:
     and ``ycoords``, ``bad_pixels`` as Ptychodus adds them, and ``objectGuess``; other keys are not read.
     """
     probe = source.probe("probeGuess")
-    frames = _frames_first(source.real("diffraction", "diff3d"), len(probe[0]))
+    frames = _frames_first(source.frames("diffraction", "diff3d"), len(probe[0]))
     columns, rows = source.real("xcoords"), source.real("ycoords")
     for name, coordinates in (("xcoords", columns), ("ycoords", rows)):
-        if coordinates.shape != (len(frames),):
+        if coordinates.shape != rows.shape or rows.ndim != 1:
             raise InputError(
                 f"{name} has shape {coordinates.shape}: expected ({len(frames)},) beside {len(frames)} frames"
             )

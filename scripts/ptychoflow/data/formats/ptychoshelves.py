@@ -4,9 +4,8 @@ fold_slice keeps ``ppX`` and ``ppY`` in metres, the wavelength ``lambda`` and th
 ``probe_position_{x,y}_m``, ``probe`` and the pixel with ``object``. Both read rows along y and columns along x.
 """
 
-import numpy as np
-
-from ptychoflow.data.formats.hdf5_source import HDF5Source, companion_path, hdf5_source
+from ptychoflow.data.formats.coordinates import paired_axes
+from ptychoflow.data.formats.hdf5_source import HDF5Source, companion_path, hdf5_source, unless_stated
 from ptychoflow.data.geometry import energy_of
 from ptychoflow.data.ingest_settings import IngestSettings
 from ptychoflow.data.raw_scan import RawScan
@@ -19,20 +18,18 @@ def read_ptychoshelves(source: HDF5Source, settings: IngestSettings) -> RawScan:
     with hdf5_source(companion_path(source.path, settings.companion, usual)) as second:
         names = ("ppX", "ppY") if "ppX" in second else ("probe_position_x_m", "probe_position_y_m")
         columns, rows = (second.real(name).reshape(-1) for name in names)
-        wavelength = second.number("lambda")
         return RawScan(
             frames=frames,
-            positions=paired(rows, columns),
+            positions=paired_axes(rows, columns, len(frames)),
             positions_unit="metres",
             probe=second.probe("probe"),
-            energy=energy_of(wavelength) if wavelength else second.number("energy", unit="kev"),
-            detector_distance=second.number("detector_distance"),
+            energy=unless_stated(settings.stated_energy, lambda: _energy(second)),
+            detector_distance=unless_stated(settings.detector_distance, lambda: second.number("detector_distance")),
             companion=second.path,
             pixel_size=second.number("dx") or second.attribute_number("object", "pixel_height_m"),
         )
 
 
-def paired(rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """Put coordinates side by side, (n, 2); of unequal lengths, as many as both have, which no count will match."""
-    count = min(len(rows), len(columns)) if len(rows) == len(columns) else 0
-    return np.stack([rows[:count], columns[:count]], axis=1)
+def _energy(second: HDF5Source) -> float | None:
+    wavelength = second.number("lambda")
+    return energy_of(wavelength) if wavelength else second.number("energy", unit="kev")

@@ -5,7 +5,8 @@ Files to start from have no probe; PtyLab starts from a disk of ``entrancePupilD
 
 import numpy as np
 
-from ptychoflow.data.formats.hdf5_source import HDF5Source
+from ptychoflow.data.formats.coordinates import places
+from ptychoflow.data.formats.hdf5_source import HDF5Source, unless_stated
 from ptychoflow.data.formats.probes import probe_modes
 from ptychoflow.data.geometry import energy_of
 from ptychoflow.data.ingest_settings import IngestSettings
@@ -16,26 +17,28 @@ from ptychoflow.errors import InputError
 def read_ptylab(source: HDF5Source, settings: IngestSettings) -> RawScan:
     """Read a file to start from, or one that PtyLab wrote with its probe (wavelengths, 1, modes, slices, N, N)."""
     frames = source.frames("ptychogram")
-    encoder = source.real("encoder")
-    if encoder.shape == (2, len(frames)):
-        encoder = encoder.T
+    encoder = places(source.real("encoder"), len(frames), "key encoder")
     orientation = source.number("orientation")
     if orientation not in (None, 0.0) and settings.orientation == "as_stored":
         raise InputError(
             f"orientation is {orientation:g}, whose meaning differs between versions of PtyLab: expected the setting "
             "orientation"
         )
-    wavelength = source.number("wavelength")
     return RawScan(
         frames=frames,
         positions=encoder,
         positions_unit="metres",
         probe=_probe(source) if "probe" in source else None,
-        energy=energy_of(wavelength) if wavelength else None,
-        detector_distance=source.number("zo"),
-        detector_pixel_size=source.number("dxd"),
+        energy=unless_stated(settings.stated_energy, lambda: _energy(source)),
+        detector_distance=unless_stated(settings.detector_distance, lambda: source.number("zo")),
+        detector_pixel_size=unless_stated(settings.detector_pixel_size, lambda: source.number("dxd")),
         probe_diameter=source.number("entrancePupilDiameter"),
     )
+
+
+def _energy(source: HDF5Source) -> float | None:
+    wavelength = source.number("wavelength")
+    return energy_of(wavelength) if wavelength else None
 
 
 def _probe(source: HDF5Source) -> np.ndarray:

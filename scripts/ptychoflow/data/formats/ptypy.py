@@ -6,7 +6,7 @@ The file has no probe; a reconstruction ``.ptyr`` given as the companion lends i
 import numpy as np
 
 from ptychoflow.data.formats.chained import ChainedFrames
-from ptychoflow.data.formats.hdf5_source import HDF5Source, companion_path, hdf5_source
+from ptychoflow.data.formats.hdf5_source import HDF5Source, companion_path, hdf5_source, unless_stated
 from ptychoflow.data.ingest_settings import IngestSettings
 from ptychoflow.data.raw_scan import RawScan
 from ptychoflow.errors import InputError
@@ -31,8 +31,8 @@ def read_ptypy(source: HDF5Source, settings: IngestSettings) -> RawScan:
         companion=None if settings.companion is None else source.path.parent / settings.companion,
         probe=_probe(source, settings),
         good=_good(source, chunks),
-        energy=source.number("meta/energy", unit="kev"),
-        detector_distance=source.number("meta/distance"),
+        energy=unless_stated(settings.stated_energy, lambda: source.number("meta/energy", unit="kev")),
+        detector_distance=unless_stated(settings.detector_distance, lambda: source.number("meta/distance")),
         detector_pixel_size=None if pixels is None or not len(pixels) else float(pixels[0]),
     )
 

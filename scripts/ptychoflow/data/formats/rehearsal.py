@@ -12,8 +12,10 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from ptychoflow.data.cxi import is_own
-from ptychoflow.data.frame_blocks import frame_blocks
+from ptychoflow.data.detector_survey import Survey
+from ptychoflow.data.frame_choice import paired
 from ptychoflow.data.ingest_settings import IngestSettings
+from ptychoflow.data.ingestion import look_at
 from ptychoflow.errors import InputError
 
 SILENCE = 120.0
@@ -27,8 +29,11 @@ def is_ours(path: Path, settings: IngestSettings) -> bool:
     return settings.format in ("auto", "cxi") and is_own(path)
 
 
-def rehearse(path: Path, settings: IngestSettings) -> None:
+def rehearse(path: Path, settings: IngestSettings) -> Survey | None:
     """Read all of a foreign file in another process, block by block; a file of our own is opened there, no more.
+
+    What is seen of the frames comes back, so that they need not be gone through once more for it; nothing does of a
+    file of our own, or where reading ends in an error that is not the file's.
 
     Parameters
     ----------
@@ -47,16 +52,16 @@ def rehearse(path: Path, settings: IngestSettings) -> None:
     process.start()
     theirs.close()
     try:
-        _follow(path, ours, process)
+        return _follow(path, ours, process)
     finally:
         process.kill()
         process.join()
         ours.close()
 
 
-def _follow(path: Path, connection: Connection, process: BaseProcess) -> None:
+def _follow(path: Path, connection: Connection, process: BaseProcess) -> Survey | None:
     answer = b""
-    while answer != b"done":
+    while not answer.startswith(b"done"):
         if not connection.poll(SILENCE):
             raise InputError(f"{path} hangs the HDF5 library for {SILENCE:g} s: expected a whole file")
         try:
@@ -66,9 +71,11 @@ def _follow(path: Path, connection: Connection, process: BaseProcess) -> None:
             if process.exitcode < 0:
                 raise InputError(f"{path} crashes the HDF5 library: expected a whole file") from None
             # An error of Python's shows itself where it can be seen, when the file is read here.
-            return
+            return None
         if answer.startswith(b"refused"):
             raise InputError(answer.removeprefix(b"refused ").decode())
+    content = answer.removeprefix(b"done")
+    return Survey.unpacked(content) if content else None
 
 
 def _read_all(path: Path, settings: IngestSettings, connection: Connection) -> None:
@@ -77,15 +84,14 @@ def _read_all(path: Path, settings: IngestSettings, connection: Connection) -> N
     silent = os.open(os.devnull, os.O_WRONLY)
     for stream in (1, 2):
         os.dup2(silent, stream)
+    answer = b"done"
     try:
         if not is_ours(path, settings):
             # Here, for only foreign files need hdf5plugin.
             from ptychoflow.data.formats.hdf5 import read_hdf5
 
-            frames = read_hdf5(path, settings).frames
-            for block in frame_blocks(frames):
-                frames[block]
-                connection.send_bytes(b"block")
-        connection.send_bytes(b"done")
+            scan = paired(read_hdf5(path, settings), settings.frames, str(path))
+            answer += look_at(scan, settings, lambda: connection.send_bytes(b"block")).packed()
+        connection.send_bytes(answer)
     except (InputError, ImportError) as error:
         connection.send_bytes(b"refused " + str(error).encode(errors="replace"))
