@@ -261,10 +261,23 @@ def test_a_pair_of_ptychi_keeps_the_pixel_at_the_sample(scan: Dataset, tmp_path:
     np.testing.assert_allclose(np.diff(read.positions, axis=0), np.diff(scan.positions, axis=0), atol=1e-6)
 
 
-def test_a_file_without_probe_asks_for_one(scan: Dataset, tmp_path: Path):
+def test_a_file_without_probe_takes_what_its_frames_tell(
+    scan: Dataset, tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
     path, settings = foreign_files.write_fold_slice(tmp_path, scan)
-    with pytest.raises(InputError, match="the file has no probe: expected the setting probe_diameter"):
-        read_dataset(path, dataclasses.replace(settings, probe_diameter=None))
+    read = read_dataset(path, dataclasses.replace(settings, probe_diameter=None))
+    assert not read.probe_known
+    assert "the file has no probe" in caplog.text
+    far = np.abs(np.fft.fftshift(np.fft.fft2(read.probe[0], norm="ortho"))) ** 2
+    few = read.frames[np.argsort(read.frames.sum(axis=(1, 2)))[-4:]].mean(axis=0)
+    assert np.corrcoef(far.ravel(), few.ravel())[0, 1] > 0.95
+    with pytest.raises(InputError, match=r"diameter of 1 m is .* pixels: expected 2 to the frame's 16"):
+        read_dataset(path, dataclasses.replace(settings, probe_diameter=1.0))
+
+
+def test_a_disk_may_stand_for_a_probe(scan: Dataset, tmp_path: Path):
+    path, settings = foreign_files.write_fold_slice(tmp_path, scan)
+    assert read_dataset(path, settings).probe_known
     with pytest.raises(InputError, match=r"diameter of 1 m is .* pixels: expected 2 to the frame's 16"):
         read_dataset(path, dataclasses.replace(settings, probe_diameter=1.0))
 

@@ -1,6 +1,7 @@
 """The probe of an ingested scan: the file's or a disk in its place, on the dataset's pixels, with its photons."""
 
 import numpy as np
+import torch
 
 from ptychoflow.data.detector import DetectorPreparation
 from ptychoflow.data.frame_blocks import frame_blocks
@@ -9,6 +10,7 @@ from ptychoflow.data.ingested_geometry import require_known
 from ptychoflow.data.raw_scan import Frames, RawScan
 from ptychoflow.data.scan_shape import empty_beam
 from ptychoflow.errors import InputError
+from ptychoflow.physics.diffraction import Propagator
 from ptychoflow.simulation.probes import disk_probe
 
 LEAST_SHARE = 1e-6
@@ -25,6 +27,8 @@ def scaled_probe(
     assumed: dict[str, float],
 ) -> np.ndarray:
     """Probe modes of the file, or a disk in their place, (modes, N, N) complex64, Σ|P|² = photons in the empty beam.
+
+    Where neither is known, it is what the frames tell, see `told_by`.
 
     Parameters
     ----------
@@ -49,6 +53,8 @@ def scaled_probe(
         Where there is no probe, or none with light, or of another shape, or the mask hides all of its light.
     """
     own = settings.probe_diameter is None and scan.probe is not None
+    if not knows_probe(scan, settings):
+        return told_by(frames, detector.mask, fresnel_number, settings.flux)
     probe = scan.probe if own else _disk(scan, settings, detector.size, pixel, assumed)
     power = np.sum(np.abs(probe) ** 2)
     if not power > 0:
@@ -69,6 +75,38 @@ def scaled_probe(
         return probe.astype(np.complex64)
     flux = brightest(frames) / good_share(probe, detector.mask, fresnel_number)
     return (probe * np.sqrt(flux / np.sum(np.abs(probe) ** 2))).astype(np.complex64)
+
+
+def knows_probe(scan: RawScan, settings: IngestSettings) -> bool:
+    """Whether file or settings say anything of the probe."""
+    return scan.probe is not None or settings.probe_diameter is not None or scan.probe_diameter is not None
+
+
+def told_by(
+    frames: np.ndarray | Frames, mask: np.ndarray, fresnel_number: float | None, flux: float | None
+) -> np.ndarray:
+    """Probe (1, N, N) complex64 whose empty beam is the mean of the brightest frames, in focus or propagated back.
+
+    It is where a blind reconstruction may start from, and no knowledge.
+
+    Parameters
+    ----------
+    frames : ndarray or Frames
+        (frames, N, N) float32 photon counts, the brightest ones.
+    mask : ndarray
+        (N, N) bool, True for good pixels; bad ones are dark.
+    fresnel_number : float, optional
+        Of a pixel in a near field; None in the far field.
+    flux : float, optional
+        Photons in the empty beam; those of the brightest frame if not given.
+    """
+    mean = np.where(mask, np.mean(frames[:], axis=0), 0)
+    waves = torch.fft.ifftshift(torch.from_numpy(np.sqrt(mean)).to(torch.complex64))
+    probe = Propagator(len(mask), fresnel_number).adjoint(waves)
+    if fresnel_number is None:
+        probe = torch.fft.fftshift(probe)
+    power = brightest(frames) if flux is None else flux
+    return (probe * (power / probe.abs().square().sum()).sqrt())[None].numpy()
 
 
 def brightest(frames: np.ndarray | Frames) -> float:
@@ -108,8 +146,6 @@ def good_share(probe: np.ndarray, mask: np.ndarray, fresnel_number: float | None
 def _disk(scan: RawScan, settings: IngestSettings, size: int, pixel: float, assumed: dict[str, float]) -> np.ndarray:
     """Draw a disk in place of a probe, (1, N, N) complex128."""
     diameter = settings.probe_diameter or scan.probe_diameter
-    if diameter is None:
-        raise InputError("the file has no probe: expected the setting probe_diameter for a disk in its place")
     require_known(assumed, f"to draw a probe of {diameter:g} m")
     share = diameter / (size * pixel)
     if not 2 / size <= share <= 1:

@@ -15,7 +15,7 @@ from ptychoflow.data.frame_choice import chosen, paired, trusted
 from ptychoflow.data.geometry import fresnel_number_of
 from ptychoflow.data.ingest_settings import IngestSettings, PositionSettings
 from ptychoflow.data.ingested_geometry import pixels_at_sample, require_known, with_geometry
-from ptychoflow.data.ingested_probe import scaled_probe
+from ptychoflow.data.ingested_probe import knows_probe, scaled_probe
 from ptychoflow.data.raw_scan import Frames, RawScan
 from ptychoflow.data.scan_shape import distances
 from ptychoflow.data.stored_frames import ConvertedFrames
@@ -94,6 +94,7 @@ def ingest(
         frames=frames,
         positions=positions,
         probe=scaled_probe(scan, settings, detector, brightest, pixel, fresnel_number, needed),
+        probe_known=knows_probe(scan, settings),
         mask=detector.mask,
         object_shape=(int(shape[0]), int(shape[1])),
         energy=scan.energy,
@@ -106,6 +107,12 @@ def ingest(
         | ({"frames_left_out": in_file - len(frames)} if len(frames) < in_file else {})
         | ({} if scan.companion is None else {"companion": str(scan.companion)}),
     ).validate(source)
+    if not dataset.probe_known:
+        log.warning(
+            "%s: the file has no probe, so its frames were taken for that of an empty beam: only a reconstruction that "
+            "solves for the probe (network: pretrained) can use it, or name probe_diameter for a disk",
+            source,
+        )
     if assumed:
         values = ", ".join(f"{key} is taken as {value:g}" for key, value in assumed.items())
         log.warning("%s: %s, since neither the file nor the settings say so", source, values)
