@@ -11,9 +11,10 @@ from torch import Tensor
 
 from ptychoflow.blind.frames import mean_frame, scan_frames
 from ptychoflow.blind.modes import more_modes
-from ptychoflow.blind.start import FRAMES, Start, find_start, middle_of, turned
-from ptychoflow.data.dataset import Dataset, object_frame
+from ptychoflow.blind.start import FRAMES, Start, find_start, middle_of
+from ptychoflow.data.dataset import Dataset
 from ptychoflow.data.groups import split_frames
+from ptychoflow.data.position_axes import turned_dataset
 from ptychoflow.models.blind import Blind, BlindState, subsets
 from ptychoflow.physics.diffraction import Propagator
 from ptychoflow.physics.gauge import centre_of
@@ -134,7 +135,8 @@ class BlindReconstruction:
         self.used, self.held_out = split_frames(everything, fraction, seed)
         self.mean = mean_frame(dataset, self.used)
         self.start = self._find_start(dataset)
-        self.dataset = self._oriented(dataset)
+        # With its positions as the start found them to run.
+        self.dataset = turned_dataset(dataset, self.start.candidate.orientation)
         self.border = BORDER + (int(np.ceil(settings.position_bound)) if settings.solve_positions else 0)
         self.frames = scan_frames(self.dataset, self.border, self.mean, self.device)
         shape = tuple(length + 2 * self.border for length in self.dataset.object_shape)
@@ -171,13 +173,6 @@ class BlindReconstruction:
         )
         log.info("start: %s", found.describe())
         return found
-
-    def _oriented(self, dataset: Dataset) -> Dataset:
-        """The dataset with its positions as the start found them to run."""
-        if self.start.candidate.orientation == 0:
-            return dataset
-        positions, shape = object_frame(turned(dataset.positions, self.start.candidate.orientation), dataset.size)
-        return replace(dataset, positions=positions, object_shape=shape, truth=None, true_positions=None)
 
     @torch.no_grad()
     def run(self, shown: Callable[[Progress], None] | None = None) -> BlindResult:

@@ -12,10 +12,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ptychoflow.data.position_axes import turned
 from ptychoflow.models.blind import Blind, BlindState, ScanFrames, subsets
 from ptychoflow.physics.diffraction import Propagator
 from ptychoflow.physics.joint_steps import modelled_frames
 
+GIVEN = "the file's probe"
+"""Name of that candidate."""
 FRAMES = 64
 """In the middle of the scan, on which starts are compared."""
 KEPT_APART = 6
@@ -84,7 +87,7 @@ class Start:
     @classmethod
     def given(cls, probe: Tensor) -> "Start":
         """Take a probe (modes, N, N) as it is, untried."""
-        return cls(Candidate("the file's probe", probe, given=True), probe)
+        return cls(Candidate(GIVEN, probe, given=True), probe)
 
     def describe(self) -> str:
         """What was chosen, its error, and those of the file's probe or of the next best."""
@@ -129,25 +132,12 @@ def disk(size: int, diameter: float) -> Tensor:
     return torch.sigmoid(2 * distance).to(torch.complex64)
 
 
-def orientations() -> list[tuple[int, int, bool]]:
-    """Signs of rows and columns, and whether the two change places first: the eight ways that axes can run."""
-    return [(rows, columns, swap) for swap in (False, True) for rows in (1, -1) for columns in (1, -1)]
-
-
-def turned(positions: np.ndarray, orientation: int) -> np.ndarray:
-    """Positions (frames, 2) about their middle under one of the `orientations`."""
-    rows, columns, swap = orientations()[orientation]
-    middle = (positions.min(axis=0) + positions.max(axis=0)) / 2
-    offsets = positions - middle
-    return middle[:: -1 if swap else 1] + (offsets[:, ::-1] if swap else offsets) * [rows, columns]
-
-
 def candidates_from(
     pupil: Tensor, guess: Tensor | None, propagator: Propagator, every_orientation: bool
 ) -> list[Candidate]:
     """Probes to try: the file's, and those that a pupil (N, N) float tells."""
     size = len(pupil)
-    found = [] if guess is None else [Candidate("the file's probe", guess, given=True)]
+    found = [] if guess is None else [Candidate(GIVEN, guess, given=True)]
     if propagator.transfer is not None:
         found.append(Candidate("the mean frame propagated back", propagator.adjoint(pupil.to(torch.complex64))[None]))
     else:

@@ -1,0 +1,48 @@
+"""Which way the axes of scan positions run against the frames: eight ways, and what ingest is told of them."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from ptychoflow.data.dataset import Dataset, object_frame
+
+
+def orientations() -> list[tuple[int, int, bool]]:
+    """Signs of rows and columns, and whether the two change places first: the eight ways that axes can run."""
+    return [(rows, columns, swap) for swap in (False, True) for rows in (1, -1) for columns in (1, -1)]
+
+
+def turned(positions: np.ndarray, orientation: int) -> np.ndarray:
+    """Positions (frames, 2) about their middle under one of the `orientations`."""
+    rows, columns, swap = orientations()[orientation]
+    middle = (positions.min(axis=0) + positions.max(axis=0)) / 2
+    offsets = positions - middle
+    return middle[:: -1 if swap else 1] + (offsets[:, ::-1] if swap else offsets) * [rows, columns]
+
+
+def turned_dataset(dataset: Dataset, orientation: int) -> Dataset:
+    """The dataset with its positions under one of the `orientations`; its truth, in another frame, is left out."""
+    if orientation == 0:
+        return dataset
+    positions, shape = object_frame(turned(dataset.positions, orientation), dataset.size)
+    return replace(dataset, positions=positions, object_shape=shape, truth=None, true_positions=None)
+
+
+def ingest_settings_of(orientation: int, made_by: dict[str, Any]) -> str:
+    """What ingest must be told for a dataset whose positions run under one of the `orientations`, as YAML.
+
+    Parameters
+    ----------
+    orientation : int
+        Against the dataset as it is.
+    made_by : dict
+        The dataset's provenance, with what ingest was told before.
+    """
+    rows, columns, swap = orientations()[orientation]
+    before = made_by.get("settings", {}).get("positions") or {}
+    signs = [before.get("row_sign", 1), before.get("column_sign", 1)][:: -1 if swap else 1]
+    swapped = bool(before.get("swap", False)) != swap
+    return (
+        f"positions: {{swap: {str(swapped).lower()}, row_sign: {rows * signs[0]}, column_sign: {columns * signs[1]}}}"
+    )
