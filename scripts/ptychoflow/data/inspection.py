@@ -11,11 +11,17 @@ from scipy.spatial import cKDTree
 from ptychoflow.data.dataset import Dataset
 from ptychoflow.data.frame_orientation import Orientation, oriented
 from ptychoflow.data.geometry import wavelength_of
-from ptychoflow.data.scan_shape import disk_overlap, empty_beam, probe_width, scan_order
+from ptychoflow.data.scan_shape import (
+    disk_overlap,
+    empty_beam,
+    neighbour_distances,
+    overlap_of,
+    overlap_warnings,
+    probe_width,
+    scan_order,
+)
 from ptychoflow.errors import InputError
 
-LEAST_OVERLAP = 0.5
-"""Share of the probe's diameter: reconstructions are best from about 0.6 on (Bunk et al., Ultramicroscopy 108, 481)."""
 LEAST_OVERSAMPLING = 2.0
 """Frame over probe width: below, the autocorrelation of the exit wave does not fit into the frame."""
 DIHEDRAL: dict[str, Orientation] = {
@@ -245,14 +251,13 @@ def _scan(dataset: Dataset) -> tuple[dict[str, Any], list[str]]:
     facts["object_shape"] = list(dataset.object_shape)
     if len(positions) < 2:
         return facts, ["there is one frame: expected several that overlap"]
-    distance = cKDTree(positions).query(positions, k=min(len(positions), 5))[0][:, 1:]
+    distance = neighbour_distances(positions)
     step, apart = float(np.median(distance)), float(np.median(distance[:, 0]))
-    overlap = max(0.0, 1 - step / width)
     facts |= {
         "step_pixels": step,
         "step_m": step * dataset.pixel_size,
         "scan_order": scan_order(positions),
-        "overlap_of_diameter": overlap,
+        "overlap_of_diameter": overlap_of(step, width),
         "overlap_of_area": disk_overlap(step / width),
         "frames_at_same_place": int(np.count_nonzero(distance[:, 0] < 1e-6)),
     }
@@ -261,14 +266,6 @@ def _scan(dataset: Dataset) -> tuple[dict[str, Any], list[str]]:
         warnings.append(
             f"neighbouring positions are {step:.2g} pixels apart: expected some pixels (units of positions, geometry)"
         )
-    elif step > width:
-        warnings.append(
-            f"neighbouring positions are {step:.1f} pixels apart and the probe {width:.1f} wide: expected an overlap "
-            "(units of positions, geometry)"
-        )
-    elif overlap < LEAST_OVERLAP:
-        warnings.append(
-            f"neighbouring frames overlap by {overlap:.0%} of the probe's diameter: expected at least "
-            f"{LEAST_OVERLAP:.0%}"
-        )
+    else:
+        warnings += overlap_warnings(step, width)
     return facts, warnings
