@@ -14,6 +14,7 @@ import yaml
 from ptychoflow.data.detector import DetectorSettings
 from ptychoflow.data.ingest_settings import IngestSettings, PathSettings, PositionSettings
 from ptychoflow.settings import (
+    BlindReconstructionSettings,
     GroupSettings,
     InferenceSettings,
     ModelSettings,
@@ -46,6 +47,7 @@ SECTIONS = {
     "positions": PositionSettings,
     "paths": PathSettings,
     "inference": InferenceSettings,
+    "reconstruction": BlindReconstructionSettings,
     "solver": SolverSettings,
     "refine": RefinementSettings,
 }
