@@ -89,6 +89,8 @@ def solve(
         }
     everything = np.arange(len(dataset.frames))
     used, held_out = split_frames(everything, settings.held_out, seed)
+    if start is not None:
+        held_out = unseen_by(earlier, held_out)
     begun_solving = time.perf_counter()
     found, probe_found, positions = _run(settings, dataset, used, canvas, probe, seed)
     solving_seconds = time.perf_counter() - begun_solving
@@ -184,6 +186,21 @@ def sound_start(path: Path, dataset: Dataset, data: Path, scores: Path | None = 
             none,
         )
     return earlier
+
+
+def unseen_by(earlier: Reconstruction, held_out: np.ndarray) -> np.ndarray:
+    """Those of the held-out frames (chosen,) int64 that the image to start from was not made from either."""
+    if earlier.provenance.get("held_out_seen", True):  # no frame is unknown to a network that is given all of them
+        return held_out
+    unseen = held_out[earlier.held_out[held_out]]
+    if len(unseen) < len(held_out):
+        logging.warning(
+            "the image to start from was made from %d of the %d frames that are held out: expected the same share and "
+            "seed of both, and those frames judge nothing now",
+            len(held_out) - len(unseen),
+            len(held_out),
+        )
+    return unseen
 
 
 def more_modes(probe: np.ndarray, modes: int | None, seed: int) -> np.ndarray:
