@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 from scipy import ndimage
-from scipy.spatial import cKDTree
 
 from ptychoflow.data.dataset import Dataset
 from ptychoflow.data.frame_orientation import Orientation, oriented
