@@ -16,6 +16,7 @@ from ptychoflow.data.tiles import MARGIN, Tile, make_tiles
 from ptychoflow.embedded_provenance import hdf5_attributes
 from ptychoflow.errors import InputError
 from ptychoflow.files import require_room, sha256_of
+from ptychoflow.hardware import device_name
 from ptychoflow.models.trained import require_fit
 from ptychoflow.parts import part_of
 from ptychoflow.physics.diffraction import Propagator
@@ -24,7 +25,7 @@ from ptychoflow.reconstruction import Reconstruction
 from ptychoflow.settings import GroupSettings, InferenceSettings, phase_rounds
 from ptychoflow.stitching import Portion, stitch
 from ptychoflow.tracking.prediction_files import PredictionWriter
-from ptychoflow.trainer import device_name, make_trainer
+from ptychoflow.trainer import make_trainer
 from ptychoflow.training.checkpoint import held_out_frames, load_checkpoint, restore
 from ptychoflow.training.module import Prediction, Reconstructor
 
@@ -106,6 +107,8 @@ class Inference:
             "seed": description["seed"],
             "probe": probe,
             "single_shot": single_shot,
+            # Frames that it was not trained on are given to it all the same.
+            "held_out_seen": True,
             "training": training,
             "data": dataset.provenance,
             **circumstances(),

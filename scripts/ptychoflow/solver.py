@@ -18,6 +18,7 @@ from ptychoflow.blind.modes import more_modes
 from ptychoflow.data.dataset import Dataset
 from ptychoflow.data.geometry import wavelength_of
 from ptychoflow.data.groups import split_frames
+from ptychoflow.data.position_axes import ingest_settings_of
 from ptychoflow.errors import InputError
 from ptychoflow.files import sha256_of
 from ptychoflow.metrics.alignment import probe_displacement, scored_area
@@ -87,6 +88,8 @@ def solve(
         }
     everything = np.arange(len(dataset.frames))
     used, held_out = split_frames(everything, settings.held_out, seed)
+    if start is not None:
+        held_out = unseen_by(earlier, held_out)
     begun_solving = time.perf_counter()
     found, probe_found, positions = _run(settings, dataset, used, canvas, probe, seed)
     solving_seconds = time.perf_counter() - begun_solving
@@ -148,6 +151,12 @@ def sound_start(path: Path, dataset: Dataset, data: Path, scores: Path | None = 
         photons worse than an empty object under the dataset's probe is warned of.
     """
     earlier = read_reconstruction(path)
+    if earlier.provenance.get("orientation"):
+        keys = ingest_settings_of(earlier.provenance["orientation"], dataset.provenance)
+        raise InputError(
+            f"{path} has the axes of its positions otherwise than {data}: expected a dataset ingested with {keys}, and "
+            "a start made from it"
+        )
     if earlier.object.shape != tuple(dataset.object_shape) or earlier.probe.shape[1:] != dataset.probe.shape[1:]:
         raise InputError(
             f"{path} has an object of {earlier.object.shape} and a probe of {earlier.probe.shape[1:]} pixels: "
@@ -165,7 +174,7 @@ def sound_start(path: Path, dataset: Dataset, data: Path, scores: Path | None = 
     everything = np.arange(len(dataset.frames))
     some = everything[:: -(-len(everything) // START_FRAMES)]
     placed = replace(earlier, positions=dataset.positions)
-    nothing = replace(placed, object=np.ones_like(earlier.object), probe=dataset.probe)
+    nothing = replace(placed, object=np.ones_like(earlier.object), probe=dataset.probe, background=0.0)
     own, none = (photon_deviance(one, dataset, some) for one in (placed, nothing))
     if not own < none:
         logging.warning(
@@ -176,6 +185,21 @@ def sound_start(path: Path, dataset: Dataset, data: Path, scores: Path | None = 
             none,
         )
     return earlier
+
+
+def unseen_by(earlier: Reconstruction, held_out: np.ndarray) -> np.ndarray:
+    """Those of the held-out frames (chosen,) int64 that the image to start from was not made from either."""
+    if earlier.provenance.get("held_out_seen", True):  # no frame is unknown to a network that is given all of them
+        return held_out
+    unseen = held_out[earlier.held_out[held_out]]
+    if len(unseen) < len(held_out):
+        logging.warning(
+            "the image to start from was made from %d of the %d frames that are held out: expected the same share and "
+            "seed of both, and those frames judge nothing now",
+            len(held_out) - len(unseen),
+            len(held_out),
+        )
+    return unseen
 
 
 def _run(

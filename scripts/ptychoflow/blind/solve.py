@@ -12,9 +12,9 @@ from torch import Tensor
 from ptychoflow.blind.frames import mean_frame, scan_frames
 from ptychoflow.blind.modes import more_modes
 from ptychoflow.blind.start import FRAMES, Start, find_start, middle_of
-from ptychoflow.data.dataset import Dataset, object_frame
+from ptychoflow.data.dataset import Dataset
 from ptychoflow.data.groups import split_frames
-from ptychoflow.data.position_axes import turned
+from ptychoflow.data.position_axes import turned_dataset
 from ptychoflow.errors import InputError
 from ptychoflow.models.blind import Blind, BlindState, photons_per_pixel, subsets
 from ptychoflow.physics.diffraction import Propagator
@@ -37,6 +37,8 @@ PATIENCE = 3
 """Iterations without such a gain after which it ends."""
 POSITIONS_FROM = 0.3
 """Progress from which positions are solved for: before, the object says nothing of them."""
+FRAMES_AT_ONCE = 256
+"""Whose photons are modelled at a time, where all are looked at."""
 LARGEST_STEP = 1.0
 """Pixels that a frame moves at most in an iteration."""
 
@@ -143,7 +145,8 @@ class BlindReconstruction:
                 f"with {len(self.held_out)} held out: expected some (held_out is {settings.held_out})"
             )
         self.start = self._find_start(dataset)
-        self.dataset = self._oriented(dataset)
+        # With its positions as the start found them to run.
+        self.dataset = turned_dataset(dataset, self.start.candidate.orientation)
         self.border = BORDER + (int(np.ceil(settings.position_bound)) if settings.solve_positions else 0)
         self.frames = scan_frames(self.dataset, self.border, self.mean, self.device)
         shape = tuple(length + 2 * self.border for length in self.dataset.object_shape)
@@ -183,13 +186,6 @@ class BlindReconstruction:
         )
         log.info("start: %s", found.describe())
         return found
-
-    def _oriented(self, dataset: Dataset) -> Dataset:
-        """The dataset with its positions as the start found them to run."""
-        if self.start.candidate.orientation == 0:
-            return dataset
-        positions, shape = object_frame(turned(dataset.positions, self.start.candidate.orientation), dataset.size)
-        return replace(dataset, positions=positions, object_shape=shape, truth=None, true_positions=None)
 
     @torch.no_grad()
     def run(self, shown: Callable[[Progress], None] | None = None) -> BlindResult:
@@ -252,7 +248,7 @@ class BlindReconstruction:
         state, frames = self.state, self.frames
         step = torch.zeros_like(self.given[0])
         # Those that are left out move by their own photons alone, and nothing by theirs.
-        for some in (*self.fitted.split(256), *torch.from_numpy(self.held_out).split(256)):
+        for some in (*self.fitted.split(FRAMES_AT_ONCE), *torch.from_numpy(self.held_out).split(FRAMES_AT_ONCE)):
             if not len(some):
                 continue
             amplitudes, positions = frames.subset(some)
@@ -273,8 +269,15 @@ class BlindReconstruction:
 
     def deviance(self, state: BlindState, frames: Tensor | None = None) -> float:
         """Poisson deviance per good pixel of frames (chosen,) int64, by default those that judge."""
-        intensity, counts = self._photons(state, self.judges if frames is None else frames)
-        return float(poisson_deviance(intensity, counts, self.frames.mask[0]))
+        return self._mean(state, self.judges if frames is None else frames, poisson_deviance)
+
+    def _mean(self, state: BlindState, frames: Tensor, measure: Callable[[Tensor, Tensor, Tensor], Tensor]) -> float:
+        """Mean over frames (chosen,) int64 of what modelled and measured photons and the mask tell."""
+        parts = [
+            measure(*self._photons(state, some), self.frames.mask[0]) * len(some)
+            for some in frames.split(FRAMES_AT_ONCE)
+        ]
+        return float(sum(parts) / len(frames))
 
     def _photons(self, state: BlindState, frames: Tensor) -> tuple[Tensor, Tensor]:
         """Modelled and measured photons of frames, both (chosen, N, N)."""
@@ -293,7 +296,6 @@ class BlindReconstruction:
         edge = self.border
         inner = canvas[edge:-edge, edge:-edge]
         judges = torch.from_numpy(self.held_out) if len(self.held_out) else self.judges
-        intensity, counts = self._photons(state, judges)
         return BlindResult(
             object=inner.contiguous().cpu(),
             probe=probe.cpu(),
@@ -301,8 +303,8 @@ class BlindReconstruction:
             positions=self.frames.positions[0].double().cpu().numpy() - edge,
             used=self.used,
             held_out=self.held_out,
-            deviance=float(poisson_deviance(intensity, counts, self.frames.mask[0])),
-            expected_deviance=float(expected_deviance(intensity, self.frames.mask[0])),
+            deviance=self.deviance(state, judges),
+            expected_deviance=self._mean(state, judges, lambda intensity, _, mask: expected_deviance(intensity, mask)),
             start=self.start,
             history=self.history,
             object_shape=tuple(self.dataset.object_shape),

@@ -3,6 +3,9 @@
 import numpy as np
 from scipy.spatial import cKDTree
 
+LEAST_OVERLAP = 0.5
+"""Share of the probe's diameter: reconstructions are best from about 0.6 on (Bunk et al., Ultramicroscopy 108, 481)."""
+
 
 def probe_width(probe: np.ndarray) -> float:
     """Diameter in pixels of the disk whose area the light of (modes, N, N) probes fills, (Σ I)² / Σ I²."""
@@ -60,6 +63,27 @@ def distances(positions: np.ndarray) -> tuple[float, float]:
         return 0.0, 0.0
     found = cKDTree(places).query(places, k=min(len(places), 5))[0][:, 1:]
     return float(np.median(found)), float(np.median(found[:, 0]))
+
+
+def overlap_of(step: float, width: float) -> float:
+    """Overlap of neighbouring frames as a share of the probe's diameter."""
+    return max(0.0, 1 - step / width)
+
+
+def overlap_warnings(step: float, width: float) -> list[str]:
+    """One sentence where frames do not overlap enough, of neighbours `step` apart under a probe of `width` pixels."""
+    if step > width:
+        return [
+            f"neighbouring positions are {step:.1f} pixels apart and the probe {width:.1f} wide: expected an overlap "
+            "(units of positions, geometry)"
+        ]
+    overlap = overlap_of(step, width)
+    if overlap < LEAST_OVERLAP:
+        return [
+            f"neighbouring frames overlap by {overlap:.0%} of the probe's diameter: expected at least "
+            f"{LEAST_OVERLAP:.0%}"
+        ]
+    return []
 
 
 def scan_order(positions: np.ndarray) -> str:
