@@ -9,7 +9,7 @@ from blind_scans import harmful, plain_engine, settings_of, small_scan
 
 from ptychoflow.blind.solve import BlindReconstruction
 from ptychoflow.data.dataset import Dataset
-from ptychoflow.models.blind import FEWEST_SUBSETS, LARGEST, Blind, BlindState, ScanFrames, subsets
+from ptychoflow.models.blind import FEWEST_SUBSETS, LARGEST, Blind, BlindState, Rates, ScanFrames, subsets
 from ptychoflow.physics.joint_steps import modelled_frames
 
 NEAR = {"propagation": "near", "detector_distance": 0.01, "detector_pixel_size": 0.5e-6}
@@ -41,11 +41,22 @@ def test_an_untrained_network_corrects_nothing_and_its_rates_know_nothing_of_the
     assert change.shape == run.state.objects.shape
     assert not change.any()
     features = torch.randn(5, 4, generator=torch.Generator().manual_seed(0))
-    for rate in run.network.rates(features, 0.3):
+    photons = torch.full((5,), 1e3)
+    for rate in run.network.rates(features, photons, 0.3):
         assert rate.shape == (5, 2)
         torch.testing.assert_close(rate, rate[:1].expand_as(rate), rtol=0, atol=0)
         assert (rate > 0).all()
-    assert (run.network.rates(features, 0.3)[2] < 1).all()
+    assert (run.network.rates(features, photons, 0.3)[2] < 1).all()
+
+
+def test_few_photons_are_damped_more_and_take_fewer_subsets():
+    photons = torch.tensor([10.0, 1e3, 1e9])
+    _, damping, _ = Rates()(torch.zeros(3, 4), photons, 0.0)
+    torch.testing.assert_close(damping[:, 0], 0.05 + 0.3 / (1 + photons / 100))
+    frames = torch.arange(400)
+    counts = [len(subsets(frames, 0.0, torch.Generator().manual_seed(0), photons[i : i + 1])) for i in range(3)]
+    assert counts == [4, 25, 25]
+    assert len(subsets(frames, 1.0, torch.Generator().manual_seed(0), photons[1:2])) == 2
 
 
 def test_the_untrained_network_is_the_plain_engine(dataset: Dataset):
