@@ -16,6 +16,7 @@ include: "rules/common.smk"
 include: "rules/resources.smk"
 include: "rules/data.smk"
 include: "rules/train.smk"
+include: "rules/pretrain.smk"
 
 
 if config.get("parts", 1) > 1:
@@ -54,6 +55,7 @@ onerror:
 rule all:
     default_target: True
     input:
+        weights(),
         images(),
         scores(),
         pictures(),

@@ -256,6 +256,15 @@ def each_run(*names):
     ]
 
 
+def weights():
+    """Blind networks that are trained."""
+    return [
+        f"results/{experiment}/seed{seed}/model.ckpt"
+        for experiment in PRETRAINING
+        for seed in seeds_of(experiment)
+    ]
+
+
 def images():
     """Reconstructions and plain pictures of all experiments that the config lists one by one, not those of studies."""
     names = ("reconstruction.h5", "reconstructed_amplitude.png", "reconstructed_phase.png")
@@ -316,7 +325,7 @@ def pictures():
 
 # What stands in results/, results/{experiment}/, results/{experiment}/seed{seed}/ and in the folder of a dataset below.
 FILES = ("runs.csv", "runs.html", "crate.zip", "report.html", "config.yaml")
-EXPERIMENT_FILES = ("training.yaml", "solver.yaml", "reconstruction.yaml")
+EXPERIMENT_FILES = ("training.yaml", "solver.yaml", "reconstruction.yaml", "pretraining.yaml")
 RUN_FILES = ("model.ckpt", "metrics.csv", "config.yaml", "provenance.json")
 RESULT_FILES = (
     *("patches.h5", "reconstruction.h5", "reconstructed_amplitude.png", "reconstructed_phase.png"),

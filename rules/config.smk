@@ -59,9 +59,17 @@ def resolve_experiments():
         settings = {}
         update_config(settings, config.get("defaults", {}))
         update_config(settings, entry)
-        kinds = [key for key in ("solver", "network_of", "network", "train") if key in settings]
+        kinds = [key for key in ("solver", "network_of", "network", "pretrain", "train") if key in settings]
         if len(kinds) > 1:
             raise WorkflowError(f"experiments.{name} has {kinds[0]} and {kinds[1]}: expected one of them")
+        if kinds == ["pretrain"]:
+            for key in ("test", "model", "training"):
+                if key in entry:
+                    raise WorkflowError(
+                        f"experiments.{name} has pretrain and {key}: expected one without the other"
+                    )
+            resolved[name] = {**settings, "test": []}
+            continue
         for role in ("train", "test") if kinds in ([], ["train"]) else ("test",):
             if not settings.get(role):
                 raise WorkflowError(f"experiments.{name} has no {role}: expected a list of datasets")
@@ -127,6 +135,7 @@ def expand_studies():
 
 
 check_config()
+config.setdefault("datasets", {})
 ASKED_FOR = list(config.get("experiments", {}))
 STUDIES = expand_studies()
 check_config()
@@ -135,4 +144,5 @@ EXPERIMENTS = resolve_experiments()
 SOLVED = [name for name, settings in EXPERIMENTS.items() if "solver" in settings]
 LEARNED = [name for name, settings in EXPERIMENTS.items() if "train" in settings]
 PRETRAINED = [name for name, settings in EXPERIMENTS.items() if "network" in settings]
-BY_NETWORK = [name for name in EXPERIMENTS if name not in (*SOLVED, *PRETRAINED)]
+PRETRAINING = [name for name, settings in EXPERIMENTS.items() if "pretrain" in settings]
+BY_NETWORK = [name for name in EXPERIMENTS if name not in (*SOLVED, *PRETRAINED, *PRETRAINING)]

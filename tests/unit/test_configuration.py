@@ -15,9 +15,11 @@ from ptychoflow.data.detector import DetectorSettings
 from ptychoflow.data.ingest_settings import FrameSettings, IngestSettings, PathSettings, PositionSettings
 from ptychoflow.settings import (
     BlindReconstructionSettings,
+    BlindSettings,
     GroupSettings,
     InferenceSettings,
     ModelSettings,
+    PretrainingSettings,
     RegionSettings,
     TrackingSettings,
     TrainingSettings,
@@ -25,6 +27,7 @@ from ptychoflow.settings import (
 from ptychoflow.simulation.guess import GuessSettings
 from ptychoflow.simulation.objects import ObjectSettings
 from ptychoflow.simulation.probes import ProbeSettings
+from ptychoflow.simulation.recipe import RecipeSettings
 from ptychoflow.simulation.scans import ScanSettings
 from ptychoflow.simulation.settings import SimulationSettings
 from ptychoflow.solver_settings import RefinementSettings, SolverSettings
@@ -49,6 +52,9 @@ SECTIONS = {
     "paths": PathSettings,
     "inference": InferenceSettings,
     "reconstruction": BlindReconstructionSettings,
+    "blind": BlindSettings,
+    "pretraining": PretrainingSettings,
+    "recipe": RecipeSettings,
     "solver": SolverSettings,
     "refine": RefinementSettings,
 }

@@ -19,14 +19,14 @@ from ptychoflow.blind.training_states import StateCrops
 from ptychoflow.errors import InputError
 from ptychoflow.files import replacing, sha256_of
 from ptychoflow.hardware import device_name
-from ptychoflow.models.trained import load_checkpoint
+from ptychoflow.models.trained import load_checkpoint, network_weights
 from ptychoflow.provenance import circumstances, code_digest, now, write_provenance
 from ptychoflow.settings import BlindSettings, PretrainingSettings, TrackingSettings, plain
 from ptychoflow.simulation.recipe import RecipeSettings
 from ptychoflow.tracking.loggers import CSV_FOLDER, collect_metrics, make_loggers
 from ptychoflow.tracking.statistics import EpochMetricsInCheckpoint, EpochReport
 from ptychoflow.trainer import make_trainer, process_environment
-from ptychoflow.training.checkpoint import WholeCheckpoints, publish
+from ptychoflow.training.checkpoint import WholeCheckpoints, save
 
 LAST = "last.ckpt"
 VALIDATION = 2**23
@@ -202,7 +202,14 @@ class Pretraining:
             temporary.write_text(yaml.safe_dump(self.resolved(), sort_keys=False), encoding="utf-8")
         provenance = module.description["provenance"] | {"finished": now(), "device": device_name(module.device)}
         checkpoint = self.output_dir / "model.ckpt"
-        publish(self.run_dir / LAST, checkpoint, provenance)
+        publish_network(self.run_dir / LAST, checkpoint, provenance)
         record = provenance | {"checkpoint_sha256": sha256_of(checkpoint)}
         write_provenance(self.output_dir / "provenance.json", record)
         return checkpoint
+
+
+def publish_network(source: Path, target: Path, provenance: dict[str, Any]) -> None:
+    """Write the weights of a run's checkpoint, by their names in the network, with what made them."""
+    checkpoint = load_checkpoint(source)
+    weights = {name: value.contiguous() for name, value in network_weights(checkpoint["state_dict"]).items()}
+    save({"ptychoflow": checkpoint["ptychoflow"] | {"provenance": provenance}, "state_dict": weights}, target)

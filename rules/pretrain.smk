@@ -1,0 +1,53 @@
+# Training of a blind network on scans that a recipe draws; what comes out is what `network` of another experiment takes.
+
+
+rule pretraining_settings:
+    output:
+        "results/{experiment}/pretraining.yaml",
+    log:
+        "results/{experiment}/logs/pretraining_settings.log",
+    wildcard_constraints:
+        experiment=one_of(PRETRAINING),
+    localrule: True
+    conda:
+        "../envs/train.yaml"
+    params:
+        settings=lambda wildcards: as_yaml(EXPERIMENTS[wildcards.experiment]["pretrain"]),
+    message:
+        "settings of {wildcards.experiment}"
+    shell:
+        "printf '%s' {params.settings:q} > {output} 2> {log}"
+
+
+rule pretrain:
+    input:
+        settings="results/{experiment}/pretraining.yaml",
+    output:
+        checkpoint="results/{experiment}/seed{seed}/model.ckpt",
+        metrics="results/{experiment}/seed{seed}/metrics.csv",
+        config="results/{experiment}/seed{seed}/config.yaml",
+        provenance="results/{experiment}/seed{seed}/provenance.json",
+    log:
+        "results/{experiment}/seed{seed}/logs/pretrain.log",
+    benchmark:
+        "results/{experiment}/seed{seed}/benchmarks/pretrain.tsv"
+    wildcard_constraints:
+        experiment=one_of(PRETRAINING),
+    retries: 2
+    conda:
+        environment("train")
+    threads: 2
+    resources:
+        gpu=lambda wildcards: int(on_gpu(wildcards)),
+        mem_mb=growing(8000),
+        runtime=growing(240),
+    params:
+        folder="results/{experiment}/seed{seed}",
+        accelerator=accelerator,
+        code=code("pretrain", "train"),
+    message:
+        "pretrain {wildcards.experiment}, seed {wildcards.seed}; to see it live: tail -f {log}"
+    shell:
+        "python $PTYCHOFLOW_SCRIPTS/pretrain.py --config {input.settings} --output_dir {params.folder}"
+        " --run_dir {params.folder}/run --seed {wildcards.seed} --pretraining.accelerator {params.accelerator}"
+        " --threads {threads} 2>> {log}"
