@@ -135,10 +135,10 @@ def expand_studies():
 
 
 check_config()
-config.setdefault("datasets", {})
 ASKED_FOR = list(config.get("experiments", {}))
 STUDIES = expand_studies()
 check_config()
+config.setdefault("datasets", {})
 check_datasets()
 EXPERIMENTS = resolve_experiments()
 SOLVED = [name for name, settings in EXPERIMENTS.items() if "solver" in settings]
