@@ -108,7 +108,7 @@ def expand(name: str, study: dict[str, Any], scale: str, defaults: dict[str, Any
 
 
 def useless_keys(experiment: dict[str, Any]) -> tuple[str, ...]:
-    """Keys that an experiment of this kind has no use for: those that all of a study begin with, or an axis says to all."""
+    """Keys that an experiment of this kind has no use for: such as what an axis says to all kinds."""
     if "network" in experiment:
         return (*TRAINING, *NETWORK, "solver")
     others = (*TRAINING, *NETWORK) if "solver" in experiment else TRAINING if "network_of" in experiment else ()
