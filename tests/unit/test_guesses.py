@@ -1,10 +1,9 @@
 """What the mean frame puts right in a file's probe: its far field's place and intensity, never its phases."""
 
-import numpy as np
 import pytest
 import torch
 
-from ptychoflow.blind.guesses import under_pupil, without_background
+from ptychoflow.blind.guesses import under_pupil
 from ptychoflow.physics.diffraction import Propagator, incoherent_sum
 
 EVERYWHERE = torch.ones(32, 32, dtype=torch.bool)
@@ -53,13 +52,3 @@ def test_where_nothing_was_measured_the_guess_stays():
     mask[:3, :3] = False
     mean = torch.where(mask, incoherent_sum(far(truth)), 0)
     assert likeness(under_pupil(3 * truth, mean, mask, far), truth) > 0.9999
-
-
-def test_a_background_is_taken_from_the_mean_frame_and_light_is_not():
-    random = np.random.default_rng(0)
-    light = torch.zeros(32, 32)
-    light[:8, :8] = 50.0
-    counts = light + torch.from_numpy(random.poisson(1e4, (32, 32)) / 1e4).float()
-    found = without_background(counts, EVERYWHERE)
-    torch.testing.assert_close(found, light, atol=0.1, rtol=0)
-    torch.testing.assert_close(without_background(light, EVERYWHERE), light)

@@ -6,15 +6,8 @@ from torch import Tensor
 from ptychoflow.physics.diffraction import Propagator, incoherent_sum
 from ptychoflow.physics.gauge import centre_of
 
-DARKEST = 0.05
-"""Share of the pixels that are taken to have no light but the background."""
 FAINT = 1e-3
 """Share of a far field's mean intensity below which the phase of a guess is no knowledge."""
-
-
-def without_background(mean: Tensor, mask: Tensor) -> Tensor:
-    """Take from a mean far field (N, N) float what even the darkest of its good pixels, mask (N, N) bool, have."""
-    return torch.where(mask, (mean - mean[mask].quantile(DARKEST)).clamp_min(0), 0)
 
 
 def under_pupil(guess: Tensor, mean: Tensor, mask: Tensor, propagator: Propagator) -> Tensor:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ptychoflow.blind.guesses import under_pupil, without_background
+from ptychoflow.blind.guesses import under_pupil
 from ptychoflow.blind.modes import more_modes
 from ptychoflow.data.position_axes import turned
 from ptychoflow.models.blind import Blind, BlindState, ScanFrames, subsets
@@ -311,8 +311,6 @@ def find_start(
         Its probe is of the frames' size.
     """
     size, small_size = counts.shape[-1], counts.shape[-1]
-    if propagator.transfer is None:
-        mean = without_background(mean, mask)
     corrected = None if guess is None else under_pupil(guess.to(mean.device), mean, mask.to(mean.device), propagator)
     if propagator.transfer is None:
         fitting = (edge for edge in COARSE if edge < size and cropped(mean, edge).sum() >= ENOUGH * mean.sum())
