@@ -43,12 +43,10 @@ def main(
     threads : int, optional
         CPU threads; by default what the environment says.
     """
-    import torch
-
     from ptychoflow.blind.training_run import Pretraining
+    from ptychoflow.hardware import use_threads
 
-    if threads is not None:
-        torch.set_num_threads(threads)
+    use_threads(threads)
     Pretraining(output_dir, run_dir or output_dir / "checkpoints", model, pretraining, recipe, seed, tracking).run()
 
 

@@ -115,3 +115,29 @@ def test_merging_changes_neither_layer():
 
 def test_names_become_folders():
     assert file_name("time", "network, then LSQ-ML", "10 %") == "time-network_then_LSQ_ML-10"
+
+
+def test_an_axis_may_say_the_same_to_the_pretrained_network_and_to_solvers():
+    study = copy.deepcopy(STUDY)
+    study["axes"] = {
+        "method": {
+            "network": {"experiment": {"network": "pretrained"}},
+            "solver": {"experiment": {"solver": {"algorithm": "rpie"}}},
+        },
+        "positions": {
+            "solved for": {
+                "experiment": {"solver": {"refine_positions": True}, "reconstruction": {"solve_positions": True}}
+            }
+        },
+    }
+    study["experiment"] = {"test": ["test"]}
+    study["scales"] = {"smoke": {}}
+    found = expand("s", study, "smoke", {"model": {"depth": 2}}).experiments
+    assert found == {
+        "s-network-solved_for": {
+            "test": ["s-test"],
+            "network": "pretrained",
+            "reconstruction": {"solve_positions": True},
+        },
+        "s-solver-solved_for": {"test": ["s-test"], "solver": {"algorithm": "rpie", "refine_positions": True}},
+    }

@@ -44,6 +44,26 @@ def test_every_score_is_there_and_the_stitched_truth_scores_well(stitched: Recon
     assert scores["seconds"] is None
 
 
+def test_where_an_image_belongs_is_told_by_the_true_probe_not_by_the_guess(
+    stitched: Reconstruction, small_dataset: Dataset
+):
+    def rolled(array: np.ndarray, by: tuple[int, int]) -> np.ndarray:
+        return np.roll(array, by, axis=(-2, -1))
+
+    shift = (9, -9)
+    solved = dataclasses.replace(
+        stitched,
+        object=rolled(stitched.object, shift),
+        coverage=rolled(stitched.coverage, shift),
+        probe=rolled(small_dataset.probe, shift),
+    )
+    # The file's probe lies where the solved one does, so it would leave the image where it is.
+    misled = dataclasses.replace(
+        small_dataset, probe=rolled(small_dataset.probe, shift), true_probe=small_dataset.probe
+    )
+    assert score(solved, misled)[0]["amplitude_ssim"] > 0.99
+
+
 def test_resolution_against_the_truth_and_between_halves_have_names_of_their_own(
     stitched: Reconstruction, small_dataset: Dataset
 ):

@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ptychoflow.blind.guesses import under_pupil
+from ptychoflow.blind.modes import more_modes
 from ptychoflow.blind.pupils import coarse_probe, cropped, defocused, disk, embedded, pupil_of, pupil_radius
 from ptychoflow.data.position_axes import ORIENTATIONS, turned
 from ptychoflow.models.blind import Blind, BlindState, ScanFrames, subsets
@@ -45,6 +47,8 @@ CLEARLY = 1.5
 """By what factor the twin must be worse in error for the positions to be turned round."""
 ROUNDS = ((4, 2), (4, 4), (6, 0))
 """Iterations of a trial, and by what the number of candidates is divided after them; 0 ends it."""
+WITH_MODES = 8
+"""Iterations with all modes of the file's probe, where that was chosen by its first one."""
 
 
 @dataclass
@@ -62,7 +66,7 @@ class Candidate:
     defocus : float or None
         Turns of phase at the pupil's frequency of one cycle a pixel over π, in pixels².
     given : bool
-        Whether it is the file's.
+        Whether it is the file's, as it is there or under the measured pupil.
     """
 
     name: str
@@ -81,7 +85,7 @@ class Start:
     candidate : Candidate
         With the probe as it was tried.
     probe : Tensor
-        (modes, N, N) complex64, Σ|P|² = mean photons of a frame, as the trial left it.
+        (modes, N, N) complex64, as the trial left it; one of several modes as it was tried.
     errors : dict
         For each candidate by its name, Σ (√I − √n)² / Σ n of the frames that judged it, at the end of its trial.
     """
@@ -102,11 +106,17 @@ class Start:
 
 
 def candidates_from(
-    pupil: Tensor, guess: Tensor | None, propagator: Propagator, every_orientation: bool
+    pupil: Tensor,
+    guess: Tensor | None,
+    propagator: Propagator,
+    every_orientation: bool,
+    corrected: Tensor | None = None,
 ) -> list[Candidate]:
-    """Probes to try: the file's, and those that a pupil (N, N) float tells."""
+    """Probes to try: the file's, also as it is `corrected`, and those that a pupil (N, N) float tells."""
     size = len(pupil)
     found = [] if guess is None else [Candidate(GIVEN, guess, given=True)]
+    if corrected is not None:
+        found.append(Candidate(f"{GIVEN} under the measured pupil", corrected, given=True))
     if propagator.transfer is not None:
         found.append(Candidate("the mean frame propagated back", propagator.adjoint(pupil.to(torch.complex64))[None]))
     else:
@@ -207,7 +217,17 @@ def search(
             kept = _best(wrong, [candidates[number] for number in alive])
         state = state.chosen(kept)
         alive = [alive[number] for number in kept]
-    return Start(candidates[alive[0]], state.probes[0] * scale, errors)
+    chosen, probe = candidates[alive[0]], state.probes[0]
+    if len(chosen.probe) > 1:
+        # Were its further modes right, or is the first, which has learned since, better off with any?
+        modes = torch.stack([chosen.probe.to(probe.device), more_modes(probe, len(chosen.probe), seed)])
+        modes = with_power(modes, power)
+        part, state = frames.chosen(torch.tensor(2 * alive[:1])), BlindState.start(modes, (edge, edge))
+        for _ in range(WITH_MODES):
+            state = network.iterate(state, part, subsets(fitted, 0.3, generator), 0.3, solve_background=False)
+        # What they learn from a few frames at wrong positions may be worse than what the file knows.
+        probe = modes[_errors(state, part, judges).argmin()]
+    return Start(chosen, probe * scale, errors)
 
 
 def _best(wrong: Tensor, candidates: list[Candidate]) -> Tensor:
@@ -263,17 +283,21 @@ def find_start(
         Its probe is of the frames' size.
     """
     size, small_size = counts.shape[-1], counts.shape[-1]
+    corrected = None if guess is None else under_pupil(guess.to(mean.device), mean, mask.to(mean.device), propagator)
     if propagator.transfer is None:
         fitting = (edge for edge in COARSE if edge < size and cropped(mean, edge).sum() >= ENOUGH * mean.sum())
         small_size = next(fitting, size)
     if small_size == size:
-        found = candidates_from(pupil_of(mean), guess, propagator, every_orientation)
+        found = candidates_from(pupil_of(mean), guess, propagator, every_orientation, corrected)
         return search(network, counts, positions, mask, propagator, found, seed)
     coarse = Propagator(small_size).to(counts.device)
-    small = None if guess is None else coarse_probe(guess, small_size)
-    found = candidates_from(pupil_of(cropped(mean, small_size)), small, coarse, every_orientation)
+    small = [None if one is None else coarse_probe(one, small_size) for one in (guess, corrected)]
+    found = candidates_from(pupil_of(cropped(mean, small_size)), small[0], coarse, every_orientation, small[1])
     frames, good = cropped(counts, small_size), cropped(mask, small_size)
     best = search(network, frames, positions * small_size / size, good, coarse, found, seed)
-    probe = guess if guess is not None and best.candidate.given else embedded(best.probe, size)
+    if best.candidate.given:
+        probe = corrected if "pupil" in best.candidate.name else guess
+    else:
+        probe = embedded(best.probe, size)
     probe = probe.to(mean.device)
     return Start(best.candidate, with_power(probe, mean.sum()), best.errors)

@@ -108,9 +108,9 @@ def expand(name: str, study: dict[str, Any], scale: str, defaults: dict[str, Any
 
 
 def useless_keys(experiment: dict[str, Any]) -> tuple[str, ...]:
-    """Keys that an experiment of this kind has no use for, such as those that all of a study begin with."""
+    """Keys that an experiment of this kind has no use for: such as what an axis says to all kinds."""
     if "network" in experiment:
-        return (*TRAINING, *NETWORK)
+        return (*TRAINING, *NETWORK, "solver")
     others = (*TRAINING, *NETWORK) if "solver" in experiment else TRAINING if "network_of" in experiment else ()
     return (*others, "reconstruction")
 
