@@ -36,6 +36,8 @@ class Reconstruction:
         Metres at the sample.
     provenance : dict
         What made it, as `ptychoflow.provenance` describes it, with ``inference_seconds`` and ``stitching_seconds``.
+    background : float
+        Counts in each pixel that are no diffraction.
     """
 
     object: np.ndarray
@@ -46,6 +48,7 @@ class Reconstruction:
     held_out: np.ndarray
     pixel_size: float
     provenance: dict[str, Any] = field(default_factory=dict)
+    background: float = 0.0
 
 
 def write_reconstruction(path: Path, reconstruction: Reconstruction) -> None:
@@ -55,6 +58,8 @@ def write_reconstruction(path: Path, reconstruction: Reconstruction) -> None:
             file[name] = getattr(reconstruction, name)
         file["pixel_size"] = reconstruction.pixel_size
         file["pixel_size"].attrs["units"] = "m"
+        file["background"] = reconstruction.background
+        file["background"].attrs["units"] = "photons"
         file.attrs.update(hdf5_attributes(reconstruction.provenance))
 
 
@@ -72,8 +77,12 @@ def read_reconstruction(path: Path) -> Reconstruction:
             if missing:
                 raise InputError(f"{path} has no {missing[0]}: expected a reconstruction written by stitch.py")
             arrays = {name: file[name][()] for name in ARRAYS}
-            provenance = from_hdf5_attributes(file.attrs)
-            return Reconstruction(**arrays, pixel_size=float(file["pixel_size"][()]), provenance=provenance)
+            return Reconstruction(
+                **arrays,
+                pixel_size=float(file["pixel_size"][()]),
+                provenance=from_hdf5_attributes(file.attrs),
+                background=float(file["background"][()]) if "background" in file else 0.0,
+            )
     except OSError as error:
         raise InputError(f"{path} cannot be read as an HDF5 file: {error}") from None
 

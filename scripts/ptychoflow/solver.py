@@ -165,7 +165,7 @@ def sound_start(path: Path, dataset: Dataset, data: Path, scores: Path | None = 
     everything = np.arange(len(dataset.frames))
     some = everything[:: -(-len(everything) // START_FRAMES)]
     placed = replace(earlier, positions=dataset.positions)
-    nothing = replace(placed, object=np.ones_like(earlier.object), probe=dataset.probe)
+    nothing = replace(placed, object=np.ones_like(earlier.object), probe=dataset.probe, background=0.0)
     own, none = (photon_deviance(one, dataset, some) for one in (placed, nothing))
     if not own < none:
         logging.warning(
