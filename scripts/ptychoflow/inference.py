@@ -13,6 +13,7 @@ from ptychoflow.data.dataset import Dataset
 from ptychoflow.data.groups import nearest_frames
 from ptychoflow.data.loading import Batch, FrameTable, GroupLoader, StoredTable, TileLoader
 from ptychoflow.data.tiles import MARGIN, Tile, make_tiles
+from ptychoflow.devices import device_name
 from ptychoflow.embedded_provenance import hdf5_attributes
 from ptychoflow.errors import InputError
 from ptychoflow.files import require_room, sha256_of
@@ -24,7 +25,7 @@ from ptychoflow.reconstruction import Reconstruction
 from ptychoflow.settings import GroupSettings, InferenceSettings, phase_rounds
 from ptychoflow.stitching import Portion, stitch
 from ptychoflow.tracking.prediction_files import PredictionWriter
-from ptychoflow.trainer import device_name, make_trainer
+from ptychoflow.trainer import make_trainer
 from ptychoflow.training.checkpoint import held_out_frames, load_checkpoint, restore
 from ptychoflow.training.module import Prediction, Reconstructor
 

@@ -1,10 +1,9 @@
-"""Lightning's trainer with its refusals in our words, and what it runs on."""
+"""Lightning's trainer with its refusals in our words, and who starts its processes."""
 
 import dataclasses
 import logging
 from typing import Any
 
-import torch
 from lightning.fabric.plugins.environments import (
     ClusterEnvironment,
     LightningEnvironment,
@@ -90,10 +89,3 @@ def process_environment(nodes: int) -> ClusterEnvironment:
     if nodes > 1 and TorchElasticEnvironment.detect():
         return TorchElasticEnvironment()
     return LightningEnvironment()
-
-
-def device_name(device: torch.device) -> str:
-    """What a device is called: the GPU's product name, or the number of CPU threads."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return f"cpu, {torch.get_num_threads()} threads"

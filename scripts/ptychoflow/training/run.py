@@ -21,6 +21,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from ptychoflow.data.dataset import Dataset
 from ptychoflow.data.module import ScanDataModule
 from ptychoflow.data.readers import read_dataset
+from ptychoflow.devices import device_name
 from ptychoflow.errors import InputError
 from ptychoflow.files import replacing, sha256_of
 from ptychoflow.inference import Inference
@@ -32,7 +33,7 @@ from ptychoflow.tracking.mlflow_runs import RUN_FILE, MLflowRunLogger, without_p
 from ptychoflow.tracking.prediction_files import PredictionWriter
 from ptychoflow.tracking.progress import ProgressLines
 from ptychoflow.tracking.statistics import EpochMetricsInCheckpoint, EpochReport, TrainingStatistics
-from ptychoflow.trainer import device_name, make_trainer, process_environment, settle
+from ptychoflow.trainer import make_trainer, process_environment, settle
 from ptychoflow.training.checkpoint import WholeCheckpoints, describe, load_checkpoint, load_network, publish
 from ptychoflow.training.module import Reconstructor
 
