@@ -143,7 +143,8 @@ class BlindReconstruction:
                 f"with {len(self.held_out)} held out: expected some (held_out is {settings.held_out})"
             )
         self.start = self._find_start(dataset)
-        self.dataset = self._oriented(dataset)
+        # With its positions as the start found them to run.
+        self.dataset = turned_dataset(dataset, self.start.candidate.orientation)
         self.border = BORDER + (int(np.ceil(settings.position_bound)) if settings.solve_positions else 0)
         self.frames = scan_frames(self.dataset, self.border, self.mean, self.device)
         shape = tuple(length + 2 * self.border for length in self.dataset.object_shape)
@@ -183,13 +184,6 @@ class BlindReconstruction:
         )
         log.info("start: %s", found.describe())
         return found
-
-    def _oriented(self, dataset: Dataset) -> Dataset:
-        """The dataset with its positions as the start found them to run."""
-        if self.start.candidate.orientation == 0:
-            return dataset
-        positions, shape = object_frame(turned(dataset.positions, self.start.candidate.orientation), dataset.size)
-        return replace(dataset, positions=positions, object_shape=shape, truth=None, true_positions=None)
 
     @torch.no_grad()
     def run(self, shown: Callable[[Progress], None] | None = None) -> BlindResult:

@@ -19,6 +19,8 @@ from ptychoflow.physics.diffraction import Propagator
 from ptychoflow.physics.gauge import with_power
 from ptychoflow.physics.joint_steps import modelled_frames
 
+GIVEN = "the file's probe"
+"""Name of that candidate."""
 FRAMES = 64
 """In the middle of the scan, on which starts are compared."""
 KEPT_APART = 6
@@ -91,7 +93,7 @@ class Start:
     @classmethod
     def given(cls, probe: Tensor) -> "Start":
         """Take a probe (modes, N, N) as it is, untried."""
-        return cls(Candidate("the file's probe", probe, given=True), probe)
+        return cls(Candidate(GIVEN, probe, given=True), probe)
 
     def describe(self) -> str:
         """What was chosen, its error, and those of the file's probe or of the next best."""
@@ -104,7 +106,7 @@ def candidates_from(
 ) -> list[Candidate]:
     """Probes to try: the file's, and those that a pupil (N, N) float tells."""
     size = len(pupil)
-    found = [] if guess is None else [Candidate("the file's probe", guess, given=True)]
+    found = [] if guess is None else [Candidate(GIVEN, guess, given=True)]
     if propagator.transfer is not None:
         found.append(Candidate("the mean frame propagated back", propagator.adjoint(pupil.to(torch.complex64))[None]))
     else:
