@@ -1,5 +1,6 @@
 """Frames of one scan as blind iterations take them: in memory, or read subset by subset where there are too many."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +11,9 @@ from ptychoflow.data.dataset import Dataset
 from ptychoflow.data.frame_blocks import frame_blocks
 from ptychoflow.models.blind import ScanFrames
 from ptychoflow.physics.diffraction import Propagator
+
+FRAMES_AT_ONCE = 1024
+"""Frames of a file that are read at a time."""
 
 
 @dataclass
@@ -27,6 +31,9 @@ class StoredScanFrames(ScanFrames):
     def subset(self, frames: Tensor) -> tuple[Tensor, Tensor]:
         amplitudes = amplitudes_of(self.dataset.frames[frames.cpu().numpy()]).to(self.scale.device)
         return (amplitudes / self.scale)[None], self.positions[:, frames]
+
+    def pieces(self, frames: Tensor) -> Sequence[Tensor]:
+        return frames.split(FRAMES_AT_ONCE)
 
 
 def amplitudes_of(counts: np.ndarray) -> Tensor:

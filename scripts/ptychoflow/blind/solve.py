@@ -37,6 +37,8 @@ PATIENCE = 3
 """Iterations without such a gain after which it ends."""
 POSITIONS_FROM = 0.3
 """Progress from which positions are solved for: before, the object says nothing of them."""
+FRAMES_AT_ONCE = 256
+"""Whose photons are modelled at a time, where all are looked at."""
 LARGEST_STEP = 1.0
 """Pixels that a frame moves at most in an iteration."""
 
@@ -267,8 +269,15 @@ class BlindReconstruction:
 
     def deviance(self, state: BlindState, frames: Tensor | None = None) -> float:
         """Poisson deviance per good pixel of frames (chosen,) int64, by default those that judge."""
-        intensity, counts = self._photons(state, self.judges if frames is None else frames)
-        return float(poisson_deviance(intensity, counts, self.frames.mask[0]))
+        return self._mean(state, self.judges if frames is None else frames, poisson_deviance)
+
+    def _mean(self, state: BlindState, frames: Tensor, measure: Callable[[Tensor, Tensor, Tensor], Tensor]) -> float:
+        """Mean over frames (chosen,) int64 of what modelled and measured photons and the mask tell."""
+        parts = [
+            measure(*self._photons(state, some), self.frames.mask[0]) * len(some)
+            for some in frames.split(FRAMES_AT_ONCE)
+        ]
+        return float(sum(parts) / len(frames))
 
     def _photons(self, state: BlindState, frames: Tensor) -> tuple[Tensor, Tensor]:
         """Modelled and measured photons of frames, both (chosen, N, N)."""
@@ -287,7 +296,6 @@ class BlindReconstruction:
         edge = self.border
         inner = canvas[edge:-edge, edge:-edge]
         judges = torch.from_numpy(self.held_out) if len(self.held_out) else self.judges
-        intensity, counts = self._photons(state, judges)
         return BlindResult(
             object=inner.contiguous().cpu(),
             probe=probe.cpu(),
@@ -295,8 +303,8 @@ class BlindReconstruction:
             positions=self.frames.positions[0].double().cpu().numpy() - edge,
             used=self.used,
             held_out=self.held_out,
-            deviance=float(poisson_deviance(intensity, counts, self.frames.mask[0])),
-            expected_deviance=float(expected_deviance(intensity, self.frames.mask[0])),
+            deviance=self.deviance(state, judges),
+            expected_deviance=self._mean(state, judges, lambda intensity, _, mask: expected_deviance(intensity, mask)),
             start=self.start,
             history=self.history,
             object_shape=tuple(self.dataset.object_shape),

@@ -10,6 +10,8 @@ The last layers start at zero: an untrained network is the plain engine.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
+from operator import add
 
 import torch
 from torch import Tensor, nn
@@ -58,6 +60,10 @@ class ScanFrames:
     def subset(self, frames: Tensor) -> tuple[Tensor, Tensor]:
         """Amplitudes (batch, chosen, N, N) and positions (batch, chosen, 2) of some frames (chosen,) int64."""
         return self.amplitudes[:, frames], self.positions[:, frames]
+
+    def pieces(self, frames: Tensor) -> Sequence[Tensor]:
+        """Cut some frames (chosen,) int64 into as many as may be in memory at a time."""
+        return [frames]
 
     def chosen(self, scans: Tensor) -> "ScanFrames":
         """Some of the scans (chosen,) int64 that differ in their positions alone."""
@@ -191,9 +197,12 @@ class Blind(nn.Module):
         objects, probes, background = state.objects, state.probes, state.background
         light, misfit, noise = torch.zeros_like(state.light), 0.0, 0.0
         for chosen in order:
-            amplitudes, positions = frames.subset(chosen)
-            change = joint_change(
-                objects, probes, amplitudes, positions, frames.mask, frames.propagator, background, frames.scale
+            change = reduce(
+                add,
+                (
+                    joint_change(objects, probes, *piece, frames.mask, frames.propagator, background, frames.scale)
+                    for piece in map(frames.subset, frames.pieces(chosen))
+                ),
             )
             objects = objects + _per(sizes[:, 0], 2) * change.object_step(damping[:, 0])
             probes = probes + _per(sizes[:, 1], 3) * change.probe_step(damping[:, 1])
