@@ -372,7 +372,9 @@ class BlindReconstructionSettings:
     solve_background : bool
         Solve for a constant background as well.
     learned : bool
-        Use the learned corrections of the object; without them the plain engine iterates.
+        Use the learned network; without it the plain engine iterates.
+    halves : bool
+        Where no truth is known, make two more images, from the even and from the odd frames, which tell the resolution.
     """
 
     probe_modes: int | None = 3
@@ -385,6 +387,7 @@ class BlindReconstructionSettings:
     position_bound: float = 8.0
     solve_background: bool = True
     learned: bool = True
+    halves: bool = True
 
     def __post_init__(self) -> None:
         at_least("iterations", self.iterations, 1)

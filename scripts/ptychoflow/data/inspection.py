@@ -136,7 +136,7 @@ def _scan(dataset: Dataset) -> tuple[dict[str, Any], list[str]]:
         "step_pixels": step,
         "step_m": step * dataset.pixel_size,
         "scan_order": scan_order(positions),
-        "overlap_of_diameter": overlap,
+        "overlap_of_diameter": overlap_of(step, width),
         "overlap_of_area": disk_overlap(step / width),
         "frames_at_same_place": int(np.count_nonzero(nearest < 1e-6)),
     }
@@ -145,14 +145,6 @@ def _scan(dataset: Dataset) -> tuple[dict[str, Any], list[str]]:
         warnings.append(
             f"the scan extends over {extent.max():.2g} pixels: expected many (units of positions, geometry)"
         )
-    elif step > width:
-        warnings.append(
-            f"neighbouring positions are {step:.1f} pixels apart and the probe {width:.1f} wide: expected an overlap "
-            "(units of positions, geometry)"
-        )
-    elif overlap < LEAST_OVERLAP:
-        warnings.append(
-            f"neighbouring frames overlap by {overlap:.0%} of the probe's diameter: expected at least "
-            f"{LEAST_OVERLAP:.0%}"
-        )
+    else:
+        warnings += overlap_warnings(step, width)
     return facts, warnings

@@ -3,6 +3,9 @@
 import numpy as np
 from scipy.spatial import cKDTree
 
+LEAST_OVERLAP = 0.5
+"""Share of the probe's diameter: reconstructions are best from about 0.6 on (Bunk et al., Ultramicroscopy 108, 481)."""
+
 
 def probe_width(probe: np.ndarray) -> float:
     """Diameter in pixels of the disk whose area the light of (modes, N, N) probes fills, (Σ I)² / Σ I²."""

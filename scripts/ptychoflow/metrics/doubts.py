@@ -40,13 +40,15 @@ def doubts(scores: dict[str, float | int | None]) -> list[str]:
 
 def report(scores: dict[str, float | int | None]) -> None:
     """Print how well an image explains its photons, and warn of what is doubtful."""
-    name, frames = ("deviance", "held-out") if scores["deviance"] is not None else ("fitted_deviance", "fitted")
-    logging.info(
-        "deviance of the %s frames %.4g, that of a perfect model %.4g: misfit %.3g",
-        frames,
-        scores[name],
-        scores["expected_deviance"],
-        scores["misfit"],
-    )
+    logging.info(misfit_line(scores))
     for sentence in doubts(scores):
         logging.warning(sentence)
+
+
+def misfit_line(scores: dict[str, float | int | None]) -> str:
+    """How well an image explains its photons, for a person to read."""
+    name, frames = ("deviance", "held-out") if scores["deviance"] is not None else ("fitted_deviance", "fitted")
+    return (
+        f"deviance of the {frames} frames {scores[name]:.4g}, that of a perfect model "
+        f"{scores['expected_deviance']:.4g}: misfit {scores['misfit']:.3g}"
+    )

@@ -1,0 +1,60 @@
+"""Two images of a scan that share no photon, from the even and from the odd frames, to tell its resolution."""
+
+import torch
+from torch import Tensor
+
+from ptychoflow.models.blind import BlindState, ScanFrames, subsets
+from ptychoflow.physics.joint_steps import joint_change
+
+ITERATIONS = 10
+FIRST_STEP, LAST_STEP = 1.0, 0.5
+DAMPING = 0.05
+"""Share of the largest light; these are the plain engine's."""
+
+
+@torch.no_grad()
+def half_objects(state: BlindState, frames: ScanFrames, used: Tensor, seed: int) -> Tensor:
+    """Solve for the object alone from each half of the frames, beginning with nothing.
+
+    Probe, positions and background are those that all frames told, so that both images lie in one place.
+
+    Parameters
+    ----------
+    state : BlindState
+        Of one scan, solved for.
+    frames : ScanFrames
+        All frames.
+    used : Tensor
+        (used,) int64, numbers of those that may be used.
+    seed : int
+        Fixes their order.
+
+    Returns
+    -------
+    Tensor
+        (2, H, W) complex64.
+    """
+    damping = torch.full_like(state.background, DAMPING)
+    generator = torch.Generator().manual_seed(seed)
+    halves = []
+    for half in range(2):
+        objects = torch.ones_like(state.objects)
+        for iteration in range(ITERATIONS):
+            progress = iteration / (ITERATIONS - 1)
+            size = FIRST_STEP + (LAST_STEP - FIRST_STEP) * progress
+            for chosen in subsets(used[half::2], progress, generator):
+                changes = [
+                    joint_change(
+                        objects,
+                        state.probes,
+                        *frames.subset(piece),
+                        frames.mask,
+                        frames.propagator,
+                        state.background,
+                        frames.scale,
+                    )
+                    for piece in frames.pieces(chosen)
+                ]
+                objects = objects + size * sum(changes[1:], changes[0]).object_step(damping)
+        halves.append(objects[0])
+    return torch.stack(halves)

@@ -1,0 +1,59 @@
+"""The weights of the blind network: those that are shipped, or others of the same kind."""
+
+from pathlib import Path
+from typing import Any
+
+from ptychoflow.errors import InputError
+from ptychoflow.models.blind import Blind
+from ptychoflow.models.trained import load_checkpoint
+from ptychoflow.settings import BlindSettings
+
+PRETRAINED = "pretrained"
+"""What the shipped weights are called wherever a network is named, and what a checkpoint of the kind says it is."""
+SHIPPED = Path(__file__).parents[1] / PRETRAINED / "model.ckpt"
+
+
+def load_blind(path: Path | None = None) -> tuple[Blind, dict[str, Any]]:
+    """Load a blind network.
+
+    Parameters
+    ----------
+    path : Path, optional
+        Its checkpoint; the shipped one if not given.
+
+    Returns
+    -------
+    network : Blind
+        On the CPU, ready to reconstruct.
+    description : dict
+        The ``ptychoflow`` entry of the checkpoint: ``model``, ``result``, ``provenance``, ``fingerprint`` and ``seed``.
+
+    Raises
+    ------
+    InputError
+        Where the file is missing, damaged, or of another kind of network.
+    """
+    if path is None and not SHIPPED.is_file():
+        raise InputError(
+            f"{SHIPPED} is missing: expected the weights that PtychoFlow ships, or the checkpoint of a trained network "
+            "(model_path)"
+        )
+    path = path or SHIPPED
+    checkpoint = load_checkpoint(path)
+    description = checkpoint["ptychoflow"]
+    if not is_blind(description):
+        raise InputError(
+            f"{path} holds a network that was trained for its own probe: expected a blind one, such as {PRETRAINED}"
+        )
+    try:
+        network = Blind(BlindSettings(**description["model"]))
+        network.load_state_dict(checkpoint["state_dict"])
+    except (KeyError, TypeError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"{path} is no blind network of this version ({reason:.200}): expected its weights") from None
+    return network.eval(), description
+
+
+def is_blind(description: dict[str, Any]) -> bool:
+    """Whether the ``ptychoflow`` entry of a checkpoint is that of a blind network."""
+    return description.get("result") == PRETRAINED
