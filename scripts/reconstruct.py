@@ -1,47 +1,60 @@
-"""From a checkpoint to an image in one process."""
+"""From a scan to an image in one process."""
 
 import logging
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from jsonargparse.typing import NonNegativeInt, PositiveInt
 
 from ptychoflow.command_line import run_program
 from ptychoflow.errors import InputError
-from ptychoflow.settings import FRAMES_IN_MEMORY, InferenceSettings
+from ptychoflow.reconstruction import Reconstruction
+from ptychoflow.settings import FRAMES_IN_MEMORY, BlindReconstructionSettings, InferenceSettings
+
+PRETRAINED = Path("pretrained")
 
 
 def main(
-    model_path: Path,
     test_data: Path,
     output_dir: Path,
     inference: InferenceSettings,
+    blind: BlindReconstructionSettings,
+    model_path: Path | None = None,
     n_groups: int | None = None,
     n_images: int | None = None,
     phase_iterations: NonNegativeInt | None = None,
+    seed: NonNegativeInt | None = None,
     accelerator: Literal["auto", "cpu", "gpu", "cuda"] = "auto",
     device: Literal["cpu", "cuda"] | None = None,
     threads: PositiveInt | None = None,
 ) -> None:
-    """Reconstruct a dataset: patches, stitched image, reconstructed_amplitude.png and reconstructed_phase.png.
+    """Reconstruct a dataset: reconstruction.h5, reconstructed_amplitude.png and reconstructed_phase.png.
+
+    Without a model path the pretrained network does it, which solves for the probe as well; its settings are those
+    that begin with --blind. A network of one's own is made by train.py.
 
     Parameters
     ----------
-    model_path : Path
-        A checkpoint, or the output folder of train.py: there model.ckpt, and then checkpoints/last.ckpt, is looked for.
     test_data : Path
         Dataset, in any format of docs/formats.md.
     output_dir : Path
         Folder for reconstruction.h5, the two pictures and provenance.json.
     inference : InferenceSettings
-        How it is reconstructed.
+        How it is reconstructed by a network of train.py.
+    blind : BlindReconstructionSettings
+        How it is reconstructed by the pretrained network.
+    model_path : Path, optional
+        A checkpoint, or the output folder of train.py: there model.ckpt, and then checkpoints/last.ckpt, is looked for;
+        the pretrained network if not given, or if it is the word pretrained.
     n_groups : int, optional
-        Frames to reconstruct, the first ones; all if not given.
+        Frames to reconstruct by a network of train.py, the first ones; all if not given.
     n_images : int, optional
         Older name of --n_groups.
     phase_iterations : int, optional
-        How often the global phases of the patches are brought into agreement; by default once for patches that were
-        reconstructed together, and 5 times for others.
+        How often the global phases of the patches of a network of train.py are brought into agreement; by default once
+        for patches that were reconstructed together, and 5 times for others.
+    seed : int, optional
+        Fixes the frames that the pretrained network holds out, and their order; 0 if not given.
     accelerator : {"auto", "cpu", "gpu", "cuda"}
         What to run on, by Lightning's names.
     device : {"cpu", "cuda"}, optional
@@ -49,9 +62,7 @@ def main(
     threads : int, optional
         CPU threads, no more than there are cores for; by default what the environment says.
     """
-    from ptychoflow.data.readers import read_dataset
     from ptychoflow.hardware import use_threads
-    from ptychoflow.inference import Inference
     from ptychoflow.pictures import keep_reconstruction
 
     use_threads(threads)
@@ -61,22 +72,83 @@ def main(
     if device is not None:
         logging.warning("--device is deprecated: use --accelerator")
         accelerator = device
-    trained = Inference(
-        find_checkpoint(model_path),
-        read_dataset(test_data, frames_in_memory=FRAMES_IN_MEMORY),
-        test_data,
-        inference.probe,
-        n_groups,
-        tile_frames=inference.tile_frames,
-        single_shot=inference.single_shot,
-    )
+    checkpoint = None if model_path in (None, PRETRAINED) else find_checkpoint(model_path)
+    if _is_blind(checkpoint):
+        refuse(
+            "the pretrained network",
+            n_groups=n_groups is not None,
+            phase_iterations=phase_iterations is not None,
+            **_changed(inference),
+        )
+        made = by_blind_network(checkpoint, test_data, blind, seed or 0, accelerator)
+    else:
+        refuse("a network of train.py", seed=seed is not None, **_changed(blind, "blind."))
+        made = by_trained_network(checkpoint, test_data, inference, n_groups, phase_iterations, accelerator)
     keep_reconstruction(
-        trained.reconstruct(inference.batch_size, phase_iterations, accelerator),
+        made,
         output_dir / "reconstruction.h5",
         output_dir / "reconstructed_amplitude.png",
         output_dir / "reconstructed_phase.png",
         output_dir / "provenance.json",
     )
+
+
+def by_blind_network(
+    checkpoint: Path | None, data: Path, settings: BlindReconstructionSettings, seed: int, accelerator: str
+) -> Reconstruction:
+    """Solve for object and probe."""
+    logging.info("reading %s", data)
+    from ptychoflow.blind.reconstruction import reconstruct
+    from ptychoflow.data.readers import read_dataset
+    from ptychoflow.devices import chosen_device
+
+    dataset = read_dataset(data, frames_in_memory=FRAMES_IN_MEMORY)
+    return reconstruct(dataset, data, settings, checkpoint, seed, chosen_device(accelerator))
+
+
+def by_trained_network(
+    checkpoint: Path,
+    data: Path,
+    settings: InferenceSettings,
+    n_groups: int | None,
+    phase_iterations: int | None,
+    accelerator: str,
+) -> Reconstruction:
+    """Predict patches and stitch them."""
+    from ptychoflow.data.readers import read_dataset
+    from ptychoflow.inference import Inference
+
+    trained = Inference(
+        checkpoint,
+        read_dataset(data, frames_in_memory=FRAMES_IN_MEMORY),
+        data,
+        settings.probe,
+        n_groups,
+        tile_frames=settings.tile_frames,
+        single_shot=settings.single_shot,
+    )
+    return trained.reconstruct(settings.batch_size, phase_iterations, accelerator)
+
+
+def refuse(network: str, **given: bool) -> None:
+    """Refuse settings that this kind of network has no use for, by name."""
+    useless = [name for name, there in given.items() if there]
+    if useless:
+        raise InputError(f"{', '.join(useless)} given for {network}, which has no use for it: expected none of it")
+
+
+def _changed(settings: Any, before: str = "") -> dict[str, bool]:
+    usual = type(settings)()
+    return {f"{before}{name}": value != getattr(usual, name) for name, value in vars(settings).items()}
+
+
+def _is_blind(checkpoint: Path | None) -> bool:
+    if checkpoint is None:
+        return True
+    from ptychoflow.blind.pretrained import is_blind
+    from ptychoflow.models.trained import load_checkpoint
+
+    return is_blind(load_checkpoint(checkpoint)["ptychoflow"])
 
 
 def find_checkpoint(path: Path) -> Path:

@@ -1,0 +1,55 @@
+"""What was found to be wrong with a dataset while it was reconstructed: its probe, its axes, its overlap."""
+
+import numpy as np
+
+from ptychoflow.blind.start import GIVEN, Start
+from ptychoflow.data.dataset import Dataset
+from ptychoflow.data.geometry import wavelength_of
+from ptychoflow.data.position_axes import ingest_settings_of
+from ptychoflow.data.scan_shape import neighbour_distances, overlap_warnings, probe_width
+from ptychoflow.reconstruction import Reconstruction
+
+WORSE = 1.1
+"""Error of the file's probe over that of another, from which it is said to be wrong."""
+
+
+def start_doubts(start: Start, dataset: Dataset) -> list[str]:
+    """Say where the file's probe, or the axes of its positions, explain the photons worse than others that were tried."""
+    sentences = []
+    given = [error for name, error in start.errors.items() if name.startswith(GIVEN)]
+    found = start.errors.get(start.candidate.name)
+    if given and not start.candidate.given and min(given) > WORSE * found:
+        sentences.append(
+            f"the dataset's probe seems to be wrong: it explains a few frames with an error of {min(given):.3g}, "
+            f"{_described(start, dataset)} with {found:.3g}, from which the reconstruction started"
+        )
+    if start.candidate.orientation:
+        keys = ingest_settings_of(start.candidate.orientation, dataset.provenance)
+        sentences.append(
+            "the axes of the positions seem to run otherwise than the dataset says, and the image follows them as they "
+            f"were found; ingest says so by {keys}. Half a turn more, with the opposite defocus, diffracts alike: what "
+            "is known of the beam must tell the two apart"
+        )
+    return sentences
+
+
+def scan_doubts(reconstruction: Reconstruction) -> list[str]:
+    """Say where neighbouring frames hardly overlap under the probe that was found."""
+    if len(reconstruction.positions) < 2:
+        return ["there is one frame: expected several that overlap"]
+    step = float(np.median(neighbour_distances(reconstruction.positions)))
+    return overlap_warnings(step, probe_width(reconstruction.probe))
+
+
+def defocus_metres(start: Start, dataset: Dataset) -> float | None:
+    """Distance from focus to sample that the start was found at, c p² / λ; None where it has none."""
+    if start.candidate.defocus is None:
+        return None
+    # Far fields are cropped for the search: its pixels at the sample are wider.
+    pixel = dataset.pixel_size * dataset.size / start.candidate.probe.shape[-1]
+    return start.candidate.defocus * pixel**2 / wavelength_of(dataset.energy)
+
+
+def _described(start: Start, dataset: Dataset) -> str:
+    metres = defocus_metres(start, dataset)
+    return start.candidate.name if metres is None else f"{start.candidate.name} ({metres:+.3g} m)"

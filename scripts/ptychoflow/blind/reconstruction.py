@@ -1,0 +1,180 @@
+"""From a dataset to a reconstruction by the blind network, with a record of all that it found and doubts."""
+
+import logging
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ptychoflow.blind.doubts import defocus_metres, scan_doubts, start_doubts
+from ptychoflow.blind.halves import half_objects
+from ptychoflow.blind.pretrained import PRETRAINED, SHIPPED, load_blind
+from ptychoflow.blind.solve import BlindReconstruction, BlindResult, Progress
+from ptychoflow.data.dataset import Dataset
+from ptychoflow.devices import device_name
+from ptychoflow.files import sha256_of
+from ptychoflow.metrics.alignment import scored_area
+from ptychoflow.metrics.doubts import doubts, misfit_line
+from ptychoflow.metrics.lattice import lattice_shares
+from ptychoflow.metrics.scoring import LEAST_VARIATION, variation
+from ptychoflow.models.blind import Blind
+from ptychoflow.physics.gauge import centre_of
+from ptychoflow.physics.patches import fourier_shift
+from ptychoflow.provenance import circumstances, now
+from ptychoflow.reconstruction import Reconstruction
+from ptychoflow.settings import BlindReconstructionSettings, BlindSettings, plain
+from ptychoflow.stitching import coverage_of
+
+log = logging.getLogger(__name__)
+
+
+def reconstruct(
+    dataset: Dataset,
+    data: Path,
+    settings: BlindReconstructionSettings,
+    weights: Path | None = None,
+    seed: int = 0,
+    device: torch.device | None = None,
+) -> Reconstruction:
+    """Reconstruct a dataset whose probe need not be known, and say how sure the image is.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Validated dataset.
+    data : Path
+        Its file, to be fingerprinted.
+    settings : BlindReconstructionSettings
+        What is solved for, and for how long.
+    weights : Path, optional
+        Checkpoint of a blind network; the shipped one if not given.
+    seed : int
+        Fixes which frames are held out, their order, and further probe modes.
+    device : torch.device, optional
+        The CPU if not given.
+
+    Returns
+    -------
+    Reconstruction
+        In the dataset's object frame, or, where the axes of its positions were found to run otherwise, in the one that
+        they make then: ``orientation`` of the provenance says so, and scores follow it.
+
+    Raises
+    ------
+    InputError
+        Where the weights cannot be used, or frames are too few to hold some out.
+    """
+    made, device = circumstances(), device or torch.device("cpu")
+    network, record = _network(settings, weights)
+    log.info("%s: %d frames of %d pixels, looking for a start", data, len(dataset.frames), dataset.size)
+    began = time.perf_counter()
+    solving = BlindReconstruction(network.to(device), dataset, settings, seed, device)
+    result = solving.run(_show)
+    solving_seconds = time.perf_counter() - began
+    halves = np.full((2, *result.object.shape), np.nan, np.complex64)
+    if settings.halves and dataset.truth is None:
+        halves = _halves(solving, seed)
+    reconstruction = Reconstruction(
+        object=result.object.numpy(),
+        coverage=coverage_of(result.probe.numpy(), result.positions[result.used], result.object_shape),
+        halves=halves,
+        probe=result.probe.numpy(),
+        positions=result.positions,
+        held_out=np.isin(np.arange(len(result.positions)), result.held_out),
+        pixel_size=dataset.pixel_size,
+        background=result.background,
+    )
+    scores = _own_scores(reconstruction, result)
+    warnings = [*doubts(scores), *start_doubts(result.start, dataset), *scan_doubts(reconstruction)]
+    reconstruction.provenance = {
+        "result": "reconstruction",
+        "method": PRETRAINED if settings.learned else "plain iterations",
+        "run_id": None,
+        **record,
+        "data_file": str(data),
+        "data_sha256": sha256_of(data),
+        "data": dataset.provenance,
+        "seed": seed,
+        "config": {"reconstruction": plain(settings)},
+        **_findings(result, solving),
+        "half_displacements": [[0.0, 0.0], [0.0, 0.0]],
+        "warnings": warnings,
+        "device": device_name(device),
+        "solving_seconds": solving_seconds,
+        **made,
+        "finished": now(),
+    }
+    log.info("%s, after %.3g s", misfit_line(scores), solving_seconds)
+    for sentence in warnings:
+        log.warning(sentence)
+    return reconstruction
+
+
+def _network(settings: BlindReconstructionSettings, weights: Path | None) -> tuple[Blind, dict[str, Any]]:
+    """The network and what the record says of it; the plain engine is an untrained one."""
+    if not settings.learned:
+        return Blind(BlindSettings()).eval(), {"checkpoint_file": None, "checkpoint_sha256": None}
+    network, description = load_blind(weights)
+    return network, {
+        "checkpoint_file": PRETRAINED if weights is None else str(weights),
+        "checkpoint_sha256": sha256_of(weights or SHIPPED),
+        "fingerprint": description.get("fingerprint"),
+        "weights": description.get("provenance"),
+    }
+
+
+def _show(progress: Progress) -> None:
+    log.info(
+        "iteration %d of %d: deviance of frames left out %.4g, %.3g s",
+        progress.iteration,
+        progress.planned,
+        progress.deviance,
+        progress.seconds,
+    )
+
+
+def _halves(solving: BlindReconstruction, seed: int) -> np.ndarray:
+    """Objects of the even and of the odd frames, (2, H, W) complex64, placed as `BlindReconstruction.result` does."""
+    canvases = half_objects(solving.state, solving.frames, solving.fitted, seed)
+    away = solving.home - centre_of(solving.state.probes.abs().square().sum(dim=1))[0]
+    edge = solving.border
+    return fourier_shift(canvases, away)[:, edge:-edge, edge:-edge].cpu().numpy()
+
+
+def _own_scores(reconstruction: Reconstruction, result: BlindResult) -> dict[str, float | bool | None]:
+    """What can be doubted without the truth, by the names of `ptychoflow.metrics.scoring`."""
+    area = scored_area(reconstruction.coverage, reconstruction.probe, reconstruction.positions)
+    name, other = ("deviance", "fitted_deviance")[:: 1 if len(result.held_out) else -1]
+    return {
+        name: result.deviance,
+        other: None,
+        "expected_deviance": result.expected_deviance,
+        "misfit": result.deviance / result.expected_deviance,
+        "collapsed": not variation(reconstruction.object, area) >= LEAST_VARIATION,
+        **lattice_shares(reconstruction.object, area, reconstruction.positions),
+    }
+
+
+def _findings(result: BlindResult, solving: BlindReconstruction) -> dict[str, Any]:
+    """What was found beside the object, as plain containers."""
+    start = result.start
+    moved = result.positions - solving.dataset.positions
+    powers = result.probe.abs().square().sum(dim=(-2, -1))
+    return {
+        "orientation": start.candidate.orientation,
+        "start": {
+            "name": start.candidate.name,
+            "defocus_metres": defocus_metres(start, solving.dataset),
+            "errors": dict(sorted(start.errors.items(), key=lambda pair: pair[1])),
+        },
+        "iterations": len(result.history),
+        "gains": [one.gain for one in result.history],
+        "deviances": [one.deviance for one in result.history],
+        "held_out_deviance": result.deviance if len(result.held_out) else None,
+        "expected_deviance": result.expected_deviance,
+        "background": result.background,
+        "probe_mode_shares": (powers / powers.sum()).tolist(),
+        "position_shift_rms": float(np.sqrt(np.square(moved - moved.mean(axis=0)).sum(axis=1).mean())),
+    }
