@@ -28,6 +28,7 @@ else:
     include: "rules/stitch.smk"
 
 
+include: "rules/reconstruct.smk"
 include: "rules/baseline.smk"
 include: "rules/evaluate.smk"
 include: "rules/figures.smk"

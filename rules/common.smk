@@ -17,7 +17,7 @@ envvars:
 
 from ptychoflow.files import sha256_of
 from ptychoflow.provenance import code_digest
-from ptychoflow.settings import InferenceSettings, ModelSettings, phase_rounds
+from ptychoflow.settings import BlindReconstructionSettings, InferenceSettings, ModelSettings, phase_rounds
 
 
 def one_of(names):
@@ -106,6 +106,23 @@ def lender(wildcards):
 
 def network(wildcards):
     return f"results/{lender(wildcards)}/seed{wildcards.seed}/model.ckpt"
+
+
+def blind_checkpoint(wildcards):
+    """Checkpoint of a blind network of one's own; the shipped one is no input, its digest is a parameter."""
+    named = EXPERIMENTS[wildcards.experiment]["network"]
+    return [] if named == "pretrained" else named
+
+
+def shipped_weights(wildcards):
+    """Digest of the shipped network, so that another one makes its images again."""
+    shipped = SCRIPTS / "ptychoflow/pretrained/model.ckpt"
+    own = EXPERIMENTS[wildcards.experiment]["network"] != "pretrained"
+    return sha256_of(shipped)[:16] if shipped.is_file() and not own else ""
+
+
+def blind_settings(wildcards):
+    return BlindReconstructionSettings(**EXPERIMENTS[wildcards.experiment].get("reconstruction", {}))
 
 
 def image_of(role, name="reconstruction.h5"):
@@ -299,7 +316,7 @@ def pictures():
 
 # What stands in results/, results/{experiment}/, results/{experiment}/seed{seed}/ and in the folder of a dataset below.
 FILES = ("runs.csv", "runs.html", "crate.zip", "report.html", "config.yaml")
-EXPERIMENT_FILES = ("training.yaml", "solver.yaml")
+EXPERIMENT_FILES = ("training.yaml", "solver.yaml", "reconstruction.yaml")
 RUN_FILES = ("model.ckpt", "metrics.csv", "config.yaml", "provenance.json")
 RESULT_FILES = (
     *("patches.h5", "reconstruction.h5", "reconstructed_amplitude.png", "reconstructed_phase.png"),

@@ -59,7 +59,7 @@ def resolve_experiments():
         settings = {}
         update_config(settings, config.get("defaults", {}))
         update_config(settings, entry)
-        kinds = [key for key in ("solver", "network_of", "train") if key in settings]
+        kinds = [key for key in ("solver", "network_of", "network", "train") if key in settings]
         if len(kinds) > 1:
             raise WorkflowError(f"experiments.{name} has {kinds[0]} and {kinds[1]}: expected one of them")
         for role in ("train", "test") if kinds in ([], ["train"]) else ("test",):
@@ -71,6 +71,7 @@ def resolve_experiments():
                     f"experiments.{name}.{role} names {unknown[0]}: "
                     f"expected one of {', '.join(config['datasets'])}"
                 )
+        check_network(name, entry, settings)
         resolved[name] = settings
     learned = {name for name, settings in resolved.items() if "train" in settings}
     for name, settings in resolved.items():
@@ -86,6 +87,18 @@ def resolve_experiments():
                     f"expected another experiment, {', '.join(sorted(others - {name}))}"
                 )
     return resolved
+
+
+def check_network(name, entry, settings):
+    """See that what an experiment itself says has a use for the kind of network that it has."""
+    useless = {
+        True: ("init_from", "start_from", "model", "training", "tracking", "inference", "stitching"),
+        False: ("reconstruction",),
+    }["network" in settings]
+    for key in useless:
+        if key in entry:
+            kind = "network" if "network" in settings else "no network"
+            raise WorkflowError(f"experiments.{name} has {key} and {kind}: expected one without the other")
 
 
 def expand_studies():
@@ -121,4 +134,5 @@ check_datasets()
 EXPERIMENTS = resolve_experiments()
 SOLVED = [name for name, settings in EXPERIMENTS.items() if "solver" in settings]
 LEARNED = [name for name, settings in EXPERIMENTS.items() if "train" in settings]
-BY_NETWORK = [name for name in EXPERIMENTS if name not in SOLVED]
+PRETRAINED = [name for name, settings in EXPERIMENTS.items() if "network" in settings]
+BY_NETWORK = [name for name in EXPERIMENTS if name not in (*SOLVED, *PRETRAINED)]

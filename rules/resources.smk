@@ -1,6 +1,6 @@
 import json
 
-from ptychoflow.estimates import inference_needs, training_needs
+from ptychoflow.estimates import blind_needs, inference_needs, training_needs
 from ptychoflow.settings import TrainingSettings
 
 
@@ -35,3 +35,7 @@ def needs_of_inference(wildcards, scans, size):
     """What a scan needs, or each of the parts that it is cut into."""
     frames = -(-scans[0] // config.get("parts", 1))
     return inference_needs(frames, size, model_settings(wildcards), inference_settings(wildcards))
+
+
+def needs_of_reconstruction(wildcards, scans, size):
+    return blind_needs(scans[0], size, blind_settings(wildcards), on_gpu(wildcards))

@@ -8,6 +8,7 @@ import h5py
 import numpy as np
 
 from ptychoflow.data.dataset import Dataset
+from ptychoflow.data.position_axes import turned_dataset
 from ptychoflow.embedded_provenance import from_hdf5_attributes, hdf5_attributes
 from ptychoflow.errors import InputError
 from ptychoflow.hdf5 import new_hdf5
@@ -70,7 +71,14 @@ def combine(reconstructions: list[Reconstruction], dataset: Dataset) -> Ensemble
         raise InputError(
             f"{len(reconstructions)} reconstructions have shapes {sorted(shapes)}: expected two or more of one shape"
         )
+    axes = {one.provenance.get("orientation", 0) for one in reconstructions}
+    if len(axes) > 1:
+        raise InputError(
+            f"the reconstructions found the axes of the positions to run in {len(axes)} ways: expected one, as ingest "
+            "says it, and reconstruction.orientation false"
+        )
     first = reconstructions[0]
+    dataset = turned_dataset(dataset, *axes)
     area = scored_area(first.coverage, first.probe, first.positions)
     reference, probe = (
         (first.object, first.probe) if dataset.truth is None else (dataset.truth, dataset.reference_probe)

@@ -6,7 +6,13 @@ in float32; memory includes the packages, and time a factor of three for slower 
 
 from dataclasses import dataclass
 
-from ptychoflow.settings import InferenceSettings, ModelSettings, TrainingSettings
+from ptychoflow.settings import (
+    FRAMES_IN_MEMORY,
+    BlindReconstructionSettings,
+    InferenceSettings,
+    ModelSettings,
+    TrainingSettings,
+)
 
 PACKAGES = 1200
 """Megabytes of a process that has loaded torch and Lightning, and of the Snakemake that starts it on a node."""
@@ -95,3 +101,26 @@ def inference_needs(frames: int, size: int, model: ModelSettings, inference: Inf
     held = 3 * (60 + 10 * features) * together + 16 * min(frames, 4 * together)
     work = model.iterations * (1.5e-8 + 3e-9 * features) if model.joins_frames else 1.6e-8 * features
     return Needs.of(held * size**2, work * frames * size**2)
+
+
+def blind_needs(frames: int, size: int, settings: BlindReconstructionSettings, on_gpu: bool) -> Needs:
+    """Estimate the reconstruction of a scan by the blind network.
+
+    Parameters
+    ----------
+    frames : int
+        Frames of the scan.
+    size : int
+        Edge length N of a frame in pixels.
+    settings : BlindReconstructionSettings
+        What is solved for, and for how long.
+    on_gpu : bool
+        Whether a GPU computes; its own memory is not estimated.
+    """
+    modes = settings.probe_modes or 1
+    # Halves take ten passes; the search for a start has a few dozen frames.
+    passes = settings.most_iterations + 10 * settings.halves
+    search = 20 * (8 if settings.orientation else 1)
+    seconds = passes * (1e-8 + 2.5e-8 * modes) * frames * size**2 / (GPU_GAIN if on_gpu else 1) + search
+    # Counts and amplitudes; the object and its features, which grow with the scan.
+    return Needs.of((16 * min(frames, FRAMES_IN_MEMORY) + 10 * frames) * size**2 + 4e8, seconds)

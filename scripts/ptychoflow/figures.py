@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ptychoflow.data.dataset import Dataset
+from ptychoflow.data.position_axes import turned_dataset
 from ptychoflow.data.scan_shape import empty_beam
 from ptychoflow.embedded_provenance import picture_metadata
 from ptychoflow.ensemble import Ensemble
@@ -47,6 +48,7 @@ def save_figure(figure: Figure, provenance: dict[str, Any], *paths: Path) -> Non
 
 def reconstruction_figure(reconstruction: Reconstruction, dataset: Dataset) -> Figure:
     """Draw amplitude and phase, beside truth and error where the true object is known."""
+    dataset = turned_dataset(dataset, reconstruction.provenance.get("orientation", 0))
     area, box = illuminated_area(reconstruction), lit_box(reconstruction)
     image = reconstruction.object
     if dataset.truth is None:

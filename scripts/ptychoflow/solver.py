@@ -18,6 +18,7 @@ from ptychoflow.blind.modes import more_modes
 from ptychoflow.data.dataset import Dataset
 from ptychoflow.data.geometry import wavelength_of
 from ptychoflow.data.groups import split_frames
+from ptychoflow.data.position_axes import ingest_settings_of
 from ptychoflow.errors import InputError
 from ptychoflow.files import sha256_of
 from ptychoflow.metrics.alignment import probe_displacement, scored_area
@@ -148,6 +149,12 @@ def sound_start(path: Path, dataset: Dataset, data: Path, scores: Path | None = 
         photons worse than an empty object under the dataset's probe is warned of.
     """
     earlier = read_reconstruction(path)
+    if earlier.provenance.get("orientation"):
+        keys = ingest_settings_of(earlier.provenance["orientation"], dataset.provenance)
+        raise InputError(
+            f"{path} has the axes of its positions otherwise than {data}: expected a dataset ingested with {keys}, and "
+            "a start made from it"
+        )
     if earlier.object.shape != tuple(dataset.object_shape) or earlier.probe.shape[1:] != dataset.probe.shape[1:]:
         raise InputError(
             f"{path} has an object of {earlier.object.shape} and a probe of {earlier.probe.shape[1:]} pixels: "

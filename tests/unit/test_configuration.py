@@ -14,6 +14,7 @@ import yaml
 from ptychoflow.data.detector import DetectorSettings
 from ptychoflow.data.ingest_settings import FrameSettings, IngestSettings, PathSettings, PositionSettings
 from ptychoflow.settings import (
+    BlindReconstructionSettings,
     GroupSettings,
     InferenceSettings,
     ModelSettings,
@@ -47,6 +48,7 @@ SECTIONS = {
     "frames": FrameSettings,
     "paths": PathSettings,
     "inference": InferenceSettings,
+    "reconstruction": BlindReconstructionSettings,
     "solver": SolverSettings,
     "refine": RefinementSettings,
 }

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from ptychoflow.data.dataset import Dataset
+from ptychoflow.data.position_axes import turned_dataset
 from ptychoflow.errors import InputError
 from ptychoflow.files import replacing
 from ptychoflow.metrics.alignment import between_probes, moved_area, probe_radius, register, scored_area
@@ -51,7 +52,8 @@ def score(
     reconstruction : Reconstruction
         What to score.
     dataset : Dataset
-        The frames it was made from, with the true object if there is one.
+        The frames it was made from, with the true object if there is one; its positions are turned as the
+        reconstruction found them to run.
     reference : Reconstruction, optional
         Another reconstruction of the dataset to compare with, where the network saw no light in training.
 
@@ -69,6 +71,7 @@ def score(
         Where reconstruction and dataset do not belong together, or no light fell.
     """
     count = len(reconstruction.positions)
+    dataset = turned_dataset(dataset, reconstruction.provenance.get("orientation", 0))
     if reconstruction.object.shape != tuple(dataset.object_shape) or count > len(dataset.frames):
         raise InputError(
             f"the reconstruction has {count} frames and an object of {reconstruction.object.shape} pixels: "

@@ -56,7 +56,11 @@ def result_row(folder: Path) -> dict[str, Any]:
     }
     times = {name: training.get(name) for name in ("started", "finished")}
     scores = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-    settings = {name: config[name] for name in ("model", *names_of(TrainingSettings), "solver") if name in config}
+    settings = {
+        name: config[name]
+        for name in ("model", *names_of(TrainingSettings), "solver", "reconstruction")
+        if name in config
+    }
     # The precision that auto stood for on the machine of the training, where that was recorded.
     settings |= {name: training[name] for name in ("precision",) if name in training}
     return (
