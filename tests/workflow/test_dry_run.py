@@ -31,7 +31,7 @@ def test_shipped_config_plans_without_importing_torch(config: Path, scale: str |
     assert "imported torch" not in result.stdout + result.stderr
     jobs = planned(result.stdout)
     assert jobs["train"] >= 1
-    assert jobs["infer"] == jobs["stitch"] == jobs["evaluate"] - jobs.get("solve", 0)
+    assert jobs["infer"] == jobs["stitch"] == jobs["evaluate"] - jobs.get("solve", 0) - jobs.get("reconstruct", 0)
     if scale:
         assert {"smoke", "paper"} <= set(yaml.safe_load(config.read_text())["studies"][config.stem]["scales"])
         assert (jobs["tabulate_study"], jobs["plot_study"]) == (1, 1)
@@ -66,6 +66,19 @@ def test_networks_solvers_and_ensembles_are_planned(tmp_path: Path):
     jobs = planned(run_snakemake(tmp_path, config, "--dry-run").stdout)
     assert (jobs["train"], jobs["infer"], jobs["solve"], jobs["evaluate"]) == (3, 4, 1, 5)
     assert (jobs["combine_seeds"], jobs["plot_uncertainty"]) == (1, 1)
+
+
+def test_the_pretrained_network_is_planned_as_one_job_for_each_scan(tmp_path: Path):
+    config = copy.deepcopy(SMALL)
+    config["experiments"] = {
+        "first": {"network": "pretrained", "test": ["seen", "unseen"], "seeds": [0, 1]},
+        "solved": {"test": ["unseen"], "solver": {"epochs": 2}, "start_from": "first", "seeds": [0]},
+    }
+    result = run_snakemake(tmp_path, config | {"parts": 4}, "--dry-run", "--printshellcmds")
+    jobs = planned(result.stdout)
+    assert (jobs["reconstruct"], jobs["reconstruction_settings"], jobs["solve"], jobs["evaluate"]) == (4, 1, 1, 5)
+    assert not jobs.keys() & {"train", "infer_part", "stitch_part"}
+    assert "--model_path pretrained --test_data results/data/seen.cxi" in result.stdout
 
 
 def test_two_seeds_and_two_test_datasets_share_what_they_can(tmp_path: Path):
@@ -145,6 +158,11 @@ def test_a_scan_is_split_into_as_many_parts_as_the_config_says(tmp_path: Path):
         (("experiments", "small", "traning"), {}, "experiments.small has traning: expected train, test, init_from"),
         (("experiments", "small", "solver"), {}, "experiments.small has solver and train: expected one of them"),
         (("experiments", "small", "network_of"), "large", "has network_of and train"),
+        (("experiments", "small", "network"), "pretrained", "has network and train: expected one of them"),
+        (("experiments", "small", "reconstruction"), {}, "has reconstruction and no network: expected"),
+        (("experiments", "new"), {"network": "pretrained", "test": ["seen"], "model": {}}, "has model and network"),
+        (("experiments", "new"), {"network": "pretrained"}, "experiments.new has no test"),
+        (("experiments", "small", "reconstruction"), {"modes": 3}, "reconstruction has modes: expected probe_modes"),
         (("experiments", "small", "start_from"), "large", "start_from names large: expected another experiment"),
         (("datasets", "seen"), {"refine": {"dataset": "lost"}}, "datasets.seen.refine.dataset names lost: expected"),
         (("datasets", "seen"), {"refine": {"dataset": "seen"}}, "a dataset that is simulated or ingested, unseen"),

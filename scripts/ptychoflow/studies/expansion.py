@@ -17,7 +17,7 @@ EVERY = "*"
 TRAINING = ("train", "init_from", "model", "training", "tracking")
 """Keys of an experiment that one without a training of its own has no use for."""
 NETWORK = ("inference", "stitching")
-"""Keys of an experiment that a solver has no use for either."""
+"""Keys of an experiment that a solver or a blind network has no use for either."""
 REFERENCES = ("init_from", "start_from", "network_of", "reference")
 """Keys of an experiment that name another one."""
 
@@ -88,7 +88,7 @@ def expand(name: str, study: dict[str, Any], scale: str, defaults: dict[str, Any
                 dataset["refine"]["dataset"] = named.get(source, source)
             result.datasets[named[role]] = dataset
         experiment = merged(defaults, study["experiment"], *(overlay.get("experiment", {}) for overlay in overlays))
-        useless = [*TRAINING, *NETWORK] if "solver" in experiment else TRAINING if "network_of" in experiment else ()
+        useless = useless_keys(experiment)
         experiment = {key: value for key, value in experiment.items() if key not in useless}
         for role in ("train", "test"):
             unknown = [dataset for dataset in experiment.get(role, ()) if dataset not in named]
@@ -105,6 +105,14 @@ def expand(name: str, study: dict[str, Any], scale: str, defaults: dict[str, Any
         result.experiments[own_name] = experiment
         result.combinations[own_name] = labels
     return result
+
+
+def useless_keys(experiment: dict[str, Any]) -> tuple[str, ...]:
+    """Keys that an experiment of this kind has no use for, such as those that all of a study begin with."""
+    if "network" in experiment:
+        return (*TRAINING, *NETWORK)
+    others = (*TRAINING, *NETWORK) if "solver" in experiment else TRAINING if "network_of" in experiment else ()
+    return (*others, "reconstruction")
 
 
 def merged(*layers: dict[str, Any]) -> dict[str, Any]:
