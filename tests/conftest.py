@@ -1,5 +1,6 @@
 """One small simulated scan for all tests."""
 
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,8 @@ import torch
 
 from ptychoflow.data.cxi import write_cxi
 from ptychoflow.data.dataset import Dataset
+from ptychoflow.models.blind import Blind
+from ptychoflow.settings import BlindSettings
 from ptychoflow.simulation.dataset import simulate
 from ptychoflow.simulation.probes import ProbeSettings
 from ptychoflow.simulation.scans import ScanSettings
@@ -23,6 +26,21 @@ def small_dataset() -> Dataset:
         size=32, probe=ProbeSettings(kind="disk"), scan=ScanSettings(frames=64, step=4.0), seed=7
     )
     return simulate(settings).validate("small dataset")
+
+
+@pytest.fixture(scope="session")
+def blind_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A blind network that was not trained, which is the plain engine, in the form of the shipped one."""
+    path = tmp_path_factory.mktemp("weights") / "model.ckpt"
+    description = {
+        "model": asdict(BlindSettings()),
+        "result": "pretrained",
+        "provenance": {},
+        "fingerprint": "",
+        "seed": 0,
+    }
+    torch.save({"ptychoflow": description, "state_dict": Blind(BlindSettings()).state_dict()}, path)
+    return path
 
 
 @pytest.fixture(scope="session")

@@ -107,6 +107,8 @@ class Inference:
             "seed": description["seed"],
             "probe": probe,
             "single_shot": single_shot,
+            # Frames that it was not trained on are given to it all the same.
+            "held_out_seen": True,
             "training": training,
             "data": dataset.provenance,
             **circumstances(),

@@ -80,7 +80,7 @@ def test_help_shows_the_docstring(program: str):
     for name in (
         argument.arg
         for argument in main.args.args
-        if argument.arg not in ("settings", "training", "tracking", "inference", "solver")
+        if argument.arg not in ("settings", "training", "tracking", "inference", "solver", "blind")
     ):
         assert f"--{name}" in result.stdout or f"\n  {name} " in result.stdout
 
@@ -170,6 +170,43 @@ def test_the_last_checkpoint_serves_where_none_is_published(run: Callable, npz: 
     assert run("reconstruct", "--model_path", out, *image) == 0
     (out / "checkpoints/last.ckpt").unlink()
     assert run("reconstruct", "--model_path", out, *image) == 2
+
+
+def test_without_a_model_path_the_pretrained_network_reconstructs(
+    run: Callable, npz: Path, blind_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog
+):
+    monkeypatch.setattr("ptychoflow.blind.pretrained.SHIPPED", blind_weights)
+    caplog.set_level(logging.INFO)
+    image = ["--test_data", npz, "--output_dir", tmp_path / "image", "--accelerator", "cpu"]
+    settings = tmp_path / "settings.yaml"
+    settings.write_text("blind: {iterations: 3, most_iterations: 3, probe_modes: 2}\n")
+    assert run("reconstruct", *image, "--config", settings, "--seed", 4) == 0
+    made = json.loads((tmp_path / "image/provenance.json").read_text())
+    assert made["checkpoint_sha256"] == hashlib.sha256(blind_weights.read_bytes()).hexdigest()
+    assert (made["method"], made["checkpoint_file"], made["seed"]) == ("pretrained", "pretrained", 4)
+    assert (made["config"]["reconstruction"]["iterations"], made["iterations"]) == (3, 3)
+    assert len(made["probe_mode_shares"]) == 2
+    assert {path.name for path in (tmp_path / "image").iterdir()} == {
+        *("reconstruction.h5", "reconstructed_amplitude.png", "reconstructed_phase.png", "provenance.json")
+    }
+    assert caplog.messages[0] == f"reading {npz}"
+    assert sum(line.startswith("iteration ") for line in caplog.messages) == 3
+    assert any(re.match(r"deviance of the held-out frames \S+, that of a perfect model", m) for m in caplog.messages)
+    assert run("reconstruct", *image, "--model_path", blind_weights, "--blind.iterations", 2) == 0
+    assert run("reconstruct", *image, "--n_groups", 3) == 2
+    assert run("reconstruct", *image, "--batch_size", 3) == 2
+
+
+def test_settings_of_the_pretrained_network_are_refused_beside_another(
+    run: Callable, npz: Path, tmp_path: Path, capsys
+):
+    out = tmp_path / "out"
+    assert run("train", "--train_data_file", npz, "--output_dir", out, "--max_epochs", 1, *TINY) == 0
+    image = ["--model_path", out, "--test_data", npz, "--output_dir", tmp_path / "image"]
+    capsys.readouterr()
+    assert run("reconstruct", *image, "--blind.iterations", 3) == 2
+    assert "blind.iterations given for a network of train.py" in capsys.readouterr().err
+    assert not (tmp_path / "image").exists()
 
 
 def test_no_logger_leaves_no_table(run: Callable, npz: Path, tmp_path: Path):

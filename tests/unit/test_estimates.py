@@ -7,8 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from ptychoflow.estimates import PACKAGES, inference_needs, training_needs
-from ptychoflow.settings import GroupSettings, InferenceSettings, ModelSettings, TrainingSettings
+from ptychoflow.estimates import PACKAGES, blind_needs, inference_needs, training_needs
+from ptychoflow.settings import (
+    BlindReconstructionSettings,
+    GroupSettings,
+    InferenceSettings,
+    ModelSettings,
+    TrainingSettings,
+)
 
 STEP = """
 import resource
@@ -86,3 +92,17 @@ def test_inference_follows_the_network_and_how_it_is_used():
     assert needs(iterations=20)[1] == pytest.approx(2 * minutes, abs=1)
     assert needs(features=48)[0] > 2 * megabytes
     assert needs(single_shot=True)[0] < megabytes / 10
+
+
+def test_blind_needs_follow_frames_modes_and_iterations():
+    usual = BlindReconstructionSettings()
+    few, many = (blind_needs(frames, 128, usual, False) for frames in (500, 5000))
+    assert 1500 < few.mem_mb < 4000
+    assert many.mem_mb > few.mem_mb
+    assert many.runtime > 4 * few.runtime
+    shorter = BlindReconstructionSettings(iterations=10, most_iterations=10, probe_modes=1)
+    assert blind_needs(5000, 128, shorter, False).runtime < many.runtime / 3
+    assert blind_needs(5000, 128, usual, True).runtime < many.runtime / 3
+    # Frames beyond those that memory holds are read subset by subset.
+    stored = blind_needs(200_000, 128, usual, False).mem_mb - blind_needs(100_000, 128, usual, False).mem_mb
+    assert stored < 100_000 * 128**2 * 4 * 4 / 1e6

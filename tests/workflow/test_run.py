@@ -201,3 +201,33 @@ def test_a_killed_workflow_goes_on_to_the_same_image(finished: Path, tmp_path: P
     assert run_snakemake(undisturbed, config, goal).returncode == 0
     images = [read_reconstruction(place / goal).object for place in (folder, undisturbed)]
     np.testing.assert_array_equal(*images)
+
+
+def test_a_blind_network_reconstructs_in_the_workflow_and_a_solver_goes_on(
+    finished: Path, blind_weights: Path, tmp_path: Path
+):
+    shutil.copytree(finished / "results/data", tmp_path / "results/data", copy_function=shutil.copy2)
+    quick = {"iterations": 3, "most_iterations": 3, "probe_modes": 2}
+    config = {
+        "defaults": {"seeds": [3]},
+        "datasets": SMALL["datasets"],
+        "experiments": {
+            "first": {"network": str(blind_weights), "test": ["unseen"], "reconstruction": quick},
+            "solved": {"solver": {"epochs": 1, "probe_modes": 2}, "start_from": "first", "test": ["unseen"]},
+        },
+    }
+    goals = ["results/runs.csv", "results/first/seed3/unseen/figures/probe.png"]
+    result = run_snakemake(tmp_path, config, "--", *goals)
+    assert result.returncode == 0, result.stdout + result.stderr
+    image = read_reconstruction(tmp_path / "results/first/seed3/unseen/reconstruction.h5")
+    assert image.provenance["method"] == "pretrained"
+    assert image.held_out.sum() == 2
+    scores = json.loads((tmp_path / "results/first/seed3/unseen/metrics.json").read_text())
+    assert scores["deviance"] == pytest.approx(image.provenance["held_out_deviance"], rel=1e-5)
+    solved = read_reconstruction(tmp_path / "results/solved/seed3/unseen/reconstruction.h5")
+    assert solved.provenance["method"] == "lsqml after pretrained"
+    assert len(solved.probe) == 2
+    assert "pretrained" in (tmp_path / "results/runs.csv").read_text()
+    config["experiments"]["first"]["reconstruction"] = quick | {"probe_modes": 1}
+    again = planned(run_snakemake(tmp_path, config, "--dry-run", "--", *goals).stdout)
+    assert {"reconstruction_settings", "reconstruct", "evaluate", "solve"} <= again.keys()

@@ -33,12 +33,7 @@ def load_blind(path: Path | None = None) -> tuple[Blind, dict[str, Any]]:
     InputError
         Where the file is missing, damaged, or of another kind of network.
     """
-    if path is None and not SHIPPED.is_file():
-        raise InputError(
-            f"{SHIPPED} is missing: expected the weights that PtychoFlow ships, or the checkpoint of a trained network "
-            "(model_path)"
-        )
-    path = path or SHIPPED
+    path = weights_file(path)
     checkpoint = load_checkpoint(path)
     description = checkpoint["ptychoflow"]
     if not is_blind(description):
@@ -52,6 +47,22 @@ def load_blind(path: Path | None = None) -> tuple[Blind, dict[str, Any]]:
         reason = " ".join(str(error).split())
         raise InputError(f"{path} is no blind network of this version ({reason:.200}): expected its weights") from None
     return network.eval(), description
+
+
+def weights_file(path: Path | None) -> Path:
+    """File of the weights, the shipped one if none is named.
+
+    Raises
+    ------
+    InputError
+        Where the shipped one is missing.
+    """
+    if path is None and not SHIPPED.is_file():
+        raise InputError(
+            f"{SHIPPED} is missing: expected the weights that PtychoFlow ships, or the checkpoint of a trained network "
+            "(model_path)"
+        )
+    return path or SHIPPED
 
 
 def is_blind(description: dict[str, Any]) -> bool:

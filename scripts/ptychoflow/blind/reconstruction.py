@@ -10,7 +10,7 @@ import torch
 
 from ptychoflow.blind.doubts import defocus_metres, scan_doubts, start_doubts
 from ptychoflow.blind.halves import half_objects
-from ptychoflow.blind.pretrained import PRETRAINED, SHIPPED, load_blind
+from ptychoflow.blind.pretrained import PRETRAINED, load_blind, weights_file
 from ptychoflow.blind.solve import BlindReconstruction, BlindResult, Progress
 from ptychoflow.data.dataset import Dataset
 from ptychoflow.devices import device_name
@@ -18,7 +18,7 @@ from ptychoflow.files import sha256_of
 from ptychoflow.metrics.alignment import scored_area
 from ptychoflow.metrics.doubts import doubts, misfit_line
 from ptychoflow.metrics.lattice import lattice_shares
-from ptychoflow.metrics.scoring import LEAST_VARIATION, variation
+from ptychoflow.metrics.scoring import LEAST_VARIATION, photon_deviances, variation
 from ptychoflow.models.blind import Blind
 from ptychoflow.physics.gauge import centre_of
 from ptychoflow.physics.patches import fourier_shift
@@ -86,7 +86,7 @@ def reconstruct(
         pixel_size=dataset.pixel_size,
         background=result.background,
     )
-    scores = _own_scores(reconstruction, result)
+    scores = _own_scores(reconstruction, solving.dataset)
     warnings = [*doubts(scores), *start_doubts(result.start, dataset), *scan_doubts(reconstruction)]
     reconstruction.provenance = {
         "result": "reconstruction",
@@ -99,6 +99,8 @@ def reconstruct(
         "seed": seed,
         "config": {"reconstruction": plain(settings)},
         **_findings(result, solving),
+        "held_out_deviance": scores["deviance"],
+        "expected_deviance": scores["expected_deviance"],
         "half_displacements": [[0.0, 0.0], [0.0, 0.0]],
         "warnings": warnings,
         "device": device_name(device),
@@ -119,7 +121,7 @@ def _network(settings: BlindReconstructionSettings, weights: Path | None) -> tup
     network, description = load_blind(weights)
     return network, {
         "checkpoint_file": PRETRAINED if weights is None else str(weights),
-        "checkpoint_sha256": sha256_of(weights or SHIPPED),
+        "checkpoint_sha256": sha256_of(weights_file(weights)),
         "fingerprint": description.get("fingerprint"),
         "weights": description.get("provenance"),
     }
@@ -143,15 +145,17 @@ def _halves(solving: BlindReconstruction, seed: int) -> np.ndarray:
     return fourier_shift(canvases, away)[:, edge:-edge, edge:-edge].cpu().numpy()
 
 
-def _own_scores(reconstruction: Reconstruction, result: BlindResult) -> dict[str, float | bool | None]:
-    """What can be doubted without the truth, by the names of `ptychoflow.metrics.scoring`."""
+def _own_scores(reconstruction: Reconstruction, dataset: Dataset) -> dict[str, float | bool | None]:
+    """What can be doubted without the truth, by the names of `ptychoflow.metrics.scoring` and as that computes it."""
+    held_out = np.flatnonzero(reconstruction.held_out)
+    judges = held_out if len(held_out) else np.arange(len(reconstruction.positions))
+    found, expected = photon_deviances(reconstruction, dataset, judges)
     area = scored_area(reconstruction.coverage, reconstruction.probe, reconstruction.positions)
-    name, other = ("deviance", "fitted_deviance")[:: 1 if len(result.held_out) else -1]
     return {
-        name: result.deviance,
-        other: None,
-        "expected_deviance": result.expected_deviance,
-        "misfit": result.deviance / result.expected_deviance,
+        "deviance": found if len(held_out) else None,
+        "fitted_deviance": None if len(held_out) else found,
+        "expected_deviance": expected,
+        "misfit": found / expected,
         "collapsed": not variation(reconstruction.object, area) >= LEAST_VARIATION,
         **lattice_shares(reconstruction.object, area, reconstruction.positions),
     }
@@ -163,6 +167,7 @@ def _findings(result: BlindResult, solving: BlindReconstruction) -> dict[str, An
     moved = result.positions - solving.dataset.positions
     powers = result.probe.abs().square().sum(dim=(-2, -1))
     return {
+        "held_out_seen": False,
         "orientation": start.candidate.orientation,
         "start": {
             "name": start.candidate.name,
@@ -172,8 +177,6 @@ def _findings(result: BlindResult, solving: BlindReconstruction) -> dict[str, An
         "iterations": len(result.history),
         "gains": [one.gain for one in result.history],
         "deviances": [one.deviance for one in result.history],
-        "held_out_deviance": result.deviance if len(result.held_out) else None,
-        "expected_deviance": result.expected_deviance,
         "background": result.background,
         "probe_mode_shares": (powers / powers.sum()).tolist(),
         "position_shift_rms": float(np.sqrt(np.square(moved - moved.mean(axis=0)).sum(axis=1).mean())),
