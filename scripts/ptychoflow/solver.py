@@ -88,6 +88,8 @@ def solve(
         }
     everything = np.arange(len(dataset.frames))
     used, held_out = split_frames(everything, settings.held_out, seed)
+    if start is not None:
+        held_out = unseen_by(earlier, held_out)
     begun_solving = time.perf_counter()
     found, probe_found, positions = _run(settings, dataset, used, canvas, probe, seed)
     solving_seconds = time.perf_counter() - begun_solving

@@ -29,7 +29,7 @@ from ptychoflow.simulation.dataset import simulate
 from ptychoflow.simulation.probes import ProbeSettings
 from ptychoflow.simulation.scans import ScanSettings
 from ptychoflow.simulation.settings import SimulationSettings
-from ptychoflow.solver import sound_start
+from ptychoflow.solver import sound_start, unseen_by
 
 QUICK = BlindReconstructionSettings(iterations=12, most_iterations=12, probe_modes=1, held_out=0.1)
 
@@ -215,3 +215,20 @@ def test_weights_that_are_none_are_refused(tmp_path: Path, blind_weights: Path, 
     (tmp_path / "cut.ckpt").write_bytes(blind_weights.read_bytes()[:1000])
     with pytest.raises(InputError, match="not a whole checkpoint"):
         load_blind(tmp_path / "cut.ckpt")
+
+
+def test_a_solver_judges_by_frames_that_its_start_has_not_seen(measured: Reconstruction, caplog):
+    own = np.flatnonzero(measured.held_out)
+    np.testing.assert_array_equal(unseen_by(measured, own), own)
+    assert not caplog.records
+    np.testing.assert_array_equal(unseen_by(measured, np.arange(64)), own)
+    assert f"made from {64 - len(own)} of the 64 frames that are held out" in caplog.text
+
+
+def test_a_start_by_the_blind_network_is_sound(
+    measured: Reconstruction, curved: Dataset, file: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    write_reconstruction(tmp_path / "made.h5", measured)
+    start = sound_start(tmp_path / "made.h5", curved, file)
+    assert start.background == measured.background > 0
+    assert not caplog.records
