@@ -100,7 +100,7 @@ def by_blind_network(
     logging.info("reading %s", data)
     from ptychoflow.blind.reconstruction import reconstruct
     from ptychoflow.data.readers import read_dataset
-    from ptychoflow.devices import chosen_device
+    from ptychoflow.hardware import chosen_device
 
     dataset = read_dataset(data, frames_in_memory=FRAMES_IN_MEMORY)
     return reconstruct(dataset, data, settings, checkpoint, seed, chosen_device(accelerator))

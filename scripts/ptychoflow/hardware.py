@@ -13,6 +13,8 @@ from typing import Literal
 
 import torch
 
+from ptychoflow.errors import InputError
+
 CGROUPS = Path("/sys/fs/cgroup")
 MEMBERSHIP = Path("/proc/self/cgroup")
 log = logging.getLogger(__name__)
@@ -21,6 +23,26 @@ log = logging.getLogger(__name__)
 def uses_gpu(accelerator: Literal["auto", "cpu", "gpu", "cuda"]) -> bool:
     """Whether Lightning takes a CUDA GPU for this accelerator."""
     return accelerator != "cpu" and torch.cuda.is_available()
+
+
+def chosen_device(accelerator: str) -> torch.device:
+    """Device by Lightning's name of an accelerator: a GPU where one is asked for, or there is one and any will do.
+
+    Raises
+    ------
+    InputError
+        Where a GPU is asked for and none can be used.
+    """
+    if accelerator in ("gpu", "cuda") and not uses_gpu(accelerator):
+        raise InputError(f"accelerator {accelerator} cannot be used here: torch finds no CUDA GPU")
+    return torch.device("cuda" if uses_gpu(accelerator) else "cpu")
+
+
+def device_name(device: torch.device) -> str:
+    """What a device is called: the GPU's product name, or the number of CPU threads."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"cpu, {torch.get_num_threads()} threads"
 
 
 def computes_bfloat16(on_gpu: bool) -> bool:

@@ -13,10 +13,10 @@ from ptychoflow.data.dataset import Dataset
 from ptychoflow.data.groups import nearest_frames
 from ptychoflow.data.loading import Batch, FrameTable, GroupLoader, StoredTable, TileLoader
 from ptychoflow.data.tiles import MARGIN, Tile, make_tiles
-from ptychoflow.devices import device_name
 from ptychoflow.embedded_provenance import hdf5_attributes
 from ptychoflow.errors import InputError
 from ptychoflow.files import require_room, sha256_of
+from ptychoflow.hardware import device_name
 from ptychoflow.models.trained import require_fit
 from ptychoflow.parts import part_of
 from ptychoflow.physics.diffraction import Propagator

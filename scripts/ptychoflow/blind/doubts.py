@@ -14,7 +14,7 @@ WORSE = 1.1
 
 
 def start_doubts(start: Start, dataset: Dataset) -> list[str]:
-    """Say where the file's probe, or the axes of its positions, explain the photons worse than others that were tried."""
+    """Say where the dataset's probe, or the axes of its positions, explain the photons worse than others."""
     sentences = []
     given = [error for name, error in start.errors.items() if name.startswith(GIVEN)]
     found = start.errors.get(start.candidate.name)

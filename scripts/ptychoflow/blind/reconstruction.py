@@ -13,8 +13,8 @@ from ptychoflow.blind.halves import half_objects
 from ptychoflow.blind.pretrained import PRETRAINED, load_blind, weights_file
 from ptychoflow.blind.solve import BlindReconstruction, BlindResult, Progress
 from ptychoflow.data.dataset import Dataset
-from ptychoflow.devices import device_name
 from ptychoflow.files import sha256_of
+from ptychoflow.hardware import device_name
 from ptychoflow.metrics.alignment import scored_area
 from ptychoflow.metrics.doubts import doubts, misfit_line
 from ptychoflow.metrics.lattice import lattice_shares

@@ -18,13 +18,14 @@ from ptychoflow.blind.training_scans import TrainingScans
 from ptychoflow.blind.training_states import StateCrops
 from ptychoflow.errors import InputError
 from ptychoflow.files import replacing, sha256_of
+from ptychoflow.hardware import device_name
 from ptychoflow.models.trained import load_checkpoint
 from ptychoflow.provenance import circumstances, code_digest, now, write_provenance
 from ptychoflow.settings import BlindSettings, PretrainingSettings, TrackingSettings, plain
 from ptychoflow.simulation.recipe import RecipeSettings
 from ptychoflow.tracking.loggers import CSV_FOLDER, collect_metrics, make_loggers
 from ptychoflow.tracking.statistics import EpochMetricsInCheckpoint, EpochReport
-from ptychoflow.trainer import device_name, make_trainer, process_environment
+from ptychoflow.trainer import make_trainer, process_environment
 from ptychoflow.training.checkpoint import WholeCheckpoints, publish
 
 LAST = "last.ckpt"

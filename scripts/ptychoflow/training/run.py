@@ -21,9 +21,9 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from ptychoflow.data.dataset import Dataset
 from ptychoflow.data.module import ScanDataModule
 from ptychoflow.data.readers import read_dataset
-from ptychoflow.devices import device_name
 from ptychoflow.errors import InputError
 from ptychoflow.files import replacing, sha256_of
+from ptychoflow.hardware import device_name
 from ptychoflow.inference import Inference
 from ptychoflow.provenance import circumstances, code_digest, now, write_provenance
 from ptychoflow.settings import ModelSettings, TrackingSettings, TrainingSettings, plain
