@@ -187,6 +187,21 @@ def sound_start(path: Path, dataset: Dataset, data: Path, scores: Path | None = 
     return earlier
 
 
+def unseen_by(earlier: Reconstruction, held_out: np.ndarray) -> np.ndarray:
+    """Those of the held-out frames (chosen,) int64 that the image to start from was not made from either."""
+    if earlier.provenance.get("held_out_seen", True):  # no frame is unknown to a network that is given all of them
+        return held_out
+    unseen = held_out[earlier.held_out[held_out]]
+    if len(unseen) < len(held_out):
+        logging.warning(
+            "the image to start from was made from %d of the %d frames that are held out: expected the same share and "
+            "seed of both, and those frames judge nothing now",
+            len(held_out) - len(unseen),
+            len(held_out),
+        )
+    return unseen
+
+
 def _run(
     settings: SolverSettings, dataset: Dataset, frames: np.ndarray, canvas: np.ndarray, probe: np.ndarray, seed: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -1,12 +1,10 @@
 """What was found to be wrong with a dataset while it was reconstructed: its probe, its axes, its overlap."""
 
-import numpy as np
-
 from ptychoflow.blind.start import GIVEN, Start
 from ptychoflow.data.dataset import Dataset
 from ptychoflow.data.geometry import wavelength_of
 from ptychoflow.data.position_axes import ingest_settings_of
-from ptychoflow.data.scan_shape import neighbour_distances, overlap_warnings, probe_width
+from ptychoflow.data.scan_shape import distances, overlap_warnings, probe_width
 from ptychoflow.reconstruction import Reconstruction
 
 WORSE = 1.1
@@ -37,7 +35,7 @@ def scan_doubts(reconstruction: Reconstruction) -> list[str]:
     """Say where neighbouring frames hardly overlap under the probe that was found."""
     if len(reconstruction.positions) < 2:
         return ["there is one frame: expected several that overlap"]
-    step = float(np.median(neighbour_distances(reconstruction.positions)))
+    step, _ = distances(reconstruction.positions)
     return overlap_warnings(step, probe_width(reconstruction.probe))
 
 

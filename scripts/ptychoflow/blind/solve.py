@@ -12,9 +12,9 @@ from torch import Tensor
 from ptychoflow.blind.frames import mean_frame, scan_frames
 from ptychoflow.blind.modes import more_modes
 from ptychoflow.blind.start import FRAMES, Start, find_start, middle_of
-from ptychoflow.data.dataset import Dataset, object_frame
+from ptychoflow.data.dataset import Dataset
 from ptychoflow.data.groups import split_frames
-from ptychoflow.data.position_axes import turned
+from ptychoflow.data.position_axes import turned_dataset
 from ptychoflow.errors import InputError
 from ptychoflow.models.blind import Blind, BlindState, photons_per_pixel, subsets
 from ptychoflow.physics.diffraction import Propagator
@@ -248,7 +248,7 @@ class BlindReconstruction:
         state, frames = self.state, self.frames
         step = torch.zeros_like(self.given[0])
         # Those that are left out move by their own photons alone, and nothing by theirs.
-        for some in (*self.fitted.split(256), *torch.from_numpy(self.held_out).split(256)):
+        for some in (*self.fitted.split(FRAMES_AT_ONCE), *torch.from_numpy(self.held_out).split(FRAMES_AT_ONCE)):
             if not len(some):
                 continue
             amplitudes, positions = frames.subset(some)

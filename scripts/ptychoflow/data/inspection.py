@@ -11,10 +11,8 @@ from ptychoflow.data.dataset import Dataset
 from ptychoflow.data.geometry import wavelength_of
 from ptychoflow.data.inspected_light import inspected_detector, inspected_frames
 from ptychoflow.data.inspected_probe import inspected_probe
-from ptychoflow.data.scan_shape import disk_overlap, distances, probe_width, scan_order
+from ptychoflow.data.scan_shape import disk_overlap, distances, overlap_of, overlap_warnings, probe_width, scan_order
 
-LEAST_OVERLAP = 0.5
-"""Share of the probe's diameter: reconstructions are best from about 0.6 on (Bunk et al., Ultramicroscopy 108, 481)."""
 MOST_PIXELS = 2**23
 """Of the frames that are looked at; a second or two for those of any size."""
 PAIRS = 32
@@ -130,7 +128,6 @@ def _scan(dataset: Dataset) -> tuple[dict[str, Any], list[str]]:
     if len(positions) < 2:
         return facts, ["there is one frame: expected several that overlap"]
     step, _ = distances(positions)
-    overlap = max(0.0, 1 - step / width)
     nearest = cKDTree(positions).query(positions, k=2)[0][:, 1]
     facts |= {
         "step_pixels": step,

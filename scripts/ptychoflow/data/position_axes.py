@@ -1,6 +1,11 @@
-"""Which way the axes of scan positions run against the frames: eight ways."""
+"""Which way the axes of scan positions run against the frames: eight ways, and what ingest is told of them."""
+
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
+
+from ptychoflow.data.dataset import Dataset, object_frame
 
 ORIENTATIONS = {
     "as they are": (1, 1, False),
@@ -26,3 +31,30 @@ def turned(positions: np.ndarray, orientation: int) -> np.ndarray:
     middle = (positions.min(axis=0) + positions.max(axis=0)) / 2
     offsets = positions - middle
     return middle[:: -1 if swap else 1] + (offsets[:, ::-1] if swap else offsets) * [rows, columns]
+
+
+def turned_dataset(dataset: Dataset, orientation: int) -> Dataset:
+    """The dataset with its positions under one of the `orientations`; its truth, in another frame, is left out."""
+    if orientation == 0:
+        return dataset
+    positions, shape = object_frame(turned(dataset.positions, orientation), dataset.size)
+    return replace(dataset, positions=positions, object_shape=shape, truth=None, true_positions=None)
+
+
+def ingest_settings_of(orientation: int, made_by: dict[str, Any]) -> str:
+    """What ingest must be told for a dataset whose positions run under one of the `orientations`, as YAML.
+
+    Parameters
+    ----------
+    orientation : int
+        Against the dataset as it is.
+    made_by : dict
+        The dataset's provenance, with what ingest was told before.
+    """
+    rows, columns, swap = orientations()[orientation]
+    before = made_by.get("settings", {}).get("positions") or {}
+    signs = [before.get("row_sign", 1), before.get("column_sign", 1)][:: -1 if swap else 1]
+    swapped = bool(before.get("swap", False)) != swap
+    return (
+        f"positions: {{swap: {str(swapped).lower()}, row_sign: {rows * signs[0]}, column_sign: {columns * signs[1]}}}"
+    )

@@ -65,6 +65,27 @@ def distances(positions: np.ndarray) -> tuple[float, float]:
     return float(np.median(found)), float(np.median(found[:, 0]))
 
 
+def overlap_of(step: float, width: float) -> float:
+    """Overlap of neighbouring frames as a share of the probe's diameter."""
+    return max(0.0, 1 - step / width)
+
+
+def overlap_warnings(step: float, width: float) -> list[str]:
+    """One sentence where frames do not overlap enough, of neighbours `step` apart under a probe of `width` pixels."""
+    if step > width:
+        return [
+            f"neighbouring positions are {step:.1f} pixels apart and the probe {width:.1f} wide: expected an overlap "
+            "(units of positions, geometry)"
+        ]
+    overlap = overlap_of(step, width)
+    if overlap < LEAST_OVERLAP:
+        return [
+            f"neighbouring frames overlap by {overlap:.0%} of the probe's diameter: expected at least "
+            f"{LEAST_OVERLAP:.0%}"
+        ]
+    return []
+
+
 def scan_order(positions: np.ndarray) -> str:
     """Name the order of positions (frames, 2): raster, snake, spiral, random, or another path."""
     moves = np.diff(positions, axis=0)
