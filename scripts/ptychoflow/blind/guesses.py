@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from ptychoflow.physics.diffraction import Propagator, incoherent_sum
-from ptychoflow.physics.gauge import centre_of
+from ptychoflow.physics.gauge import centre_of, with_power
 
 FAINT = 1e-3
 """Share of a far field's mean intensity below which the phase of a guess is no knowledge."""
@@ -27,6 +27,7 @@ def under_pupil(guess: Tensor, mean: Tensor, mask: Tensor, propagator: Propagato
     propagator : Propagator
         Of exit waves.
     """
+    guess = with_power(guess, mean[mask].sum())
     if propagator.transfer is None:
         found, measured = (
             centre_of(torch.fft.fftshift(torch.where(mask, counts, 0)))

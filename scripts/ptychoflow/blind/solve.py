@@ -17,7 +17,7 @@ from ptychoflow.data.groups import split_frames
 from ptychoflow.data.position_axes import turned_dataset
 from ptychoflow.errors import InputError
 from ptychoflow.models.blind import Blind, BlindState, photons_per_pixel, subsets
-from ptychoflow.physics.diffraction import Propagator
+from ptychoflow.physics.diffraction import Propagator, incoherent_sum
 from ptychoflow.physics.gauge import centre_of, mix_modes, orthogonal_modes, with_power
 from ptychoflow.physics.joint_steps import modelled_frames
 from ptychoflow.physics.losses import expected_deviance, poisson_deviance
@@ -153,7 +153,9 @@ class BlindReconstruction:
         probe = torch.from_numpy(more_modes(self.start.probe.cpu().numpy(), settings.probe_modes, seed))
         probe = with_power(probe, photons).to(self.device) / self.frames.scale
         self.state = BlindState.start(probe[None], shape)
-        self.home = centre_of(self.state.probes.abs().square().sum(dim=1))[0]
+        # Where the file has its probe, or else where the start was.
+        known = torch.from_numpy(dataset.probe).to(self.device) if dataset.probe_known else self.state.probes[0]
+        self.home = centre_of(incoherent_sum(with_power(known, photons.to(self.device))))
         self.given = self.frames.positions.clone()
         self.generator = torch.Generator().manual_seed(seed)
         self.fitted = torch.from_numpy(self.used)

@@ -220,7 +220,8 @@ def search(
     chosen, probe = candidates[alive[0]], state.probes[0]
     if len(chosen.probe) > 1:
         # Were its further modes right, or is the first, which has learned since, better off with any?
-        modes = torch.stack([chosen.probe.to(probe.device), more_modes(probe, len(chosen.probe), seed)])
+        others = torch.from_numpy(more_modes(probe.cpu().numpy(), len(chosen.probe), seed))
+        modes = torch.stack([chosen.probe, others]).to(probe.device)
         modes = with_power(modes, power)
         part, state = frames.chosen(torch.tensor(2 * alive[:1])), BlindState.start(modes, (edge, edge))
         for _ in range(WITH_MODES):
