@@ -43,6 +43,8 @@ class BlindTraining(LightningModule):
         # Mean and mean square of the slopes, as Adam keeps them.
         self.register_buffer("slope_mean", torch.zeros(6, 5))
         self.register_buffer("slope_square", torch.zeros(6, 5))
+        # Lightning's own count is behind when a training that was interrupted asks for its first scans.
+        self.register_buffer("epochs_done", torch.tensor(0))
         self.description: dict[str, Any] = {}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -110,6 +112,9 @@ class BlindTraining(LightningModule):
         values |= {f"train/metrics/{name}/epoch": value for name, value in self.endings.items()}
         self.log_dict(values, on_step=False, on_epoch=True, batch_size=len(seen))
         return loss
+
+    def on_train_epoch_end(self) -> None:
+        self.epochs_done += 1
 
     def validation_step(self, batch: TrainingScan, batch_idx: int) -> None:
         size, most = len(batch.scale), self.settings.iterations[1]

@@ -3,7 +3,8 @@
 import hashlib
 import json
 import logging
-from dataclasses import dataclass, field
+import tempfile
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,10 @@ from ptychoflow.training.checkpoint import WholeCheckpoints, save
 LAST = "last.ckpt"
 VALIDATION = 2**23
 """Number of the first scan that is validated on; none so far is trained on."""
+REHEARSAL = {
+    **{"max_epochs": 2, "scans_per_epoch": 4, "scans_at_once": 2, "canvas": 96, "iterations": (3, 4), "judges": 4},
+    **{"batch_size": 2, "crop": 48, "validation_scans": 2, "accelerator": "cpu"},
+}
 CIRCUMSTANTIAL = ("workers", "accelerator")
 """Settings that change where a training runs and not what comes out of it, but for rounding."""
 log = logging.getLogger(__name__)
@@ -52,9 +57,17 @@ class PretrainingData(LightningDataModule):
     def __init__(self, recipe: RecipeSettings, settings: PretrainingSettings, seed: int) -> None:
         super().__init__()
         self.recipe, self.settings, self.seed = recipe, settings, seed
+        self.collected: tuple[int, DataLoader] | None = None
 
     def train_dataloader(self) -> DataLoader:
-        settings, epoch = self.settings, self.trainer.current_epoch
+        """States of the epoch, once however often they are asked for."""
+        epoch = int(self.trainer.lightning_module.epochs_done)
+        if self.collected is None or self.collected[0] != epoch:
+            self.collected = epoch, self._collect(epoch)
+        return self.collected[1]
+
+    def _collect(self, epoch: int) -> DataLoader:
+        settings = self.settings
         scans = self._scans(epoch * settings.scans_per_epoch, settings.scans_per_epoch)
         states = self.trainer.lightning_module.collect(scans, epoch)
         crops = StateCrops(states, settings.crop, settings.passes, self.seed + epoch)
@@ -99,9 +112,15 @@ class Pretraining:
     recipe: RecipeSettings
     seed: int = 0
     tracking: TrackingSettings = field(default_factory=TrackingSettings)
+    device: str | None = field(default=None, init=False)
 
     def run(self) -> Path:
         """Train, or go on from the last whole epoch, and publish; gives the published model.ckpt."""
+        self.fit()
+        return self.publish()
+
+    def fit(self) -> dict[str, float]:
+        """Train, or go on from the last whole epoch; gives the metrics of the last one."""
         seed_everything(self.seed, verbose=False)
         module = BlindTraining(self.model, self.settings, self.seed)
         module.description = self._description()
@@ -141,7 +160,8 @@ class Pretraining:
             for logger in loggers:
                 logger.finalize("failed")
             raise
-        return self._publish(module)
+        self.device = device_name(module.device)
+        return {name: float(value) for name, value in trainer.callback_metrics.items()}
 
     def resolved(self) -> dict[str, Any]:
         """Everything that this run was told, as plain containers."""
@@ -195,21 +215,32 @@ class Pretraining:
         last.unlink()
         return None
 
-    def _publish(self, module: BlindTraining) -> Path:
+    def publish(self) -> Path:
+        """Publish the network of the last whole epoch, with what made it; gives model.ckpt."""
         if "csv" in self.tracking.logger:
             collect_metrics(self.run_dir / CSV_FOLDER, self.output_dir / "metrics.csv")
         with replacing(self.output_dir / "config.yaml") as temporary:
             temporary.write_text(yaml.safe_dump(self.resolved(), sort_keys=False), encoding="utf-8")
-        provenance = module.description["provenance"] | {"finished": now(), "device": device_name(module.device)}
+        state = load_checkpoint(self.run_dir / LAST)
+        description = state["ptychoflow"] | {"rehearsal": rehearse(self.recipe)}
+        description["provenance"] |= {"finished": now(), "device": self.device}
         checkpoint = self.output_dir / "model.ckpt"
-        publish_network(self.run_dir / LAST, checkpoint, provenance)
-        record = provenance | {"checkpoint_sha256": sha256_of(checkpoint)}
+        save({"ptychoflow": description, "state_dict": network_weights(state["state_dict"])}, checkpoint)
+        record = description["provenance"] | {"checkpoint_sha256": sha256_of(checkpoint)}
         write_provenance(self.output_dir / "provenance.json", record)
         return checkpoint
 
 
-def publish_network(source: Path, target: Path, provenance: dict[str, Any]) -> None:
-    """Write the weights of a run's checkpoint, by their names in the network, with what made them."""
-    checkpoint = load_checkpoint(source)
-    weights = {name: value.contiguous() for name, value in network_weights(checkpoint["state_dict"]).items()}
-    save({"ptychoflow": checkpoint["ptychoflow"] | {"provenance": provenance}, "state_dict": weights}, target)
+def rehearse(recipe: RecipeSettings) -> dict[str, float]:
+    """Metrics of a training so short that anyone can repeat it: code that trains otherwise does not make them again.
+
+    Parameters
+    ----------
+    recipe : RecipeSettings
+        What is drawn, with small frames.
+    """
+    settings = PretrainingSettings(**REHEARSAL)
+    small = replace(recipe, sizes=(32,), frames=16)
+    with tempfile.TemporaryDirectory() as folder:
+        run = Pretraining(Path(folder), Path(folder), BlindSettings(features=4, depth=1), settings, small)
+        return {name: value for name, value in run.fit().items() if name.startswith("val/")}
