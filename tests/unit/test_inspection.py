@@ -254,6 +254,12 @@ def test_a_moved_beam_is_measured(good: Dataset):
     assert beam_offset(moved(good)) == (3, -4)
 
 
+def test_a_probe_that_nobody_knows_says_nothing_of_the_overlap(good: Dataset):
+    sparse = replace(good, positions=good.positions * 3)
+    assert any("overlap by" in sentence for sentence in inspect(sparse)[1])
+    assert not any("overlap by" in sentence for sentence in inspect(replace(sparse, probe_known=False))[1])
+
+
 def test_widths_and_overlaps_are_those_of_disks():
     rows, columns = np.indices((64, 64)) - 31.5
     disk = (np.hypot(rows, columns) < 10).astype(np.complex64)

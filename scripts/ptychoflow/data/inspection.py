@@ -149,6 +149,6 @@ def _scan(dataset: Dataset) -> tuple[dict[str, Any], list[str]]:
         warnings.append(
             f"the scan extends over {extent.max():.2g} pixels: expected many (units of positions, geometry)"
         )
-    else:
+    elif dataset.probe_known:
         warnings += overlap_warnings(step, width)
     return facts, warnings
