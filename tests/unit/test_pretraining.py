@@ -69,7 +69,7 @@ def test_training_twice_gives_the_same_bits_and_going_on_after_an_interruption_t
         torch.testing.assert_close(weights(again)[name], value, rtol=0, atol=0)
     first = pretraining(tmp_path / "parts")
 
-    class Interrupted(Exception):
+    class InterruptionError(Exception):
         pass
 
     from ptychoflow.blind.training_module import BlindTraining
@@ -79,11 +79,11 @@ def test_training_twice_gives_the_same_bits_and_going_on_after_an_interruption_t
 
         def interrupt(self: BlindTraining, batches: object, epoch: int) -> States:
             if epoch == 1:
-                raise Interrupted
+                raise InterruptionError
             return collect(self, batches, epoch)
 
         BlindTraining.collect = interrupt
-        with pytest.raises(Interrupted):
+        with pytest.raises(InterruptionError):
             first.run()
     finally:
         BlindTraining.collect = collect
