@@ -1,0 +1,364 @@
+"""The image of a scan while it is being measured, and its probe, of which little or nothing need be known.
+
+The first frames tell where to start, as they do for a whole scan. Then new frames are iterated on together with those
+of their neighbours that came before, for which they say something new, and with a random share of all earlier ones, so
+that the probe stays one that explains the whole scan. The work for a frame does not grow with the scan.
+"""
+
+import logging
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ptychoflow.blind.frames import amplitudes_of
+from ptychoflow.blind.modes import more_modes
+from ptychoflow.blind.start import FRAMES, GIVEN, Start, find_start, middle_of
+from ptychoflow.data.tiles import MARGIN
+from ptychoflow.live import GrowingFrame, Seen
+from ptychoflow.models.blind import Blind, BlindState, ScanFrames, photons_per_pixel, subsets
+from ptychoflow.physics.diffraction import Propagator, incoherent_sum
+from ptychoflow.physics.gauge import centre_of, mix_modes, orthogonal_modes, with_power
+from ptychoflow.physics.joint_steps import modelled_frames
+from ptychoflow.physics.losses import poisson_deviance
+from ptychoflow.physics.patches import fourier_shift
+from ptychoflow.settings import BlindReconstructionSettings
+
+log = logging.getLogger(__name__)
+
+BORDER = 8
+"""Pixels round the object frame, for what object and probe move by together before they are moved back."""
+ENOUGH = 32
+"""Frames that a start is looked for on."""
+AGAIN = (128, 512)
+"""Frames at which it is looked for once more, if need be: the first ones may lie on one line and tell little."""
+SUSPECT = 1.5
+"""Misfit, in units of what noise alone makes, from which there is need."""
+FRAMES_AGAIN = 36
+"""On which it is looked for then: a square of them in the middle of the scan tells more than a line."""
+BETTER = 0.8
+"""Of the error of the probe so far: another one with less takes its place."""
+SETTLING = 12
+"""Passes over the frames from a start on."""
+PASSES = 3
+"""Over each portion of new frames."""
+FEWEST = 192
+"""Frames in a pass, as long as there are as many: what is not new or next to it is drawn from all before."""
+COMPANIONS = 64
+"""Neighbours of new frames, and others drawn from all before, of each in a pass at most where there are many new ones."""
+MOST_IN_PASS = 384
+"""Frames of a pass right after a start."""
+SETTLED = 0.8
+"""Progress that passes end with: steps stay large enough for what is new."""
+JUDGES = 32
+"""Held-out frames, the latest, that judge learned corrections."""
+LIT = 1e-3
+"""Share of the largest light from which a pixel takes part in a pass."""
+
+
+@dataclass
+class LiveImage:
+    """What is drawn.
+
+    Parameters
+    ----------
+    object : Tensor
+        (H, W) complex64.
+    coverage : Tensor
+        (H, W) float32, accumulated light; one frame's peak counts as 1.
+    """
+
+    object: Tensor
+    coverage: Tensor
+
+
+class BlindLiveReconstruction:
+    """Object and probe of a scan whose frames come in little by little.
+
+    Parameters
+    ----------
+    network : Blind
+        Learned iterations, or untrained ones for the plain engine.
+    settings : BlindReconstructionSettings
+        What is solved for; its numbers of iterations are those of whole scans and are not used.
+    mask : Tensor
+        (N, N) bool, True for good pixels, zero frequency in the centre.
+    guess : Tensor, optional
+        (modes, N, N) complex64, the probe that the scan's file names.
+    shape : tuple of int, optional
+        (H, W) of the object frame; without it, and where positions lie outside, the frame grows.
+    seed : int
+        Fixes which frames are held out, the order of frames, and further probe modes.
+    device : torch.device, optional
+        The CPU if not given.
+    """
+
+    def __init__(
+        self,
+        network: Blind,
+        settings: BlindReconstructionSettings,
+        mask: Tensor,
+        guess: Tensor | None = None,
+        shape: tuple[int, int] | None = None,
+        seed: int = 0,
+        device: torch.device | None = None,
+    ) -> None:
+        self.device = device or torch.device("cpu")
+        self.network, self.settings, self.seed = network.to(self.device), settings, seed
+        self.size = mask.shape[-1]
+        self.mask = torch.fft.ifftshift(mask).to(self.device)
+        self.guess = None if guess is None or settings.start == "photons" else guess.to(self.device)
+        self.propagator = Propagator(self.size).to(self.device)
+        self.frame = GrowingFrame(self.size, shape)
+        self.seen = Seen.none(self.size, self.device)
+        self.held_out = np.zeros(0, dtype=bool)
+        self.draw, self.generator = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
+        self.state: BlindState | None = None
+        self.start: Start | None = None
+        self.scale, self.home = torch.ones(()), torch.zeros(2)
+        self.passes, self.gain, self.tried = 0, 1.0, 0
+
+    @property
+    def origin(self) -> Tensor:
+        """(2,) float64, where the origin of the positions lies in the object frame."""
+        return self.frame.origin
+
+    @property
+    def begun(self) -> bool:
+        """Whether there is an image."""
+        return self.state is not None
+
+    @torch.no_grad()
+    def add(self, frames: np.ndarray, positions: np.ndarray) -> None:
+        """Take new frames in, and iterate; parameters as in `ptychoflow.live.LiveReconstruction.add`."""
+        places = torch.from_numpy(positions)
+        padding = self.frame.make_room(places)
+        if padding is not None:
+            self._grow(padding)
+        first = self.seen.count
+        self.seen.append(amplitudes_of(frames).to(self.device), (places + self.origin + BORDER).float().to(self.device))
+        # One number for each frame, however they come.
+        self.held_out = np.append(self.held_out, self.draw.random(len(frames)) < self.settings.held_out)
+        if self.state is None:
+            if self.seen.count >= ENOUGH:
+                self.begin()
+            return
+        due = sum(count <= self.seen.count for count in AGAIN)
+        if due > self.tried:
+            self.tried = due
+            if float(self.state.misfit[0]) > SUSPECT and self._started_anew():
+                return
+        new = torch.arange(first, self.seen.count)
+        self._fill_unlit(new)
+        for _ in range(PASSES):
+            self._pass(torch.cat([new, self._companions(new)]))
+
+    @torch.no_grad()
+    def begin(self) -> None:
+        """Start with the frames that are there, few as they may be; nothing where an image has begun or none is."""
+        if self.state is not None or self.seen.count == 0:
+            return
+        if self.settings.start == "dataset" and self.guess is not None:
+            self.start = Start.given(self.guess)
+        else:
+            self.start = self._found(self.guess, FRAMES)
+            log.info("start: %s", self.start.describe())
+        self.tried = sum(count <= self.seen.count for count in AGAIN)
+        counts = self._mean_counts()
+        self.scale = counts[self.mask].mean().sqrt()
+        known = self.start.probe if self.guess is None else self.guess
+        self.home = centre_of(incoherent_sum(with_power(known, counts[self.mask].sum())))
+        self._settle(self.start.probe)
+
+    def _found(self, guess: Tensor | None, frames: int) -> Start:
+        used = self._fitted().numpy()
+        near = used[middle_of(self.seen.positions[used].double().cpu().numpy(), frames)]
+        return find_start(
+            self.network,
+            self.seen.amplitudes[near].square(),
+            self.seen.positions[near].double().cpu().numpy(),
+            self.mask,
+            self._mean_counts(),
+            self.propagator,
+            guess,
+            seed=self.seed,
+        )
+
+    def _started_anew(self) -> bool:
+        """Look for a start again, and give up the probe so far where another one explains frames clearly better."""
+        if self.settings.start == "dataset" and self.guess is not None:
+            return False
+        found = self._found(self.probe, FRAMES_AGAIN)
+        given = [error for name, error in found.errors.items() if name.startswith(GIVEN)]
+        if found.candidate.given or found.errors[found.candidate.name] > BETTER * min(given):
+            return False
+        log.info("a better start, with %d frames: %s", self.seen.count, found.describe())
+        self.start = found
+        self._settle(found.probe)
+        return True
+
+    def _settle(self, probe: Tensor) -> None:
+        """Begin with an empty object under a probe, and make passes over what is there."""
+        modes = torch.from_numpy(more_modes(probe.cpu().numpy(), self.settings.probe_modes, self.seed)).to(self.device)
+        power = self._mean_counts()[self.mask].sum() / self.scale**2
+        shape = tuple(length + 2 * BORDER for length in self.frame.shape)
+        self.state, self.passes, self.gain = BlindState.start(with_power(modes, power)[None], shape), 0, 1.0
+        for _ in range(SETTLING):
+            fitted = self._fitted()
+            self._pass(fitted[torch.randperm(len(fitted), generator=self.generator)[:MOST_IN_PASS]])
+
+    def _grow(self, padding: list[int]) -> None:
+        self.seen.positions[: self.seen.count] += torch.tensor(padding[2::-2], device=self.device)
+        if self.state is None:
+            return
+        fill = {"objects": 1.0, "object_momentum": 0.0, "light": 0.0}
+        grown = {
+            name: torch.nn.functional.pad(getattr(self.state, name), padding, value=value)
+            for name, value in fill.items()
+        }
+        self.state = replace(self.state, **grown)
+
+    def _fitted(self) -> Tensor:
+        """Numbers (frames,) int64 of the frames that are not held out; all where none else is there."""
+        used = np.flatnonzero(~self.held_out)
+        return torch.from_numpy(used if len(used) else np.arange(self.seen.count))
+
+    def _companions(self, new: Tensor) -> Tensor:
+        """Earlier frames that take part in a pass: neighbours of new ones, and some drawn from all others."""
+        old = int(new[0])
+        if old == 0:
+            return new[:0]
+        each = max(COMPANIONS, (FEWEST - len(new)) // 2)
+        positions = self.seen.positions
+        away = torch.cdist(positions[:old], positions[new], p=float("inf")).amin(dim=1)
+        distance, nearest = away.topk(min(old, each), largest=False)
+        near = nearest[distance <= MARGIN * self.size].cpu()
+        others = torch.ones(old, dtype=torch.bool)
+        others[near] = False
+        (others,) = others.nonzero(as_tuple=True)
+        wanted = max(COMPANIONS, FEWEST - len(new) - len(near))
+        drawn = others[torch.randperm(len(others), generator=self.generator)[:wanted]]
+        return torch.cat([near, drawn])
+
+    def _pass(self, group: Tensor) -> None:
+        """Iterate once on some frames (chosen,) int64, of which those held out only judge."""
+        group = group[~torch.from_numpy(self.held_out)[group]]
+        if not len(group):
+            return
+        frames, progress = self._frames(), SETTLED * min(1.0, self.passes / (2 * SETTLING))
+        touched = self._light(self.state, group)
+        touched = touched > LIT * touched.amax()
+        # Where no frame of the pass lies, nothing corrects what momentum would go on with.
+        state = replace(self.state, object_momentum=self.state.object_momentum * touched)
+        order = subsets(group, progress, self.generator, photons_per_pixel(state, frames))
+        state = self.network.iterate(state, frames, order, progress, self.settings.solve_background)
+        state = replace(state, light=self._light(state, self._fitted())[None])
+        if self.settings.learned:
+            state = self._corrected(state, frames, progress)
+        self.state = self._at_home(state)
+        self.passes += 1
+
+    def _corrected(self, state: BlindState, frames: ScanFrames, progress: float) -> BlindState:
+        """Add as much of the learned correction as helps the latest frames that are held out."""
+        corrected = self.network.corrected(state, self.gain * self.network.learned_change(state, frames, progress))
+        if self.deviance(corrected) <= self.deviance(state):
+            self.gain = min(1.0, 1.5 * self.gain)
+            return corrected
+        self.gain = 0.5 * self.gain
+        return state
+
+    def _at_home(self, state: BlindState) -> BlindState:
+        """Move object and probe back by whole pixels when they have wandered off together."""
+        away = centre_of(state.probes.abs().square().sum(dim=1))[0] - self.home
+        whole = [-int(pixels) for pixels in away.round()]
+        if not any(whole):
+            return state
+        names = ("objects", "probes", "object_momentum", "probe_momentum", "light")
+        return replace(state, **{name: torch.roll(getattr(state, name), whole, dims=(-2, -1)) for name in names})
+
+    def _fill_unlit(self, new: Tensor) -> None:
+        """Begin where no light has fallen yet with the mean phase of the rest, which the probe has taken part of."""
+        state = self.state
+        before = self._fitted()
+        light = self._light(state, before[before < int(new[0])])
+        mean = (state.objects[0] * light).sum()
+        unlit = light <= LIT * light.amax()
+        self.state = replace(state, objects=torch.where(unlit, mean / mean.abs().clamp_min(1e-12), state.objects))
+
+    def _light(self, state: BlindState, chosen: Tensor) -> Tensor:
+        """Light (H, W) float that frames (chosen,) int64 let fall on the object, to the pixel."""
+        shape = state.objects.shape[-2:]
+        rows, columns = self.seen.positions[chosen].round().long().T
+        places = torch.zeros(shape, device=self.device)
+        places.index_put_((rows, columns), torch.ones(len(chosen), device=self.device), accumulate=True)
+        beam = torch.zeros(shape, device=self.device)
+        beam[: self.size, : self.size] = state.probes[0].abs().square().sum(dim=0)
+        beam = torch.roll(beam, [-(self.size // 2)] * 2, dims=(0, 1))
+        light = torch.fft.irfft2(torch.fft.rfft2(places) * torch.fft.rfft2(beam), s=shape)
+        return light.clamp_min(0)
+
+    def _frames(self) -> ScanFrames:
+        """All frames that have come in."""
+        count = self.seen.count
+        return LiveFrames(
+            self.seen.amplitudes[None, :count],
+            self.seen.positions[None, :count],
+            self.mask[None, None],
+            self.scale[None],
+            self.propagator,
+        )
+
+    def _mean_counts(self) -> Tensor:
+        """Mean counts (N, N) float32 of the frames that are fitted, zero frequency in the corner."""
+        counts = sum(some.square().sum(dim=0) for some in self.seen.amplitudes[self._fitted()].split(256))
+        return counts * self.mask / len(self._fitted())
+
+    def deviance(self, state: BlindState | None = None, judges: Tensor | None = None) -> float:
+        """Poisson deviance per good pixel of frames (chosen,) int64, by default the latest that are held out."""
+        state = self.state if state is None else state
+        held_out = torch.from_numpy(np.flatnonzero(self.held_out))
+        judges = (held_out if len(held_out) else self._fitted())[-JUDGES:] if judges is None else judges
+        amplitudes, positions = self._frames().subset(judges)
+        modelled = modelled_frames(state.objects, state.probes, positions, self.propagator, state.background)
+        photons = self.scale**2
+        measured = amplitudes[0].square() * photons
+        return float(poisson_deviance(modelled[0] * photons, measured, self.mask[None]))
+
+    @property
+    def probe(self) -> Tensor:
+        """(modes, N, N) complex64, orthogonal, Σ|P|² = photons in the empty beam, where it was at the start."""
+        probes = mix_modes(self.state.probes, orthogonal_modes(self.state.probes))
+        return fourier_shift(probes[0], self._away()) * self.scale
+
+    def _away(self) -> Tensor:
+        return self.home - centre_of(self.state.probes.abs().square().sum(dim=1))[0]
+
+    @property
+    def object(self) -> Tensor:
+        """(H, W) complex64, mean amplitude 1 where light fell."""
+        return fourier_shift(self.state.objects[0], self._away())[BORDER:-BORDER, BORDER:-BORDER]
+
+    @property
+    def coverage(self) -> Tensor:
+        """(H, W) float32, accumulated light; one frame's peak counts as 1."""
+        peak = self.state.probes[0].abs().square().sum(dim=0).amax()
+        return self._light(self.state, self._fitted())[BORDER:-BORDER, BORDER:-BORDER] / peak
+
+    @property
+    def background(self) -> float:
+        """Counts in each pixel that are no diffraction."""
+        return float(self.state.background[0] * self.scale**2)
+
+    @property
+    def shown(self) -> "LiveImage":
+        """The image as it is."""
+        return LiveImage(self.object, self.coverage)
+
+
+class LiveFrames(ScanFrames):
+    """Frames as they came, with photons that are brought to scale when they are needed."""
+
+    def subset(self, frames: Tensor) -> tuple[Tensor, Tensor]:
+        amplitudes, positions = super().subset(frames)
+        return amplitudes / self.scale[:, None, None, None], positions
