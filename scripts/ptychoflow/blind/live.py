@@ -46,7 +46,7 @@ PASSES = 3
 FEWEST = 192
 """Frames in a pass, as long as there are as many: what is not new or next to it is drawn from all before."""
 COMPANIONS = 64
-"""Neighbours of new frames, and others drawn from all before, of each in a pass at most where there are many new ones."""
+"""Neighbours of new frames, and others drawn from all before, so many of each beside however many new ones."""
 MOST_IN_PASS = 384
 """Frames of a pass right after a start."""
 SETTLED = 0.8
@@ -194,7 +194,8 @@ class BlindLiveReconstruction:
         if found.candidate.given or found.errors[found.candidate.name] > BETTER * min(given):
             return False
         log.info("a better start, with %d frames: %s", self.seen.count, found.describe())
-        self.start = found
+        errors = {name.replace(GIVEN, "the probe so far"): error for name, error in found.errors.items()}
+        self.start = replace(found, errors=errors)
         self._settle(found.probe)
         return True
 
