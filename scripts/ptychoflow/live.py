@@ -116,6 +116,10 @@ class LiveReconstruction:
         """Whether there is an image."""
         return self.seen.count > 0
 
+    def improve(self) -> bool:
+        """Nothing: a frame is reconstructed when it comes, and while it helps with newer ones."""
+        return False
+
     @torch.inference_mode()
     def add(self, frames: np.ndarray, positions: np.ndarray) -> None:
         """Reconstruct new frames.

@@ -51,6 +51,9 @@ class Live(Protocol):
     def shown(self) -> Any:
         """The image as it is, with ``object`` (H, W) complex64 and ``coverage`` (H, W) float32."""
 
+    def improve(self) -> bool:
+        """Use the time in which no frame comes; tells whether there was any use for it."""
+
     def add(self, frames: np.ndarray, positions: np.ndarray) -> None:
         """Take in frames (frames, N, N) float32 at positions (frames, 2) float64."""
 
@@ -87,7 +90,7 @@ class Watch(ABC):
         timeout : float
             Seconds without a new frame after which the scan is taken for ended.
         """
-        planned, available, newest = self.scan.planned, 0, time.monotonic()
+        planned, available, newest, changed = self.scan.planned, 0, time.monotonic(), False
         with _asked_to_stop() as asked:
             while True:
                 before, available = available, available if asked else self.scan.available()
@@ -102,12 +105,16 @@ class Watch(ABC):
                     reason = f"no new frame for {timeout:g} s"
                 if waiting and (reason or now - self.drawn >= every or waiting >= MOST_FRAMES):
                     self._add(min(waiting, MOST_FRAMES if self.used else FIRST_FRAMES))
-                    if self.live.begun and time.monotonic() - self.drawn >= every:
-                        self._draw()
+                    changed = True
                 elif reason:
                     return reason
+                elif self.live.improve():
+                    changed = True
                 else:
                     time.sleep(POLL)
+                if changed and self.live.begun and time.monotonic() - self.drawn >= every:
+                    self._draw()
+                    changed = False
 
     def _add(self, count: int) -> None:
         frames, positions = self.scan.read(self.read, self.read + count)

@@ -11,6 +11,7 @@ from ptychoflow.data.dataset import Dataset
 from ptychoflow.models.blind import Blind
 from ptychoflow.physics.diffraction import incoherent_sum
 from ptychoflow.physics.gauge import centre_of
+from ptychoflow.physics.patches import extract_patches
 from ptychoflow.stitching import coverage_of
 
 
@@ -50,7 +51,7 @@ def test_probe_and_image_are_found_while_frames_come(guess: dict, order: str):
     live = live_of(scan, start="best" if guess.get("kind") else "dataset")
     likenesses = feed(live, scan, order=None if order == "raster" else np.random.default_rng(0).permutation(144))
     assert likenesses[-1] > 0.98
-    assert likenesses[-1] > likenesses[0] + 0.003
+    assert 1 - likenesses[-1] < 0.7 * (1 - likenesses[0])
     assert found(live, scan) > 0.95
 
 
@@ -63,14 +64,15 @@ def test_a_frame_that_grows_holds_the_same_image(learned: bool):
     order = np.argsort(np.abs(np.arange(64) - 28), kind="stable")
     for live in (known, growing):
         feed(live, scan, 8, order)
-    low = growing.origin.round().int().tolist()
     assert growing.object.shape > known.object.shape
-    height, width = known.object.shape
-    lit = known.coverage > 0.5
-    same = growing.object[low[0] : low[0] + height, low[1] : low[1] + width]
-    padded = torch.nn.functional.pad(same, [0, width - same.shape[1], 0, height - same.shape[0]])
-    error = (padded - known.object)[lit].abs().square().mean().sqrt()
-    assert error < 0.02
+    # Both frames put the same pixel under a position.
+    places = torch.from_numpy(scan.positions)
+    mine, theirs = (
+        extract_patches(live.object[None], (places + live.origin).float()[None], 32)[0] for live in (growing, known)
+    )
+    weight = incoherent_sum(known.probe)
+    error = ((mine - theirs).abs().square() * weight).sum() / ((theirs - theirs.mean()).abs().square() * weight).sum()
+    assert error.sqrt() < 0.05
     torch.testing.assert_close(growing.probe, known.probe, atol=0.01 * float(known.probe.abs().max()), rtol=0)
 
 
@@ -108,8 +110,7 @@ def test_a_start_that_proves_wrong_is_given_up(monkeypatch: pytest.MonkeyPatch):
     live.add(scan.frames[:32], scan.positions[:32])
     live._settle(wrong)
     before = likeness(live.probe, torch.from_numpy(scan.reference_probe))
-    later = [frames for frames in range(32, 144)]
-    likenesses = feed(live, scan, 16, np.array(later))
+    likenesses = feed(live, scan, 16, np.arange(32, 144))
     assert before < 0.5
     assert likenesses[-1] > 0.95
     assert "the probe so far" in live.start.errors
@@ -137,11 +138,31 @@ def test_few_frames_begin_when_they_are_told_to():
     assert live.shown.object.shape == scan.object_shape
 
 
-def test_modes_are_solved_for_and_kept():
-    scan = small_scan(probe={"modes": 2}, scan={"frames": 144}, guess={"modes": 1})
+def shares(probe: torch.Tensor | np.ndarray) -> torch.Tensor:
+    powers = torch.as_tensor(probe).abs().square().sum(dim=(-2, -1))
+    return powers / powers.sum()
+
+
+def test_modes_are_kept_while_the_probe_is_put_right():
+    scan = small_scan(probe={"modes": 2}, scan={"frames": 144}, guess={"defocus_factor": 0.8})
     live = live_of(scan, probe_modes=2)
-    feed(live, scan)
-    powers, true = (
-        torch.as_tensor(probe).abs().square().sum(dim=(-2, -1)) for probe in (live.probe, scan.reference_probe)
-    )
-    torch.testing.assert_close(powers / powers.sum(), true / true.sum(), atol=0.1, rtol=0)
+    likenesses = feed(live, scan)
+    torch.testing.assert_close(shares(live.probe), shares(scan.reference_probe), atol=0.03, rtol=0)
+    assert likenesses[-1] > 0.97
+    assert found(live, scan) > 0.95
+
+
+def test_waiting_makes_it_better_and_ends():
+    scan = small_scan(guess={"defocus_factor": 0.8})
+    live = live_of(scan, learned=False)
+    assert not live.improve()
+    (*_, before) = feed(live, scan)
+    deviance = live.deviance()
+    passes = 0
+    while live.improve():
+        passes += 1
+    assert 0 < passes < 100
+    assert live.deviance() < 0.8 * deviance
+    assert likeness(live.probe, torch.from_numpy(scan.reference_probe)) > before
+    live.add(scan.frames[:4], scan.positions[:4])
+    assert live.improve()

@@ -47,6 +47,8 @@ FEWEST = 192
 """Frames in a pass, as long as there are as many: what is not new or next to it is drawn from all before."""
 COMPANIONS = 64
 """Neighbours of new frames, and others drawn from all before, so many of each beside however many new ones."""
+WAITING = 10
+"""Passes over frames drawn from all, at most, while no new ones come."""
 MOST_IN_PASS = 384
 """Frames of a pass right after a start."""
 SETTLED = 0.8
@@ -117,7 +119,7 @@ class BlindLiveReconstruction:
         self.state: BlindState | None = None
         self.start: Start | None = None
         self.scale, self.home = torch.ones(()), torch.zeros(2)
-        self.passes, self.gain, self.tried = 0, 1.0, 0
+        self.passes, self.gain, self.tried, self.waited = 0, 1.0, 0, 0
 
     @property
     def origin(self) -> Tensor:
@@ -150,6 +152,7 @@ class BlindLiveReconstruction:
             if float(self.state.misfit[0]) > SUSPECT and self._started_anew():
                 return
         new = torch.arange(first, self.seen.count)
+        self.waited = 0
         self._fill_unlit(new)
         for _ in range(PASSES):
             self._pass(torch.cat([new, self._companions(new)]))
@@ -170,6 +173,19 @@ class BlindLiveReconstruction:
         known = self.start.probe if self.guess is None else self.guess
         self.home = centre_of(incoherent_sum(with_power(known, counts[self.mask].sum())))
         self._settle(self.start.probe)
+
+    @torch.no_grad()
+    def improve(self) -> bool:
+        """Make a pass over some of all frames while no new ones come; tells whether there was one worth making."""
+        if self.state is None or self.waited >= WAITING:
+            return False
+        self.waited += 1
+        self._pass(self._drawn(FEWEST))
+        return True
+
+    def _drawn(self, count: int) -> Tensor:
+        fitted = self._fitted()
+        return fitted[torch.randperm(len(fitted), generator=self.generator)[:count]]
 
     def _found(self, guess: Tensor | None, frames: int) -> Start:
         used = self._fitted().numpy()
@@ -206,8 +222,7 @@ class BlindLiveReconstruction:
         shape = tuple(length + 2 * BORDER for length in self.frame.shape)
         self.state, self.passes, self.gain = BlindState.start(with_power(modes, power)[None], shape), 0, 1.0
         for _ in range(SETTLING):
-            fitted = self._fitted()
-            self._pass(fitted[torch.randperm(len(fitted), generator=self.generator)[:MOST_IN_PASS]])
+            self._pass(self._drawn(MOST_IN_PASS))
 
     def _grow(self, padding: list[int]) -> None:
         self.seen.positions[: self.seen.count] += torch.tensor(padding[2::-2], device=self.device)
@@ -315,6 +330,7 @@ class BlindLiveReconstruction:
         counts = sum(some.square().sum(dim=0) for some in self.seen.amplitudes[self._fitted()].split(256))
         return counts * self.mask / len(self._fitted())
 
+    @torch.no_grad()
     def deviance(self, state: BlindState | None = None, judges: Tensor | None = None) -> float:
         """Poisson deviance per good pixel of frames (chosen,) int64, by default the latest that are held out."""
         state = self.state if state is None else state
@@ -327,6 +343,7 @@ class BlindLiveReconstruction:
         return float(poisson_deviance(modelled[0] * photons, measured, self.mask[None]))
 
     @property
+    @torch.no_grad()
     def probe(self) -> Tensor:
         """(modes, N, N) complex64, orthogonal, Σ|P|² = photons in the empty beam, where it was at the start."""
         probes = mix_modes(self.state.probes, orthogonal_modes(self.state.probes))
@@ -336,11 +353,13 @@ class BlindLiveReconstruction:
         return self.home - centre_of(self.state.probes.abs().square().sum(dim=1))[0]
 
     @property
+    @torch.no_grad()
     def object(self) -> Tensor:
         """(H, W) complex64, mean amplitude 1 where light fell."""
         return fourier_shift(self.state.objects[0], self._away())[BORDER:-BORDER, BORDER:-BORDER]
 
     @property
+    @torch.no_grad()
     def coverage(self) -> Tensor:
         """(H, W) float32, accumulated light; one frame's peak counts as 1."""
         peak = self.state.probes[0].abs().square().sum(dim=0).amax()
