@@ -55,6 +55,12 @@ SETTLED = 0.8
 """Progress that passes end with: steps stay large enough for what is new."""
 JUDGES = 32
 """Held-out frames, the latest, that judge learned corrections."""
+MARGIN_PIXELS = 4
+"""Round the frames of a pass, within the border."""
+REACH = 2
+"""Frame widths round new frames within which others are drawn: so a pass does not grow with the object."""
+IN_PLACE = ("objects", "object_momentum", "light")
+"""Parts of the state that have the object's shape."""
 LIT = 1e-3
 """Share of the largest light from which a pixel takes part in a pass."""
 
@@ -180,7 +186,11 @@ class BlindLiveReconstruction:
         if self.state is None or self.waited >= WAITING:
             return False
         self.waited += 1
-        self._pass(self._drawn(FEWEST))
+        fitted = self._fitted()
+        centre = fitted[torch.randint(len(fitted), (1,), generator=self.generator)]
+        away = (self.seen.positions[fitted] - self.seen.positions[centre]).abs().amax(dim=1).cpu()
+        near = fitted[away <= 2 * REACH * self.size]
+        self._pass(near[torch.randperm(len(near), generator=self.generator)[:FEWEST]])
         return True
 
     def _drawn(self, count: int) -> Tensor:
@@ -215,6 +225,7 @@ class BlindLiveReconstruction:
         self._settle(found.probe)
         return True
 
+    @torch.no_grad()
     def _settle(self, probe: Tensor) -> None:
         """Begin with an empty object under a probe, and make passes over what is there."""
         modes = torch.from_numpy(more_modes(probe.cpu().numpy(), self.settings.probe_modes, self.seed)).to(self.device)
@@ -250,7 +261,9 @@ class BlindLiveReconstruction:
         away = torch.cdist(positions[:old], positions[new], p=float("inf")).amin(dim=1)
         distance, nearest = away.topk(min(old, each), largest=False)
         near = nearest[distance <= MARGIN * self.size].cpu()
-        others = torch.ones(old, dtype=torch.bool)
+        middle = (positions[new].amin(dim=0) + positions[new].amax(dim=0)) / 2
+        half = (positions[new].amax(dim=0) - positions[new].amin(dim=0)) / 2 + REACH * self.size
+        others = ((positions[:old] - middle).abs() <= half).all(dim=1).cpu()
         others[near] = False
         (others,) = others.nonzero(as_tuple=True)
         wanted = max(COMPANIONS, FEWEST - len(new) - len(near))
@@ -262,23 +275,46 @@ class BlindLiveReconstruction:
         group = group[~torch.from_numpy(self.held_out)[group]]
         if not len(group):
             return
-        frames, progress = self._frames(), SETTLED * min(1.0, self.passes / (2 * SETTLING))
-        touched = self._light(self.state, group)
+        window, progress = self._window(group), SETTLED * min(1.0, self.passes / (2 * SETTLING))
+        whole, frames = self.state, self._frames(window)
+        state = replace(whole, **{name: getattr(whole, name)[..., *window] for name in IN_PLACE})
+        touched = self._light(group, window)
         touched = touched > LIT * touched.amax()
         # Where no frame of the pass lies, nothing corrects what momentum would go on with.
-        state = replace(self.state, object_momentum=self.state.object_momentum * touched)
+        state.object_momentum = state.object_momentum * touched
+        state.objects = state.objects.clone()
+        corner = state.objects[0, 0, 0].clone()
+        state.objects[0, 0, 0] = 1
         order = subsets(group, progress, self.generator, photons_per_pixel(state, frames))
         state = self.network.iterate(state, frames, order, progress, self.settings.solve_background)
-        state = replace(state, light=self._light(state, self._fitted())[None])
+        # No frame reaches the corner: it tells what the object was divided by, as the rest of it must be.
+        factor = 1 / state.objects[0, 0, 0].real
+        state.objects[0, 0, 0] = corner / factor
+        state.light = self._light(self._fitted(), window, state)[None]
         if self.settings.learned:
-            state = self._corrected(state, frames, progress)
-        self.state = self._at_home(state)
+            state = self._corrected(state, frames, window, progress)
+        changed = {name: getattr(whole, name) / factor for name in IN_PLACE}
+        for name, values in changed.items():
+            values[..., *window] = getattr(state, name)
+        self.state = self._at_home(replace(state, **changed))
         self.passes += 1
 
-    def _corrected(self, state: BlindState, frames: ScanFrames, progress: float) -> BlindState:
-        """Add as much of the learned correction as helps the latest frames that are held out."""
+    def _window(self, group: Tensor) -> tuple[slice, slice]:
+        """The part of the object that some frames (chosen,) int64 reach, and a margin that none does."""
+        places = self.seen.positions[group]
+        low = (places.amin(dim=0).floor().long() - self.size // 2 - MARGIN_PIXELS).clamp_min(0)
+        high = places.amax(dim=0).ceil().long() + self.size // 2 + MARGIN_PIXELS
+        limits = zip(low.tolist(), high.tolist(), self.state.objects.shape[-2:], strict=True)
+        rows, columns = (slice(first, min(last, length)) for first, last, length in limits)
+        return rows, columns
+
+    def _corrected(
+        self, state: BlindState, frames: ScanFrames, window: tuple[slice, slice], progress: float
+    ) -> BlindState:
+        """Add as much of the learned correction as helps the latest frames of the window that are held out."""
+        judges = self._judges(window)
         corrected = self.network.corrected(state, self.gain * self.network.learned_change(state, frames, progress))
-        if self.deviance(corrected) <= self.deviance(state):
+        if self._deviance(corrected, frames, judges) <= self._deviance(state, frames, judges):
             self.gain = min(1.0, 1.5 * self.gain)
             return corrected
         self.gain = 0.5 * self.gain
@@ -295,31 +331,42 @@ class BlindLiveReconstruction:
 
     def _fill_unlit(self, new: Tensor) -> None:
         """Begin where no light has fallen yet with the mean phase of the rest, which the probe has taken part of."""
-        state = self.state
-        before = self._fitted()
-        light = self._light(state, before[before < int(new[0])])
-        mean = (state.objects[0] * light).sum()
-        unlit = light <= LIT * light.amax()
-        self.state = replace(state, objects=torch.where(unlit, mean / mean.abs().clamp_min(1e-12), state.objects))
+        window, before = self._window(new), self._fitted()
+        light = self._light(before[before < int(new[0])], window)
+        objects = self.state.objects.clone()
+        part = objects[0][window]
+        mean = (part * light).sum()
+        if mean.abs() > 0:
+            objects[0][window] = torch.where(light <= LIT * light.amax(), mean / mean.abs(), part)
+            self.state = replace(self.state, objects=objects)
 
-    def _light(self, state: BlindState, chosen: Tensor) -> Tensor:
-        """Light (H, W) float that frames (chosen,) int64 let fall on the object, to the pixel."""
-        shape = state.objects.shape[-2:]
-        rows, columns = self.seen.positions[chosen].round().long().T
-        places = torch.zeros(shape, device=self.device)
-        places.index_put_((rows, columns), torch.ones(len(chosen), device=self.device), accumulate=True)
+    def _light(self, chosen: Tensor, window: tuple[slice, slice], state: BlindState | None = None) -> Tensor:
+        """Light (h, w) float that frames (chosen,) int64 let fall on a window of the object, to the pixel."""
+        size, probes = self.size, (self.state if state is None else state).probes[0]
+        # Frames round the window reach into it; what is folded over at the edges stays within their border.
+        shape = [part.stop - part.start + 2 * size for part in window]
+        corner = torch.tensor([part.start - size for part in window], device=self.device)
+        places = self.seen.positions[chosen].round().long() - corner
+        rows, columns = places[((places >= 0) & (places < torch.tensor(shape, device=self.device))).all(dim=1)].T
+        hits = torch.zeros(shape, device=self.device)
+        hits.index_put_((rows, columns), torch.ones(len(rows), device=self.device), accumulate=True)
         beam = torch.zeros(shape, device=self.device)
-        beam[: self.size, : self.size] = state.probes[0].abs().square().sum(dim=0)
-        beam = torch.roll(beam, [-(self.size // 2)] * 2, dims=(0, 1))
-        light = torch.fft.irfft2(torch.fft.rfft2(places) * torch.fft.rfft2(beam), s=shape)
-        return light.clamp_min(0)
+        beam[:size, :size] = probes.abs().square().sum(dim=0)
+        beam = torch.roll(beam, [-(size // 2)] * 2, dims=(0, 1))
+        light = torch.fft.irfft2(torch.fft.rfft2(hits) * torch.fft.rfft2(beam), s=shape)
+        return light.clamp_min(0)[size:-size, size:-size]
 
-    def _frames(self) -> ScanFrames:
-        """All frames that have come in."""
+    def _everywhere(self) -> tuple[slice, slice]:
+        height, width = self.state.objects.shape[-2:]
+        return slice(0, height), slice(0, width)
+
+    def _frames(self, window: tuple[slice, slice]) -> ScanFrames:
+        """All frames that have come in, with positions in a window of the object."""
         count = self.seen.count
+        corner = torch.tensor([part.start for part in window], device=self.device)
         return LiveFrames(
             self.seen.amplitudes[None, :count],
-            self.seen.positions[None, :count],
+            (self.seen.positions[:count] - corner)[None],
             self.mask[None, None],
             self.scale[None],
             self.propagator,
@@ -330,13 +377,22 @@ class BlindLiveReconstruction:
         counts = sum(some.square().sum(dim=0) for some in self.seen.amplitudes[self._fitted()].split(256))
         return counts * self.mask / len(self._fitted())
 
+    def _judges(self, window: tuple[slice, slice]) -> Tensor:
+        """The latest frames (chosen,) int64 in a window that are held out, or of all where none is."""
+        low, high = ([getattr(part, end) for part in window] for end in ("start", "stop"))
+        places, half = self.seen.positions[: self.seen.count].cpu(), self.size // 2 + 1
+        inside = ((places - half >= torch.tensor(low)) & (places + half <= torch.tensor(high))).all(dim=1)
+        held_out = inside & torch.from_numpy(self.held_out)
+        return (held_out if held_out.any() else inside).nonzero()[:, 0][-JUDGES:]
+
     @torch.no_grad()
-    def deviance(self, state: BlindState | None = None, judges: Tensor | None = None) -> float:
-        """Poisson deviance per good pixel of frames (chosen,) int64, by default the latest that are held out."""
-        state = self.state if state is None else state
-        held_out = torch.from_numpy(np.flatnonzero(self.held_out))
-        judges = (held_out if len(held_out) else self._fitted())[-JUDGES:] if judges is None else judges
-        amplitudes, positions = self._frames().subset(judges)
+    def deviance(self) -> float:
+        """Poisson deviance per good pixel of the latest frames that are held out."""
+        window = self._everywhere()
+        return self._deviance(self.state, self._frames(window), self._judges(window))
+
+    def _deviance(self, state: BlindState, frames: ScanFrames, judges: Tensor) -> float:
+        amplitudes, positions = frames.subset(judges)
         modelled = modelled_frames(state.objects, state.probes, positions, self.propagator, state.background)
         photons = self.scale**2
         measured = amplitudes[0].square() * photons
@@ -363,7 +419,7 @@ class BlindLiveReconstruction:
     def coverage(self) -> Tensor:
         """(H, W) float32, accumulated light; one frame's peak counts as 1."""
         peak = self.state.probes[0].abs().square().sum(dim=0).amax()
-        return self._light(self.state, self._fitted())[BORDER:-BORDER, BORDER:-BORDER] / peak
+        return self._light(self._fitted(), self._everywhere())[BORDER:-BORDER, BORDER:-BORDER] / peak
 
     @property
     def background(self) -> float:
