@@ -6,13 +6,14 @@ that the probe stays one that explains the whole scan. The work for a frame does
 """
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ptychoflow.blind.frames import amplitudes_of
+from ptychoflow.blind.live_windows import LiveFrames, LiveImage, Window, light_of, window_of
 from ptychoflow.blind.modes import more_modes
 from ptychoflow.blind.start import FRAMES, GIVEN, Start, find_start, middle_of
 from ptychoflow.data.tiles import MARGIN
@@ -55,30 +56,12 @@ SETTLED = 0.8
 """Progress that passes end with: steps stay large enough for what is new."""
 JUDGES = 32
 """Held-out frames, the latest, that judge learned corrections."""
-MARGIN_PIXELS = 4
-"""Round the frames of a pass, within the border."""
 REACH = 2
 """Frame widths round new frames within which others are drawn: so a pass does not grow with the object."""
 IN_PLACE = ("objects", "object_momentum", "light")
 """Parts of the state that have the object's shape."""
 LIT = 1e-3
 """Share of the largest light from which a pixel takes part in a pass."""
-
-
-@dataclass
-class LiveImage:
-    """What is drawn.
-
-    Parameters
-    ----------
-    object : Tensor
-        (H, W) complex64.
-    coverage : Tensor
-        (H, W) float32, accumulated light; one frame's peak counts as 1.
-    """
-
-    object: Tensor
-    coverage: Tensor
 
 
 class BlindLiveReconstruction:
@@ -299,18 +282,10 @@ class BlindLiveReconstruction:
         self.state = self._at_home(replace(state, **changed))
         self.passes += 1
 
-    def _window(self, group: Tensor) -> tuple[slice, slice]:
-        """The part of the object that some frames (chosen,) int64 reach, and a margin that none does."""
-        places = self.seen.positions[group]
-        low = (places.amin(dim=0).floor().long() - self.size // 2 - MARGIN_PIXELS).clamp_min(0)
-        high = places.amax(dim=0).ceil().long() + self.size // 2 + MARGIN_PIXELS
-        limits = zip(low.tolist(), high.tolist(), self.state.objects.shape[-2:], strict=True)
-        rows, columns = (slice(first, min(last, length)) for first, last, length in limits)
-        return rows, columns
+    def _window(self, group: Tensor) -> Window:
+        return window_of(self.seen.positions[group], self.size, self.state.objects.shape[-2:])
 
-    def _corrected(
-        self, state: BlindState, frames: ScanFrames, window: tuple[slice, slice], progress: float
-    ) -> BlindState:
+    def _corrected(self, state: BlindState, frames: ScanFrames, window: Window, progress: float) -> BlindState:
         """Add as much of the learned correction as helps the latest frames of the window that are held out."""
         judges = self._judges(window)
         corrected = self.network.corrected(state, self.gain * self.network.learned_change(state, frames, progress))
@@ -340,27 +315,16 @@ class BlindLiveReconstruction:
             objects[0][window] = torch.where(light <= LIT * light.amax(), mean / mean.abs(), part)
             self.state = replace(self.state, objects=objects)
 
-    def _light(self, chosen: Tensor, window: tuple[slice, slice], state: BlindState | None = None) -> Tensor:
-        """Light (h, w) float that frames (chosen,) int64 let fall on a window of the object, to the pixel."""
-        size, probes = self.size, (self.state if state is None else state).probes[0]
-        # Frames round the window reach into it; what is folded over at the edges stays within their border.
-        shape = [part.stop - part.start + 2 * size for part in window]
-        corner = torch.tensor([part.start - size for part in window], device=self.device)
-        places = self.seen.positions[chosen].round().long() - corner
-        rows, columns = places[((places >= 0) & (places < torch.tensor(shape, device=self.device))).all(dim=1)].T
-        hits = torch.zeros(shape, device=self.device)
-        hits.index_put_((rows, columns), torch.ones(len(rows), device=self.device), accumulate=True)
-        beam = torch.zeros(shape, device=self.device)
-        beam[:size, :size] = probes.abs().square().sum(dim=0)
-        beam = torch.roll(beam, [-(size // 2)] * 2, dims=(0, 1))
-        light = torch.fft.irfft2(torch.fft.rfft2(hits) * torch.fft.rfft2(beam), s=shape)
-        return light.clamp_min(0)[size:-size, size:-size]
+    def _light(self, chosen: Tensor, window: Window, state: BlindState | None = None) -> Tensor:
+        """Light (h, w) float that frames (chosen,) int64 let fall on a window of the object."""
+        probes = (self.state if state is None else state).probes[0]
+        return light_of(self.seen.positions[chosen], incoherent_sum(probes), window)
 
-    def _everywhere(self) -> tuple[slice, slice]:
+    def _everywhere(self) -> Window:
         height, width = self.state.objects.shape[-2:]
         return slice(0, height), slice(0, width)
 
-    def _frames(self, window: tuple[slice, slice]) -> ScanFrames:
+    def _frames(self, window: Window) -> ScanFrames:
         """All frames that have come in, with positions in a window of the object."""
         count = self.seen.count
         corner = torch.tensor([part.start for part in window], device=self.device)
@@ -377,7 +341,7 @@ class BlindLiveReconstruction:
         counts = sum(some.square().sum(dim=0) for some in self.seen.amplitudes[self._fitted()].split(256))
         return counts * self.mask / len(self._fitted())
 
-    def _judges(self, window: tuple[slice, slice]) -> Tensor:
+    def _judges(self, window: Window) -> Tensor:
         """The latest frames (chosen,) int64 in a window that are held out, or of all where none is."""
         low, high = ([getattr(part, end) for part in window] for end in ("start", "stop"))
         places, half = self.seen.positions[: self.seen.count].cpu(), self.size // 2 + 1
@@ -430,11 +394,3 @@ class BlindLiveReconstruction:
     def shown(self) -> "LiveImage":
         """The image as it is."""
         return LiveImage(self.object, self.coverage)
-
-
-class LiveFrames(ScanFrames):
-    """Frames as they came, with photons that are brought to scale when they are needed."""
-
-    def subset(self, frames: Tensor) -> tuple[Tensor, Tensor]:
-        amplitudes, positions = super().subset(frames)
-        return amplitudes / self.scale[:, None, None, None], positions
