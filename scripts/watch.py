@@ -6,12 +6,16 @@ from typing import Literal
 from jsonargparse.typing import PositiveFloat, PositiveInt
 
 from ptychoflow.command_line import run_program
+from ptychoflow.settings import BlindReconstructionSettings
+
+PRETRAINED = Path("pretrained")
 
 
 def main(
-    checkpoint: Path,
     data: Path,
     output: Path,
+    blind: BlindReconstructionSettings,
+    checkpoint: Path | None = None,
     probe: Literal["dataset", "checkpoint"] = "dataset",
     every: PositiveFloat = 1.0,
     timeout: PositiveFloat = 10.0,
@@ -21,16 +25,21 @@ def main(
 ) -> None:
     """Follow a file that grows and renew reconstructed_amplitude.png and reconstructed_phase.png as frames come in.
 
+    Without a checkpoint the pretrained network does it, which solves for the probe as well; its settings are those
+    that begin with --blind.
+
     Parameters
     ----------
-    checkpoint : Path
-        model.ckpt of a training.
     data : Path
         CXI file that another process writes (SWMR HDF5, see docs/live.md); it is waited for as long as `timeout` says.
     output : Path
         Folder for the pictures, and at the end reconstruction.h5 and provenance.json.
+    blind : BlindReconstructionSettings
+        How it is reconstructed by the pretrained network.
+    checkpoint : Path, optional
+        model.ckpt of a training; the pretrained network if not given, or if it is the word pretrained.
     probe : {"dataset", "checkpoint"}
-        The scan's own probe, or the one that training refined.
+        For a network of train.py, the scan's own probe, or the one that training refined.
     every : float
         Seconds between two pictures.
     timeout : float
@@ -56,7 +65,8 @@ def main(
     use_threads(threads)
     if accelerator == "cuda" and not torch.cuda.is_available():
         raise InputError("accelerator cuda cannot be used here: expected cpu")
-    watch(checkpoint, data, output, probe, every, timeout, final, torch.device(accelerator))
+    checkpoint = None if checkpoint == PRETRAINED else checkpoint
+    watch(checkpoint, data, output, probe, every, timeout, final, torch.device(accelerator), blind)
 
 
 if __name__ == "__main__":

@@ -41,6 +41,47 @@ class Seen:
         self.count = needed
 
 
+class GrowingFrame:
+    """The frame of an object that positions about any origin lie in, and that grows with them.
+
+    Parameters
+    ----------
+    size : int
+        Edge length N of a patch in pixels.
+    shape : tuple of int, optional
+        (H, W) of the frame that positions count in; without it the first positions tell.
+    """
+
+    def __init__(self, size: int, shape: tuple[int, int] | None) -> None:
+        self.size, self.shape = size, shape or (0, 0)
+        self.given, self.empty = shape is not None, shape is None
+        self.origin = torch.zeros(2, dtype=torch.float64)
+
+    def make_room(self, places: Tensor) -> list[int] | None:
+        """Grow so that the patches of positions (frames, 2) float64 lie inside.
+
+        Returns
+        -------
+        list of int or None
+            Pixels added before and after the columns, then the rows, as `torch.nn.functional.pad` takes them.
+        """
+        border = self.size // 2 + 2
+        low, high = places.amin(dim=0) + self.origin - border, places.amax(dim=0) + self.origin + border
+        shape = torch.tensor(self.shape)
+        if self.empty:  # The first frames say where the object is.
+            self.empty, self.origin = False, -low
+            low, high = torch.zeros_like(low), high - low
+        # A given frame has a border of its own.
+        slack = 2 if self.given else 0
+        before = torch.where(low < -slack, (-low / self.size).ceil() * self.size, 0).long()
+        after = torch.where(high > shape + slack, ((high - shape) / self.size).ceil() * self.size, 0).long()
+        if not (before.any() or after.any()):
+            return None
+        self.origin = self.origin + before
+        self.shape = tuple(int(length) for length in shape + before + after)
+        return [int(before[1]), int(after[1]), int(before[0]), int(after[0])]
+
+
 class LiveReconstruction:
     """Running sums of the patches of a scan whose frames come in little by little.
 
@@ -60,11 +101,24 @@ class LiveReconstruction:
         self.network = network
         self.size, self.device = network.scaled_probe.shape[-1], network.scaled_probe.device
         self.seen = Seen.none(self.size, self.device)
-        self.origin = torch.zeros(2, dtype=torch.float64)
-        self.fixed = shape is not None
+        self.frame = GrowingFrame(self.size, shape)
         self.settled = _empty(shape or (0, 0), self.device)
         self.shown = self.settled
         self.recent = Portion(torch.empty(0, dtype=torch.long), torch.empty(0, dtype=torch.complex64))
+
+    @property
+    def origin(self) -> Tensor:
+        """(2,) float64, where the origin of the positions lies in the object frame."""
+        return self.frame.origin
+
+    @property
+    def begun(self) -> bool:
+        """Whether there is an image."""
+        return self.seen.count > 0
+
+    def improve(self) -> bool:
+        """Nothing: a frame is reconstructed when it comes, and while it helps with newer ones."""
+        return False
 
     @torch.inference_mode()
     def add(self, frames: np.ndarray, positions: np.ndarray) -> None:
@@ -81,7 +135,7 @@ class LiveReconstruction:
         self._make_room(places)
         new = torch.arange(self.seen.count, self.seen.count + len(frames))
         amplitudes = torch.fft.ifftshift(torch.from_numpy(frames).to(self.device), dim=(-2, -1)).sqrt_()
-        self.seen.append(amplitudes, (places + self.origin).float().to(self.device))
+        self.seen.append(amplitudes, (places + self.frame.origin).float().to(self.device))
         if self.network.joins_frames:
             group = torch.cat([new, self._neighbours(new)])
             patches = self.network.patches(self.seen.amplitudes[group][None], self.seen.positions[group][None])[0]
@@ -91,21 +145,10 @@ class LiveReconstruction:
 
     def _make_room(self, places: Tensor) -> None:
         """Let the object's frame grow so that all patches lie inside; what is there already moves along."""
-        border = self.size // 2 + 2
-        low, high = places.amin(dim=0) + self.origin - border, places.amax(dim=0) + self.origin + border
-        shape = torch.tensor(self.settled.coverages.shape[-2:])
-        if self.seen.count == 0 and not self.fixed:  # The first frames say where the object is.
-            self.origin = -low
-            low, high = torch.zeros_like(low), high - low
-        # A given frame has a border of its own.
-        slack = 2 if self.fixed else 0
-        before = torch.where(low < -slack, (-low / self.size).ceil() * self.size, 0).long()
-        after = torch.where(high > shape + slack, ((high - shape) / self.size).ceil() * self.size, 0).long()
-        if not (before.any() or after.any()):
+        padding = self.frame.make_room(places)
+        if padding is None:
             return
-        self.origin = self.origin + before
-        self.seen.positions[: self.seen.count] += before.to(self.device)
-        padding = [int(before[1]), int(after[1]), int(before[0]), int(after[0])]
+        self.seen.positions[: self.seen.count] += torch.tensor(padding[2::-2], device=self.device)
         self.settled, self.shown = (
             WeightedSums(*(torch.nn.functional.pad(part, padding) for part in (sums.totals, sums.coverages)))
             for sums in (self.settled, self.shown)

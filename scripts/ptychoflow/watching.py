@@ -8,24 +8,26 @@ import json
 import logging
 import signal
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
 from PIL import Image, PngImagePlugin
 
+from ptychoflow.blind.pretrained import is_blind
 from ptychoflow.data.dataset import Dataset
 from ptychoflow.data.growing import GrowingScan
 from ptychoflow.embedded_provenance import DESCRIPTION, from_hdf5_attributes
 from ptychoflow.errors import InputError
 from ptychoflow.files import replacing
-from ptychoflow.live import MOST_FRAMES, LiveReconstruction
-from ptychoflow.models.trained import load_trained
+from ptychoflow.live import MOST_FRAMES, GrowingFrame, LiveReconstruction, Seen
+from ptychoflow.models.trained import load_checkpoint, load_trained
 from ptychoflow.reconstruction import Reconstruction, without_mean_phase
-from ptychoflow.settings import InferenceSettings
+from ptychoflow.settings import BlindReconstructionSettings, InferenceSettings
 
 FIRST_FRAMES = 64
 """Frames that are enough for the first picture."""
@@ -34,37 +36,47 @@ POLL = 0.02
 AMPLITUDE, PHASE = "reconstructed_amplitude.png", "reconstructed_phase.png"
 
 
-class Watch:
+class Live(Protocol):
+    """An image that frames are added to."""
+
+    seen: Seen
+    frame: GrowingFrame
+    device: torch.device
+
+    @property
+    def begun(self) -> bool:
+        """Whether there is something to draw."""
+
+    @property
+    def shown(self) -> Any:
+        """The image as it is, with ``object`` (H, W) complex64 and ``coverage`` (H, W) float32."""
+
+    def improve(self) -> bool:
+        """Use the time in which no frame comes; tells whether there was any use for it."""
+
+    def add(self, frames: np.ndarray, positions: np.ndarray) -> None:
+        """Take in frames (frames, N, N) float32 at positions (frames, 2) float64."""
+
+
+class Watch(ABC):
     """Reconstructs a scan while it comes in.
 
     Parameters
     ----------
-    checkpoint : Path
-        model.ckpt of a training.
     scan : GrowingScan
         The scan.
     output : Path
         Folder of the pictures.
-    probe : {"dataset", "checkpoint"}
-        The scan's own probe, or the one that training refined.
-    device : torch.device
-        What to reconstruct on.
+    live : Live
+        The image, of no frame yet.
+    record : dict
+        What the pictures say of the network.
     """
 
-    def __init__(
-        self,
-        checkpoint: Path,
-        scan: GrowingScan,
-        output: Path,
-        probe: Literal["dataset", "checkpoint"],
-        device: torch.device,
-    ) -> None:
+    def __init__(self, scan: GrowingScan, output: Path, live: Live, record: dict[str, Any]) -> None:
         self.started = time.monotonic()
-        self.checkpoint, self.scan, self.output, self.probe = checkpoint, scan, output, probe
+        self.scan, self.output, self.live, self.record = scan, output, live, record
         self.mask = scan.mask
-        own = None if scan.probe is None else torch.from_numpy(scan.probe)
-        self.network = load_trained(checkpoint, probe, own, torch.from_numpy(self.mask), device, scan.path)
-        self.live = LiveReconstruction(self.network, scan.object_shape)
         self.used: list[np.ndarray] = []
         self.read, self.drawn = 0, -np.inf
 
@@ -78,7 +90,7 @@ class Watch:
         timeout : float
             Seconds without a new frame after which the scan is taken for ended.
         """
-        planned, available, newest = self.scan.planned, 0, time.monotonic()
+        planned, available, newest, changed = self.scan.planned, 0, time.monotonic(), False
         with _asked_to_stop() as asked:
             while True:
                 before, available = available, available if asked else self.scan.available()
@@ -93,12 +105,16 @@ class Watch:
                     reason = f"no new frame for {timeout:g} s"
                 if waiting and (reason or now - self.drawn >= every or waiting >= MOST_FRAMES):
                     self._add(min(waiting, MOST_FRAMES if self.used else FIRST_FRAMES))
-                    if self.live.seen.count and time.monotonic() - self.drawn >= every:
-                        self._draw()
+                    changed = True
                 elif reason:
                     return reason
+                elif self.live.improve():
+                    changed = True
                 else:
                     time.sleep(POLL)
+                if changed and self.live.begun and time.monotonic() - self.drawn >= every:
+                    self._draw()
+                    changed = False
 
     def _add(self, count: int) -> None:
         frames, positions = self.scan.read(self.read, self.read + count)
@@ -114,13 +130,7 @@ class Watch:
     def _draw(self) -> None:
         self.drawn = time.monotonic()
         frames = self.live.seen.count
-        provenance = {
-            "result": "live picture",
-            "frames": frames,
-            "checkpoint_file": str(self.checkpoint),
-            "data_file": str(self.scan.path),
-            "run_id": self.network.description.get("provenance", {}).get("run_id"),
-        }
+        provenance = {"result": "live picture", "frames": frames, "data_file": str(self.scan.path), **self.record}
         draw_live(self.live, self.output / AMPLITUDE, self.output / PHASE, provenance)
         logging.info("%d frames, %.2f s", frames, time.monotonic() - self.started)
 
@@ -135,29 +145,76 @@ class Watch:
         if not self.live.seen.count:
             raise InputError(f"{self.scan.path} has no frame with photons: expected some before the time was over")
         frames, positions = self.scan.read(0, self.read)
-        used, height_width = np.concatenate(self.used), self.live.shown.coverages.shape[-2:]
+        used = np.concatenate(self.used)
         return Dataset(
             frames=np.where(self.mask, frames, 0)[used],
-            positions=positions[used] + self.live.origin.numpy(),
-            probe=self.network.probe.cpu().numpy() if self.scan.probe is None else self.scan.probe,
+            positions=positions[used] + self.live.frame.origin.numpy(),
+            probe=self.probe(),
+            probe_known=self.probe_known,
             mask=self.mask,
-            object_shape=(int(height_width[0]), int(height_width[1])),
+            object_shape=self.live.frame.shape,
             provenance=from_hdf5_attributes(self.scan.file.attrs),
             **self.scan.geometry,
         ).validate(str(self.scan.path))
 
+    probe_known = True
+
+    @abstractmethod
+    def probe(self) -> np.ndarray:
+        """The probe (modes, N, N) complex64 that stands in the dataset."""
+
+    @abstractmethod
     def whole(self) -> Reconstruction:
         """Reconstruct all frames once more, all together, as reconstruct.py does."""
+
+    @abstractmethod
+    def running(self) -> Reconstruction:
+        """Give the image as it stands."""
+
+
+class TrainedWatch(Watch):
+    """By a network that was trained for its own probe.
+
+    Parameters
+    ----------
+    checkpoint : Path
+        model.ckpt of a training.
+    scan, output
+        As in `Watch`.
+    which : {"dataset", "checkpoint"}
+        The scan's own probe, or the one that training refined.
+    device : torch.device
+        What to reconstruct on.
+    """
+
+    def __init__(
+        self,
+        checkpoint: Path,
+        scan: GrowingScan,
+        output: Path,
+        which: Literal["dataset", "checkpoint"],
+        device: torch.device,
+    ) -> None:
+        own = None if scan.probe is None else torch.from_numpy(scan.probe)
+        self.checkpoint, self.which = checkpoint, which
+        self.network = load_trained(checkpoint, which, own, torch.from_numpy(scan.mask), device, scan.path)
+        run_id = self.network.description.get("provenance", {}).get("run_id")
+        live = LiveReconstruction(self.network, scan.object_shape)
+        super().__init__(scan, output, live, {"checkpoint_file": str(checkpoint), "run_id": run_id})
+
+    def probe(self) -> np.ndarray:
+        return self.network.probe.cpu().numpy() if self.scan.probe is None else self.scan.probe
+
+    def whole(self) -> Reconstruction:
         from ptychoflow.inference import Inference
 
-        inference = Inference(self.checkpoint, self.dataset(), self.scan.path, self.probe)
+        inference = Inference(self.checkpoint, self.dataset(), self.scan.path, self.which)
         return inference.reconstruct(InferenceSettings.batch_size, accelerator=self.live.device.type)
 
     def running(self) -> Reconstruction:
-        """Give the image as it stands."""
         from ptychoflow.inference import Inference
 
-        inference = Inference(self.checkpoint, self.dataset(), self.scan.path, self.probe)
+        inference = Inference(self.checkpoint, self.dataset(), self.scan.path, self.which)
         sums = self.live.shown
         halves = sums.halves.cpu().numpy()
         # Patches of one object know of each other: its halves do not tell the resolution.
@@ -175,7 +232,7 @@ class Watch:
 
 
 def watch(
-    checkpoint: Path,
+    checkpoint: Path | None,
     data: Path,
     output: Path,
     probe: Literal["dataset", "checkpoint"] = "dataset",
@@ -183,10 +240,22 @@ def watch(
     timeout: float = 10.0,
     final: Literal["whole", "running"] = "whole",
     device: torch.device | None = None,
+    blind: BlindReconstructionSettings | None = None,
 ) -> None:
-    """Follow a growing file; parameters are those of scripts/watch.py."""
+    """Follow a growing file; parameters are those of scripts/watch.py, and no checkpoint is the pretrained one."""
+    device, usual = device or torch.device("cpu"), BlindReconstructionSettings()
+    by_blind_network = checkpoint is None or is_blind(load_checkpoint(checkpoint)["ptychoflow"])
+    if by_blind_network and probe == "checkpoint":
+        raise InputError("probe is checkpoint: expected dataset, since a blind network solves for it and holds none")
+    if not by_blind_network and blind not in (None, usual):
+        raise InputError(f"{checkpoint} was trained for its own probe: expected no settings of blind beside it")
     with GrowingScan(data, timeout) as scan:
-        watching = Watch(checkpoint, scan, output, probe, device or torch.device("cpu"))
+        if by_blind_network:
+            from ptychoflow.blind.watching import BlindWatch
+
+            watching: Watch = BlindWatch(checkpoint, scan, output, blind or usual, final, device)
+        else:
+            watching = TrainedWatch(checkpoint, scan, output, probe, device)
         reason = watching.follow(every, timeout)
         logging.info("%s: %d frames, %.2f s", reason, watching.live.seen.count, time.monotonic() - watching.started)
         reconstruction = watching.whole() if final == "whole" else watching.running()
@@ -197,19 +266,20 @@ def watch(
     keep_reconstruction(reconstruction, output / "reconstruction.h5", *pictures, output / "provenance.json")
 
 
-def draw_live(live: LiveReconstruction, amplitude: Path, phase: Path, provenance: dict[str, Any]) -> None:
+def draw_live(live: Live, amplitude: Path, phase: Path, provenance: dict[str, Any]) -> None:
     """Draw the whole frame of the object as grey PNG pictures, one image pixel for each object pixel.
 
     Parameters
     ----------
-    live : LiveReconstruction
+    live : Live
         What to draw; where no light has fallen yet, the pictures are black.
     amplitude, phase : Path
         Pictures to write, each whole or not at all.
     provenance : dict
         What goes into the pictures.
     """
-    image, coverage = live.shown.object.cpu().numpy(), live.shown.coverage.cpu().numpy()
+    shown = live.shown
+    image, coverage = shown.object.cpu().numpy(), shown.coverage.cpu().numpy()
     lit = coverage > 0.1 * np.median(coverage[coverage > 1e-3 * coverage.max()])
     turned = without_mean_phase(image, lit)
     text = PngImagePlugin.PngInfo()

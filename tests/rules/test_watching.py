@@ -1,5 +1,6 @@
 """A scan is watched while it is written, each by a process of its own, as at a beamline."""
 
+import dataclasses
 import json
 import os
 import signal
@@ -15,14 +16,17 @@ import pytest
 import torch
 from PIL import Image
 
+from ptychoflow.blind.reconstruction import reconstruct
 from ptychoflow.data.cxi import read_cxi, write_cxi
 from ptychoflow.data.dataset import Dataset
 from ptychoflow.data.growing import GrowingFile
 from ptychoflow.errors import InputError
 from ptychoflow.inference import Inference
+from ptychoflow.metrics.scoring import score
 from ptychoflow.reconstruction import read_reconstruction
-from ptychoflow.settings import GroupSettings, ModelSettings, TrainingSettings
+from ptychoflow.settings import BlindReconstructionSettings, GroupSettings, ModelSettings, TrainingSettings
 from ptychoflow.simulation.dataset import simulate
+from ptychoflow.simulation.guess import GuessSettings
 from ptychoflow.simulation.probes import ProbeSettings
 from ptychoflow.simulation.scans import ScanSettings
 from ptychoflow.simulation.settings import SimulationSettings
@@ -158,9 +162,93 @@ def test_a_learned_flux_counts_once(dataset: Dataset, checkpoint: Path, tmp_path
     np.testing.assert_allclose(found, 2 * dataset.probe, rtol=1e-5, atol=1e-4)
 
 
+@pytest.fixture(scope="module")
+def guessed() -> Dataset:
+    """A scan whose file has the probe out of focus."""
+    settings = SimulationSettings(
+        size=32,
+        probe=ProbeSettings(kind="disk", disk_diameter=0.5, disk_curvature=3.0, flux=1e7),
+        scan=ScanSettings(frames=144, step=3.0),
+        guess=GuessSettings(defocus_factor=0.6),
+        seed=3,
+    )
+    return simulate(settings).validate("scan")
+
+
+def test_without_a_checkpoint_the_probe_is_solved_for(guessed: Dataset, tmp_path: Path):
+    data, output = tmp_path / "scan.cxi", tmp_path / "image"
+    picture = output / "reconstructed_phase.png"
+    options = ["--every", 0.1, "--timeout", PATIENCE, "--final", "running", "--blind.probe_modes", 1]
+    watching = started("watch", "--data", data, "--output", output, *options)
+    with GrowingFile(data, guessed, planned=144) as file:
+        file.append(guessed.frames[:40], guessed.positions[:40])
+        waited_for(lambda: written(picture) == 40)
+        assert json.loads(Image.open(picture).info["Description"])["checkpoint_file"] == "pretrained"
+        for first in range(40, 144, 8):
+            file.append(guessed.frames[first : first + 8], guessed.positions[first : first + 8])
+            time.sleep(8 / 200)
+        _, messages = watching.communicate(timeout=PATIENCE)
+    assert watching.returncode == 0, messages
+    assert "all planned frames: 144 frames" in messages
+    found = read_reconstruction(output / "reconstruction.h5")
+    np.testing.assert_allclose(found.positions, guessed.positions)
+    assert found.object.shape == guessed.object_shape
+    assert np.isnan(found.halves).all()
+    true, mine = guessed.true_probe[0], found.probe[0]
+    assert abs(np.vdot(true, mine)) > 0.98 * np.linalg.norm(true) * np.linalg.norm(mine)
+    record = json.loads((output / "provenance.json").read_text())
+    assert record["method"] == "pretrained"
+    assert record["live"] == {"ended": "all planned frames", "final": "running"}
+    scores, _ = score(found, guessed)
+    assert scores["complex_nrmse"] < 0.35
+    assert scores["deviance"] == pytest.approx(record["held_out_deviance"], rel=1e-4)
+
+
+def test_a_blind_scan_ends_as_the_whole_one(guessed: Dataset, blind_weights: Path, tmp_path: Path):
+    data, output = tmp_path / "scan.cxi", tmp_path / "image"
+    settings = BlindReconstructionSettings(probe_modes=1, iterations=3, most_iterations=3, halves=False)
+    with GrowingFile(data, dataclasses.replace(guessed, probe_known=False), planned=144) as file:
+        file.append(guessed.frames, guessed.positions)
+    watch(blind_weights, data, output, timeout=0.2, blind=settings)
+    found = read_reconstruction(output / "reconstruction.h5")
+    assert not found.provenance["start"]["name"].startswith("the file's probe")
+    expected = reconstruct(read_cxi(data), data, settings, blind_weights)
+    np.testing.assert_allclose(found.object, expected.object, atol=1e-4)
+    np.testing.assert_array_equal(found.held_out, expected.held_out)
+    assert found.provenance["live"] == {"ended": "all planned frames", "final": "whole"}
+
+
+def test_a_scan_that_ends_early_is_an_image_still(guessed: Dataset, blind_weights: Path, tmp_path: Path):
+    data, output = tmp_path / "scan.cxi", tmp_path / "image"
+    with GrowingFile(data, guessed) as file:
+        file.append(guessed.frames[:20], guessed.positions[:20])
+    settings = BlindReconstructionSettings(probe_modes=1)
+    watch(blind_weights, data, output, timeout=0.2, final="running", blind=settings)
+    found = read_reconstruction(output / "reconstruction.h5")
+    np.testing.assert_allclose(found.positions, guessed.positions[:20])
+    assert np.isfinite(found.object).all()
+
+
+def test_what_a_network_has_no_use_for_is_refused(
+    guessed: Dataset, checkpoint: Path, blind_weights: Path, tmp_path: Path
+):
+    data, output = tmp_path / "scan.cxi", tmp_path / "image"
+    with GrowingFile(data, guessed) as file:
+        file.append(guessed.frames[:20], guessed.positions[:20])
+    with pytest.raises(InputError, match="probe is checkpoint: expected dataset"):
+        watch(blind_weights, data, output, probe="checkpoint")
+    with pytest.raises(InputError, match="expected no settings of blind"):
+        watch(checkpoint, data, output, blind=BlindReconstructionSettings(probe_modes=1))
+    for name in ("orientation", "solve_positions"):
+        with pytest.raises(InputError, match=rf"blind\.{name} is true .* expected --final whole"):
+            watch(blind_weights, data, output, final="running", blind=BlindReconstructionSettings(**{name: True}))
+
+
 def test_nothing_slow_is_imported_before_the_first_picture():
     slow = "lightning matplotlib scipy skimage torchmetrics"
-    program = f"import sys, ptychoflow.watching; print(*set(sys.modules) & set('{slow}'.split()))"
+    program = (
+        f"import sys, ptychoflow.watching, ptychoflow.blind.watching; print(*set(sys.modules) & set('{slow}'.split()))"
+    )
     made = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=SCRIPTS, check=True)
     assert made.stdout.strip() == ""
 

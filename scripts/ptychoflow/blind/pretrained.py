@@ -4,9 +4,10 @@ from pathlib import Path
 from typing import Any
 
 from ptychoflow.errors import InputError
+from ptychoflow.files import sha256_of
 from ptychoflow.models.blind import Blind
 from ptychoflow.models.trained import load_checkpoint
-from ptychoflow.settings import BlindSettings
+from ptychoflow.settings import BlindReconstructionSettings, BlindSettings
 
 PRETRAINED = "pretrained"
 """What the shipped weights are called wherever a network is named, and what a checkpoint of the kind says it is."""
@@ -47,6 +48,19 @@ def load_blind(path: Path | None = None) -> tuple[Blind, dict[str, Any]]:
         reason = " ".join(str(error).split())
         raise InputError(f"{path} is no blind network of this version ({reason:.200}): expected its weights") from None
     return network.eval(), description
+
+
+def chosen_network(settings: BlindReconstructionSettings, weights: Path | None) -> tuple[Blind, dict[str, Any]]:
+    """The network that settings ask for, and what a record says of it; the plain engine is an untrained one."""
+    if not settings.learned:
+        return Blind(BlindSettings()).eval(), {"checkpoint_file": None, "checkpoint_sha256": None}
+    network, description = load_blind(weights)
+    return network, {
+        "checkpoint_file": PRETRAINED if weights is None else str(weights),
+        "checkpoint_sha256": sha256_of(weights_file(weights)),
+        "fingerprint": description.get("fingerprint"),
+        "weights": description.get("provenance"),
+    }
 
 
 def weights_file(path: Path | None) -> Path:

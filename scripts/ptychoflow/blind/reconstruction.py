@@ -10,7 +10,7 @@ import torch
 
 from ptychoflow.blind.doubts import defocus_metres, scan_doubts, start_doubts
 from ptychoflow.blind.halves import half_objects
-from ptychoflow.blind.pretrained import PRETRAINED, load_blind, weights_file
+from ptychoflow.blind.pretrained import PRETRAINED, chosen_network
 from ptychoflow.blind.solve import BlindReconstruction, BlindResult, Progress
 from ptychoflow.data.dataset import Dataset
 from ptychoflow.files import sha256_of
@@ -19,12 +19,11 @@ from ptychoflow.metrics.alignment import scored_area
 from ptychoflow.metrics.doubts import doubts, misfit_line
 from ptychoflow.metrics.lattice import lattice_shares
 from ptychoflow.metrics.scoring import LEAST_VARIATION, photon_deviances, variation
-from ptychoflow.models.blind import Blind
 from ptychoflow.physics.gauge import centre_of
 from ptychoflow.physics.patches import fourier_shift
 from ptychoflow.provenance import circumstances, now
 from ptychoflow.reconstruction import Reconstruction
-from ptychoflow.settings import BlindReconstructionSettings, BlindSettings, plain
+from ptychoflow.settings import BlindReconstructionSettings, plain
 from ptychoflow.stitching import coverage_of
 
 log = logging.getLogger(__name__)
@@ -67,7 +66,7 @@ def reconstruct(
         Where the weights cannot be used, or frames are too few to hold some out.
     """
     made, device = circumstances(), device or torch.device("cpu")
-    network, record = _network(settings, weights)
+    network, record = chosen_network(settings, weights)
     log.info("%s: %d frames of %d pixels, looking for a start", data, len(dataset.frames), dataset.size)
     began = time.perf_counter()
     solving = BlindReconstruction(network.to(device), dataset, settings, seed, device)
@@ -86,7 +85,7 @@ def reconstruct(
         pixel_size=dataset.pixel_size,
         background=result.background,
     )
-    scores = _own_scores(reconstruction, solving.dataset)
+    scores = own_scores(reconstruction, solving.dataset)
     warnings = [*doubts(scores), *start_doubts(result.start, dataset), *scan_doubts(reconstruction)]
     reconstruction.provenance = {
         "result": "reconstruction",
@@ -114,19 +113,6 @@ def reconstruct(
     return reconstruction
 
 
-def _network(settings: BlindReconstructionSettings, weights: Path | None) -> tuple[Blind, dict[str, Any]]:
-    """The network and what the record says of it; the plain engine is an untrained one."""
-    if not settings.learned:
-        return Blind(BlindSettings()).eval(), {"checkpoint_file": None, "checkpoint_sha256": None}
-    network, description = load_blind(weights)
-    return network, {
-        "checkpoint_file": PRETRAINED if weights is None else str(weights),
-        "checkpoint_sha256": sha256_of(weights_file(weights)),
-        "fingerprint": description.get("fingerprint"),
-        "weights": description.get("provenance"),
-    }
-
-
 def _show(progress: Progress) -> None:
     log.info(
         "iteration %d of %d: deviance of frames left out %.4g, %.3g s",
@@ -145,7 +131,7 @@ def _halves(solving: BlindReconstruction, seed: int) -> np.ndarray:
     return fourier_shift(canvases, away)[:, edge:-edge, edge:-edge].cpu().numpy()
 
 
-def _own_scores(reconstruction: Reconstruction, dataset: Dataset) -> dict[str, float | bool | None]:
+def own_scores(reconstruction: Reconstruction, dataset: Dataset) -> dict[str, float | bool | None]:
     """What can be doubted without the truth, by the names of `ptychoflow.metrics.scoring` and as that computes it."""
     held_out = np.flatnonzero(reconstruction.held_out)
     judges = held_out if len(held_out) else np.arange(len(reconstruction.positions))

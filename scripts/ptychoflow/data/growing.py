@@ -123,6 +123,12 @@ class GrowingScan:
         return None if probe is None else probe[()].astype(np.complex64)
 
     @property
+    def probe_known(self) -> bool:
+        """Whether the probe is more than a disk in the place of one of which nothing is known."""
+        known = f"{OWN}/probe_known"
+        return self.probe is not None and (known not in self.file or bool(self.file[known][()]))
+
+    @property
     def object_shape(self) -> tuple[int, int] | None:
         """(H, W) of the object frame that positions in pixels count in, where the file says so."""
         if not self.in_pixels or f"{OWN}/object_shape" not in self.file:

@@ -1,0 +1,75 @@
+"""Windows of an object that grows while frames come in: what some frames reach, and their light there."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ptychoflow.models.blind import ScanFrames
+
+Window = tuple[slice, slice]
+"""Rows and columns of an object."""
+MARGIN_PIXELS = 4
+"""Round the frames of a pass, within the border."""
+
+
+@dataclass
+class LiveImage:
+    """What is drawn.
+
+    Parameters
+    ----------
+    object : Tensor
+        (H, W) complex64.
+    coverage : Tensor
+        (H, W) float32, accumulated light; one frame's peak counts as 1.
+    """
+
+    object: Tensor
+    coverage: Tensor
+
+
+class LiveFrames(ScanFrames):
+    """Frames as they came, with photons that are brought to scale when they are needed."""
+
+    def subset(self, frames: Tensor) -> tuple[Tensor, Tensor]:
+        amplitudes, positions = super().subset(frames)
+        return amplitudes / self.scale[:, None, None, None], positions
+
+
+def window_of(positions: Tensor, size: int, shape: tuple[int, int]) -> Window:
+    """The part of an object of some shape (H, W) that patches reach, and a margin that none does.
+
+    Parameters
+    ----------
+    positions : Tensor
+        (frames, 2) float, pixels of the patch centres.
+    size : int
+        Edge length N of a patch in pixels.
+    shape : tuple of int
+        (H, W) of the object.
+    """
+    low = (positions.amin(dim=0).floor().long() - size // 2 - MARGIN_PIXELS).clamp_min(0)
+    high = positions.amax(dim=0).ceil().long() + size // 2 + MARGIN_PIXELS
+    rows, columns = (
+        slice(first, min(last, length)) for first, last, length in zip(low.tolist(), high.tolist(), shape, strict=True)
+    )
+    return rows, columns
+
+
+def light_of(positions: Tensor, intensity: Tensor, window: Window) -> Tensor:
+    """Light (h, w) float on a window, to the pixel, of a probe's intensity (N, N) at positions (frames, 2)."""
+    size = len(intensity)
+    # Frames round the window reach into it; what is folded over at the edges stays within their border.
+    shape = [part.stop - part.start + 2 * size for part in window]
+    corner = torch.tensor([part.start - size for part in window], device=positions.device)
+    places = positions.round().long() - corner
+    inside = (places >= 0) & (places < torch.tensor(shape, device=positions.device))
+    rows, columns = places[inside.all(dim=1)].T
+    hits = torch.zeros(shape, device=positions.device)
+    hits.index_put_((rows, columns), torch.ones(len(rows), device=positions.device), accumulate=True)
+    beam = torch.zeros(shape, device=positions.device)
+    beam[:size, :size] = intensity
+    beam = torch.roll(beam, [-(size // 2)] * 2, dims=(0, 1))
+    light = torch.fft.irfft2(torch.fft.rfft2(hits) * torch.fft.rfft2(beam), s=shape)
+    return light.clamp_min(0)[size:-size, size:-size]
