@@ -373,6 +373,8 @@ class BlindReconstructionSettings:
         Solve for a constant background as well.
     learned : bool
         Use the learned network; without it the plain engine iterates.
+    learned_rates : bool
+        Use learned sizes, damping and momentum of the steps as well: they find far starts sooner, and end less exactly.
     halves : bool
         Where no truth is known, make two more images, from the even and from the odd frames, which tell the resolution.
     """
@@ -387,6 +389,7 @@ class BlindReconstructionSettings:
     position_bound: float = 8.0
     solve_background: bool = True
     learned: bool = True
+    learned_rates: bool = False
     halves: bool = True
 
     def __post_init__(self) -> None:

@@ -269,7 +269,9 @@ class BlindLiveReconstruction:
         corner = state.objects[0, 0, 0].clone()
         state.objects[0, 0, 0] = 1
         order = subsets(group, progress, self.generator, photons_per_pixel(state, frames))
-        state = self.network.iterate(state, frames, order, progress, self.settings.solve_background)
+        state = self.network.iterate(
+            state, frames, order, progress, self.settings.solve_background, learned_rates=self.settings.learned_rates
+        )
         # No frame reaches the corner: it tells what the object was divided by, as the rest of it must be.
         factor = 1 / state.objects[0, 0, 0].real
         state.objects[0, 0, 0] = corner / factor

@@ -217,7 +217,14 @@ class BlindReconstruction:
         """Make an iteration, with as much of the learned correction as helps the frames that are left out."""
         settings = self.settings
         order = subsets(self.fitted, progress, self.generator, photons_per_pixel(self.state, self.frames))
-        state = self.network.iterate(self.state, self.frames, order, progress, settings.solve_background)
+        state = self.network.iterate(
+            self.state,
+            self.frames,
+            order,
+            progress,
+            settings.solve_background,
+            learned_rates=settings.learned and settings.learned_rates,
+        )
         if settings.learned:
             state = self._corrected(state, progress)
         self.state = self._at_home(state)

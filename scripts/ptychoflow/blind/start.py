@@ -208,7 +208,7 @@ def search(
     for iterations, divisor in ROUNDS:
         part = frames.chosen(torch.tensor(alive))
         for _ in range(iterations):
-            state = network.iterate(state, part, subsets(fitted, 0.3, generator), 0.3, solve_background=False)
+            state = plain_iteration(network, state, part, subsets(fitted, 0.3, generator))
         wrong = _errors(state, part, judges)
         errors |= {candidates[number].name: float(error) for number, error in zip(alive, wrong, strict=True)}
         if divisor:
@@ -225,10 +225,15 @@ def search(
         modes = with_power(modes, power)
         part, state = frames.chosen(torch.tensor(2 * alive[:1])), BlindState.start(modes, (edge, edge))
         for _ in range(WITH_MODES):
-            state = network.iterate(state, part, subsets(fitted, 0.3, generator), 0.3, solve_background=False)
+            state = plain_iteration(network, state, part, subsets(fitted, 0.3, generator))
         # What they learn from a few frames at wrong positions may be worse than what the file knows.
         probe = modes[_errors(state, part, judges).argmin()]
     return Start(chosen, probe * scale, errors)
+
+
+def plain_iteration(network: Blind, state: BlindState, frames: ScanFrames, order: list[Tensor]) -> BlindState:
+    """An iteration of the plain engine as in a third of a reconstruction, without a background."""
+    return network.iterate(state, frames, order, 0.3, solve_background=False, learned_rates=False)
 
 
 def _best(wrong: Tensor, candidates: list[Candidate]) -> Tensor:

@@ -128,14 +128,19 @@ class Rates(nn.Module):
         nn.init.zeros_(self.layer.bias)
 
     def forward(
-        self, features: Tensor, photons: Tensor, progress: float, offset: Tensor | None = None
+        self,
+        features: Tensor,
+        photons: Tensor,
+        progress: float,
+        offset: Tensor | None = None,
+        used: bool = True,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Give sizes, damping and momentum of object and probe, each (batch, 2).
 
         Photons (batch,) are those that fell on a pixel of the object. The offset (batch, 6, 5), if given, is added to
-        weight and bias scan by scan: so training tries others.
+        weight and bias scan by scan: so training tries others. Where they are not `used`, the plain engine's come out.
         """
-        learned = self.layer(features)
+        learned = self.layer(features) * used
         if offset is not None:
             known = torch.cat([features, torch.ones_like(features[:, :1])], dim=1)
             learned = learned + (offset @ known[:, :, None])[..., 0]
@@ -174,6 +179,7 @@ class Blind(nn.Module):
         progress: float,
         solve_background: bool = True,
         rates_offset: Tensor | None = None,
+        learned_rates: bool = True,
     ) -> BlindState:
         """Make a pass over subsets of the frames.
 
@@ -191,9 +197,11 @@ class Blind(nn.Module):
             Whether the background is solved for as well.
         rates_offset : Tensor, optional
             (batch, 6, 5), see `Rates`.
+        learned_rates : bool
+            Whether rates are those that training has found, or the plain engine's.
         """
         features, photons = self._features(state, frames, progress), photons_per_pixel(state, frames)
-        sizes, damping, momentum = self.rates(features, photons, progress, rates_offset)
+        sizes, damping, momentum = self.rates(features, photons, progress, rates_offset, learned_rates)
         objects, probes, background = state.objects, state.probes, state.background
         light, misfit, noise = torch.zeros_like(state.light), 0.0, 0.0
         for chosen in order:
