@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from ptychoflow.data.dataset import Dataset, object_frame
+from ptychoflow.data.ingest_settings import PositionSettings
 
 ORIENTATIONS = {
     "as they are": (1, 1, False),
@@ -31,6 +32,12 @@ def turned(positions: np.ndarray, orientation: int) -> np.ndarray:
     middle = (positions.min(axis=0) + positions.max(axis=0)) / 2
     offsets = positions - middle
     return middle[:: -1 if swap else 1] + (offsets[:, ::-1] if swap else offsets) * [rows, columns]
+
+
+def mapped(positions: np.ndarray, scale: float, rotation: float) -> np.ndarray:
+    """Positions (frames, 2) wider by a factor and turned by degrees about their mean, as `positions` of ingest say."""
+    middle = positions.mean(axis=0)
+    return middle + PositionSettings(scale=float(scale), rotation=float(rotation)).turned(positions - middle)
 
 
 def turned_dataset(dataset: Dataset, orientation: int) -> Dataset:
