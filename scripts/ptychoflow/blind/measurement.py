@@ -17,29 +17,21 @@ from torch import Tensor
 from ptychoflow.blind.profile import agreed, design, half_width, lowest
 from ptychoflow.blind.pupils import coarse_probe, cropped, focus_of, pupil_radius, refocused
 from ptychoflow.blind.start import COARSE, FRAMES, Start, find_start, middle_of
+from ptychoflow.blind.windows import Window, counts_of, neighbourhoods, window_of
 from ptychoflow.data.dataset import Dataset
 from ptychoflow.data.geometry import wavelength_of
 from ptychoflow.data.position_axes import mapped, turned
 from ptychoflow.errors import InputError
-from ptychoflow.models.blind import Blind, BlindState, ScanFrames, subsets
+from ptychoflow.models.blind import Blind
 from ptychoflow.physics.diffraction import Propagator
-from ptychoflow.physics.gauge import centre_of, with_power
-from ptychoflow.physics.joint_steps import modelled_frames
+from ptychoflow.physics.gauge import centre_of
 
 KEPT = 0.95
 """Share of the photons that frames cropped for the measurement must hold, if they need no more than the most pixels."""
 MOST_PIXELS = 128
 """Edge of a frame that is looked at."""
-WINDOWS = 4
-"""Neighbourhoods of `FRAMES` frames that are reconstructed, of scans that have as many frames."""
-SECTORS = {1: 8, WINDOWS: 4}
-"""Parts of a window that are left out in turn for the error, by how many windows there are."""
-STEPS = ((0.02, 1.5, 0.4), (0.01, 0.75, 0.2), (0.01, 0.75, 0.2))
-"""Rounds: of the logarithm of scale, of rotation in degrees, and of defocus in radians at the rim of the pupil."""
-ITERATIONS = 16
-"""Of each trial of a round."""
-BORDER = 6
-"""Pixels round the outermost frames of a trial."""
+STEPS = ((0.02, 1.5, 0.4), (0.02, 1.5, 0.4), (0.01, 0.75, 0.2), (0.01, 0.75, 0.2))
+"""Of rounds: the logarithm of scale, of rotation in degrees, and of defocus in radians at the rim of the pupil."""
 FEWEST = 16
 """Frames below which nothing is measured."""
 TELLS_APART = 1.1
@@ -101,78 +93,10 @@ class Measurement:
         best = self.orientation_errors[self.orientation]
         # Opposite signs of both axes: numbers 0 and 3, 1 and 2, 4 and 7, 5 and 6.
         twin = self.orientation ^ 3
-        others = [error for number, error in enumerate(self.orientation_errors) if number not in (self.orientation, twin)]
+        others = [
+            error for number, error in enumerate(self.orientation_errors) if number not in (self.orientation, twin)
+        ]
         return min(others) > TELLS_APART * best
-
-
-@dataclass
-class Window:
-    """Frames of a neighbourhood that are reconstructed under many positions.
-
-    Parameters
-    ----------
-    amplitudes : Tensor
-        (frames, n, n) float32, roots of counts over `scale`, zero frequency in the corner.
-    positions : ndarray
-        (frames, 2) float64, pixels of the cropped frames at the sample.
-    mask : Tensor
-        (n, n) bool.
-    scale : Tensor
-        Scalar, root of the mean count.
-    sectors : ndarray
-        (frames,) int64, parts that are left out in turn.
-    """
-
-    amplitudes: Tensor
-    positions: np.ndarray
-    mask: Tensor
-    scale: Tensor
-    sectors: np.ndarray
-
-    @torch.inference_mode()
-    def tried(self, network: Blind, places: list[np.ndarray], probes: Tensor, seed: int) -> tuple[np.ndarray, Tensor]:
-        """Reconstruct under each of some positions.
-
-        Parameters
-        ----------
-        network : Blind
-            Whose plain iterations are made.
-        places : list of ndarray
-            (frames, 2) float64 each.
-        probes : Tensor
-            (candidates, modes, n, n) complex64, where they start.
-        seed : int
-            Fixes the order of the frames, the same one for all.
-
-        Returns
-        -------
-        misfits : ndarray
-            (candidates, frames) float64, Σ (√I − √n)² of a frame over the mean of Σ n.
-        probes : Tensor
-            (candidates, modes, n, n) complex64, as they became.
-        """
-        size, count = self.amplitudes.shape[-1], len(self.amplitudes)
-        low = min(float(place.min()) for place in places) - size / 2 - BORDER
-        high = max(float(place.max()) for place in places) + size / 2 + BORDER
-        edge = int(np.ceil(high - low)) + 1
-        light = torch.where(self.mask, self.amplitudes, 0).square().sum(dim=(-2, -1)).mean()
-        frames = ScanFrames(
-            self.amplitudes[None],
-            torch.from_numpy(np.stack(places) - low).float(),
-            self.mask[None, None],
-            self.scale[None],
-            Propagator(size),
-        )
-        state = BlindState.start(with_power(probes, light), (edge, edge))
-        generator, numbers = torch.Generator().manual_seed(seed), torch.arange(count)
-        for number in range(ITERATIONS):
-            progress = 0.3 + 0.7 * number / ITERATIONS
-            state = network.iterate(
-                state, frames, subsets(numbers, progress, generator), progress, solve_background=False
-            )
-        modelled = modelled_frames(state.objects, state.probes, frames.positions, frames.propagator, state.background)
-        squares = torch.where(self.mask, modelled.sqrt() - self.amplitudes, 0).square().sum(dim=(-2, -1))
-        return (squares / light).double().numpy(), state.probes
 
 
 def measure(network: Blind, dataset: Dataset, seed: int = 0) -> Measurement:
@@ -197,7 +121,7 @@ def measure(network: Blind, dataset: Dataset, seed: int = 0) -> Measurement:
     if len(dataset.frames) < FEWEST:
         raise InputError(f"there are {len(dataset.frames)} frames: expected at least {FEWEST} (--measure)")
     numbers = middle_of(dataset.positions, FRAMES)
-    counts, mask = _counts(dataset, numbers), torch.fft.ifftshift(torch.from_numpy(dataset.mask))
+    counts, mask = counts_of(dataset, numbers), torch.fft.ifftshift(torch.from_numpy(dataset.mask))
     mean = counts.mean(dim=0)
     if not mean[mask].any():
         raise InputError("no frame in the middle of the scan has a photon on a good pixel: expected some (--measure)")
@@ -207,7 +131,7 @@ def measure(network: Blind, dataset: Dataset, seed: int = 0) -> Measurement:
     )
     size = _edge(mean)
     placed = turned(dataset.positions, start.candidate.orientation) * size / dataset.size
-    windows = [_window(dataset, some, placed, size) for some in _neighbourhoods(placed)]
+    windows = [window_of(dataset, some, placed, size) for some in neighbourhoods(placed)]
     return _measured(network, dataset, start, windows, coarse_probe(start.probe, size), seed)
 
 
@@ -217,8 +141,8 @@ def _measured(
     radius = pupil_radius(torch.fft.fft2(probe[0]).abs())
     points, place = design(3), np.zeros(3)
     for number, steps in enumerate(STEPS):
-        # The first round finds the way, on the middle of the scan; the last ones are judged by all windows.
-        used = windows[:1] if number == 0 else windows
+        # The first rounds find the way in one window; the last is judged by all.
+        used = windows if number == len(STEPS) - 1 else windows[:1]
         units = np.array([steps[0], steps[1], steps[2] / (np.pi * radius**2)])
         tried = [place[:2] + (point * units)[:2] for point in points]
         probes = torch.stack([refocused(probe, float((point * units)[2])) for point in points])
@@ -279,34 +203,6 @@ def _centre(windows: list[Window]) -> tuple[Estimate, Estimate]:
         Estimate(float(value), None if error is None else float(error))
         for value, error in zip(whole, errors, strict=True)
     )
-
-
-def _window(dataset: Dataset, numbers: np.ndarray, positions: np.ndarray, size: int) -> Window:
-    counts = cropped(_counts(dataset, numbers), size)
-    mask = cropped(torch.fft.ifftshift(torch.from_numpy(dataset.mask)), size)
-    scale = counts[:, mask].mean().clamp_min(1e-12).sqrt()
-    places = positions[numbers]
-    sectors = SECTORS[1 if len(positions) < WINDOWS * FRAMES else WINDOWS]
-    middle = places - np.median(places, axis=0)
-    order = np.argsort(np.arctan2(*middle.T), kind="stable").argsort(kind="stable")
-    return Window(counts.sqrt() / scale, places, mask, scale, order * sectors // len(numbers))
-
-
-def _neighbourhoods(positions: np.ndarray) -> list[np.ndarray]:
-    """Numbers int64, rising, of the frames of each window: the middle of the scan first, or the whole of a small one."""
-    if len(positions) < WINDOWS * FRAMES:
-        return [middle_of(positions, 2 * FRAMES)]
-    low, high = positions.min(axis=0), positions.max(axis=0)
-    found = []
-    for row, column in ((0.3, 0.3), (0.7, 0.7), (0.3, 0.7), (0.7, 0.3)):
-        distance = np.abs(positions - low - (high - low) * [row, column]).max(axis=1)
-        found.append(np.sort(np.argsort(distance, kind="stable")[:FRAMES]))
-    return found
-
-
-def _counts(dataset: Dataset, numbers: np.ndarray) -> Tensor:
-    """Counts (chosen, N, N) float32 of frames, the zero frequency in the corner."""
-    return torch.fft.ifftshift(torch.from_numpy(np.ascontiguousarray(dataset.frames[numbers])), dim=(-2, -1))
 
 
 def _edge(mean: Tensor) -> int:
