@@ -8,7 +8,7 @@ import torch
 from blind_scans import plain_engine, small_scan
 
 from ptychoflow.blind.measured_facts import measured_facts
-from ptychoflow.blind.measurement import Estimate, measure
+from ptychoflow.blind.measurement import Estimate, Measurement, measure
 from ptychoflow.blind.profile import agreed, design, lowest
 from ptychoflow.blind.pupils import defocused, focus_of, refocused
 from ptychoflow.data.dataset import Dataset, object_frame
@@ -45,14 +45,19 @@ def test_a_scan_that_is_turned_and_stretched_is_measured():
     assert any("turned by" in sentence for sentence in warnings)
 
 
-def test_a_wrong_defocus_is_found_and_a_right_scan_is_left_alone():
-    found = measure(plain_engine(), zone_plate(1.0, 0.0, 0, factor=0.5))
+@pytest.fixture(scope="module")
+def upright() -> Measurement:
+    """What is found of a scan that is right but for the defocus of its probe."""
+    return measure(plain_engine(), zone_plate(1.0, 0.0, 0, factor=0.5))
+
+
+def test_a_wrong_defocus_is_found_and_a_right_scan_is_left_alone(upright: Measurement):
+    found = upright
     assert found.orientation == 0
     assert found.rotation.value == pytest.approx(0.0, abs=0.3)
     assert found.defocus.value == pytest.approx(DEFOCUS, rel=0.1)
-    facts, warnings = measured_facts(found, zone_plate(1.0, 0.0, 0))
+    _, warnings = measured_facts(found, zone_plate(1.0, 0.0, 0))
     assert not any("turned by" in sentence or "axes" in sentence for sentence in warnings)
-    assert "not calibrated" in facts["measured_defocus"]
 
 
 def test_what_cannot_be_measured_is_refused():
@@ -70,10 +75,14 @@ def test_the_lowest_point_of_a_polynomial_is_exact():
     form = np.array([[2.0, 0.5, 0.9], [0.5, 1.0, 0.0], [0.9, 0.0, 1.5]])
     misfits = np.einsum("pi,ij,pj->p", points - place, form, points - place) + 5
     found, told = lowest(points, misfits)
-    assert told
+    assert told.all()
     np.testing.assert_allclose(found, place, atol=1e-10)
-    assert not lowest(points, -misfits)[1]
-    assert not lowest(points, np.ones(len(points)))[1]
+    assert not lowest(points, -misfits)[1].any()
+    assert not lowest(points, np.ones(len(points)))[1].any()
+    far = np.einsum("pi,ij,pj->p", points - [0.0, 0.0, 5.0], np.eye(3), points - [0.0, 0.0, 5.0])
+    found, told = lowest(points, far)
+    assert told.tolist() == [True, True, False]
+    assert np.abs(found).max() == pytest.approx(2.0)
 
 
 def test_the_stated_error_covers_the_truth_as_often_as_it_says():
@@ -117,12 +126,13 @@ def test_settings_that_are_pasted_do_what_was_measured(number: int):
     assert measured_settings_of(number, 1.0, 0.0, {"settings": {"positions": {"shear": 0.1}}}) is None
 
 
-def test_what_the_photons_do_not_tell_is_said():
-    found = measure(plain_engine(), zone_plate(1.0, 0.0, 0))
+def test_what_the_photons_do_not_tell_is_said(upright: Measurement):
+    found = replace(upright, defocus=Estimate(4e-5, 1e-6))
     unsure = replace(found, scale=Estimate(1.01, None), rotation=Estimate(5.0, None))
     facts, warnings = measured_facts(unsure, zone_plate(1.0, 0.0, 0))
     assert facts["measured_rotation"] == facts["measured_scale"] == "the photons do not tell"
     assert "scale: 1, rotation: 0" in facts["settings_to_paste"]
+    assert "not calibrated" in facts["measured_defocus"]
     assert not warnings
     alike = replace(found, orientation_errors=[1.0] * 8)
     facts, warnings = measured_facts(alike, zone_plate(1.0, 0.0, 0))

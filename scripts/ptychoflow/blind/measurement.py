@@ -158,7 +158,7 @@ def _measured(
         place = place + np.append((best * units)[:2], 0)
     parts = [window.sectors + 100 * number for number, window in enumerate(used)]
     _, error = agreed(points, misfits, np.concatenate(parts))
-    wide = None if error is None else error * units
+    wide = [None if np.isnan(half) else float(half) for half in error * units]
     scale = float(np.exp(place[0]))
     # Frames that are cropped have pixels at the sample that are wider.
     metres = (dataset.pixel_size * dataset.size / probe.shape[-1]) ** 2 / wavelength_of(dataset.energy)
@@ -166,9 +166,9 @@ def _measured(
         orientation=start.candidate.orientation,
         orientation_errors=_orientation_errors(network, windows[0], start.candidate.orientation, place, probe, seed),
         twin_excluded=start.candidate.given,
-        scale=Estimate(scale, None if wide is None else float(wide[0]) * scale),
-        rotation=Estimate(float(place[1]), None if wide is None else float(wide[1])),
-        defocus=Estimate(focus_of(probe[0]) * metres, None if wide is None else float(wide[2]) * metres),
+        scale=Estimate(scale, None if wide[0] is None else wide[0] * scale),
+        rotation=Estimate(float(place[1]), wide[1]),
+        defocus=Estimate(focus_of(probe[0]) * metres, None if wide[2] is None else wide[2] * metres),
         centre=_centre(windows),
         start=start,
     )

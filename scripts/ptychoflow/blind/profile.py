@@ -30,7 +30,7 @@ def terms(points: np.ndarray) -> np.ndarray:
     return np.column_stack([np.ones(len(points)), points, *(points[:, i] * points[:, j] for i, j in pairs)])
 
 
-def lowest(points: np.ndarray, misfits: np.ndarray) -> tuple[np.ndarray, bool]:
+def lowest(points: np.ndarray, misfits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Lowest point of the second-order polynomial through misfits, by least squares.
 
     Parameters
@@ -44,8 +44,8 @@ def lowest(points: np.ndarray, misfits: np.ndarray) -> tuple[np.ndarray, bool]:
     -------
     place : ndarray
         (parameters,) float64, none beyond `FARTHEST`; the best of the points where the polynomial has no lowest one.
-    told : bool
-        Whether it has one that near.
+    told : ndarray
+        (parameters,) bool, whether it has one, and that near along each axis.
     """
     count = points.shape[1]
     # Misfits differ by little: about their mean, nothing is lost to rounding.
@@ -55,13 +55,12 @@ def lowest(points: np.ndarray, misfits: np.ndarray) -> tuple[np.ndarray, bool]:
     curvature[rows, columns] = found[1 + count :]
     curvature = curvature + curvature.T
     if np.linalg.eigvalsh(curvature)[0] <= 1e-6 * np.abs(curvature).max():
-        return points[misfits.argmin()].copy(), False
+        return points[misfits.argmin()].copy(), np.zeros(count, bool)
     place = -np.linalg.solve(curvature, found[1 : 1 + count])
-    largest = np.abs(place).max()
-    return (place, True) if largest <= FARTHEST else (place * FARTHEST / largest, False)
+    return place / max(1.0, np.abs(place).max() / FARTHEST), np.abs(place) <= FARTHEST
 
 
-def agreed(points: np.ndarray, misfits: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+def agreed(points: np.ndarray, misfits: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Lowest point of the misfits of all frames, and by how much it depends on which frames there are.
 
     The error is the jackknife's (Efron and Stein, Ann. Stat. 9, 586, 1981), each group of neighbouring frames being
@@ -80,17 +79,16 @@ def agreed(points: np.ndarray, misfits: np.ndarray, groups: np.ndarray) -> tuple
     -------
     place : ndarray
         (parameters,) float64.
-    error : ndarray or None
-        (parameters,) float64, half the width of an interval of `CONFIDENCE`; None where the frames do not tell.
+    error : ndarray
+        (parameters,) float64, half the width of an interval of `CONFIDENCE`; NaN where the frames do not tell.
     """
     place, told = lowest(points, misfits.sum(axis=1))
     numbers = np.unique(groups)
-    if not told or len(numbers) < 2:
-        return place, None
+    if len(numbers) < 2:
+        return place, np.full(len(place), np.nan)
     others = [lowest(points, misfits[:, groups != number].sum(axis=1)) for number in numbers]
-    if not all(told for _, told in others):
-        return place, None
-    return place, half_width(np.stack([found for found, _ in others]))
+    told = told & np.all([sure for _, sure in others], axis=0)
+    return place, np.where(told, half_width(np.stack([found for found, _ in others])), np.nan)
 
 
 def half_width(left_out: np.ndarray) -> np.ndarray:
