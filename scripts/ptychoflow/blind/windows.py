@@ -20,6 +20,8 @@ SECTORS = {1: 8, WINDOWS: 4}
 """Parts of a window that are left out in turn for the error, by how many windows there are."""
 ITERATIONS = 16
 """Of each trial of a round."""
+JUDGE = 4
+"""One frame in so many is left out and judges."""
 BORDER = 6
 """Pixels round the outermost frames of a trial."""
 
@@ -66,7 +68,9 @@ class Window:
         Returns
         -------
         misfits : ndarray
-            (candidates, frames) float64, Σ (√I − √n)² of a frame over the mean of Σ n.
+            (candidates, frames) float64, Σ (√I − √n)² of a frame over the mean of Σ n. Frames that were left out count
+            together as much as the others do: a scan that is stretched has more pixels to fit noise with, by which
+            fitted frames are explained better and others worse, about alike.
         probes : Tensor
             (candidates, modes, n, n) complex64, as they became.
         """
@@ -84,14 +88,16 @@ class Window:
         )
         state = BlindState.start(with_power(probes, light), (edge, edge))
         generator, numbers = torch.Generator().manual_seed(seed), torch.arange(count)
+        judges = numbers % JUDGE == 0
         for number in range(ITERATIONS):
             progress = 0.3 + 0.7 * number / ITERATIONS
             state = network.iterate(
-                state, frames, subsets(numbers, progress, generator), progress, solve_background=False
+                state, frames, subsets(numbers[~judges], progress, generator), progress, solve_background=False
             )
         modelled = modelled_frames(state.objects, state.probes, frames.positions, frames.propagator, state.background)
         squares = torch.where(self.mask, modelled.sqrt() - self.amplitudes, 0).square().sum(dim=(-2, -1))
-        return (squares / light).double().numpy(), state.probes
+        weights = torch.where(judges, 0.5 * count / judges.sum(), 0.5 * count / (~judges).sum())
+        return (weights * squares / light).double().numpy(), state.probes
 
 
 def window_of(dataset: Dataset, numbers: np.ndarray, positions: np.ndarray, size: int) -> Window:
