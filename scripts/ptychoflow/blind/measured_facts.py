@@ -8,7 +8,7 @@ from ptychoflow.data.position_axes import ORIENTATIONS, measured_settings_of
 
 NOT_TOLD = "the photons do not tell"
 NOT_CALIBRATED = "error not calibrated"
-"""Of scale and defocus, which trade: in trials their errors were about five times what the frames' scatter says."""
+"""Of scale and defocus, which trade, and of the centre: in trials errors were up to five times what the scatter says."""
 LEAST_SCALE, LEAST_ROTATION = 0.03, 0.2
 """Differences from the file that are worth a warning, beyond the errors: of a scale, and in degrees."""
 
@@ -27,8 +27,8 @@ def measured_facts(found: Measurement, dataset: Dataset) -> tuple[dict[str, Any]
         "measured_scale": _written(found.scale, "", NOT_CALIBRATED),
         "measured_rotation": _written(found.rotation, " degrees"),
         "measured_defocus": _written(found.defocus, " m", NOT_CALIBRATED),
-        "measured_beam_centre_rows": _written(found.centre[0], " pixels off N / 2"),
-        "measured_beam_centre_columns": _written(found.centre[1], " pixels off N / 2"),
+        "measured_beam_centre_rows": _written(found.centre[0], " pixels off N / 2", NOT_CALIBRATED),
+        "measured_beam_centre_columns": _written(found.centre[1], " pixels off N / 2", NOT_CALIBRATED),
         "settings_to_paste": NOT_TOLD,
     }
     if not found.orientation_told:
