@@ -8,7 +8,7 @@ from ptychoflow.data.position_axes import ORIENTATIONS, measured_settings_of
 
 NOT_TOLD = "the photons do not tell"
 NOT_CALIBRATED = "error not calibrated"
-"""Of scale and defocus, which trade, and of the centre: in trials errors were up to five times what the scatter says."""
+"""Of scale and defocus, which trade, and of the centre: they erred by up to five times what the scatter says."""
 LEAST_SCALE, LEAST_ROTATION = 0.03, 0.2
 """Differences from the file that are worth a warning, beyond the errors: of a scale, and in degrees."""
 
