@@ -14,6 +14,7 @@ def main(
     json: bool = False,
     png: Path | None = None,
     try_orientations: bool = False,
+    measure: bool = False,
     threads: PositiveInt | None = None,
 ) -> None:
     """Tell what a scan holds, and warn, in a sentence each, of what looks wrong.
@@ -30,6 +31,9 @@ def main(
         Picture to draw of positions, photons, mean frame and probe, named .png, .svg or .pdf.
     try_orientations : bool
         Reconstruct the middle of the scan under each sign and order of the positions, and compare their photons.
+    measure : bool
+        Measure orientation, scale and rotation of the scan, defocus and centre of the beam by the photons, in about a
+        minute.
     threads : int, optional
         CPU threads, no more than there are cores for; by default what the environment says.
     """
@@ -51,6 +55,16 @@ def main(
         use_threads(threads)
         facts["photon_errors"] = photon_errors(dataset)
         warnings += orientation_warnings(facts["photon_errors"])
+    if measure:
+        from ptychoflow.blind.measured_facts import measured_facts
+        from ptychoflow.blind.measurement import measure as measured
+        from ptychoflow.blind.pretrained import load_blind
+        from ptychoflow.hardware import use_threads
+
+        use_threads(threads)
+        own, doubts = measured_facts(measured(load_blind()[0], dataset), dataset)
+        facts |= own
+        warnings += doubts
     if png is not None:
         from ptychoflow.figures import dataset_figure, save_figure
 

@@ -19,8 +19,7 @@ def defocused(pupil: Tensor, defocus: float) -> Tensor:
     defocus : float
         c in pixels², λ z over the square of a pixel (Goodman, Introduction to Fourier Optics, 4th ed., section 5.2).
     """
-    frequency = torch.fft.fftfreq(len(pupil), dtype=torch.float64, device=pupil.device)
-    square = frequency[:, None] ** 2 + frequency[None, :] ** 2
+    square = _square(len(pupil), pupil.device)
     phase = torch.polar(torch.ones_like(square), -torch.pi * defocus * square).to(torch.complex64)
     return torch.fft.fftshift(torch.fft.ifft2(pupil * phase, norm="ortho"))
 
@@ -62,3 +61,53 @@ def coarse_probe(probe: Tensor, size: int) -> Tensor:
     """Low frequencies of a probe (modes, N, N), (modes, size, size)."""
     far = torch.fft.fft2(torch.fft.ifftshift(probe, dim=(-2, -1)))
     return torch.fft.fftshift(torch.fft.ifft2(cropped(far, size)), dim=(-2, -1))
+
+
+def refocused(probe: Tensor, defocus: float) -> Tensor:
+    """The probe (..., N, N) complex farther from its focus by a defocus in pixels², see `defocused`."""
+    size = probe.shape[-1]
+    square = _square(size, probe.device)
+    phase = torch.polar(torch.ones_like(square), -torch.pi * defocus * square).to(probe.dtype)
+    far = torch.fft.fft2(torch.fft.ifftshift(probe, dim=(-2, -1)))
+    return torch.fft.fftshift(torch.fft.ifft2(phase * far), dim=(-2, -1))
+
+
+def focus_of(probe: Tensor) -> float:
+    """Defocus in pixels² of a probe (N, N) complex: that which makes the sharpest focus when it is taken out.
+
+    The sharpest is the brightest point of light whose far field has no other phase but a tilt, so that neither the
+    shape of the pupil nor where the probe lies counts.
+    """
+    size = probe.shape[-1]
+    square = _square(size, probe.device)
+    far = torch.fft.fft2(torch.fft.ifftshift(probe, dim=(-2, -1)))
+    weighted = far * far.abs()
+    # Beyond, the beam would be wider than its frame; a step turns the rim of the pupil by a third of a radian.
+    radius = pupil_radius(far.abs())
+    step = 1 / (3 * torch.pi * radius**2)
+    reach = int(size / (2 * radius) / step) + 1
+
+    def brightest(defocus: float) -> float:
+        phase = torch.polar(torch.ones_like(square), torch.pi * defocus * square).to(far.dtype)
+        # Finer than a pixel, so that it does not matter where the focus falls.
+        return float(torch.fft.ifft2(_wider(phase * weighted)).abs().max())
+
+    peaks = [brightest(step * number) for number in range(-reach, reach + 1)]
+    best = max(range(len(peaks)), key=peaks.__getitem__)
+    if not 0 < best < len(peaks) - 1:
+        return step * (best - reach)
+    low, top, high = peaks[best - 1 : best + 2]
+    return step * (best - reach + 0.5 * (low - high) / (low - 2 * top + high))
+
+
+def _square(size: int, device: torch.device) -> Tensor:
+    """q² in (cycles per pixel)², (N, N) float64, zero frequency in the corner."""
+    frequency = torch.fft.fftfreq(size, dtype=torch.float64, device=device)
+    return frequency[:, None] ** 2 + frequency[None, :] ** 2
+
+
+def _wider(spectrum: Tensor) -> Tensor:
+    """A spectrum (N, N) between zeros, (2 N, 2 N), zero frequency in the corner."""
+    size = len(spectrum)
+    padded = torch.nn.functional.pad(torch.fft.fftshift(spectrum), [size // 2] * 4)
+    return torch.fft.ifftshift(padded)

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from ptychoflow.data.dataset import Dataset, object_frame
+from ptychoflow.data.ingest_settings import PositionSettings
 
 ORIENTATIONS = {
     "as they are": (1, 1, False),
@@ -33,6 +34,12 @@ def turned(positions: np.ndarray, orientation: int) -> np.ndarray:
     return middle[:: -1 if swap else 1] + (offsets[:, ::-1] if swap else offsets) * [rows, columns]
 
 
+def mapped(positions: np.ndarray, scale: float, rotation: float) -> np.ndarray:
+    """Positions (frames, 2) wider by a factor and turned by degrees about their mean, as `positions` of ingest say."""
+    middle = positions.mean(axis=0)
+    return middle + PositionSettings(scale=float(scale), rotation=float(rotation)).turned(positions - middle)
+
+
 def turned_dataset(dataset: Dataset, orientation: int) -> Dataset:
     """The dataset with its positions under one of the `orientations`; its truth, in another frame, is left out."""
     if orientation == 0:
@@ -58,3 +65,31 @@ def ingest_settings_of(orientation: int, made_by: dict[str, Any]) -> str:
     return (
         f"positions: {{swap: {str(swapped).lower()}, row_sign: {rows * signs[0]}, column_sign: {columns * signs[1]}}}"
     )
+
+
+def measured_settings_of(orientation: int, scale: float, rotation: float, made_by: dict[str, Any]) -> str | None:
+    """What ingest must be told for a dataset that is to be turned and then `mapped`, as YAML.
+
+    Parameters
+    ----------
+    orientation : int
+        One of the `orientations`, against the dataset as it is.
+    scale, rotation : float
+        Factor, and degrees after the orientation.
+    made_by : dict
+        The dataset's provenance, with what ingest was told before.
+
+    Returns
+    -------
+    str or None
+        None where the positions were sheared before: no such settings say what becomes of them.
+    """
+    before = made_by.get("settings", {}).get("positions") or {}
+    if before.get("shear", 0.0):
+        return None
+    rows, columns, swap = orientations()[orientation]
+    # A mirror turns an earlier rotation round.
+    mirrored = rows * columns * (-1 if swap else 1) < 0
+    turn = rotation + before.get("rotation", 0.0) * (-1 if mirrored else 1)
+    axes = ingest_settings_of(orientation, made_by).removesuffix("}")
+    return f"{axes}, scale: {scale * before.get('scale', 1.0):.5g}, rotation: {turn:.4g}}}"
