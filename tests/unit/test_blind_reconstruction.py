@@ -11,10 +11,11 @@ import torch
 import yaml
 
 from ptychoflow.blind import frames, pretrained
+from ptychoflow.blind.candidates import GIVEN, Candidate
 from ptychoflow.blind.doubts import start_doubts
 from ptychoflow.blind.pretrained import load_blind
 from ptychoflow.blind.reconstruction import reconstruct
-from ptychoflow.blind.start import GIVEN, Candidate, Start
+from ptychoflow.blind.start import Start
 from ptychoflow.data.cxi import read_cxi, write_cxi
 from ptychoflow.data.dataset import Dataset, object_frame
 from ptychoflow.data.geometry import wavelength_of

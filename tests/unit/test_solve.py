@@ -9,7 +9,8 @@ import pytest
 import torch
 from blind_scans import correlation, harmful, plain_engine, settings_of, small_scan
 
-from ptychoflow.blind.solve import PATIENCE, BlindReconstruction, BlindResult, Progress
+from ptychoflow.blind.result import BlindResult, Progress
+from ptychoflow.blind.solve import PATIENCE, BlindReconstruction
 from ptychoflow.data.dataset import Dataset
 from ptychoflow.errors import InputError
 from ptychoflow.models.blind import Blind

@@ -7,9 +7,10 @@ import pytest
 import torch
 from blind_scans import likeness, plain_engine, settings_of, small_scan
 
+from ptychoflow.blind.candidates import GIVEN, Candidate, candidates_from
 from ptychoflow.blind.pupils import embedded, pupil_of
 from ptychoflow.blind.solve import BlindReconstruction
-from ptychoflow.blind.start import Candidate, Start, candidates_from, find_start, middle_of, search
+from ptychoflow.blind.start import Start, find_start, middle_of, search
 from ptychoflow.data.dataset import Dataset
 from ptychoflow.data.geometry import wavelength_of
 from ptychoflow.data.position_axes import ORIENTATIONS, orientations, turned
@@ -79,6 +80,22 @@ def test_a_right_probe_is_kept_and_a_wrong_one_is_replaced():
     flat = started(zone_plate(kind="disk"))
     assert not flat.candidate.given
     assert flat.errors["the file's probe"] > 2 * min(flat.errors.values())
+
+
+@pytest.mark.parametrize("every_orientation", [False, True])
+def test_a_wrong_probe_is_compared_after_as_many_iterations_as_the_winner(every_orientation: bool):
+    dataset = zone_plate(defocus_factor=-1.0)
+    found = started(dataset, every_orientation)
+    assert not found.candidate.given
+    written = {name: error for name, error in found.errors.items() if "under" not in name and GIVEN in name}
+    best = min(written, key=written.get)
+    # Tried alone, it is dropped by no round.
+    counts = torch.fft.ifftshift(torch.from_numpy(dataset.frames), dim=(-2, -1))
+    number = next((n for n, name in enumerate(ORIENTATIONS) if f"(positions: {name})" in best), 0)
+    alone = Candidate(best, torch.from_numpy(dataset.probe), number, given=True, as_written=True)
+    mask = torch.ones(32, 32, dtype=torch.bool)
+    errors = search(plain_engine(), counts, dataset.positions, mask, Propagator(32), [alone]).errors
+    assert written[best] == pytest.approx(errors[best], rel=0.01)
 
 
 def test_a_guess_of_any_power_is_the_same_guess():

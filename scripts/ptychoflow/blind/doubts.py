@@ -1,6 +1,7 @@
 """What was found to be wrong with a dataset while it was reconstructed: its probe, its axes, its overlap."""
 
-from ptychoflow.blind.start import GIVEN, Start
+from ptychoflow.blind.candidates import GIVEN
+from ptychoflow.blind.start import Start
 from ptychoflow.data.dataset import Dataset
 from ptychoflow.data.geometry import wavelength_of
 from ptychoflow.data.position_axes import ingest_settings_of

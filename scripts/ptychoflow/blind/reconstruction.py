@@ -11,7 +11,8 @@ import torch
 from ptychoflow.blind.doubts import defocus_metres, scan_doubts, start_doubts
 from ptychoflow.blind.halves import half_objects
 from ptychoflow.blind.pretrained import PRETRAINED, chosen_network
-from ptychoflow.blind.solve import BlindReconstruction, BlindResult, Progress
+from ptychoflow.blind.result import BlindResult, Progress
+from ptychoflow.blind.solve import BlindReconstruction
 from ptychoflow.data.dataset import Dataset
 from ptychoflow.files import sha256_of
 from ptychoflow.hardware import device_name

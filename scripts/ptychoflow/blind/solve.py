@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ptychoflow.blind.frames import mean_frame, scan_frames
 from ptychoflow.blind.modes import more_modes
+from ptychoflow.blind.result import BlindResult, Progress
 from ptychoflow.blind.start import FRAMES, Start, find_start, middle_of
 from ptychoflow.data.dataset import Dataset
 from ptychoflow.data.groups import split_frames
@@ -41,68 +42,6 @@ FRAMES_AT_ONCE = 256
 """Whose photons are modelled at a time, where all are looked at."""
 LARGEST_STEP = 1.0
 """Pixels that a frame moves at most in an iteration."""
-
-
-@dataclass
-class Progress:
-    """What is known after an iteration.
-
-    Parameters
-    ----------
-    iteration, planned : int
-        Counted from 1, and how many there will be at least.
-    deviance : float
-        Poisson deviance per good pixel of frames that were left out.
-    seconds : float
-        Since the beginning.
-    gain : float
-        How much of the learned correction was used, 0 to 1.
-    """
-
-    iteration: int
-    planned: int
-    deviance: float
-    seconds: float
-    gain: float
-
-
-@dataclass
-class BlindResult:
-    """A scan, solved for.
-
-    Parameters
-    ----------
-    object : Tensor
-        (H, W) complex64 in the dataset's object frame, mean amplitude 1 where light fell.
-    probe : Tensor
-        (modes, N, N) complex64, Σ|P|² = photons of an empty beam under that object.
-    background : float
-        Counts in each pixel that are no diffraction.
-    positions : ndarray
-        (frames, 2) float64 pixels, as solved for or given.
-    used, held_out : ndarray
-        Frame numbers int64.
-    deviance, expected_deviance : float
-        Of the held-out frames, and what a perfect model would have.
-    start : Start
-        Where it started.
-    history : list of Progress
-        Iteration by iteration.
-    object_shape : tuple of int
-        (H, W), the dataset's but for another orientation.
-    """
-
-    object: Tensor
-    probe: Tensor
-    background: float
-    positions: np.ndarray
-    used: np.ndarray
-    held_out: np.ndarray
-    deviance: float
-    expected_deviance: float
-    start: Start
-    history: list[Progress] = field(default_factory=list)
-    object_shape: tuple[int, int] = (0, 0)
 
 
 class BlindReconstruction:

@@ -6,23 +6,22 @@ each of a row of defoci, from disks and from the file's probe; the one that expl
 given is where the whole scan starts. A near field is propagated back instead.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ptychoflow.blind.candidates import GIVEN, Candidate, candidates_from
 from ptychoflow.blind.guesses import under_pupil
 from ptychoflow.blind.modes import more_modes
-from ptychoflow.blind.pupils import coarse_probe, cropped, defocused, disk, embedded, pupil_of, pupil_radius
-from ptychoflow.data.position_axes import ORIENTATIONS, turned
+from ptychoflow.blind.pupils import coarse_probe, cropped, embedded, pupil_of
+from ptychoflow.data.position_axes import turned
 from ptychoflow.models.blind import Blind, BlindState, ScanFrames, subsets
 from ptychoflow.physics.diffraction import Propagator
 from ptychoflow.physics.gauge import with_power
 from ptychoflow.physics.joint_steps import modelled_frames
 
-GIVEN = "the file's probe"
-"""Name of that candidate."""
 FRAMES = 64
 """In the middle of the scan, on which starts are compared."""
 KEPT_APART = 6
@@ -31,16 +30,8 @@ COARSE = (64, 128, 256)
 """Pixels of the far field to which frames are cropped for the trial, the fewest that keep most photons."""
 ENOUGH = 0.85
 """Share of the photons that a crop must keep."""
-WIDEST = 0.4
-"""Radius of the widest beam that is tried, as a share of the frame."""
-DEFOCI = 8
-"""On either side of the focus."""
-DISKS = (0.15, 0.25, 0.4, 0.55)
-"""Diameters of flat disks that are tried, as shares of the frame."""
 BORDER = 4
 """Pixels round the outermost frames of a trial."""
-TWINLESS = (0, 1, 4, 5)
-"""Orientations of which none is another turned by half a circle."""
 AS_THEY_ARE, TURNED_ROUND = 0, 3
 """Orientations of positions as they are written, and turned by half a circle: those of a scan and of its twin."""
 CLEARLY = 1.5
@@ -49,31 +40,6 @@ ROUNDS = ((4, 2), (4, 4), (6, 0))
 """Iterations of a trial, and by what the number of candidates is divided after them; 0 ends it."""
 WITH_MODES = 8
 """Iterations with all modes of the file's probe, where that was chosen by its first one."""
-
-
-@dataclass
-class Candidate:
-    """A probe to start from.
-
-    Parameters
-    ----------
-    name : str
-        What it is, for the record.
-    probe : Tensor
-        (modes, N, N) complex64.
-    orientation : int
-        Which of the eight orientations of the positions it goes with, see `ORIENTATIONS`.
-    defocus : float or None
-        Turns of phase at the pupil's frequency of one cycle a pixel over π, in pixels².
-    given : bool
-        Whether it is the file's, as it is there or under the measured pupil.
-    """
-
-    name: str
-    probe: Tensor
-    orientation: int = 0
-    defocus: float | None = None
-    given: bool = False
 
 
 @dataclass
@@ -87,7 +53,8 @@ class Start:
     probe : Tensor
         (modes, N, N) complex64, as the trial left it; one of several modes as it was tried.
     errors : dict
-        For each candidate by its name, Σ (√I − √n)² / Σ n of the frames that judged it, at the end of its trial.
+        For each candidate by its name, Σ (√I − √n)² / Σ n of the frames that judged it, when its trial ended. That of
+        the file's probe, under its best orientation, is after as many iterations as the winner's.
     """
 
     candidate: Candidate
@@ -97,48 +64,12 @@ class Start:
     @classmethod
     def given(cls, probe: Tensor) -> "Start":
         """Take a probe (modes, N, N) as it is, untried."""
-        return cls(Candidate(GIVEN, probe, given=True), probe)
+        return cls(Candidate(GIVEN, probe, given=True, as_written=True), probe)
 
     def describe(self) -> str:
         """What was chosen, its error, and those of the file's probe or of the next best."""
         ranked = sorted(self.errors.items(), key=lambda pair: pair[1])
         return ", then ".join(f"{name} (error {error:.3g})" for name, error in ranked[:2])
-
-
-def candidates_from(
-    pupil: Tensor,
-    guess: Tensor | None,
-    propagator: Propagator,
-    every_orientation: bool,
-    corrected: Tensor | None = None,
-) -> list[Candidate]:
-    """Probes to try: the file's, also as it is `corrected`, and those that a pupil (N, N) float tells."""
-    size = len(pupil)
-    found = [] if guess is None else [Candidate(GIVEN, guess, given=True)]
-    if corrected is not None:
-        found.append(Candidate(f"{GIVEN} under the measured pupil", corrected, given=True))
-    if propagator.transfer is not None:
-        found.append(Candidate("the mean frame propagated back", propagator.adjoint(pupil.to(torch.complex64))[None]))
-    else:
-        widest = WIDEST * size / pupil_radius(pupil)
-        found += [
-            Candidate(f"a pupil at defocus {c:+.4g} px²", defocused(pupil, c)[None], defocus=c)
-            for c in (widest * step / DEFOCI for step in range(-DEFOCI, DEFOCI + 1))
-        ]
-        found += [
-            Candidate(f"a disk of {share:.0%} of the frame", disk(size, share)[None].to(pupil.device))
-            for share in DISKS
-        ]
-    if not every_orientation:
-        return found
-    # A scan turned by half a circle under the other defocus is a twin that diffracts alike: without a guess one of the
-    # two is enough.
-    return [
-        replace(one, name=f"{one.name} (positions: {name})", orientation=number)
-        for one in found
-        for number, name in enumerate(ORIENTATIONS)
-        if one.given or number in TWINLESS
-    ]
 
 
 def middle_of(positions: np.ndarray, count: int) -> np.ndarray:
@@ -157,7 +88,7 @@ def search(
     candidates: list[Candidate],
     seed: int = 0,
 ) -> Start:
-    """Try probes on a few frames, the promising ones longer.
+    """Try probes on a few frames, the promising ones and the file's own longer.
 
     Parameters
     ----------
@@ -212,7 +143,7 @@ def search(
         wrong = _errors(state, part, judges)
         errors |= {candidates[number].name: float(error) for number, error in zip(alive, wrong, strict=True)}
         if divisor:
-            kept = wrong.argsort()[: max(2, len(alive) // divisor)]
+            kept = _promising(wrong, [candidates[number] for number in alive], divisor)
         else:
             kept = _best(wrong, [candidates[number] for number in alive])
         state = state.chosen(kept)
@@ -234,6 +165,19 @@ def search(
 def plain_iteration(network: Blind, state: BlindState, frames: ScanFrames, order: list[Tensor]) -> BlindState:
     """An iteration of the plain engine as in a third of a reconstruction, without a background."""
     return network.iterate(state, frames, order, 0.3, solve_background=False, learned_rates=False)
+
+
+def _promising(wrong: Tensor, candidates: list[Candidate], divisor: int) -> Tensor:
+    """Numbers (kept,) int64 of the candidates with the least errors, and of the file's probe in its best orientation.
+
+    It is compared with the winner in the end, and more iterations lessen any error: it has as many.
+    """
+    order = wrong.argsort()
+    count = max(2, len(candidates) // divisor)
+    written = [number for number in order[count:].tolist() if candidates[number].as_written]
+    if written and not any(candidates[number].as_written for number in order[:count].tolist()):
+        return torch.cat([order[:count], order.new_tensor(written[:1])])
+    return order[:count]
 
 
 def _best(wrong: Tensor, candidates: list[Candidate]) -> Tensor:
@@ -301,8 +245,10 @@ def find_start(
     found = candidates_from(pupil_of(cropped(mean, small_size)), small[0], coarse, every_orientation, small[1])
     frames, good = cropped(counts, small_size), cropped(mask, small_size)
     best = search(network, frames, positions * small_size / size, good, coarse, found, seed)
-    if best.candidate.given:
-        probe = corrected if "pupil" in best.candidate.name else guess
+    if best.candidate.as_written:
+        probe = guess
+    elif best.candidate.given:
+        probe = corrected
     else:
         probe = embedded(best.probe, size)
     probe = probe.to(mean.device)
