@@ -16,6 +16,7 @@ demo: $(ENVIRONMENT)
 	snakemake --configfile config/config.yaml
 	@echo "The network's image of a sample it never saw: results/demo/seed0/demo-unseen/figures/reconstruction.png"
 	@echo "Its scores: results/demo/seed0/demo-unseen/metrics.json"
+	@echo "The same sample by the pretrained network: results/pretrained/seed0/demo-unseen/figures/reconstruction.png"
 
 test: $(ENVIRONMENT)
 	pytest
