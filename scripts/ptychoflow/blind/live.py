@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ptychoflow.blind.frames import amplitudes_of
 from ptychoflow.blind.live_windows import LiveFrames, LiveImage, Window, light_of, window_of
-from ptychoflow.blind.modes import more_modes
+from ptychoflow.blind.modes import coherence_modes
 from ptychoflow.blind.start import FRAMES, GIVEN, Start, find_start, middle_of
 from ptychoflow.data.tiles import MARGIN
 from ptychoflow.live import GrowingFrame, Seen
@@ -211,7 +211,7 @@ class BlindLiveReconstruction:
     @torch.no_grad()
     def _settle(self, probe: Tensor) -> None:
         """Begin with an empty object under a probe, and make passes over what is there."""
-        modes = torch.from_numpy(more_modes(probe.cpu().numpy(), self.settings.probe_modes, self.seed)).to(self.device)
+        modes = torch.from_numpy(coherence_modes(probe.cpu().numpy(), self.settings.probe_modes)).to(self.device)
         power = self._mean_counts()[self.mask].sum() / self.scale**2
         shape = tuple(length + 2 * BORDER for length in self.frame.shape)
         self.state, self.passes, self.gain = BlindState.start(with_power(modes, power)[None], shape), 0, 1.0

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ptychoflow.blind.frames import mean_frame, scan_frames
-from ptychoflow.blind.modes import more_modes
+from ptychoflow.blind.modes import coherence_modes
 from ptychoflow.blind.result import BlindResult, Progress
 from ptychoflow.blind.start import FRAMES, Start, find_start, middle_of
 from ptychoflow.data.dataset import Dataset
@@ -89,7 +89,7 @@ class BlindReconstruction:
         self.border = BORDER + (int(np.ceil(settings.position_bound)) if settings.solve_positions else 0)
         self.frames = scan_frames(self.dataset, self.border, self.mean, self.device)
         shape = tuple(length + 2 * self.border for length in self.dataset.object_shape)
-        probe = torch.from_numpy(more_modes(self.start.probe.cpu().numpy(), settings.probe_modes, seed))
+        probe = torch.from_numpy(coherence_modes(self.start.probe.cpu().numpy(), settings.probe_modes))
         probe = with_power(probe, photons).to(self.device) / self.frames.scale
         self.state = BlindState.start(probe[None], shape)
         # Where the file has its probe, or else where the start was.

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ptychoflow.blind.candidates import GIVEN, Candidate, candidates_from
 from ptychoflow.blind.guesses import under_pupil
-from ptychoflow.blind.modes import more_modes
+from ptychoflow.blind.modes import coherence_modes
 from ptychoflow.blind.pupils import coarse_probe, cropped, embedded, pupil_of
 from ptychoflow.data.position_axes import turned
 from ptychoflow.models.blind import Blind, BlindState, ScanFrames, subsets
@@ -151,7 +151,7 @@ def search(
     chosen, probe = candidates[alive[0]], state.probes[0]
     if len(chosen.probe) > 1:
         # Were its further modes right, or is the first, which has learned since, better off with any?
-        others = torch.from_numpy(more_modes(probe.cpu().numpy(), len(chosen.probe), seed))
+        others = torch.from_numpy(coherence_modes(probe.cpu().numpy(), len(chosen.probe)))
         modes = torch.stack([chosen.probe, others]).to(probe.device)
         modes = with_power(modes, power)
         part, state = frames.chosen(torch.tensor(2 * alive[:1])), BlindState.start(modes, (edge, edge))
