@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ptychoflow.blind.modes import more_modes
+from ptychoflow.blind.modes import coherence_modes
 from ptychoflow.data.dataset import Dataset
 from ptychoflow.data.geometry import wavelength_of
 from ptychoflow.data.groups import split_frames
@@ -54,7 +54,7 @@ def solve(
     data : Path
         Its file, to be fingerprinted.
     seed : int
-        Fixes the order of the frames, those that are held out, and further probe modes.
+        Fixes the order of the frames and those that are held out.
     start : Path, optional
         Reconstruction whose object and probe to start from, such as a network's; an empty object and the dataset's
         probe if not given.
@@ -75,11 +75,11 @@ def solve(
         raise InputError(f"{data} is a near field: expected a far field, which is all that this solver is set up for")
     import_ptychi()  # which takes seconds that are no part of solving
     made = circumstances()
-    canvas, probe = np.ones(dataset.object_shape, np.complex64), more_modes(dataset.probe, settings.probe_modes, seed)
+    canvas, probe = np.ones(dataset.object_shape, np.complex64), coherence_modes(dataset.probe, settings.probe_modes)
     origin: dict[str, Any] = {}
     if start is not None:
         earlier = sound_start(start, dataset, data, start_scores)
-        canvas, probe = earlier.object, more_modes(earlier.probe, settings.probe_modes, seed)
+        canvas, probe = earlier.object, coherence_modes(earlier.probe, settings.probe_modes)
         origin = {
             "start_file": str(start),
             "start_sha256": sha256_of(start),
