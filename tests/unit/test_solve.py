@@ -9,6 +9,7 @@ import pytest
 import torch
 from blind_scans import correlation, harmful, plain_engine, settings_of, small_scan
 
+from ptychoflow.blind.judged import at_home, judged_correction
 from ptychoflow.blind.result import BlindResult, Progress
 from ptychoflow.blind.solve import PATIENCE, BlindReconstruction
 from ptychoflow.data.dataset import Dataset
@@ -136,7 +137,7 @@ def test_an_object_and_its_probe_that_wander_off_together_are_brought_home(datas
             name: getattr(state, name).roll((2, -3), (-2, -1))
             for name in ("objects", "probes", "object_momentum", "probe_momentum", "light")
         }
-        run.state = run._at_home(replace(state, **moved))
+        run.state = at_home(replace(state, **moved), run.home)
         torch.testing.assert_close(run.state.objects, state.objects, rtol=0, atol=0)
         # By a fraction of a pixel it may be off on its way, but not in the result.
         run.state = replace(state, **moved)
@@ -205,7 +206,9 @@ def test_a_correction_is_taken_only_where_it_helps_frames_that_were_left_out(dat
         helpful = 0.5 * (wide * (state.objects * wide.conj()).sum().sgn() - state.objects)
         for change, taken in ((helpful, True), (-helpful, False)):
             run.network.learned_change = lambda *_, change=change: change
-            gain, found = run.gain, run._corrected(state, 0.1)
+            gain = run.gain
+            args = run.network, state, run.frames, 0.1, gain, run.deviance
+            found, run.gain = judged_correction(*args)
             assert (run.deviance(found) < before) == taken
             assert (found is state) == (not taken)
             assert run.gain == pytest.approx(gain * (1.5 if taken else 0.5))

@@ -9,7 +9,6 @@ import pytest
 import torch
 from scipy import ndimage
 
-from ptychoflow.blind.modes import more_modes
 from ptychoflow.data.cxi import write_cxi
 from ptychoflow.data.dataset import Dataset
 from ptychoflow.errors import InputError
@@ -157,15 +156,6 @@ def test_a_near_field_is_refused(scan: tuple[Dataset, Path]):
     near = dataclasses.replace(scan[0], propagation="near")
     with pytest.raises(InputError, match="is a near field: expected a far field"):
         solve(SolverSettings(epochs=1), near, scan[1])
-
-
-def test_further_modes_are_weaker_and_drawn_by_the_seed(scan: tuple[Dataset, Path]):
-    probe = scan[0].probe
-    three = more_modes(probe, 3, seed=1)
-    np.testing.assert_array_equal(three[0], probe[0])
-    np.testing.assert_allclose(np.abs(three[2]), 0.1 * np.abs(probe[0]), rtol=1e-4)
-    np.testing.assert_array_equal(three, more_modes(probe, 3, seed=1))
-    np.testing.assert_array_equal(more_modes(three, 1, seed=1), probe)
 
 
 def test_coverage_is_the_sum_of_the_probes_light(scan: tuple[Dataset, Path]):

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ptychoflow.blind.frames import amplitudes_of
+from ptychoflow.blind.judged import at_home, judged_correction, object_at_home, probe_at_home
 from ptychoflow.blind.live_windows import LiveFrames, LiveImage, Window, light_of, window_of
 from ptychoflow.blind.modes import coherence_modes
 from ptychoflow.blind.start import FRAMES, GIVEN, Start, find_start, middle_of
@@ -20,10 +21,9 @@ from ptychoflow.data.tiles import MARGIN
 from ptychoflow.live import GrowingFrame, Seen
 from ptychoflow.models.blind import Blind, BlindState, ScanFrames, photons_per_pixel, subsets
 from ptychoflow.physics.diffraction import Propagator, incoherent_sum
-from ptychoflow.physics.gauge import centre_of, mix_modes, orthogonal_modes, with_power
+from ptychoflow.physics.gauge import centre_of, with_power
 from ptychoflow.physics.joint_steps import modelled_frames
 from ptychoflow.physics.losses import poisson_deviance
-from ptychoflow.physics.patches import fourier_shift
 from ptychoflow.settings import BlindReconstructionSettings
 
 log = logging.getLogger(__name__)
@@ -277,34 +277,18 @@ class BlindLiveReconstruction:
         state.objects[0, 0, 0] = corner / factor
         state.light = self._light(self._fitted(), window, state)[None]
         if self.settings.learned:
-            state = self._corrected(state, frames, window, progress)
+            judges = self._judges(window)
+            state, self.gain = judged_correction(
+                self.network, state, frames, progress, self.gain, lambda tried: self._deviance(tried, frames, judges)
+            )
         changed = {name: getattr(whole, name) / factor for name in IN_PLACE}
         for name, values in changed.items():
             values[..., *window] = getattr(state, name)
-        self.state = self._at_home(replace(state, **changed))
+        self.state = at_home(replace(state, **changed), self.home)
         self.passes += 1
 
     def _window(self, group: Tensor) -> Window:
         return window_of(self.seen.positions[group], self.size, self.state.objects.shape[-2:])
-
-    def _corrected(self, state: BlindState, frames: ScanFrames, window: Window, progress: float) -> BlindState:
-        """Add as much of the learned correction as helps the latest frames of the window that are held out."""
-        judges = self._judges(window)
-        corrected = self.network.corrected(state, self.gain * self.network.learned_change(state, frames, progress))
-        if self._deviance(corrected, frames, judges) <= self._deviance(state, frames, judges):
-            self.gain = min(1.0, 1.5 * self.gain)
-            return corrected
-        self.gain = 0.5 * self.gain
-        return state
-
-    def _at_home(self, state: BlindState) -> BlindState:
-        """Move object and probe back by whole pixels when they have wandered off together."""
-        away = centre_of(state.probes.abs().square().sum(dim=1))[0] - self.home
-        whole = [-int(pixels) for pixels in away.round()]
-        if not any(whole):
-            return state
-        names = ("objects", "probes", "object_momentum", "probe_momentum", "light")
-        return replace(state, **{name: torch.roll(getattr(state, name), whole, dims=(-2, -1)) for name in names})
 
     def _fill_unlit(self, new: Tensor) -> None:
         """Begin where no light has fallen yet with the mean phase of the rest, which the probe has taken part of."""
@@ -368,17 +352,13 @@ class BlindLiveReconstruction:
     @torch.no_grad()
     def probe(self) -> Tensor:
         """(modes, N, N) complex64, orthogonal, Σ|P|² = photons in the empty beam, where it was at the start."""
-        probes = mix_modes(self.state.probes, orthogonal_modes(self.state.probes))
-        return fourier_shift(probes[0], self._away()) * self.scale
-
-    def _away(self) -> Tensor:
-        return self.home - centre_of(self.state.probes.abs().square().sum(dim=1))[0]
+        return probe_at_home(self.state, self.home) * self.scale
 
     @property
     @torch.no_grad()
     def object(self) -> Tensor:
         """(H, W) complex64, mean amplitude 1 where light fell."""
-        return fourier_shift(self.state.objects[0], self._away())[BORDER:-BORDER, BORDER:-BORDER]
+        return object_at_home(self.state, self.home)[BORDER:-BORDER, BORDER:-BORDER]
 
     @property
     @torch.no_grad()

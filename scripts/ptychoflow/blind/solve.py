@@ -3,13 +3,13 @@
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ptychoflow.blind.frames import mean_frame, scan_frames
+from ptychoflow.blind.judged import at_home, judged_correction, object_at_home, probe_at_home
 from ptychoflow.blind.modes import coherence_modes
 from ptychoflow.blind.result import BlindResult, Progress
 from ptychoflow.blind.start import FRAMES, Start, find_start, middle_of
@@ -19,10 +19,9 @@ from ptychoflow.data.position_axes import turned_dataset
 from ptychoflow.errors import InputError
 from ptychoflow.models.blind import Blind, BlindState, photons_per_pixel, subsets
 from ptychoflow.physics.diffraction import Propagator, incoherent_sum
-from ptychoflow.physics.gauge import centre_of, mix_modes, orthogonal_modes, with_power
+from ptychoflow.physics.gauge import centre_of, with_power
 from ptychoflow.physics.joint_steps import modelled_frames
 from ptychoflow.physics.losses import expected_deviance, poisson_deviance
-from ptychoflow.physics.patches import fourier_shift
 from ptychoflow.physics.position_steps import position_steps
 from ptychoflow.settings import BlindReconstructionSettings
 
@@ -165,31 +164,11 @@ class BlindReconstruction:
             learned_rates=settings.learned and settings.learned_rates,
         )
         if settings.learned:
-            state = self._corrected(state, progress)
-        self.state = self._at_home(state)
+            args = self.network, state, self.frames, progress, self.gain, self.deviance
+            state, self.gain = judged_correction(*args)
+        self.state = at_home(state, self.home)
         if settings.solve_positions and progress >= POSITIONS_FROM:
             self._move_frames()
-
-    def _corrected(self, state: BlindState, progress: float) -> BlindState:
-        change = self.network.learned_change(state, self.frames, progress)
-        corrected = self.network.corrected(state, self.gain * change)
-        if self.deviance(corrected) <= self.deviance(state):
-            self.gain = min(1.0, 1.5 * self.gain)
-            return corrected
-        self.gain = 0.5 * self.gain
-        return state
-
-    def _at_home(self, state: BlindState) -> BlindState:
-        """Move object and probe back by whole pixels when they have wandered off together."""
-        away = centre_of(state.probes.abs().square().sum(dim=1))[0] - self.home
-        whole = [-int(pixels) for pixels in away.round()]
-        if not any(whole):
-            return state
-        rolled = {
-            name: torch.roll(getattr(state, name), whole, dims=(-2, -1))
-            for name in ("objects", "probes", "object_momentum", "probe_momentum", "light")
-        }
-        return replace(state, **rolled)
 
     def _move_frames(self) -> None:
         """Step the positions of all frames, none farther from where it was given than the bound."""
@@ -237,10 +216,8 @@ class BlindReconstruction:
     def result(self) -> BlindResult:
         """The image as it is now, in the dataset's own frame."""
         state = self.state
-        away = self.home - centre_of(state.probes.abs().square().sum(dim=1))[0]
-        probes = mix_modes(state.probes, orthogonal_modes(state.probes))
-        probe = fourier_shift(probes[0], away) * self.frames.scale
-        canvas = fourier_shift(state.objects[0], away)
+        probe = probe_at_home(state, self.home) * self.frames.scale
+        canvas = object_at_home(state, self.home)
         edge = self.border
         inner = canvas[edge:-edge, edge:-edge]
         judges = torch.from_numpy(self.held_out) if len(self.held_out) else self.judges

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from ptychoflow.blind.modes import COHERENCE, coherence_modes
+from ptychoflow.blind.modes import COHERENCE, coherence_modes, more_modes
 
 
 def gaussian(size: int = 32, width: float = 3.0) -> np.ndarray:
@@ -34,3 +34,12 @@ def test_a_probe_without_a_slope_has_no_further_light():
     flat = np.ones((1, 16, 16), np.complex64)
     found = coherence_modes(flat, 3)
     assert np.isfinite(found).all()
+
+
+def test_further_modes_are_weaker_and_drawn_by_the_seed():
+    probe = gaussian()
+    three = more_modes(probe, 3, seed=1)
+    np.testing.assert_array_equal(three[0], probe[0])
+    np.testing.assert_allclose(np.abs(three[2]), 0.1 * np.abs(probe[0]), rtol=1e-4)
+    np.testing.assert_array_equal(three, more_modes(probe, 3, seed=1))
+    np.testing.assert_array_equal(more_modes(three, 1, seed=1), probe)

@@ -1,0 +1,74 @@
+"""What a whole reconstruction and a live one do alike: learn by what judges say, and stay in their place."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from ptychoflow.models.blind import Blind, BlindState, ScanFrames
+from ptychoflow.physics.gauge import centre_of, mix_modes, orthogonal_modes
+from ptychoflow.physics.patches import fourier_shift
+
+
+def judged_correction(
+    network: Blind,
+    state: BlindState,
+    frames: ScanFrames,
+    progress: float,
+    gain: float,
+    deviance: Callable[[BlindState], float],
+) -> tuple[BlindState, float]:
+    """Add as much of the learned correction as helps the frames that judge.
+
+    Parameters
+    ----------
+    network : Blind
+        Which has learned.
+    state : BlindState
+        After a pass.
+    frames : ScanFrames
+        All frames.
+    progress : float
+        0 at the beginning of a reconstruction, 1 at its end.
+    gain : float
+        Share of the correction that is tried.
+    deviance : callable
+        Of the frames that judge, in a state.
+
+    Returns
+    -------
+    state : BlindState
+        Corrected, or as it was where they are explained worse.
+    gain : float
+        Share that is tried next: more where this one helped, at most 1, and else half of it.
+    """
+    corrected = network.corrected(state, gain * network.learned_change(state, frames, progress))
+    if deviance(corrected) <= deviance(state):
+        return corrected, min(1.0, 1.5 * gain)
+    return state, 0.5 * gain
+
+
+def wandered(state: BlindState, home: Tensor) -> Tensor:
+    """How far the first scan's probe, and its object with it, is from home (2,), (row, column) pixels."""
+    return centre_of(state.probes.abs().square().sum(dim=1))[0] - home
+
+
+def at_home(state: BlindState, home: Tensor) -> BlindState:
+    """Move object and probe back by whole pixels when they have wandered off together."""
+    whole = [-int(pixels) for pixels in wandered(state, home).round()]
+    if not any(whole):
+        return state
+    names = ("objects", "probes", "object_momentum", "probe_momentum", "light")
+    return replace(state, **{name: torch.roll(getattr(state, name), whole, dims=(-2, -1)) for name in names})
+
+
+def object_at_home(state: BlindState, home: Tensor) -> Tensor:
+    """Object (H, W) complex64 of the first scan, exactly at home."""
+    return fourier_shift(state.objects[0], -wandered(state, home))
+
+
+def probe_at_home(state: BlindState, home: Tensor) -> Tensor:
+    """Probe (modes, N, N) complex64 of the first scan, orthogonal, exactly at home, in units of the frames' scale."""
+    probes = mix_modes(state.probes, orthogonal_modes(state.probes))
+    return fourier_shift(probes[0], -wandered(state, home))
