@@ -232,16 +232,22 @@ class InferenceSettings:
         Frames that are reconstructed together, where the network joins frames.
     single_shot : bool
         Reconstruct every frame by itself all the same.
+    held_out : float, optional
+        Share of the frames that are left out of the image and judge it, drawn by the seed; `validation_fraction` of the
+        training if not given.
     """
 
     probe: Literal["dataset", "checkpoint"] = "dataset"
     batch_size: int = 16
     tile_frames: int = 512
     single_shot: bool = False
+    held_out: float | None = None
 
     def __post_init__(self) -> None:
         for key in ("batch_size", "tile_frames"):
             at_least(key, getattr(self, key), 1)
+        if self.held_out is not None and not 0 <= self.held_out < 1:
+            raise InputError(f"held_out is {self.held_out}: expected a fraction of at least 0 and below 1")
 
 
 @dataclass

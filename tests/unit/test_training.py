@@ -24,7 +24,7 @@ from ptychoflow.simulation.probes import ProbeSettings
 from ptychoflow.simulation.scans import ScanSettings
 from ptychoflow.simulation.settings import SimulationSettings
 from ptychoflow.tracking.loggers import collect_metrics
-from ptychoflow.training.checkpoint import held_out_frames, load_checkpoint, restore
+from ptychoflow.training.checkpoint import load_checkpoint, restore, trained_frames
 from ptychoflow.training.module import Reconstructor
 from ptychoflow.training.run import TrainingRun
 
@@ -194,16 +194,16 @@ def test_the_published_checkpoint_describes_itself(small_cxi: Path, tmp_path: Pa
     assert module.training_settings.region == RegionSettings(columns=(0.0, 0.5))
 
 
-def test_held_out_frames_are_all_that_were_not_trained_on(small_cxi: Path, small_dataset: Dataset, tmp_path: Path):
+def test_a_network_knows_which_frames_it_was_trained_on(small_cxi: Path, small_dataset: Dataset, tmp_path: Path):
     region = RegionSettings(columns=(0.0, 0.5))
     description = load_checkpoint(train(small_cxi, tmp_path, region=region))["ptychoflow"]
     source = description["scans"][0]
-    held_out = held_out_frames(description, source["sha256"], {}, 64).numpy()
+    trained = trained_frames(description, source["sha256"], {}, 64).numpy()
     middle = small_dataset.positions[:, 1].min() + np.ptp(small_dataset.positions[:, 1]) / 2
-    assert held_out[small_dataset.positions[:, 1] > middle].all()
-    assert 0 < held_out[small_dataset.positions[:, 1] <= middle].sum() < 5
-    assert held_out_frames(description, "of another file", {}, 64).all()
-    np.testing.assert_array_equal(held_out_frames(description, source["sha256"], {}, 30), held_out[:30])
+    assert not trained[small_dataset.positions[:, 1] > middle].any()
+    assert 0 < np.count_nonzero(~trained[small_dataset.positions[:, 1] <= middle]) < 5
+    assert not trained_frames(description, "of another file", {}, 64).any()
+    np.testing.assert_array_equal(trained_frames(description, source["sha256"], {}, 30), trained[:30])
 
 
 def test_frames_with_refined_positions_are_the_frames_that_they_were():
@@ -213,13 +213,13 @@ def test_frames_with_refined_positions_are_the_frames_that_they_were():
     scans = [{"sha256": "a2", "made_by": refined("a"), "frames": [0, 1]}, {"sha256": "b", "made_by": {}, "frames": [2]}]
     trained = {"scans": scans}
 
-    def held_out(sha256: str, made_by: dict) -> list[int]:
-        return np.flatnonzero(held_out_frames(trained, sha256, made_by, 4)).tolist()
+    def found(sha256: str, made_by: dict) -> list[int]:
+        return np.flatnonzero(trained_frames(trained, sha256, made_by, 4)).tolist()
 
-    assert held_out("a2", refined("a")) == held_out("a", {}) == held_out("a3", refined("a")) == [2, 3]
-    assert held_out("b2", refined("b")) == [0, 1, 3]
+    assert found("a2", refined("a")) == found("a", {}) == found("a3", refined("a")) == [0, 1]
+    assert found("b2", refined("b")) == [2]
     # Ingested anew, frames may have other numbers.
-    assert held_out("c", {"program": "ingest.py", "source": {"sha256": "b"}}) == [0, 1, 2, 3]
+    assert found("c", {"program": "ingest.py", "source": {"sha256": "b"}}) == []
 
 
 def true_batch(dataset: Dataset, groups: GroupSettings) -> Batch:

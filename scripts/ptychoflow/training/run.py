@@ -295,7 +295,7 @@ class TrainingRun:
                     logger.log_file(checkpoint)
 
     def _test(self, trainer: Trainer, checkpoint: Path, test: Dataset) -> None:
-        inference = Inference(checkpoint, test, self.test_data)
+        inference = Inference(checkpoint, test, self.test_data, held_out=0.0)  # the loss of a test is of all frames
         loader = inference.loader(self.training.batch_size, trainer.strategy.root_device, with_truth=True)
         (scores,) = trainer.test(inference.module, loader, verbose=False)
         log.info("Poisson deviance per pixel of %s: %.4g", self.test_data, scores["test/metrics/deviance/epoch"])
