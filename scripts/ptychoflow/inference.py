@@ -11,6 +11,7 @@ import torch
 from lightning.pytorch import Trainer
 
 from ptychoflow.data.dataset import Dataset
+from ptychoflow.data.flux import probe_by_photons
 from ptychoflow.data.groups import nearest_frames, split_frames
 from ptychoflow.data.loading import Batch, FrameTable, GroupLoader, StoredTable, TileLoader
 from ptychoflow.data.tiles import MARGIN, Tile, make_tiles
@@ -86,9 +87,6 @@ class Inference:
         require_fit(checkpoint, self.module.network, scans, trained, probe, dataset.size, data)
         if n_groups is not None and not 1 <= n_groups <= len(dataset.frames):
             raise InputError(f"n_groups is {n_groups}: expected 1 to the {len(dataset.frames)} frames of {data}")
-        mask = torch.fft.ifftshift(torch.from_numpy(dataset.mask))
-        if probe == "dataset":
-            self.module.use_probes(torch.from_numpy(dataset.probe)[None], mask[None])
         self.module.propagator = Propagator(dataset.size, dataset.fresnel_number)
         self.dataset = dataset
         self.frames_asked = len(dataset.frames) if n_groups is None else n_groups
@@ -100,6 +98,12 @@ class Inference:
         self.trained = trained_frames(description, digest, dataset.provenance, len(dataset.frames)).numpy()
         share = description["training"]["validation_fraction"] if held_out is None else held_out
         self.held_out = judging_frames(self.trained, share, description["seed"], self.frames_asked)
+        if probe == "dataset":
+            mask = torch.fft.ifftshift(torch.from_numpy(dataset.mask))
+            own = dataset.probe
+            if self.module.training_settings.learn_flux:
+                own = probe_by_photons(dataset, np.flatnonzero(~self.held_out))
+            self.module.use_probes(torch.from_numpy(own)[None], mask[None])
         training = description.get("provenance", {})
         self.provenance: dict[str, Any] = {
             "result": "patches",

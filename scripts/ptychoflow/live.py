@@ -150,6 +150,7 @@ class LiveReconstruction:
         frames, places = frames[~drawn], torch.from_numpy(positions[~drawn])
         new = torch.arange(self.seen.count, self.seen.count + len(frames))
         amplitudes = torch.fft.ifftshift(torch.from_numpy(frames).to(self.device), dim=(-2, -1)).sqrt_()
+        self.network.settle(amplitudes)
         self.seen.append(amplitudes, (places + self.frame.origin).float().to(self.device))
         if self.network.joins_frames:
             group = torch.cat([new, self._neighbours(new)])

@@ -230,7 +230,7 @@ class TrainedWatch(Watch):
             object=sums.object.cpu().numpy(),
             coverage=sums.coverage.cpu().numpy(),
             halves=halves,
-            probe=inference.probe,
+            probe=self.network.probe.cpu().numpy(),
             positions=inference.dataset.positions,
             # None that it was trained on can judge, though it was left out.
             held_out=self.live.held_out & ~inference.trained,

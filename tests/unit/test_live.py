@@ -95,6 +95,17 @@ def test_a_frame_that_grows_holds_the_same_image(small_dataset: Dataset, lit: np
     assert np.ptp(seen.numpy() - small_dataset.positions[order], axis=0).max() < 1e-3
 
 
+def test_a_growing_image_does_not_depend_on_a_flux_that_is_not_to_be_trusted(small_dataset: Dataset):
+    images, fluxes = [], []
+    for factor in (1.0, 0.3):
+        own = dataclasses.replace(small_dataset, probe=(small_dataset.probe * factor).astype(np.complex64))
+        network = dataclasses.replace(untrained(own), asks_photons=True)
+        images.append(fed(LiveReconstruction(network, own.object_shape), own, 16))
+        fluxes.append(float(network.probe.abs().square().sum()))
+    np.testing.assert_allclose(images[1], images[0], atol=2e-3)
+    assert fluxes == pytest.approx([1e6, 1e6], rel=0.05)
+
+
 def test_frames_that_judge_have_no_part_in_a_growing_image(small_dataset: Dataset):
     def watched(dataset: Dataset, at_once: int) -> LiveReconstruction:
         live = LiveReconstruction(untrained(small_dataset, iterations=2), small_dataset.object_shape, 0.3, seed=4)
