@@ -4,9 +4,10 @@ import re
 import sys
 
 import yaml
+from ptychoflow.blind_settings import BlindReconstructionSettings
 from ptychoflow.files import sha256_of
 from ptychoflow.provenance import code_digest
-from ptychoflow.settings import BlindReconstructionSettings, InferenceSettings, ModelSettings, phase_rounds
+from ptychoflow.settings import InferenceSettings, ModelSettings, phase_rounds
 
 
 def one_of(names):
