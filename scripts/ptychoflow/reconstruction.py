@@ -40,6 +40,8 @@ class Reconstruction:
         Counts in each pixel that are no diffraction.
     trained : ndarray, optional
         (frames,) bool, frames that its network was trained on; none if not given.
+    brightness : ndarray, optional
+        (frames,) float32, the light of each frame over the probe's, where it was solved for.
     """
 
     object: np.ndarray
@@ -52,6 +54,7 @@ class Reconstruction:
     provenance: dict[str, Any] = field(default_factory=dict)
     background: float = 0.0
     trained: np.ndarray | None = None
+    brightness: np.ndarray | None = None
 
 
 def write_reconstruction(path: Path, reconstruction: Reconstruction) -> None:
@@ -65,6 +68,8 @@ def write_reconstruction(path: Path, reconstruction: Reconstruction) -> None:
         file["background"].attrs["units"] = "photons"
         if reconstruction.trained is not None:
             file["trained"] = reconstruction.trained
+        if reconstruction.brightness is not None:
+            file["brightness"] = reconstruction.brightness
         file.attrs.update(hdf5_attributes(reconstruction.provenance))
 
 
@@ -88,6 +93,7 @@ def read_reconstruction(path: Path) -> Reconstruction:
                 provenance=from_hdf5_attributes(file.attrs),
                 background=float(file["background"][()]) if "background" in file else 0.0,
                 trained=file["trained"][()] if "trained" in file else None,
+                brightness=file["brightness"][()] if "brightness" in file else None,
             )
     except OSError as error:
         raise InputError(f"{path} cannot be read as an HDF5 file: {error}") from None
