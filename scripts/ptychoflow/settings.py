@@ -140,13 +140,14 @@ class TrainingSettings:
     publish : {"best", "last"}
         Which checkpoint becomes model.ckpt: the least validation loss, or the end of training.
     train_probe : bool
-        Refine the probe together with the network.
+        Refine the probe together with the network; its power stays, which it might trade with the object.
     probe_learning_rate : float
         Learning rate of the probe, in units of max|P|.
     probe_delay : float
         Share of all steps during which the probe stays as it was given.
     learn_flux : bool
-        Learn one factor between modelled and measured intensities, for counts that are not absolute.
+        For counts that are not absolute: take the flux from the brightest frames, whatever the file says, and learn one
+        factor between modelled and measured intensities from there, but in `unrolled`, whose object has any factor.
     freeze_encoder : bool
         Keep the encoding half of the network as it is, to fine-tune the decoding half alone.
     precision : {"auto", "32-true", "bf16-mixed"}
@@ -232,16 +233,22 @@ class InferenceSettings:
         Frames that are reconstructed together, where the network joins frames.
     single_shot : bool
         Reconstruct every frame by itself all the same.
+    held_out : float, optional
+        Share of the frames that are left out of the image and judge it, drawn by the seed; `validation_fraction` of the
+        training if not given.
     """
 
     probe: Literal["dataset", "checkpoint"] = "dataset"
     batch_size: int = 16
     tile_frames: int = 512
     single_shot: bool = False
+    held_out: float | None = None
 
     def __post_init__(self) -> None:
         for key in ("batch_size", "tile_frames"):
             at_least(key, getattr(self, key), 1)
+        if self.held_out is not None and not 0 <= self.held_out < 1:
+            raise InputError(f"held_out is {self.held_out}: expected a fraction of at least 0 and below 1")
 
 
 @dataclass
@@ -344,63 +351,6 @@ class PretrainingSettings:
             raise InputError(f"pretraining.iterations is {list(self.iterations)}: expected two rising numbers from 1")
         if self.crop > self.canvas:
             raise InputError(f"pretraining.crop is {self.crop}: expected at most the canvas, {self.canvas}")
-
-
-@dataclass
-class BlindReconstructionSettings:
-    """A reconstruction by the blind network: what is solved for beside the object, and for how long.
-
-    Parameters
-    ----------
-    probe_modes : int, optional
-        Mutually incoherent probe modes; as many as the start has if not given.
-    iterations : int
-        Passes over the frames; it goes on while the held-out frames are still explained better.
-    most_iterations : int
-        Where it ends in any case.
-    held_out : float
-        Share of the frames that are left out, drawn by the seed: they judge, and tell when to end.
-    start : {"best", "dataset", "photons"}
-        The probe to start from: the file's or one that the photons tell, whichever explains a few frames better; the
-        file's; or one that the photons tell.
-    orientation : bool
-        Find out which way the axes of the positions run.
-    solve_positions : bool
-        Solve for the scan positions as well.
-    position_bound : float
-        Pixels that a frame may move from where it was given, besides a shift of the whole scan.
-    solve_background : bool
-        Solve for a constant background as well.
-    learned : bool
-        Use the learned network; without it the plain engine iterates.
-    learned_rates : bool
-        Use learned sizes, damping and momentum of the steps as well: they find far starts sooner, and end less exactly.
-    halves : bool
-        Where no truth is known, make two more images, from the even and from the odd frames, which tell the resolution.
-    """
-
-    probe_modes: int | None = 3
-    iterations: int = 30
-    most_iterations: int = 120
-    held_out: float = 0.05
-    start: Literal["best", "dataset", "photons"] = "best"
-    orientation: bool = False
-    solve_positions: bool = False
-    position_bound: float = 8.0
-    solve_background: bool = True
-    learned: bool = True
-    learned_rates: bool = False
-    halves: bool = True
-
-    def __post_init__(self) -> None:
-        at_least("iterations", self.iterations, 1)
-        at_least("most_iterations", self.most_iterations, self.iterations)
-        if self.probe_modes is not None:
-            at_least("probe_modes", self.probe_modes, 1)
-        if not 0 <= self.held_out < 1:
-            raise InputError(f"held_out is {self.held_out}: expected a fraction of at least 0 and below 1")
-        if not 0 < self.position_bound < float("inf"):
-            raise InputError(f"position_bound is {self.position_bound}: expected a positive number of pixels")
 
 
 @dataclass

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from ptychoflow.blind_settings import BlindReconstructionSettings
 from ptychoflow.data.detector import DetectorSettings
 from ptychoflow.data.ingest_settings import FrameSettings, IngestSettings, PathSettings, PositionSettings
 from ptychoflow.settings import (
-    BlindReconstructionSettings,
     BlindSettings,
     GroupSettings,
     InferenceSettings,
@@ -62,7 +62,7 @@ SECTIONS = {
 LOCATION = {"path", "url", "sha256", "dataset"}
 ELSEWHERE = {"accelerator", "tags"}
 OUTSIDE_THE_LOCK = {"python", "torchvision"}
-CONDA_NAMES = {"pytorch": "torch", "pytorch-gpu": "torch"}
+CONDA_NAMES = {"python-isal": "isal", "pytorch": "torch", "pytorch-gpu": "torch"}
 
 
 @pytest.mark.parametrize("section", SECTIONS)

@@ -132,8 +132,9 @@ def _photon_scores(reconstruction: Reconstruction, dataset: Dataset) -> dict[str
 
 
 def trained_area(reconstruction: Reconstruction) -> np.ndarray:
-    """Where light of the frames that were trained on or fitted fell, (H, W) bool."""
-    positions = reconstruction.positions[~reconstruction.held_out]
+    """Where light of the frames that a network was trained on fell, (H, W) bool."""
+    trained = reconstruction.trained
+    positions = reconstruction.positions[[] if trained is None else trained]
     coverage = coverage_of(reconstruction.probe, positions, reconstruction.object.shape)
     return coverage > 0.1 * np.median(reconstruction.coverage[reconstruction.coverage > 0])
 
@@ -173,6 +174,8 @@ def photon_deviances(
         places = torch.from_numpy(reconstruction.positions[chosen]).float()[None]
         expected = propagator.intensity(extract_patches(canvas, places, probe.shape[-1])[0], probe)
         counts = torch.from_numpy(dataset.frames[chosen])
+        if reconstruction.brightness is not None:
+            expected = expected * torch.from_numpy(reconstruction.brightness[chosen])[:, None, None]
         modelled = torch.fft.fftshift(expected, dim=(-2, -1)) + reconstruction.background
         deviances = poisson_deviance(modelled, counts, mask), expected_deviance(modelled, mask)
         totals += len(chosen) * np.array([float(deviance) for deviance in deviances])
