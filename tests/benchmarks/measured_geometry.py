@@ -100,7 +100,7 @@ def simulated(draw: int, kind: str, orientation: int) -> tuple[Dataset, dict[str
 
 def compared(found: Measurement, truth: dict[str, Any], seconds: float) -> dict[str, Any]:
     """Errors of a measurement against the truth, and the errors that it stated, scale and defocus relative."""
-    row: dict[str, Any] = {"truth": truth, "seconds": seconds}
+    row: dict[str, Any] = {"truth": truth, "seconds": seconds, "rounds": found.rounds}
     row["told"], row["twin_excluded"] = found.orientation_told, found.twin_excluded
     twin = truth["orientation"] ^ 3
     row["orientation"] = found.orientation == truth["orientation"]
@@ -136,7 +136,7 @@ def summary(rows: list[dict[str, Any]]) -> Iterable[str]:
         yield f"{len(rows) - len(off)} | {np.median(stated):.4f} | {covered} |\n"
 
 
-def main(output: Path, draw: int = 0, part: int = 0, parts: int = 1) -> None:
+def main(output: Path, draw: int = 0, part: int = 0, parts: int = 1, quick: bool = False) -> None:
     """Measure the scans of a draw.
 
     Parameters
@@ -147,6 +147,8 @@ def main(output: Path, draw: int = 0, part: int = 0, parts: int = 1) -> None:
         Which scans are simulated.
     part, parts : int
         Which of how many parts of the scans this process measures.
+    quick : bool
+        As `ingest` does by itself.
     """
     torch.set_num_threads(1)
     network, done = load_blind()[0], []
@@ -160,9 +162,8 @@ def main(output: Path, draw: int = 0, part: int = 0, parts: int = 1) -> None:
             continue
         dataset, truth = simulated(draw, kind, orientation)
         begun = time.process_time()
-        found = measure(network, dataset)
+        found = measure(network, dataset, quick=quick)
         row = {"scan": [draw, name]} | compared(found, truth, time.process_time() - begun)
-        from ptychoflow.blind.measurement import TRACE; row["trace"]=TRACE[-1]
         done.append(row)
         with output.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(row) + "\n")

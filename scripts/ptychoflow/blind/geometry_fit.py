@@ -123,7 +123,8 @@ class GeometryFit:
         rows, columns = (torch.fft.fftfreq(length) * size for length in spectrum.shape)
         near = (rows[:, None].abs() < STRAIGHT) & (columns.abs() < STRAIGHT)
         row, column = np.unravel_index(int(torch.where(near, spectrum.abs(), 0).argmax()), spectrum.shape)
-        far = torch.fft.fftshift(incoherent_sum(torch.fft.fft2(self.probe)))
+        # Between dark borders, so that a beam that fills its frame has a middle.
+        far = torch.nn.functional.pad(torch.fft.fftshift(incoherent_sum(torch.fft.fft2(self.probe))), [size // 2] * 4)
         return centre_of(far) + torch.stack([rows[row], columns[column]])
 
     def _scan(self, canvas: Tensor, probe: Tensor, positions: Tensor) -> LinearisedScan:

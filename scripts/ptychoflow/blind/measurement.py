@@ -1,11 +1,11 @@
 """The geometry of a scan, measured by its photons: orientation, scale and rotation of the positions, defocus, centre.
 
-Frames that overlap agree about the object under the right positions alone. So a few windows of the scan are
-reconstructed, each with its scale and rotation, see `geometry_fit`: first from cropped frames, several times from an
-empty object on, since an image that was begun under wrong positions keeps faults that no small step mends; then from
-frames that hold nearly all photons, for what a crop cuts off makes a scan too wide. Scale trades with defocus: behind a
-strongly curved beam a frame is a magnified shadow, which moves by step over defocus, and only its fringes tell the two
-apart. Rotation has no such partner.
+Frames that overlap agree about the object under the right positions alone. So windows of the scan are reconstructed,
+each with its scale and rotation, see `geometry_fit`: first from cropped frames, several times from an empty object on,
+since an image that was begun under wrong positions keeps faults that no small step mends; then from frames that hold
+nearly all photons, for what a crop cuts off makes a scan too wide. Scale trades with defocus: behind a strongly curved
+beam a frame is a magnified shadow, which moves by step over defocus, and only its fringes tell the two apart. Rotation
+has no such partner.
 """
 
 from dataclasses import dataclass, replace
@@ -14,13 +14,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ptychoflow.blind.error_bars import Estimate, error_bars
 from ptychoflow.blind.geometry_fit import GeometryFit, Place
 from ptychoflow.blind.pupils import coarse_probe, cropped, embedded, focus_of, pupil_radius
 from ptychoflow.blind.start import FRAMES, Start, find_start, middle_of
 from ptychoflow.blind.windows import Window, counts_of, neighbourhoods, window_of
 from ptychoflow.data.dataset import Dataset
 from ptychoflow.data.geometry import wavelength_of
-from ptychoflow.data.position_axes import mapped, turned
+from ptychoflow.data.position_axes import turned
 from ptychoflow.errors import InputError
 from ptychoflow.models.blind import Blind
 from ptychoflow.physics.diffraction import Propagator
@@ -31,28 +32,14 @@ FIRST_SHARE, LAST_SHARE = 0.95, 0.9999
 """Of the photons that are enough, in the first rounds and in the last."""
 FIRST_ROUNDS, FIRST_STEPS, LAST_STEPS, AVERAGED = 3, 3, 6, 4
 """Rounds from an empty object on, steps of each, steps of the last one, and those at its end that count."""
+QUICK_FRAMES, QUICK_ROUNDS = 30, 2
+"""Of a measurement of a few seconds, which has no last round."""
 CLEARLY_CURVED = 1.0
 """Radians of phase at the rim of the pupil from which on a probe is on one side of its focus."""
 FEWEST = 16
 """Frames below which nothing is measured."""
 TELLS_APART = 1.1
 """Error of the next best orientation over that of the best, below which photons do not tell."""
-
-
-@dataclass
-class Estimate:
-    """A number, and by how much it may be wrong.
-
-    Parameters
-    ----------
-    value : float
-        As measured.
-    error : float or None
-        Half the width of an interval that covers the truth in 95 % of all cases; None where the photons do not tell.
-    """
-
-    value: float
-    error: float | None
 
 
 @dataclass
@@ -75,8 +62,12 @@ class Measurement:
         Metres from the focus to the sample.
     centre : tuple of Estimate
         (row, column) pixels of the middle of the beam on the detector less the pixel N // 2.
+    given_defocus : float, optional
+        Metres, of the dataset's probe, where it has one.
     start : Start
         The probe from which it went on.
+    rounds : list
+        What the errors were made of: scale (logarithm), rotation (radians), defocus (pixels²), by window and step.
     """
 
     orientation: int
@@ -86,7 +77,9 @@ class Measurement:
     rotation: Estimate
     defocus: Estimate
     centre: tuple[Estimate, Estimate]
+    given_defocus: float | None
     start: Start
+    rounds: list[list[list[float]]]
 
     def twin(self) -> "Measurement":
         """The same of the scan turned by half a circle under the opposite defocus, which diffracts alike."""
@@ -106,7 +99,7 @@ class Measurement:
         return min(others) > TELLS_APART * best
 
 
-def measure(network: Blind, dataset: Dataset, seed: int = 0) -> Measurement:
+def measure(network: Blind, dataset: Dataset, seed: int = 0, quick: bool = False) -> Measurement:
     """Measure the geometry of a scan; see the module.
 
     Parameters
@@ -117,6 +110,8 @@ def measure(network: Blind, dataset: Dataset, seed: int = 0) -> Measurement:
         Far fields; its frames may be in a file still. Its probe, where it has one, tells the twin apart.
     seed : int
         Fixes the order of the frames.
+    quick : bool
+        Look at fewer frames, cropped, for a few seconds; errors are those that this made of simulated scans.
 
     Raises
     ------
@@ -127,7 +122,7 @@ def measure(network: Blind, dataset: Dataset, seed: int = 0) -> Measurement:
         raise InputError("the frames are near fields: expected far ones, whose geometry can be measured (--measure)")
     if len(dataset.frames) < FEWEST:
         raise InputError(f"there are {len(dataset.frames)} frames: expected at least {FEWEST} (--measure)")
-    numbers = middle_of(dataset.positions, FRAMES)
+    numbers = middle_of(dataset.positions, QUICK_FRAMES if quick else FRAMES)
     counts, mask = counts_of(dataset, numbers), torch.fft.ifftshift(torch.from_numpy(dataset.mask))
     mean = counts.mean(dim=0)
     if not mean[mask].any():
@@ -136,52 +131,70 @@ def measure(network: Blind, dataset: Dataset, seed: int = 0) -> Measurement:
     start = find_start(
         network, counts, dataset.positions[numbers], mask, mean, Propagator(dataset.size), guess, True, seed
     )
-    edges = [_edge(mean, share) for share in (FIRST_SHARE, LAST_SHARE)]
-    placed = turned(dataset.positions, start.candidate.orientation)
-    chosen = neighbourhoods(placed)
-    first = window_of(dataset, chosen[0], placed * edges[0] / dataset.size, edges[0])
-    fit, place, probe = None, Place(), coarse_probe(start.probe, edges[0])
-    for _ in range(FIRST_ROUNDS):
+    found, probe = _measured(network, dataset, start, mean, seed, quick)
+    if guess is None:
+        return found
+    found.given_defocus = focus_of(guess[0]) * dataset.pixel_size**2 / wavelength_of(dataset.energy)
+    # Where nothing else tells a scan from its twin, the side of the focus that the file names does.
+    return found.twin() if not found.twin_excluded and _opposite(guess[0], probe) else found
+
+
+def _measured(
+    network: Blind, dataset: Dataset, start: Start, mean: Tensor, seed: int, quick: bool
+) -> tuple[Measurement, Tensor]:
+    """The measurement, and the probe (n, n) complex that was found."""
+    orientation = start.candidate.orientation
+    positions = turned(dataset.positions, orientation)
+
+    def window(numbers: np.ndarray, edge: int) -> Window:
+        return window_of(dataset, numbers, positions * edge / dataset.size, edge)
+
+    edge = _edge(mean, FIRST_SHARE)
+    chosen = [middle_of(positions, QUICK_FRAMES)] if quick else neighbourhoods(positions)
+    first, place, probe = window(chosen[0], edge), Place(), coarse_probe(start.probe, edge)
+    for _ in range(QUICK_ROUNDS if quick else FIRST_ROUNDS):
         fit = GeometryFit(network, first, probe, place, seed)
-        for _ in range(FIRST_STEPS):
-            fit.step()
-        place, probe = fit.place, fit.probe
-    orientation_errors = _orientation_errors(network, first, start.candidate.orientation, place, probe, seed)
-    tails, centres = [], []
-    for numbers in chosen:
-        window = window_of(dataset, numbers, placed * edges[1] / dataset.size, edges[1])
-        fit = GeometryFit(network, window, embedded(probe, edges[1]), place, seed)
-        tail = []
-        for _ in range(LAST_STEPS):
-            fit.step()
-            tail.append([fit.place.scale, fit.place.rotation, focus_of(fit.probe[0])])
-        tails.append(tail)
-        centres.append(fit.beam_centre().tolist())
-    TRACE.append({"tails": tails, "first": [place.scale, place.rotation, focus_of(probe[0])], "centres": centres, "radius": pupil_radius(torch.fft.fft2(fit.probe[0]).abs())})
-    tails = np.array(tails)[:, -AVERAGED:].mean(axis=1).mean(axis=0)
-    metres = (dataset.pixel_size * dataset.size / edges[1]) ** 2 / wavelength_of(dataset.energy)
+        rounds = [_steps(fit, FIRST_STEPS)]
+        place, probe, centres = fit.place, fit.probe, [fit.beam_centre()]
+    errors = _orientation_errors(network, first, orientation, place, probe, seed)
+    if not quick:
+        edge, before, rounds, centres = _edge(mean, LAST_SHARE), probe, [], []
+        for numbers in chosen:
+            fit = GeometryFit(network, window(numbers, edge), embedded(before, edge), place, seed)
+            rounds.append(_steps(fit, LAST_STEPS))
+            centres.append(fit.beam_centre())
+            probe = fit.probe
+    # Frames that are cropped have pixels at the sample that are wider.
+    metres = (dataset.pixel_size * dataset.size / edge) ** 2 / wavelength_of(dataset.energy)
+    scale, rotation, defocus, centre = error_bars(np.array(rounds)[:, -AVERAGED:], torch.stack(centres).numpy(), quick)
     found = Measurement(
-        orientation=start.candidate.orientation,
-        orientation_errors=orientation_errors,
+        orientation=orientation,
+        orientation_errors=errors,
         twin_excluded=start.candidate.given,
-        scale=Estimate(float(np.exp(tails[0])), 0.005),
-        rotation=Estimate(float(np.degrees(tails[1])), 0.1),
-        defocus=Estimate(float(tails[2] * metres), 0.02 * abs(tails[2]) * metres),
-        centre=tuple(Estimate(float(v), 0.05) for v in np.mean(centres, axis=0)),
+        scale=scale,
+        rotation=rotation,
+        defocus=defocus.times(metres),
+        centre=centre,
+        given_defocus=None,
         start=start,
+        rounds=rounds,
     )
-    if guess is not None and not found.twin_excluded and _opposite(guess[0], fit.probe[0], dataset.size / edges[1]):
-        return found.twin()
-    return found
+    return found, probe[0]
 
 
-TRACE = []
+def _steps(fit: GeometryFit, count: int) -> list[list[float]]:
+    """Make steps; scale as a logarithm, rotation in radians and defocus in pixels² after each."""
+    rounds = []
+    for _ in range(count):
+        fit.step()
+        rounds.append([fit.place.scale, fit.place.rotation, focus_of(fit.probe[0])])
+    return rounds
 
 
-def _opposite(given: Tensor, found: Tensor, ratio: float) -> bool:
-    """Whether two probes (N, N) complex are on opposite sides of their focus, both clearly."""
+def _opposite(given: Tensor, found: Tensor) -> bool:
+    """Whether two probes (N, N) and (n, n) complex are on opposite sides of their focus, both clearly."""
     rims = [np.pi * focus_of(probe) * pupil_radius(torch.fft.fft2(probe).abs()) ** 2 for probe in (given, found)]
-    return rims[0] * rims[1] < 0 and min(abs(rim) for rim in rims) > CLEARLY_CURVED
+    return rims[0] * rims[1] < 0 and min(map(abs, rims)) > CLEARLY_CURVED
 
 
 def _orientation_errors(

@@ -16,9 +16,7 @@ from ptychoflow.physics.gauge import with_power
 from ptychoflow.physics.joint_steps import modelled_frames
 
 PLACES = (0.35, 0.65)
-"""Of the middles of windows of `FRAMES` frames, as shares of the scan along both axes, where there are enough frames."""
-SECTORS = 8
-"""Parts of a window that are left out in turn for the error of the centre."""
+"""Of the middles of windows of `FRAMES` frames, as shares of the scan along both axes."""
 ITERATIONS = 16
 """Of each trial of a round."""
 JUDGE = 4
@@ -41,15 +39,12 @@ class Window:
         (n, n) bool.
     scale : Tensor
         Scalar, root of the mean count.
-    sectors : ndarray
-        (frames,) int64, parts that are left out in turn.
     """
 
     amplitudes: Tensor
     positions: np.ndarray
     mask: Tensor
     scale: Tensor
-    sectors: np.ndarray
 
     @torch.inference_mode()
     def tried(self, network: Blind, places: list[np.ndarray], probes: Tensor, seed: int) -> tuple[np.ndarray, Tensor]:
@@ -107,9 +102,7 @@ def window_of(dataset: Dataset, numbers: np.ndarray, positions: np.ndarray, size
     mask = cropped(torch.fft.ifftshift(torch.from_numpy(dataset.mask)), size)
     scale = counts[:, mask].mean().clamp_min(1e-12).sqrt()
     places = positions[numbers]
-    middle = places - np.median(places, axis=0)
-    order = np.argsort(np.arctan2(*middle.T), kind="stable").argsort(kind="stable")
-    return Window(counts.sqrt() / scale, places, mask, scale, order * SECTORS // len(numbers))
+    return Window(counts.sqrt() / scale, places, mask, scale)
 
 
 def neighbourhoods(positions: np.ndarray) -> list[np.ndarray]:

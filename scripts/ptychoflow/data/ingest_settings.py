@@ -222,6 +222,9 @@ class IngestSettings:
         Whether frames are far fields or, behind a short distance, near ones (Fresnel's).
     source_distance : float, optional
         Metres from the point source of a cone beam to the sample; the beam of a near field is parallel if not given.
+    measure : bool, optional
+        Whether the photons are asked for the geometry, as `inspect_dataset.py --measure` does, to warn of where the
+        file says otherwise; if not given, for a few seconds and of what is far off.
     detector : DetectorSettings
         Bad pixels, background, gain, crop and binning, in the pixels of the frames as they are stored.
     """
@@ -242,6 +245,7 @@ class IngestSettings:
     detector_pixel_size: float | None = None
     propagation: Literal["far", "near"] = "far"
     source_distance: float | None = None
+    measure: bool | None = None
     detector: DetectorSettings = field(default_factory=DetectorSettings)
 
     def __post_init__(self) -> None:
