@@ -136,13 +136,14 @@ class FrameSettings:
 
 @dataclass
 class PathSettings:
-    """Where the datasets of a plain HDF5 or NPZ file are, for the formats `hdf5` and `npz` alone.
+    """Where the datasets of a plain HDF5, NPZ or MATLAB file are, for the formats `hdf5` and `npz` alone.
 
     Parameters
     ----------
     frames : str or list of str
         (frames, H, W), or with a raster before the last two axes; a list, or a group of numbered datasets, holds them
-        one after another.
+        one after another, as files do whose names or patterns stand here in place of a dataset, such as `*.tif` or
+        `scan_*.h5::entry/data`.
     positions : str or list of str
         One dataset (frames, 2) of rows and columns, or two, the rows' and the columns', or those of a raster's axes.
     probe : str, optional
