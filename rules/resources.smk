@@ -1,7 +1,7 @@
 import json
 
 from ptychoflow.estimates import blind_needs, inference_needs, training_needs
-from ptychoflow.settings import TrainingSettings
+from ptychoflow.settings.training import TrainingSettings
 
 
 def growing(amount):
@@ -33,7 +33,7 @@ def needs_of_training(wildcards, scans, size):
 
 def needs_of_inference(wildcards, scans, size):
     """What a scan needs, or each of the parts that it is cut into."""
-    frames = -(-scans[0] // config.get("parts", 1))
+    frames = -(-scans[0] // PLAN.parts)
     return inference_needs(frames, size, model_settings(wildcards), inference_settings(wildcards))
 
 

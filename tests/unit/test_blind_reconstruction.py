@@ -25,11 +25,9 @@ from ptychoflow.metrics.scoring import photon_deviance, score
 from ptychoflow.physics.diffraction import Propagator
 from ptychoflow.physics.patches import extract_patches
 from ptychoflow.reconstruction import Reconstruction, read_reconstruction, write_reconstruction
-from ptychoflow.settings import BlindReconstructionSettings
+from ptychoflow.settings.blind import BlindReconstructionSettings
+from ptychoflow.settings.simulation import ProbeSettings, ScanSettings, SimulationSettings
 from ptychoflow.simulation.dataset import simulate
-from ptychoflow.simulation.probes import ProbeSettings
-from ptychoflow.simulation.scans import ScanSettings
-from ptychoflow.simulation.settings import SimulationSettings
 from ptychoflow.solver import sound_start, unseen_by
 
 QUICK = BlindReconstructionSettings(iterations=12, most_iterations=12, probe_modes=1, held_out=0.1)

@@ -11,26 +11,22 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ptychoflow.data.detector import DetectorSettings
-from ptychoflow.data.ingest_settings import FrameSettings, IngestSettings, PathSettings, PositionSettings
-from ptychoflow.settings import (
-    BlindReconstructionSettings,
-    BlindSettings,
-    GroupSettings,
-    InferenceSettings,
-    ModelSettings,
-    PretrainingSettings,
-    RegionSettings,
-    TrackingSettings,
-    TrainingSettings,
+from ptychoflow.settings.blind import BlindReconstructionSettings, BlindSettings, PretrainingSettings
+from ptychoflow.settings.detector import DetectorSettings
+from ptychoflow.settings.inference import InferenceSettings
+from ptychoflow.settings.ingest import FrameSettings, IngestSettings, PathSettings, PositionSettings
+from ptychoflow.settings.model import ModelSettings
+from ptychoflow.settings.recipe import RecipeSettings
+from ptychoflow.settings.simulation import (
+    GuessSettings,
+    ObjectSettings,
+    ProbeSettings,
+    ScanSettings,
+    SimulationSettings,
 )
-from ptychoflow.simulation.guess import GuessSettings
-from ptychoflow.simulation.objects import ObjectSettings
-from ptychoflow.simulation.probes import ProbeSettings
-from ptychoflow.simulation.recipe import RecipeSettings
-from ptychoflow.simulation.scans import ScanSettings
-from ptychoflow.simulation.settings import SimulationSettings
-from ptychoflow.solver_settings import RefinementSettings, SolverSettings
+from ptychoflow.settings.solver import RefinementSettings, SolverSettings
+from ptychoflow.settings.tracking import TrackingSettings
+from ptychoflow.settings.training import GroupSettings, RegionSettings, TrainingSettings
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = yaml.safe_load((ROOT / "config/schemas/config.schema.yaml").read_text())

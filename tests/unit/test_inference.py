@@ -14,7 +14,8 @@ from ptychoflow.data.loading import Batch
 from ptychoflow.errors import InputError
 from ptychoflow.inference import Inference
 from ptychoflow.reconstruction import read_reconstruction, write_reconstruction
-from ptychoflow.settings import GroupSettings, ModelSettings, TrainingSettings
+from ptychoflow.settings.model import ModelSettings
+from ptychoflow.settings.training import GroupSettings, TrainingSettings
 from ptychoflow.stitching import stitch_file
 from ptychoflow.training.module import Reconstructor
 from ptychoflow.training.run import TrainingRun

@@ -9,11 +9,12 @@ from scipy import stats
 
 from ptychoflow.data.geometry import wavelength_of
 from ptychoflow.errors import InputError
+from ptychoflow.settings.recipe import RecipeSettings
+from ptychoflow.settings.simulation import ObjectSettings, ProbeSettings
 from ptychoflow.simulation.dataset import simulate
 from ptychoflow.simulation.guess import disk_diameter
-from ptychoflow.simulation.objects import ObjectSettings
-from ptychoflow.simulation.probes import ProbeSettings, make_probe
-from ptychoflow.simulation.recipe import RecipeSettings, draw
+from ptychoflow.simulation.probes import make_probe
+from ptychoflow.simulation.recipe import draw
 
 SMALL = RecipeSettings(seed=4, sizes=(16, 32), frames=4)
 DRAWN = [draw(RecipeSettings(seed=5), number) for number in range(400)]

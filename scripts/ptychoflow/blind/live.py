@@ -24,7 +24,7 @@ from ptychoflow.physics.diffraction import Propagator, incoherent_sum
 from ptychoflow.physics.gauge import centre_of, with_power
 from ptychoflow.physics.joint_steps import modelled_frames
 from ptychoflow.physics.losses import poisson_deviance
-from ptychoflow.settings import BlindReconstructionSettings
+from ptychoflow.settings.blind import BlindReconstructionSettings
 
 log = logging.getLogger(__name__)
 

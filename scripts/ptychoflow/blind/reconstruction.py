@@ -24,7 +24,8 @@ from ptychoflow.physics.gauge import centre_of
 from ptychoflow.physics.patches import fourier_shift
 from ptychoflow.provenance import circumstances, now
 from ptychoflow.reconstruction import Reconstruction
-from ptychoflow.settings import BlindReconstructionSettings, plain
+from ptychoflow.settings.blind import BlindReconstructionSettings
+from ptychoflow.settings.values import plain
 from ptychoflow.stitching import coverage_of
 
 log = logging.getLogger(__name__)

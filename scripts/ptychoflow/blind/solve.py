@@ -23,7 +23,7 @@ from ptychoflow.physics.gauge import centre_of, with_power
 from ptychoflow.physics.joint_steps import modelled_frames
 from ptychoflow.physics.losses import expected_deviance, poisson_deviance
 from ptychoflow.physics.position_steps import position_steps
-from ptychoflow.settings import BlindReconstructionSettings
+from ptychoflow.settings.blind import BlindReconstructionSettings
 
 log = logging.getLogger(__name__)
 

@@ -15,7 +15,8 @@ from ptychoflow.errors import InputError
 from ptychoflow.files import sha256_of
 from ptychoflow.provenance import now
 from ptychoflow.reconstruction import Reconstruction
-from ptychoflow.settings import BlindReconstructionSettings, plain
+from ptychoflow.settings.blind import BlindReconstructionSettings
+from ptychoflow.settings.values import plain
 from ptychoflow.watching import Watch
 
 log = logging.getLogger(__name__)

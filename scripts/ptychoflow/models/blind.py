@@ -20,7 +20,7 @@ from ptychoflow.models.blocks import EncoderDecoder, real_channels
 from ptychoflow.physics.diffraction import Propagator
 from ptychoflow.physics.gauge import balance, mix_modes, orthogonal_modes
 from ptychoflow.physics.joint_steps import joint_change
-from ptychoflow.settings import BlindSettings
+from ptychoflow.settings.blind import BlindSettings
 
 CHANNELS = 8
 """What the correction sees: object, its momentum, relative light, level of doubt, misfit, progress."""

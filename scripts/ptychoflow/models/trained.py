@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from ptychoflow.errors import InputError
 from ptychoflow.models import build_model
 from ptychoflow.physics.diffraction import Propagator
-from ptychoflow.settings import GroupSettings, ModelSettings
+from ptychoflow.settings.model import ModelSettings
+from ptychoflow.settings.training import GroupSettings
 
 
 @dataclass

@@ -1,15 +1,14 @@
 """How frames of a detector are prepared, as a config file or a command line may say it."""
 
 from dataclasses import dataclass
-from typing import Literal
-
-import numpy as np
+from typing import Annotated, ClassVar, Literal
 
 from ptychoflow.errors import InputError
+from ptychoflow.settings.values import Count, FrameSize, NotNegative, Pair, Positive, Range, Real, Settings
 
 
 @dataclass
-class DetectorSettings:
+class DetectorSettings(Settings):
     """How frames are prepared. The defaults leave even, square frames of photon counts as they are.
 
     Parameters
@@ -47,44 +46,24 @@ class DetectorSettings:
         Percentile of the mean frame that is subtracted as background instead.
     """
 
-    size: int | None = None
-    binning: int = 1
-    centre: tuple[float, float] | Literal["found"] | None = None
+    section: ClassVar[str] = "detector"
+    size: FrameSize | None = None
+    binning: Count = 1
+    centre: Pair | Literal["found"] | None = None
     gaps: list[float] | None = None
     mask_file: str | None = None
     mask_marks: Literal["bad", "good"] = "bad"
-    saturation: float | None = None
+    saturation: Positive | None = None
     find_dead: bool = False
-    hot_factor: float | None = None
+    hot_factor: Annotated[float, Range(above=1)] | None = None
     dark_file: str | None = None
-    pedestal: float = 0.0
-    threshold: float = 0.0
-    photons_per_count: float = 1.0
-    background: float = 0.0
-    background_percentile: float | None = None
+    pedestal: Real = 0.0
+    threshold: NotNegative = 0.0
+    photons_per_count: Positive = 1.0
+    background: NotNegative = 0.0
+    background_percentile: Annotated[float, Range(at_least=0, at_most=100)] | None = None
 
-    def __post_init__(self) -> None:
-        if self.size is not None and (self.size < 8 or self.size % 2):
-            raise InputError(f"detector.size is {self.size}: expected an even number of at least 8 pixels")
-        if self.binning < 1:
-            raise InputError(f"detector.binning is {self.binning}: expected at least 1")
-        if self.centre is not None and self.centre != "found":
-            self.centre = tuple(self.centre)
-            if len(self.centre) != 2 or not np.isfinite(self.centre).all():
-                raise InputError(f"detector.centre is {self.centre}: expected (row, column)")
-        if self.hot_factor is not None and not self.hot_factor > 1:
-            raise InputError(f"detector.hot_factor is {self.hot_factor}: expected a number above 1")
-        for key in ("photons_per_count", "saturation"):
-            value = getattr(self, key)
-            if value is not None and not 0 < value < float("inf"):
-                raise InputError(f"detector.{key} is {value}: expected a positive number")
-        for key in ("threshold", "background"):
-            if not 0 <= getattr(self, key) < float("inf"):
-                raise InputError(f"detector.{key} is {getattr(self, key)}: expected a number of at least 0")
-        if not np.isfinite(self.pedestal):
-            raise InputError(f"detector.pedestal is {self.pedestal}: expected a number")
-        if self.background_percentile is not None and not 0 <= self.background_percentile <= 100:
-            raise InputError(f"detector.background_percentile is {self.background_percentile}: expected 0 to 100")
+    def settle(self) -> None:
         if self.background and self.background_percentile is not None:
             raise InputError("detector has background and background_percentile: expected one of them")
 

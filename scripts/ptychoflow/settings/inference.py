@@ -1,0 +1,33 @@
+"""How a trained network reconstructs a scan, and how its patches are stitched."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from ptychoflow.settings.values import Count, Settings
+
+
+@dataclass
+class InferenceSettings(Settings):
+    """How a trained network reconstructs a scan.
+
+    Parameters
+    ----------
+    probe : {"dataset", "checkpoint"}
+        The dataset's own probe, or the one that training refined.
+    batch_size : int
+        Frames at a time, where the network takes frames one by one or in groups.
+    tile_frames : int
+        Frames that are reconstructed together, where the network joins frames.
+    single_shot : bool
+        Reconstruct every frame by itself all the same.
+    """
+
+    probe: Literal["dataset", "checkpoint"] = "dataset"
+    batch_size: Count = 16
+    tile_frames: Count = 512
+    single_shot: bool = False
+
+
+def phase_rounds(together: bool) -> int:
+    """How often patches are brought to one phase: those that were reconstructed together agree but for their tiles."""
+    return 1 if together else 5
