@@ -11,6 +11,7 @@ if not (workflow.overwrite_configfiles or {"datasets", "experiments", "studies"}
 report: "rules/report/workflow.rst"
 
 
+include: "rules/checkout.smk"
 include: "rules/config.smk"
 include: "rules/common.smk"
 include: "rules/resources.smk"
@@ -49,7 +50,7 @@ onerror:
     print(failures(log))
     # A training that was killed could not say so itself.
     if tracked_in_mlflow():
-        shell("python $PTYCHOFLOW_SCRIPTS/close_runs.py || true")
+        shell("python {SCRIPTS:q}/close_runs.py || true")
 
 
 rule all:
@@ -79,4 +80,7 @@ rule studies:
     localrule: True
 
 
-include: "rules/targets.smk"
+# Whoever uses this as a module has targets, and a report, of their own.
+if workflow.modifier.is_main_snakefile():
+
+    include: "rules/targets.smk"

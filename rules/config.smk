@@ -1,14 +1,6 @@
-import sys
-from pathlib import Path
-
-from snakemake.exceptions import WorkflowError
-from snakemake.logging import logger
-
-SCRIPTS = Path(workflow.basedir) / "scripts"
-sys.path.insert(0, str(SCRIPTS))
-
 from ptychoflow.configuration.resolution import resolve
 from ptychoflow.errors import InputError
+from snakemake.logging import logger
 
 # What the config asks for, every value checked; the config itself stays as it was given.
 try:
