@@ -17,8 +17,19 @@ from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
 from ptychoflow.errors import InputError
+from ptychoflow.settings.blind import BlindReconstructionSettings
+from ptychoflow.settings.simulation import SimulationSettings
 from ptychoflow.settings.values import in_words, kinds_of, section_of, shown
-from ptychoflow.settings.workflow import WorkflowSettings
+from ptychoflow.settings.workflow import IngestedSettings, RefinedSettings, SharedSettings, WorkflowSettings
+
+NAMES = {
+    WorkflowSettings: "config",
+    SharedSettings: "defaults",
+    SimulationSettings: "simulate",
+    IngestedSettings: "ingest",
+    RefinedSettings: "refine",
+    BlindReconstructionSettings: "reconstruction",
+}
 
 
 def read_config(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -54,7 +65,7 @@ def partial(settings: type) -> Any:
         for field in fields(settings)
         if not field.metadata.get("program_only")
     }
-    section = TypedDict(settings.__name__, keys, total=False)
+    section = TypedDict(section_name(settings), keys, total=False)
     section.__pydantic_config__ = ConfigDict(extra="forbid")
 
     def check(value: Any) -> Any:
@@ -67,6 +78,11 @@ def partial(settings: type) -> Any:
         return value
 
     return Annotated[section, BeforeValidator(check)]
+
+
+def section_name(settings: type) -> str:
+    """Key that a section mostly stands under, its name in the schema: ``training`` of TrainingSettings."""
+    return settings.section or NAMES.get(settings) or settings.__name__.removesuffix("Settings").lower()
 
 
 def _key(kind: Any) -> Any:

@@ -116,7 +116,7 @@ class BlindReconstructionSettings(Settings):
     Parameters
     ----------
     probe_modes : int, optional
-        Mutually incoherent probe modes; as many as the start has if not given.
+        Mutually incoherent probe modes; as many as the start has if `null`.
     iterations : int
         Passes over the frames; it goes on while the held-out frames are still explained better.
     most_iterations : int
@@ -124,10 +124,11 @@ class BlindReconstructionSettings(Settings):
     held_out : float
         Share of the frames that are left out, drawn by the seed: they judge, and tell when to end.
     start : {"best", "dataset", "photons"}
-        The probe to start from: the file's or one that the photons tell, whichever explains a few frames better; the
-        file's; or one that the photons tell.
+        The probe to start from: the dataset's or one that the photons tell, whichever explains a few frames better;
+        always the `dataset`'s; or one that the `photons` tell.
     orientation : bool
-        Find out which way the axes of the positions run.
+        Find out which way the axes of the positions run. The image follows them as they were found, and a warning says
+        what `ingest` should be told.
     solve_positions : bool
         Solve for the scan positions as well.
     position_bound : float

@@ -18,14 +18,14 @@ class DetectorSettings(Settings):
     binning : int
         Pixels that are summed into one along each axis, before `size` counts.
     centre : tuple of float, "found" or None
-        (row, column) of the direct beam in pixels of the raw frames, or found by symmetry; the middle if not given.
+        `[row, column]` of the direct beam in pixels of the raw frames, or `found` by symmetry; the middle if not given.
     gaps : list of float, optional
-        Numbers that mark pixels without a count, NaN among them; if not given, numbers are marks that stay in the same
+        List of numbers that mark pixels without a count, `.nan` among them; if not given, numbers that stay in the same
         pixels in every frame as no light does, NaN, and the largest of an integer type.
     mask_file : str, optional
-        Image of the detector, .npy, TIFF or HDF5 (``file.h5::key``), that marks pixels by numbers other than zero.
+        Image of the detector, .npy, TIFF or HDF5 (`file.h5::key`), that marks pixels by numbers other than zero.
     mask_marks : {"bad", "good"}
-        What the mask file marks.
+        What the mask file marks, `bad` or `good` pixels.
     saturation : float, optional
         Number in the file from which on a pixel is saturated; one that ever is counts as bad.
     find_dead : bool

@@ -13,11 +13,11 @@ class InferenceSettings(Settings):
     Parameters
     ----------
     probe : {"dataset", "checkpoint"}
-        The dataset's own probe, or the one that training refined.
+        `dataset`: each test dataset's own probe; `checkpoint`: the probe that training refined.
     batch_size : int
         Frames at a time, where the network takes frames one by one or in groups.
     tile_frames : int
-        Frames that are reconstructed together, where the network joins frames.
+        Frames that are reconstructed together, where the network joins frames (`unrolled`).
     single_shot : bool
         Reconstruct every frame by itself all the same.
     """

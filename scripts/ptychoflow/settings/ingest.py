@@ -45,7 +45,8 @@ class PositionSettings(Settings):
     rotation : float
         Degrees by which the scan is turned at last, from the rows' axis towards that of the columns.
     unit : {"default", "pixels", "metres", "millimetres", "micrometres", "nanometres"}
-        Unit of the stored numbers; pixels are those of the sample, λ z / (N p).
+        Unit of the stored numbers: `pixels` (at the sample, λ z / (N p)), `metres`, `millimetres`, `micrometres` or
+        `nanometres`.
     """
 
     section: ClassVar[str] = "positions"
@@ -84,14 +85,14 @@ class FrameSettings(Settings):
     Parameters
     ----------
     leave_out : list of int or str
-        Numbers from 0 on, as the file counts, and slices such as `"100:"`, `"::2"` and `"-3:"`.
+        List of numbers from 0 on, as the file counts, and of slices such as `"100:"`, `"::2"` and `"-3:"`.
     photons : tuple of float
-        Least and most photons of a frame that counts; null where there is no limit.
+        Least and most photons of a frame that counts; `null` where there is no limit.
     outliers : {"leave_out", "keep"}
         What becomes of frames that are more than 4 times as bright as those about them, or have less than a twentieth
-        of their photons.
+        of their photons: `leave_out` or `keep`.
     surplus : {"refused", "at_end", "at_start"}
-        Where frames or positions stand that are too many.
+        Where frames or positions stand that are too many: `at_end` or `at_start`.
     """
 
     section: ClassVar[str] = "frames"
@@ -147,10 +148,11 @@ class PathSettings(Settings):
     Parameters
     ----------
     frames : str or list of str
-        (frames, H, W), or with a raster before the last two axes; a list, or a group of numbered datasets, holds them
-        one after another.
+        (frames, H, W), or with a raster before the last two axes; a list, or a group of numbered datasets such as those
+        of a Dectris master, holds them one after another.
     positions : str or list of str
-        One dataset (frames, 2) of rows and columns, or two, the rows' and the columns', or those of a raster's axes.
+        One dataset (frames, 2) of rows and columns, or two, the rows' and the columns', or those of a raster's axes;
+        metres where there is no attribute `units`.
     probe : str, optional
         (N, N) or (modes, N, N) complex.
     mask : str, optional
@@ -196,18 +198,23 @@ class IngestSettings(Settings):
     Parameters
     ----------
     format : {"auto", "cxi", "ptychoshelves", "ptypy", "ptychodus", "ptylab", "ptychopinn", "tike", "hdf5", "npz"}
-        Format of the file, or found by content.
+        `cxi`, `ptychoshelves`, `ptypy`, `ptychodus`, `ptylab`, `ptychopinn`, `tike`, `hdf5`, `npz`, or found by
+        content; `hdf5` or `npz` where `paths` name datasets.
     companion : str, optional
-        Second file of a format of two, relative to the first; if not given, found by its usual name.
+        Second file of a format of two, relative to the first, which must be a local `path`; if not given, found by its
+        usual name.
     paths : PathSettings
         Where the datasets of a plain HDF5 or NPZ file are.
     quantity : {"default", "amplitude", "intensity"}
-        What the frames hold; by default amplitudes in PtychoPINN files and photon counts in all others.
+        What the frames hold, `amplitude` or `intensity`; by default amplitudes in PtychoPINN files and photon counts in
+        all others.
     zero_frequency : {"default", "centre", "corner"}
-        Where the direct beam falls; by default the corner in tike files and the centre in all others.
+        Where the direct beam falls, `centre` or `corner`; by default the corner in tike files and the centre in all
+        others.
     orientation : Orientation
-        How frames are turned to the rows and columns of the positions: transposed first, then flipped about the zero
-        frequency.
+        How frames are turned to the rows and columns of the positions: `flip_rows`, `flip_columns` or `flip_both` about
+        the zero frequency, `transpose`, or `transpose_flip_rows`, `transpose_flip_columns`, `transpose_flip_both`,
+        transposed first.
     positions : PositionSettings
         How positions differ from what the format says of them.
     frames : FrameSettings
@@ -226,7 +233,7 @@ class IngestSettings(Settings):
     detector_pixel_size : float, optional
         Metres, in place of the file's; 75e-6 where neither is known nor needed.
     propagation : {"far", "near"}
-        Whether frames are far fields or, behind a short distance, near ones (Fresnel's).
+        Whether frames are far fields or, behind a short distance, `near` ones (Fresnel's).
     source_distance : float, optional
         Metres from the point source of a cone beam to the sample; the beam of a near field is parallel if not given.
     detector : DetectorSettings

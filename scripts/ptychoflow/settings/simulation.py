@@ -32,16 +32,17 @@ class ObjectSettings(Settings):
     Parameters
     ----------
     kind : {"lines", "image", "siemens_star", "grains", "cells", "wedge", "smooth", "texture"}
-        Random lines as in the PtychoPINN papers, natural images of scikit-image, a Siemens star, a polycrystal, round
-        biological cells, ramps and bumps, a random field with a power law for its spectrum, or the dead leaves that
-        have the statistics of natural images.
+        Random lines as in the PtychoPINN papers, natural images of scikit-image (`image`), a `siemens_star`, a
+        polycrystal (`grains`), round biological `cells`, ramps and bumps (`wedge`), a random field with a power law for
+        its spectrum (`smooth`), or the dead leaves that have the statistics of natural images (`texture`).
     absorption : float
         Amplitude contrast: the amplitude runs from 1 down to 1 − absorption.
     phase_shift : float
         Phase contrast in radians, of either sign: the phase runs from 0 to phase_shift.
     coupling : {"default", "material", "shapes", "independent"}
-        What phase and absorption share: all, as one material has it; the outlines alone, of `grains`, `cells` and
-        `texture`; or nothing. By default nothing in `image`, which has two pictures, and all in the others.
+        What phase and absorption share: all, as one `material` has it; the outlines alone, of `grains`, `cells` and
+        `texture` (`shapes`); or nothing (`independent`). By default nothing in `image`, which has two pictures, and all
+        in the others.
     independent_phase : bool
         The same as the coupling `independent` for `lines`: other ones for the phase than for the amplitude.
     transmission : float
@@ -104,8 +105,8 @@ class ProbeSettings(Settings):
     Parameters
     ----------
     kind : {"zone_plate", "mirror", "disk", "diffuser"}
-        The defocused, curved probe of a zone plate or of a pair of crossed mirrors, a smoothed disk, or the full field
-        behind a diffuser.
+        The defocused, curved probe of a zone plate or of a pair of crossed mirrors (`mirror`), a smoothed `disk`, or
+        the full field behind a `diffuser`.
     flux : float
         Photons in the empty beam for each frame.
     modes : int
@@ -160,7 +161,7 @@ class ScanSettings(Settings):
     Parameters
     ----------
     kind : {"raster", "fermat", "spiral", "random"}
-        Jittered raster, Fermat spiral, spiral of even turns, or uniformly random positions over the raster's area.
+        Jittered raster, Fermat spiral, `spiral` of even turns, or uniformly random positions over the raster's area.
     frames : int
         Number of scan positions.
     step : float
@@ -189,7 +190,8 @@ class GuessSettings(Settings):
     Parameters
     ----------
     kind : {"probe", "disk", "none"}
-        The probe with the errors below; a flat disk as wide, with them; or that disk, marked as no knowledge at all.
+        The probe with the errors below; a flat `disk` as wide, with them; or that disk, marked as no knowledge at all
+        (`none`).
     defocus_factor : float
         Factor of the defocus of a zone plate or mirror, or of the curvature of a disk; 1 is right.
     shift : tuple of float
@@ -237,7 +239,7 @@ class SimulationSettings(Settings, Geometry):
     detector_pixel_size : float
         Metres.
     propagation : {"far", "near"}
-        Whether frames are far fields or, behind a short distance, near ones (Fresnel's).
+        Whether frames are far fields or, behind a short distance, `near` ones (Fresnel's).
     source_distance : float, optional
         Metres from the point source of a cone beam to the sample; the beam of a near field is parallel if not given.
     background : float

@@ -16,17 +16,18 @@ class TrackingSettings(Settings):
     Parameters
     ----------
     logger : list
-        Any of csv, tensorboard, mlflow, or none; or another Lightning logger as {class_path: ..., init_args: {...}}.
+        Any of `csv`, `tensorboard` and `mlflow`, or `none`; or another Lightning logger as
+        `{class_path: ..., init_args: {...}}`. The workflow adds `csv` where it is missing.
     log_every_n_steps : int
         Steps between two values of the step metrics.
     mlflow_tracking_uri : str, optional
-        MLflow's server or SQLite store; by default MLFLOW_TRACKING_URI, else results/mlflow/mlflow.db.
+        MLflow's server or SQLite store; by default `MLFLOW_TRACKING_URI`, else `results/mlflow/mlflow.db`.
     mlflow_experiment : str
         MLflow's experiment, in which all runs stand side by side.
     log_checkpoint : bool
         Put model.ckpt into the MLflow run as well.
     recon_log_every_n_epochs : int, optional
-        Epochs between two sets of reconstruction images; none if not given, 5 when just switched on.
+        Epochs between two sets of reconstruction images; none if not given, 5 when just switched on (`true`).
     recon_log_num_patches : int
         Patches that are drawn.
     recon_log_fixed_indices : list of int, optional
@@ -36,7 +37,8 @@ class TrackingSettings(Settings):
     recon_log_max_stitch_samples : int, optional
         Frames to stitch, those nearest to the middle of the scan; all if not given.
     write_predictions : list of {"hdf5", "npy", "png", "tiff", "csv", "parquet"}
-        Files of predicted patches and tables of frames that validation and test leave in the run folder.
+        List of `hdf5`, `npy`, `png`, `tiff`, `csv`, `parquet`: files of predicted patches and tables of frames that
+        validation and test leave in the run folder.
     tags : dict
         More tags of the run, such as the experiment it belongs to.
     """

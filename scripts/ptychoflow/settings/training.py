@@ -109,7 +109,7 @@ class TrainingSettings(Settings):
     train_probe : bool
         Refine the probe together with the network.
     probe_learning_rate : float
-        Learning rate of the probe, in units of max|P|.
+        Learning rate of the probe, in units of the largest amplitude of the probe given.
     probe_delay : float
         Share of all steps during which the probe stays as it was given.
     learn_flux : bool
@@ -117,10 +117,11 @@ class TrainingSettings(Settings):
     freeze_encoder : bool
         Keep the encoding half of the network as it is, to fine-tune the decoding half alone.
     precision : {"auto", "32-true", "bf16-mixed"}
-        Arithmetic of the network, `auto` being `bf16-mixed` on one node whose processor has instructions for bfloat16,
-        else `32-true`; the diffraction model is always computed in float32.
+        Arithmetic of the network: `32-true`, or `bf16-mixed`, or `auto`, which is `bf16-mixed` on one node whose
+        processor has instructions for bfloat16, and else `32-true`; see docs/speed.md. The diffraction model is always
+        computed in float32.
     compile : bool
-        Compile the network with torch.compile; pays off on GPUs only, and is left out elsewhere.
+        Compile the network with torch.compile; pays off on GPUs only, and is left out elsewhere, with a warning.
     deterministic : bool
         Insist on deterministic kernels, on GPUs too.
     accelerator : {"auto", "cpu", "gpu", "cuda"}

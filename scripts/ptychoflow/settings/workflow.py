@@ -14,13 +14,7 @@ from ptychoflow.settings.tracking import TrackingSettings
 from ptychoflow.settings.training import TrainingSettings
 from ptychoflow.settings.values import Count, Natural, Pattern, Settings
 
-Name = Annotated[
-    str,
-    Pattern(
-        r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
-        "a name of letters, digits, '.', '_' and '-' that begins with a letter or digit",
-    ),
-]
+Name = Annotated[str, Pattern(r"^[A-Za-z0-9][A-Za-z0-9._-]*$", "a name of letters, digits, '.', '_' and '-'")]
 Address = Annotated[str, Pattern(r"^https://\S+$", "an address that begins with https://")]
 Digest = Annotated[str, Pattern(r"^[0-9a-f]{64}$", "a SHA-256 digest, 64 hexadecimal digits")]
 Device = Literal["cpu", "gpu"]
