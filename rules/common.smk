@@ -7,7 +7,7 @@ import yaml
 from ptychoflow.configuration.results import STUDY_FIGURES, STUDY_TABLES, known_results, refusal
 from ptychoflow.files import sha256_of
 from ptychoflow.provenance import code_digest
-from ptychoflow.settings.blind import BlindReconstructionSettings
+from ptychoflow.settings.reconstruction import BlindReconstructionSettings
 from ptychoflow.settings.inference import InferenceSettings, phase_rounds
 from ptychoflow.settings.model import ModelSettings
 from ptychoflow.settings.tracking import TrackingSettings

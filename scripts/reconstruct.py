@@ -9,8 +9,8 @@ from jsonargparse.typing import NonNegativeInt, PositiveInt
 from ptychoflow.command_line import run_program
 from ptychoflow.errors import InputError
 from ptychoflow.reconstruction import Reconstruction
-from ptychoflow.settings.blind import BlindReconstructionSettings
 from ptychoflow.settings.inference import InferenceSettings
+from ptychoflow.settings.reconstruction import BlindReconstructionSettings
 from ptychoflow.settings.training import FRAMES_IN_MEMORY
 
 PRETRAINED = Path("pretrained")

@@ -6,9 +6,9 @@ in float32; memory includes the packages, and time a factor of three for slower 
 
 from dataclasses import dataclass
 
-from ptychoflow.settings.blind import BlindReconstructionSettings
 from ptychoflow.settings.inference import InferenceSettings
 from ptychoflow.settings.model import ModelSettings
+from ptychoflow.settings.reconstruction import BlindReconstructionSettings
 from ptychoflow.settings.training import FRAMES_IN_MEMORY, TrainingSettings
 
 PACKAGES = 1200

@@ -27,8 +27,8 @@ from ptychoflow.files import replacing
 from ptychoflow.live import MOST_FRAMES, GrowingFrame, LiveReconstruction, Seen
 from ptychoflow.models.trained import load_checkpoint, load_trained
 from ptychoflow.reconstruction import Reconstruction, without_mean_phase
-from ptychoflow.settings.blind import BlindReconstructionSettings
 from ptychoflow.settings.inference import InferenceSettings
+from ptychoflow.settings.reconstruction import BlindReconstructionSettings
 
 FIRST_FRAMES = 64
 """Frames that are enough for the first picture."""

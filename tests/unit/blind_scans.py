@@ -5,7 +5,8 @@ import torch
 
 from ptychoflow.data.dataset import Dataset
 from ptychoflow.models.blind import Blind
-from ptychoflow.settings.blind import BlindReconstructionSettings, BlindSettings
+from ptychoflow.settings.blind import BlindSettings
+from ptychoflow.settings.reconstruction import BlindReconstructionSettings
 from ptychoflow.settings.simulation import GuessSettings, ProbeSettings, ScanSettings, SimulationSettings
 from ptychoflow.simulation.dataset import simulate
 

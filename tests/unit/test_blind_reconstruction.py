@@ -25,7 +25,7 @@ from ptychoflow.metrics.scoring import photon_deviance, score
 from ptychoflow.physics.diffraction import Propagator
 from ptychoflow.physics.patches import extract_patches
 from ptychoflow.reconstruction import Reconstruction, read_reconstruction, write_reconstruction
-from ptychoflow.settings.blind import BlindReconstructionSettings
+from ptychoflow.settings.reconstruction import BlindReconstructionSettings
 from ptychoflow.settings.simulation import ProbeSettings, ScanSettings, SimulationSettings
 from ptychoflow.simulation.dataset import simulate
 from ptychoflow.solver import sound_start, unseen_by

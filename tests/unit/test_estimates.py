@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from ptychoflow.estimates import PACKAGES, blind_needs, inference_needs, training_needs
-from ptychoflow.settings.blind import BlindReconstructionSettings
 from ptychoflow.settings.inference import InferenceSettings
 from ptychoflow.settings.model import ModelSettings
+from ptychoflow.settings.reconstruction import BlindReconstructionSettings
 from ptychoflow.settings.training import GroupSettings, TrainingSettings
 
 STEP = """

@@ -24,7 +24,7 @@ from ptychoflow.physics.gauge import centre_of
 from ptychoflow.physics.patches import fourier_shift
 from ptychoflow.provenance import circumstances, now
 from ptychoflow.reconstruction import Reconstruction
-from ptychoflow.settings.blind import BlindReconstructionSettings
+from ptychoflow.settings.reconstruction import BlindReconstructionSettings
 from ptychoflow.settings.values import plain
 from ptychoflow.stitching import coverage_of
 
@@ -86,6 +86,7 @@ def reconstruct(
         held_out=np.isin(np.arange(len(result.positions)), result.held_out),
         pixel_size=dataset.pixel_size,
         background=result.background,
+        brightness=result.brightness,
     )
     scores = own_scores(reconstruction, solving.dataset)
     warnings = [*doubts(scores), *start_doubts(result.start, dataset), *scan_doubts(reconstruction)]
@@ -166,6 +167,7 @@ def _findings(result: BlindResult, solving: BlindReconstruction) -> dict[str, An
         "gains": [one.gain for one in result.history],
         "deviances": [one.deviance for one in result.history],
         "background": result.background,
+        "brightness_rms": None if result.brightness is None else float(np.std(result.brightness[result.used])),
         "probe_mode_shares": (powers / powers.sum()).tolist(),
         "position_shift_rms": float(np.sqrt(np.square(moved - moved.mean(axis=0)).sum(axis=1).mean())),
     }

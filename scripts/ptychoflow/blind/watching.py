@@ -15,7 +15,7 @@ from ptychoflow.errors import InputError
 from ptychoflow.files import sha256_of
 from ptychoflow.provenance import now
 from ptychoflow.reconstruction import Reconstruction
-from ptychoflow.settings.blind import BlindReconstructionSettings
+from ptychoflow.settings.reconstruction import BlindReconstructionSettings
 from ptychoflow.settings.values import plain
 from ptychoflow.watching import Watch
 
@@ -35,7 +35,8 @@ class BlindWatch(Watch):
     scan, output
         As in `Watch`.
     settings : BlindReconstructionSettings
-        What is solved for; positions and their orientation only by the reconstruction of the whole scan.
+        What is solved for; positions, their orientation and the light of each frame only by the reconstruction of the
+        whole scan.
     final : {"whole", "running"}
         What is kept in the end.
     device : torch.device
@@ -56,7 +57,7 @@ class BlindWatch(Watch):
         final: Literal["whole", "running"],
         device: torch.device,
     ) -> None:
-        for name in ("orientation", "solve_positions"):
+        for name in ("orientation", "solve_positions", "solve_brightness"):
             if final == "running" and getattr(settings, name):
                 raise InputError(f"blind.{name} is true for an image that is kept as it stands: expected --final whole")
         self.checkpoint, self.settings = checkpoint, settings

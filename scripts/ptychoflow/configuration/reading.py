@@ -17,7 +17,7 @@ from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
 from ptychoflow.errors import InputError
-from ptychoflow.settings.blind import BlindReconstructionSettings
+from ptychoflow.settings.reconstruction import BlindReconstructionSettings
 from ptychoflow.settings.simulation import SimulationSettings
 from ptychoflow.settings.values import in_words, kinds_of, section_of, shown
 from ptychoflow.settings.workflow import IngestedSettings, RefinedSettings, SharedSettings, WorkflowSettings

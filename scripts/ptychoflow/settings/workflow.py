@@ -3,11 +3,12 @@
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
-from ptychoflow.settings.blind import BlindReconstructionSettings, BlindSettings, PretrainingSettings
+from ptychoflow.settings.blind import BlindSettings, PretrainingSettings
 from ptychoflow.settings.inference import InferenceSettings
 from ptychoflow.settings.ingest import IngestSettings
 from ptychoflow.settings.model import ModelSettings
 from ptychoflow.settings.recipe import RecipeSettings
+from ptychoflow.settings.reconstruction import BlindReconstructionSettings
 from ptychoflow.settings.simulation import SimulationSettings
 from ptychoflow.settings.solver import RefinementSettings, SolverSettings
 from ptychoflow.settings.tracking import TrackingSettings
