@@ -105,8 +105,8 @@ def test_probes_are_as_wide_as_was_drawn():
     [
         ({"flux": (1e5, 1e3)}, "recipe.flux is"),
         ({"step": (0.0, 1.0)}, "recipe.step is"),
-        ({"probe_width": (0.2, 0.9)}, "recipe.probe_width is up to 0.9"),
-        ({"pupil_width": (0.2, 1.0)}, "recipe.pupil_width is up to 1.0"),
+        ({"probe_width": (0.2, 0.9)}, r"recipe.probe_width is \[0.2, 0.9\]: expected .* at most 0.78"),
+        ({"pupil_width": (0.2, 1.0)}, r"recipe.pupil_width is \[0.2, 1.0\]: expected .* at most 0.95"),
         ({"right_guess": 0.9}, "recipe.right_guess, disk_guess and no_guess add up to 1.2"),
     ],
 )

@@ -5,6 +5,7 @@ ends in a sentence that names key, value and what was expected.
 """
 
 import difflib
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from datetime import date
@@ -12,14 +13,14 @@ from functools import cache
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from pydantic import BeforeValidator, ConfigDict, TypeAdapter, ValidationError, WrapValidator
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, TypeAdapter, ValidationError, WrapValidator
 from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
 from ptychoflow.errors import InputError
 from ptychoflow.settings.reconstruction import BlindReconstructionSettings
 from ptychoflow.settings.simulation import SimulationSettings
-from ptychoflow.settings.values import in_words, kinds_of, section_of, shown
+from ptychoflow.settings.values import Range, in_words, kinds_of, section_of, shown
 from ptychoflow.settings.workflow import IngestedSettings, RefinedSettings, SharedSettings, WorkflowSettings
 
 NAMES = {
@@ -114,7 +115,8 @@ def _meant(kind: Any) -> Any:
     origin, args = get_origin(kind), get_args(kind)
     if origin is Annotated:
         before = [mark for mark in get_args(_meant(args[0]))[1:] if isinstance(mark, BeforeValidator)]
-        return Annotated[args[0], *args[1:], *before]
+        bounded = [AfterValidator(_finite)] if any(isinstance(mark, Range) for mark in args) else []
+        return Annotated[args[0], *args[1:], *bounded, *before]
     if origin is Literal:
         return Annotated[kind, BeforeValidator(lambda value: next((one for one in args if _same(one, value)), value))]
     if origin in (Union, UnionType):
@@ -141,6 +143,12 @@ def _number(value: Any) -> Any:
         raise ValueError("true or false")
     # 75e-6 is text in YAML 1.1, which asks for a point and a sign.
     return float(value) if isinstance(value, str) else value
+
+
+def _finite(value: float) -> float:
+    if not math.isfinite(value):
+        raise ValueError("beyond all ranges")
+    return value
 
 
 def _text(value: Any) -> str:

@@ -75,7 +75,7 @@ def resolve(config: Mapping[str, Any]) -> Plan:
     """
     read = read_config(config)
     if not read.get("experiments") and not read.get("studies"):
-        found = ", ".join(read) or "nothing"
+        found = ", ".join(key for key, value in read.items() if value) or "nothing"
         raise InputError(f"the config has {found}, but neither experiments nor studies: expected one of them")
     defaults, datasets = read.get("defaults", {}), dict(read.get("datasets", {}))
     experiments = {name: merged(defaults, entry) for name, entry in read.get("experiments", {}).items()}
@@ -153,8 +153,8 @@ def _check_experiment(name: str, said: dict[str, Any], settings: dict[str, Any],
             raise InputError(f"{place} has no {role}: expected a list of datasets")
         for dataset in settings[role]:
             if dataset not in datasets:
-                known = f"expected one of {', '.join(datasets)}" if datasets else "expected datasets in the config"
-                raise InputError(f"{place}.{role} names {dataset}: {known}")
+                known = f"one of {', '.join(datasets)}" if datasets else "datasets in the config, and there are none"
+                raise InputError(f"{place}.{role} names {dataset}: expected {known}")
     ExperimentSettings.of(settings, place)
 
 

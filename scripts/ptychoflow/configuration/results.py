@@ -54,9 +54,11 @@ def refusal(target: str, experiments: Iterable[str], datasets: Iterable[str], st
     parts = target.split("/")
     folder = parts[-2] if len(parts) > 1 else ""
     if parts[0] == "data":
-        expected = f"a dataset, {_listed(datasets)}, and .cxi"
+        expected = f"results/data/, a dataset, {_listed(datasets)}, and .cxi"
     elif parts[0] == "studies":
-        expected = f"a study, {_listed(studies)}, and one of {', '.join((*STUDY_TABLES, *STUDY_FIGURES))}"
+        expected = (
+            f"results/studies/, a study, {_listed(studies)}, and one of {', '.join((*STUDY_TABLES, *STUDY_FIGURES))}"
+        )
     elif folder == "figures" and "seeds" in parts:
         expected = "figures/uncertainty.png or .svg"
     elif folder == "figures":

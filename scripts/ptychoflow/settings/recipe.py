@@ -1,7 +1,7 @@
 """Scans of every kind, drawn by number from ranges."""
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, get_args
+from typing import Annotated, ClassVar, get_args, get_origin
 
 from ptychoflow.errors import InputError
 from ptychoflow.settings.simulation import ObjectKind, ProbeKind
@@ -19,6 +19,10 @@ from ptychoflow.settings.values import (
 
 WIDEST = 0.78
 """Share of the frame beyond which a defocused beam is refused."""
+
+
+ProbeWidth = Annotated[float, Range(above=0, at_most=WIDEST)]
+PupilWidth = Annotated[float, Range(above=0, at_most=0.95)]
 
 
 @dataclass
@@ -92,8 +96,8 @@ class RecipeSettings(Settings):
     sizes: tuple[FrameSize, ...] = (64,)
     frames: Annotated[int, Range(at_least=2)] = 64
     flux: tuple[Positive, Positive] = (1e3, 1e9)
-    probe_width: tuple[Positive, Positive] = (0.15, 0.6)
-    pupil_width: tuple[Positive, Positive] = (0.2, 0.65)
+    probe_width: tuple[ProbeWidth, ProbeWidth] = (0.15, 0.6)
+    pupil_width: tuple[PupilWidth, PupilWidth] = (0.2, 0.65)
     step: tuple[Positive, Positive] = (0.05, 0.6)
     objects: tuple[ObjectKind, ...] = get_args(ObjectKind)
     probes: tuple[ProbeKind, ...] = get_args(ProbeKind)
@@ -119,15 +123,12 @@ class RecipeSettings(Settings):
 
     def settle(self) -> None:
         for key, kind in kinds_of(type(self)).items():
-            if kind not in (Pair, tuple[Positive, Positive]):
-                continue
-            low, high = getattr(self, key)
-            if low > high:
+            if (
+                get_origin(kind) is tuple
+                and Ellipsis not in get_args(kind)
+                and getattr(self, key)[0] > getattr(self, key)[1]
+            ):
                 raise self.wrong(key, "expected two rising numbers")
-        if self.probe_width[1] > WIDEST:
-            raise self.wrong("probe_width", f"expected at most {WIDEST}")
-        if self.pupil_width[1] > 0.95:
-            raise self.wrong("pupil_width", "expected at most 0.95")
         if not self.sizes or not self.objects or not self.probes or not sum(self.modes) > 0:
             raise InputError("recipe.sizes, objects, probes or modes name nothing: expected at least one of each")
         total = self.right_guess + self.disk_guess + self.no_guess

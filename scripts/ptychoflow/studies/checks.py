@@ -1,10 +1,12 @@
 """What a study names must be there: datasets, axes, their values, scores; else it would be left out in silence."""
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
 from ptychoflow.errors import InputError
 from ptychoflow.metrics.names import SCORES, TIMES
+from ptychoflow.settings.values import shown
 
 EVERY = "*"
 """Stands for all datasets of a study."""
@@ -32,6 +34,9 @@ def check_study(name: str, study: dict[str, Any]) -> None:
     _known(f"{place}.compare", [study["compare"]] if study.get("compare") else [], axes)
     for number, entry in enumerate(study.get("published", [])):
         _known(f"{place}.published.{number}", entry, (*axes, *SCORES, *TIMES))
+        for score, value in entry.items():
+            if score not in axes and not (type(value) in (int, float) and math.isfinite(value)):
+                raise InputError(f"{place}.published.{number}.{score} is {shown(value)}: expected a number")
         _check_labels(f"{place}.published.{number}", {k: [v] for k, v in entry.items() if k in axes}, axes)
     _check_layer(place, study, study.get("datasets", {}), axes)
     for scale, layer in study["scales"].items():
