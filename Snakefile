@@ -1,6 +1,7 @@
 from snakemake.utils import min_version
 
-min_version("9.0")
+# Since then pydantic, which checks the config, is a part of Snakemake.
+min_version("9.17")
 
 # A config file given on the command line stands for itself: the demo is not added to it.
 if not (workflow.overwrite_configfiles or {"datasets", "experiments", "studies"} & set(config)):

@@ -20,10 +20,22 @@ def estimated(needs, key):
     return amount
 
 
+USUAL_SHAPE = 1024, 128  # of a scan that nothing is known of
+
+
 def shape_of(path):
     """Frames of a dataset and their edge length, from the record that stands beside it."""
     Path(path).stat()  # where the dataset is not made yet, Snakemake asks again when it is
-    return json.loads(Path(path).with_suffix(".provenance.json").read_text(encoding="utf-8"))["frames"]
+    record = Path(path).with_suffix(".provenance.json")
+    try:
+        frames, size = json.loads(record.read_text(encoding="utf-8"))["frames"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        logger.warning(
+            f"{record} does not tell the shape of {path} ({error}): memory and time are asked for as if it had "
+            f"{USUAL_SHAPE[0]} frames of {USUAL_SHAPE[1]} pixels"
+        )
+        return USUAL_SHAPE
+    return frames, size
 
 
 def needs_of_training(wildcards, scans, size):

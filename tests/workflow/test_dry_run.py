@@ -229,6 +229,16 @@ def test_a_config_of_datasets_alone_is_not_mixed_with_the_demo(tmp_path: Path):
     assert "the config has datasets, but neither experiments nor studies: expected" in result.stdout + result.stderr
 
 
+def test_a_damaged_record_ends_no_run(tmp_path: Path):
+    (tmp_path / "results/data").mkdir(parents=True)
+    for name in SMALL["datasets"]:
+        (tmp_path / f"results/data/{name}.cxi").touch()
+        (tmp_path / f"results/data/{name}.provenance.json").write_text('{"frames": [36')
+    result = run_snakemake(tmp_path, SMALL, "--dry-run")
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "results/data/seen.provenance.json does not tell the shape of" in result.stdout + result.stderr
+
+
 def test_a_dataset_that_nothing_uses_is_warned_of(tmp_path: Path):
     config = copy.deepcopy(SMALL)
     config["datasets"]["forgotten"] = {"simulate": {"seed": 3}}
