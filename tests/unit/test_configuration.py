@@ -24,7 +24,7 @@ SCHEMA = ROOT / "config/schemas/config.schema.yaml"
 README = ROOT / "config/README.md"
 CONFIGS = sorted(path for path in (ROOT / "config").rglob("*.yaml") if path != SCHEMA)
 OUTSIDE_THE_LOCK = {"python", "torchvision"}
-CONDA_NAMES = {"pytorch": "torch", "pytorch-gpu": "torch"}
+CONDA_NAMES = {"python-isal": "isal", "pytorch": "torch", "pytorch-gpu": "torch"}
 
 
 def test_the_schema_is_what_the_settings_make_it():

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from ptychoflow.settings.values import Count, Settings
+from ptychoflow.settings.values import Count, Settings, ShareBelowOne
 
 
 @dataclass
@@ -20,12 +20,16 @@ class InferenceSettings(Settings):
         Frames that are reconstructed together, where the network joins frames (`unrolled`).
     single_shot : bool
         Reconstruct every frame by itself all the same.
+    held_out : float, optional
+        Share of the frames that are left out of the image and judge it, drawn by the seed; `validation_fraction` of the
+        training if not given.
     """
 
     probe: Literal["dataset", "checkpoint"] = "dataset"
     batch_size: Count = 16
     tile_frames: Count = 512
     single_shot: bool = False
+    held_out: ShareBelowOne | None = None
 
 
 def phase_rounds(together: bool) -> int:

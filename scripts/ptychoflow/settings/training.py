@@ -107,13 +107,15 @@ class TrainingSettings(Settings):
     publish : {"best", "last"}
         Which checkpoint becomes model.ckpt: the least validation loss, or the end of training.
     train_probe : bool
-        Refine the probe together with the network.
+        Refine the probe together with the network; its power stays, which it might trade with the object.
     probe_learning_rate : float
         Learning rate of the probe, in units of the largest amplitude of the probe given.
     probe_delay : float
         Share of all steps during which the probe stays as it was given.
     learn_flux : bool
-        Learn one factor between modelled and measured intensities, for counts that are not absolute.
+        For counts that are not absolute: take the flux from the brightest frames, whatever the file says, and learn one
+        factor between modelled and measured intensities from there, but in `unrolled`, whose object has any factor. A
+        scan that is reconstructed later has its flux from its own frames, too.
     freeze_encoder : bool
         Keep the encoding half of the network as it is, to fine-tune the decoding half alone.
     precision : {"auto", "32-true", "bf16-mixed"}
