@@ -62,7 +62,7 @@ SECTIONS = {
 LOCATION = {"path", "url", "sha256", "dataset"}
 ELSEWHERE = {"accelerator", "tags"}
 OUTSIDE_THE_LOCK = {"python", "torchvision"}
-CONDA_NAMES = {"pytorch": "torch", "pytorch-gpu": "torch"}
+CONDA_NAMES = {"python-isal": "isal", "pytorch": "torch", "pytorch-gpu": "torch"}
 
 
 @pytest.mark.parametrize("section", SECTIONS)

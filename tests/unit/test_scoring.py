@@ -99,7 +99,7 @@ def test_halves_that_were_solved_for_apart_are_brought_together(stitched: Recons
 
 
 def test_a_reference_is_compared_with_where_the_network_saw_nothing(stitched: Reconstruction, small_dataset: Dataset):
-    unseen = dataclasses.replace(stitched, held_out=np.ones(64, bool))
+    unseen = dataclasses.replace(stitched, trained=np.zeros(64, bool))
     assert not scoring.trained_area(unseen).any()
     assert score(unseen, small_dataset, stitched)[0]["reference_phase_pearson"] == pytest.approx(1)
 
@@ -140,7 +140,7 @@ def test_an_empty_or_unlike_object_has_collapsed(stitched: Reconstruction, small
 
 def test_a_reference_is_compared_with_where_no_frame_was_trained_on(stitched: Reconstruction, small_dataset: Dataset):
     columns = small_dataset.positions[:, 1]
-    trained_left = dataclasses.replace(stitched, held_out=columns > np.median(columns))
+    trained_left = dataclasses.replace(stitched, trained=columns <= np.median(columns))
     seen = scoring.trained_area(trained_left)
     assert seen[:, : int(columns.min()) + 4].any()
     assert not seen[:, int(columns.max()) - 2 :].any()

@@ -139,7 +139,6 @@ def _findings(result: BlindResult, solving: BlindReconstruction) -> dict[str, An
     moved = result.positions - solving.dataset.positions
     powers = result.probe.abs().square().sum(dim=(-2, -1))
     return {
-        "held_out_seen": False,
         "orientation": start.candidate.orientation,
         "start": {
             "name": start.candidate.name,

@@ -124,7 +124,6 @@ class BlindWatch(Watch):
             "data": dataset.provenance,
             "seed": SEED,
             "config": {"reconstruction": plain(self.settings)},
-            "held_out_seen": False,
             "start": {
                 "name": start.candidate.name,
                 "defocus_metres": defocus_metres(start, dataset),

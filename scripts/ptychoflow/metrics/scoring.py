@@ -139,8 +139,9 @@ def known_doubts(reconstruction: Reconstruction, dataset: Dataset) -> list[str]:
 
 
 def trained_area(reconstruction: Reconstruction) -> np.ndarray:
-    """Where light of the frames that were trained on or fitted fell, (H, W) bool."""
-    positions = reconstruction.positions[~reconstruction.held_out]
+    """Where light of the frames that a network was trained on fell, (H, W) bool."""
+    trained = reconstruction.trained
+    positions = reconstruction.positions[[] if trained is None else trained]
     coverage = coverage_of(reconstruction.probe, positions, reconstruction.object.shape)
     return coverage > 0.1 * np.median(reconstruction.coverage[reconstruction.coverage > 0])
 
