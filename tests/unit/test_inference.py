@@ -14,7 +14,8 @@ from ptychoflow.data.groups import split_frames
 from ptychoflow.data.loading import Batch
 from ptychoflow.errors import InputError
 from ptychoflow.inference import Inference
-from ptychoflow.metrics.scoring import photon_deviance, score
+from ptychoflow.metrics.photons import photon_deviance
+from ptychoflow.metrics.scoring import score
 from ptychoflow.parts import merge_parts, stitch_part
 from ptychoflow.reconstruction import read_reconstruction, write_reconstruction
 from ptychoflow.settings.inference import InferenceSettings
