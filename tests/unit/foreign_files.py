@@ -12,7 +12,7 @@ from scipy import constants
 from scipy.io import savemat
 
 from ptychoflow.data.dataset import Dataset
-from ptychoflow.data.ingest_settings import IngestSettings, PathSettings
+from ptychoflow.settings.ingest import IngestSettings, PathSettings
 
 BAD = 2**32 - 1
 """What an Eiger detector counts on a pixel that is bad."""

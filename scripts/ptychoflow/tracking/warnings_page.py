@@ -2,15 +2,16 @@
 
 import json
 import re
+from collections import defaultdict
 from dataclasses import fields, is_dataclass
 from html import escape
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from ptychoflow.data.ingest_settings import IngestSettings
 from ptychoflow.embedded_provenance import read_provenance
 from ptychoflow.files import replacing
 from ptychoflow.metrics.doubts import doubts
+from ptychoflow.settings.ingest import IngestSettings
 
 PAGE = """<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><title>Warnings</title>
@@ -18,7 +19,6 @@ PAGE = """<!DOCTYPE html>
 <body>{body}</body></html>
 """
 HEAD = "<tr><th>dataset</th><th>found in</th><th>warning</th><th>settings under ingest</th></tr>"
-SCORES = ("misfit", "lattice_share", "amplitude_lattice_share", "collapsed", "deviance", "fitted_deviance")
 RESULT = re.compile(r"(?P<experiment>[^/]+)/seed(?P<seed>\d+)/(?P<dataset>[^/]+)/?$")
 
 
@@ -47,7 +47,10 @@ def warnings_of_result(folder: Path) -> list[tuple[str, str, str]]:
     found = RESULT.search(folder.as_posix())
     where = f"{found['experiment']}, seed {found['seed']}" if found else str(folder)
     # A reconstruction that examines itself says more than its scores do.
-    sentences = provenance.get("warnings", doubts(dict.fromkeys(SCORES) | scores))
+    sentences = provenance.get("warnings")
+    if sentences is None:
+        # Of a score that an older file has not, nothing is said.
+        sentences = doubts(defaultdict(lambda: None, {"explained_share": 1.0} | scores))
     return [(folder.name, where, sentence) for sentence in sentences]
 
 
