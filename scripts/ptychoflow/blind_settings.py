@@ -43,6 +43,9 @@ class BlindReconstructionSettings:
         Use learned sizes, damping and momentum of the steps as well: they find far starts sooner, and end less exactly.
     halves : bool
         Where no truth is known, make two more images, from the even and from the odd frames, which tell the resolution.
+    uncertainty : bool
+        Tell how far amplitude and phase may be off at each pixel, by two more reconstructions, from halves of the
+        frames.
     """
 
     probe_modes: int | None = 3
@@ -58,6 +61,7 @@ class BlindReconstructionSettings:
     learned: bool = True
     learned_rates: bool = False
     halves: bool = True
+    uncertainty: bool = False
 
     def __post_init__(self) -> None:
         at_least("iterations", self.iterations, 1)
