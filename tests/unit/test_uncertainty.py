@@ -11,13 +11,13 @@ from blind_scans import plain_engine, settings_of, small_scan
 from ptychoflow.blind.reconstruction import reconstruct
 from ptychoflow.blind.solve import BlindReconstruction
 from ptychoflow.blind.uncertainty import half_images, local_mean
-from ptychoflow.blind_settings import BlindReconstructionSettings
 from ptychoflow.data.dataset import Dataset
 from ptychoflow.ensemble import own_uncertainty
 from ptychoflow.errors import InputError
 from ptychoflow.figures import uncertainty_figure
 from ptychoflow.metrics.alignment import align, between_probes
 from ptychoflow.reconstruction import Reconstruction, read_reconstruction, write_reconstruction
+from ptychoflow.settings.reconstruction import BlindReconstructionSettings
 
 PLAIN = {"learned": False, "uncertainty": True}
 
