@@ -298,8 +298,9 @@ def images():
 
 
 def uncertainties():
-    """Maps of what seeds differ in, where there are enough of them."""
-    return [
+    """Maps of what seeds differ in, where there are enough of them, and of what images say of themselves."""
+    own = [experiment for experiment in ASKED_FOR if experiment in UNCERTAIN]
+    return each_result("figures/uncertainty.png", "figures/uncertainty.svg", experiments=own) + [
         f"results/{experiment}/seeds/{dataset}/figures/uncertainty.{suffix}"
         for experiment in ASKED_FOR
         if len(seeds_of(experiment)) >= LEAST_SEEDS

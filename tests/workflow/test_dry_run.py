@@ -84,6 +84,9 @@ def test_the_pretrained_network_is_planned_as_one_job_for_each_scan(tmp_path: Pa
     assert (jobs["reconstruct"], jobs["reconstruction_settings"], jobs["solve"], jobs["evaluate"]) == (4, 1, 1, 5)
     assert not jobs.keys() & {"train", "infer_part", "stitch_part"}
     assert "--model_path pretrained --test_data results/data/seen.cxi" in result.stdout
+    assert "plot_own_uncertainty" not in jobs
+    config["experiments"]["first"]["reconstruction"] = {"uncertainty": True}
+    assert planned(run_snakemake(tmp_path, config, "--dry-run").stdout)["plot_own_uncertainty"] == 4
 
 
 def test_two_seeds_and_two_test_datasets_share_what_they_can(tmp_path: Path):
