@@ -344,7 +344,7 @@ def pictures():
 
 def unknown_results():
     """Regular expression of files under results/ that no rule makes, whatever the seed."""
-    return rf"(?!{known_results(EXPERIMENTS, DATASETS, STUDIES)}).+"
+    return rf"(?!{known_results(EXPERIMENTS, DATASETS, STUDIES, UNCERTAIN)}).+"
 
 
 def refused(wildcards):

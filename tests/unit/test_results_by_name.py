@@ -25,6 +25,12 @@ def test_what_a_rule_makes_is_known(path: str):
     assert KNOWN.match(path)
 
 
+def test_a_figure_of_uncertainty_is_known_where_it_is_asked_for():
+    path = "net/seed0/scan/figures/uncertainty.svg"
+    assert not KNOWN.match(path)
+    assert re.match(known_results(**NAMES, uncertain=["net"]), path)
+
+
 @pytest.mark.parametrize(
     ("path", "expected"),
     [
