@@ -66,7 +66,7 @@ def test_a_scan_and_its_object_deform_together():
     rows, columns = torch.meshgrid(torch.arange(40.0).double(), torch.arange(40.0).double(), indexing="ij")
     # A curved Gaussian that ends well within its frame: nothing comes back at the other side of it.
     square = (torch.arange(SIZE) - SIZE // 2).double().square()
-    probe = torch.exp((-0.3 + 0.1j) * (square[:, None] + square))[None]
+    probe = torch.exp((-0.2 + 0.03j) * (square[:, None] + square))[None]
     positions, middle = torch.tensor([[15.3, 20.6], [22.2, 17.9]], dtype=torch.float64), 20.0
     mask = torch.ones(SIZE, SIZE, dtype=torch.bool)
 
@@ -83,7 +83,7 @@ def test_a_scan_and_its_object_deform_together():
     for number, step in enumerate([(1e-5, 0.0), (0.0, 1e-5)]):
         ends = [waves(np.exp(sign * step[0]), sign * step[1]) for sign in (1, -1)]
         expected = (ends[0].amplitudes - ends[1].amplitudes) / 2e-5
-        torch.testing.assert_close(waves(1.0, 0.0).columns[number], expected, atol=1e-5, rtol=1e-3)
+        torch.testing.assert_close(waves(1.0, 0.0).columns[number], expected, atol=5e-5, rtol=1e-3)
 
 
 def test_the_gradient_is_the_adjoint_of_the_derivative(scan: LinearisedScan):
