@@ -14,6 +14,7 @@ import yaml
 from ptychoflow.blind_settings import BlindReconstructionSettings
 from ptychoflow.data.detector import DetectorSettings
 from ptychoflow.data.ingest_settings import FrameSettings, IngestSettings, PathSettings, PositionSettings
+from ptychoflow.data.optics_settings import OpticsSettings
 from ptychoflow.settings import (
     BlindSettings,
     GroupSettings,
@@ -49,6 +50,7 @@ SECTIONS = {
     "detector": DetectorSettings,
     "positions": PositionSettings,
     "frames": FrameSettings,
+    "optics": OpticsSettings,
     "paths": PathSettings,
     "inference": InferenceSettings,
     "reconstruction": BlindReconstructionSettings,

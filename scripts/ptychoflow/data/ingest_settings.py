@@ -9,6 +9,7 @@ import numpy as np
 from ptychoflow.data.detector_settings import DetectorSettings
 from ptychoflow.data.frame_orientation import Orientation
 from ptychoflow.data.geometry import electron_wavelength, energy_of
+from ptychoflow.data.optics_settings import OpticsSettings
 from ptychoflow.errors import InputError
 
 Format = Literal["auto", "cxi", "ptychoshelves", "ptypy", "ptychodus", "ptylab", "ptychopinn", "tike", "hdf5", "npz"]
@@ -207,6 +208,8 @@ class IngestSettings:
         Which frames are left out.
     probe_diameter : float, optional
         Metres; a soft disk of this diameter stands for the probe, such as where the file has none.
+    optics : OpticsSettings
+        What the instrument knows of its light, from which the probe is computed in place of the file's.
     flux : float, optional
         Photons in the empty beam, to which the probe is scaled; if not given, the brightest frame's, which is right
         for a sample with a clear spot in the field; frames far from those about them do not count.
@@ -235,6 +238,7 @@ class IngestSettings:
     positions: PositionSettings = field(default_factory=PositionSettings)
     frames: FrameSettings = field(default_factory=FrameSettings)
     probe_diameter: float | None = None
+    optics: OpticsSettings = field(default_factory=OpticsSettings)
     flux: float | None = None
     energy: float | None = None
     voltage: float | None = None
@@ -247,6 +251,13 @@ class IngestSettings:
     def __post_init__(self) -> None:
         if self.flux is not None and not 0 < self.flux < math.inf:
             raise InputError(f"flux is {self.flux}: expected a positive number of photons")
+        if self.optics.known and self.probe_diameter is not None:
+            raise InputError(f"optics.kind is {self.optics.kind} beside probe_diameter: expected one of them")
+        if self.optics.known and self.propagation == "near":
+            raise InputError(
+                f"optics.kind is {self.optics.kind} and propagation near: expected a far field, since the frames of a "
+                "near one hold the beam itself"
+            )
         if self.voltage is not None and self.energy is not None:
             raise InputError(f"energy is {self.energy} and voltage {self.voltage}: expected one of them")
         for key in (
