@@ -22,11 +22,12 @@ from ptychoflow.data.position_axes import ingest_settings_of
 from ptychoflow.errors import InputError
 from ptychoflow.files import sha256_of
 from ptychoflow.metrics.alignment import probe_displacement, scored_area
-from ptychoflow.metrics.scoring import LEAST_VARIATION, photon_deviance, read_scores, variation
+from ptychoflow.metrics.photons import photon_deviance
+from ptychoflow.metrics.scoring import LEAST_VARIATION, read_scores, variation
 from ptychoflow.provenance import circumstances, now, package_versions
 from ptychoflow.reconstruction import Reconstruction, read_reconstruction, seconds_of
-from ptychoflow.settings import plain
-from ptychoflow.solver_settings import SolverSettings
+from ptychoflow.settings.solver import SolverSettings
+from ptychoflow.settings.values import plain
 from ptychoflow.stitching import coverage_of
 
 CORNER_OFFSET = -0.5

@@ -7,12 +7,12 @@ import pytest
 from scipy.special import j1
 
 from ptychoflow.data.geometry import electron_wavelength, wavelength_of
-from ptychoflow.data.ingest_settings import IngestSettings
 from ptychoflow.data.ingested_optics import numerical_apertures, probe_of
 from ptychoflow.data.ingestion import ingest
-from ptychoflow.data.optics_settings import OpticsSettings
 from ptychoflow.data.raw_scan import RawScan
 from ptychoflow.errors import InputError
+from ptychoflow.settings.ingest import IngestSettings
+from ptychoflow.settings.optics import OpticsSettings
 from ptychoflow.simulation.probes import ProbeSettings, make_probe
 
 WAVELENGTH = wavelength_of(8000.0)
@@ -137,11 +137,17 @@ def test_known_optics_stand_for_the_probe_of_a_file_and_are_knowledge():
     ("optics", "reason"),
     [
         ({"kind": "zone_plate"}, "optics is a zone_plate without outer_zone_width"),
-        ({"kind": "lens", "convergence_angle": 1e-3, "diameter": 1e-4}, "optics.kind is lens beside diameter"),
-        ({"defocus": 1e-6}, "optics.kind is none beside defocus"),
-        ({"kind": "zone_plate", "outer_zone_width": 5e-8, "central_stop": 1e-5}, "beside a diameter of None"),
+        (
+            {"kind": "lens", "convergence_angle": 1e-3, "diameter": 1e-4},
+            "expected the kind that has diameter",
+        ),
+        ({"defocus": 1e-6}, "optics.kind is none: expected the kind that has defocus"),
+        (
+            {"kind": "zone_plate", "outer_zone_width": 5e-8, "central_stop": 1e-5},
+            "expected less than the diameter",
+        ),
         ({"kind": "mirrors", "aperture": (1e-4, 0.0), "focal_lengths": (1.0, 1.0)}, "optics.aperture is"),
-        ({"kind": "lens", "convergence_angle": 20.0}, "expected radians"),
+        ({"kind": "lens", "convergence_angle": 20.0}, "optics.convergence_angle is 20.0"),
         ({"kind": "pinhole", "diameter": -1.0}, "optics.diameter is -1.0"),
         ({"kind": "pinhole", "diameter": 1e-6, "defocus": float("nan")}, "optics.defocus is nan"),
     ],

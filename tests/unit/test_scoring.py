@@ -12,8 +12,9 @@ from scipy import stats
 from ptychoflow.data.dataset import Dataset
 from ptychoflow.data.loading import true_patches
 from ptychoflow.errors import InputError
-from ptychoflow.metrics import scoring
-from ptychoflow.metrics.scoring import SCORES, photon_deviance, score, write_scores
+from ptychoflow.metrics import photons, scoring
+from ptychoflow.metrics.photons import photon_deviance
+from ptychoflow.metrics.scoring import SCORES, score, write_scores
 from ptychoflow.reconstruction import Reconstruction
 from ptychoflow.stitching import Portion, stitch
 
@@ -163,7 +164,7 @@ def test_half_periods_follow_from_the_pixel(stitched: Reconstruction, small_data
 def test_the_deviance_is_that_of_scipy_over_good_pixels(
     stitched: Reconstruction, small_dataset: Dataset, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(scoring, "FRAMES_AT_ONCE", 4)
+    monkeypatch.setattr(photons, "FRAMES_AT_ONCE", 4)
     mask = np.random.default_rng(0).random((32, 32)) > 0.2
     frames = np.array([1, 5, 8, 30, 31, 40, 41, 50, 63])
     whole = dataclasses.replace(

@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 
-from ptychoflow.data.optics_settings import OpticsSettings
 from ptychoflow.errors import InputError
+from ptychoflow.settings.optics import OpticsSettings
 from ptychoflow.simulation.probes import annular_pupil, disk_probe, rectangular_pupil
 
 LARGEST_SHARE = 0.8

@@ -5,12 +5,12 @@ import numpy as np
 from ptychoflow.data.detector import DetectorPreparation
 from ptychoflow.data.frame_blocks import frame_blocks
 from ptychoflow.data.geometry import wavelength_of
-from ptychoflow.data.ingest_settings import IngestSettings
 from ptychoflow.data.ingested_geometry import require_known
 from ptychoflow.data.ingested_optics import probe_of
 from ptychoflow.data.raw_scan import Frames, RawScan
 from ptychoflow.data.scan_shape import empty_beam
 from ptychoflow.errors import InputError
+from ptychoflow.settings.ingest import IngestSettings
 from ptychoflow.simulation.probes import disk_probe
 
 LEAST_SHARE = 1e-6
