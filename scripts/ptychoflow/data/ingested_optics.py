@@ -41,7 +41,7 @@ def probe_of(settings: OpticsSettings, size: int, pixel: float, wavelength: floa
     if settings.kind == "mirrors":
         pupil = rectangular_pupil(tuple(cutoffs), settings.defocus, size, pixel, wavelength)
     else:
-        stop = settings.central_stop / settings.diameter if settings.central_stop else 0.0
+        stop = settings.central_stop / settings.diameter if settings.central_stop else None
         pupil = annular_pupil(cutoffs[0], stop, settings.defocus, size, pixel, wavelength)
     return np.fft.fftshift(np.fft.ifft2(pupil))[None]
 

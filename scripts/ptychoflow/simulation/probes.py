@@ -120,7 +120,7 @@ def zone_plate_pupil(settings: ProbeSettings, size: int, pixel_size: float, wave
 
 
 def annular_pupil(
-    cutoff: float, central_stop: float, defocus: float, size: int, pixel_size: float, wavelength: float
+    cutoff: float, central_stop: float | None, defocus: float, size: int, pixel_size: float, wavelength: float
 ) -> np.ndarray:
     """Annular pupil with the phase of its way from the focus to the sample, (N, N) complex128, zero frequency first.
 
@@ -130,8 +130,8 @@ def annular_pupil(
     ----------
     cutoff : float
         Highest spatial frequency in 1/m, the sine of half the cone's angle over the wavelength.
-    central_stop : float
-        Share of the cutoff below which no light is.
+    central_stop : float, optional
+        Share of the cutoff below which no light is; its edge takes half of the zero frequency where it is 0.
     defocus : float
         Metres from the focus to the sample; the beam is divergent where it is positive.
     size : int
@@ -144,7 +144,7 @@ def annular_pupil(
     # Soft edges one frequency sample wide keep the probe from ringing across the frame.
     sample = 1 / (size * pixel_size)
     aperture = np.clip((cutoff - radius) / sample + 0.5, 0, 1)
-    if central_stop:
+    if central_stop is not None:
         aperture = aperture - np.clip((central_stop * cutoff - radius) / sample + 0.5, 0, 1)
     return aperture * np.exp(-1j * np.pi * wavelength * defocus * radius**2)
 
