@@ -108,7 +108,8 @@ def ingest(
         truth=truth,
         provenance={"detector": detector.summary}
         | ({"frames_left_out": in_file - len(frames)} if len(frames) < in_file else {})
-        | ({} if scan.companion is None else {"companion": str(scan.companion)}),
+        | ({} if scan.companion is None else {"companion": str(scan.companion)})
+        | ({"frame_files": [str(path) for path in scan.files]} if scan.files else {}),
     ).validate(source)
     if not dataset.probe_known:
         log.warning(

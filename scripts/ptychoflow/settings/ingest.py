@@ -144,13 +144,14 @@ class FrameSettings(Settings):
 
 @dataclass
 class PathSettings(Settings):
-    """Where the datasets of a plain HDF5 or NPZ file are, for the formats `hdf5` and `npz` alone.
+    """Where the datasets of a plain HDF5, NPZ or MATLAB file are, for the formats `hdf5` and `npz` alone.
 
     Parameters
     ----------
     frames : str or list of str
         (frames, H, W), or with a raster before the last two axes; a list, or a group of numbered datasets such as those
-        of a Dectris master, holds them one after another.
+        of a Dectris master, holds them one after another; so do files whose names or patterns stand here, beside the
+        scan's own file, such as `frame_*.tif` or `scan_*.h5::entry/data`, in the order of their numbers.
     positions : str or list of str
         One dataset (frames, 2) of rows and columns, or two, the rows' and the columns', or those of a raster's axes;
         metres where there is no attribute `units`.
