@@ -25,12 +25,14 @@ from ptychoflow.command_line import run_program
 from ptychoflow.data.dataset import Dataset, object_frame
 from ptychoflow.data.geometry import wavelength_of
 from ptychoflow.data.position_axes import mapped, turned
+from ptychoflow.settings.simulation import (
+    GuessSettings,
+    ObjectSettings,
+    ProbeSettings,
+    ScanSettings,
+    SimulationSettings,
+)
 from ptychoflow.simulation.dataset import expected_photons, simulate
-from ptychoflow.simulation.guess import GuessSettings
-from ptychoflow.simulation.objects import ObjectSettings
-from ptychoflow.simulation.probes import ProbeSettings
-from ptychoflow.simulation.scans import ScanSettings
-from ptychoflow.simulation.settings import SimulationSettings
 
 KINDS = {
     "zone plate, dead leaves": ("zone_plate", ObjectSettings(kind="texture", absorption=0.3, phase_shift=-1.0)),
