@@ -1,5 +1,6 @@
 """Odd but plausible files: what can be understood is, and what cannot is refused or warned of by the setting."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from test_plain import PATHS, arrays, require_same, settings
 
 from ptychoflow.data.dataset import Dataset
-from ptychoflow.data.inspection import position_faults
+from ptychoflow.data.inspection import inspect, position_faults
 from ptychoflow.data.readers import read_dataset
 from ptychoflow.errors import InputError
 from ptychoflow.settings.ingest import FrameSettings, PositionSettings
@@ -116,3 +117,22 @@ def test_numbers_of_any_order_of_bytes_are_the_same(kind: str, small_dataset: Da
     }
     path = write(tmp_path / "scan.h5", frames=small_dataset.frames.astype(kind), **values)
     require_same(read_dataset(path, settings(small_dataset)), small_dataset)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "sentence"),
+    [
+        (lambda frames: frames.__setitem__(np.s_[:, 14:18], 0), "never count where the probe's own light falls"),
+        (lambda frames: frames.__setitem__(np.s_[:, :, 17:], 0), "never count where the probe's own light falls"),
+        (lambda frames: frames.__setitem__(np.s_[:, 14:18], 1), "hold the same number in each of 64 frames"),
+        (lambda frames: np.add(frames, 100, out=frames), "no pixel ever counts less than 10"),
+    ],
+)
+def test_pixels_that_do_not_count_light_are_warned_of(
+    spoil: Callable[[np.ndarray], None], sentence: str, small_dataset: Dataset
+):
+    found = inspect(small_dataset)[1]
+    assert not any("pixels" in known or "counts less" in known for known in found)
+    frames = small_dataset.frames.copy()
+    spoil(frames)
+    assert any(sentence in known for known in inspect(replace(small_dataset, frames=frames))[1])
