@@ -7,7 +7,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 
 STORE = sqlite:///$(CURDIR)/results/mlflow/mlflow.db
 
-.PHONY: demo test bench mlflow lint format envs clean environment
+.PHONY: demo check test bench mlflow lint format envs clean environment
 
 # A job's log is no terminal: the training's is shown as it grows, so that its progress can be seen.
 demo: $(ENVIRONMENT)
@@ -18,8 +18,15 @@ demo: $(ENVIRONMENT)
 	@echo "Its scores: results/demo/seed0/demo-unseen/metrics.json"
 	@echo "The same sample by the pretrained network: results/pretrained/seed0/demo-unseen/figures/reconstruction.png"
 
+# After each edit: style, and the tests of the library that take less than some seconds.
+check: $(ENVIRONMENT)
+	ruff check
+	ruff format --check
+	pytest --quiet --numprocesses 2 --dist loadgroup -m "not slow" tests/unit
+
+# Two processes compute while the third waits for a cluster and for servers.
 test: $(ENVIRONMENT)
-	pytest
+	pytest --numprocesses 3 --dist loadgroup
 
 bench: $(ENVIRONMENT)
 	mkdir -p results/benchmarks

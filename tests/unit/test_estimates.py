@@ -38,6 +38,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "size", "members", "batch_size"), [("unrolled", 64, 16, 2), ("unrolled", 64, 1, 16), ("unet", 128, 4, 4)]
 )
