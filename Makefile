@@ -9,10 +9,7 @@ STORE = sqlite:///$(CURDIR)/results/mlflow/mlflow.db
 
 .PHONY: demo check test bench mlflow lint format envs clean environment
 
-# A job's log is no terminal: the training's is shown as it grows, so that its progress can be seen.
 demo: $(ENVIRONMENT)
-	@tail -n 0 -F results/demo/seed0/logs/train.log 2> /dev/null & \
-	trap "kill $$! 2> /dev/null" EXIT INT TERM; \
 	snakemake --configfile config/config.yaml
 	@echo "The network's image of a sample it never saw: results/demo/seed0/demo-unseen/figures/reconstruction.png"
 	@echo "Its scores: results/demo/seed0/demo-unseen/metrics.json"

@@ -359,29 +359,3 @@ def refused(wildcards):
         f"of {', '.join(RESULT_FILES)}, figures/reconstruction.png; experiments are {', '.join(EXPERIMENTS)}, datasets "
         f"{', '.join(config['datasets'])}"
     )
-
-
-def doubts():
-    """Name what is doubtful about each dataset that is there, by the record that was written with it."""
-    sentences = []
-    for name in config["datasets"]:
-        record = Path(f"results/data/{name}.provenance.json")
-        if record.exists():
-            known = json.loads(record.read_text(encoding="utf-8")).get("warnings", [])
-            sentences += [f"warning: dataset {name}: {sentence}" for sentence in known]
-    return "\n".join(sentences)
-
-
-def failures(logs):
-    """Name each rule that failed, with its log and the last sentence of that."""
-    logs = [logs] if isinstance(logs, str) else logs
-    text = "\n".join(Path(log).read_text(encoding="utf-8", errors="replace") for log in logs)
-    sentences = []
-    for rule, file in re.findall(
-        r"^Error in (?:rule|group) ([\w-]+).*?^ +log: (\S+)", text, re.MULTILINE | re.DOTALL
-    ):
-        lines = Path(file).read_text(errors="replace").strip().splitlines() if Path(file).exists() else []
-        sentence = f"{rule} failed, see {file}" + (f": {lines[-1].strip()}" if lines else "")
-        if sentence not in sentences:
-            sentences.append(sentence)
-    return "\n".join(sentences) or "Something failed: see the messages above."

@@ -33,7 +33,6 @@ rule pretrain:
         "results/{experiment}/seed{seed}/benchmarks/pretrain.tsv"
     wildcard_constraints:
         experiment=one_of(PRETRAINING),
-    retries: 2
     conda:
         environment("train")
     threads: 2
@@ -46,7 +45,7 @@ rule pretrain:
         accelerator=accelerator,
         code=code("pretrain", "train"),
     message:
-        "pretrain {wildcards.experiment}, seed {wildcards.seed}; to see it live: tail -f {log}"
+        "pretrain {wildcards.experiment}, seed {wildcards.seed}"
     shell:
         "python $PTYCHOFLOW_SCRIPTS/pretrain.py --config {input.settings} --output_dir {params.folder}"
         " --run_dir {params.folder}/run --seed {wildcards.seed} --pretraining.accelerator {params.accelerator}"

@@ -16,7 +16,7 @@ rule training_settings:
         "printf '%s' {params.settings:q} > {output} 2> {log}"
 
 
-# The working state in run/ is not an output: Snakemake would delete it with a failed job, and a retry goes on from it.
+# The working state in run/ is not an output: Snakemake would delete it with a failed job, and the next attempt goes on from it.
 rule train:
     input:
         settings="results/{experiment}/training.yaml",
@@ -39,7 +39,6 @@ rule train:
         "results/{experiment}/seed{seed}/benchmarks/train.tsv"
     wildcard_constraints:
         experiment=one_of(LEARNED),
-    retries: 2
     conda:
         environment("train")
     threads: 2
@@ -59,7 +58,7 @@ rule train:
         tags=tags,
         code=code("train", "train"),
     message:
-        "train {wildcards.experiment}, seed {wildcards.seed}; its progress: tail -f {log}"
+        "train {wildcards.experiment}, seed {wildcards.seed}"
     shell:
         "{resources.mpi} python $PTYCHOFLOW_SCRIPTS/train.py --config {input.settings} --train_data_file {params.data:q}"
         " --output_dir {params.folder} --run_dir {params.folder}/run --seed {wildcards.seed}"

@@ -25,6 +25,7 @@ from ptychoflow.reconstruction import Reconstruction
 from ptychoflow.settings import GroupSettings, InferenceSettings, phase_rounds
 from ptychoflow.stitching import Portion, stitch
 from ptychoflow.tracking.prediction_files import PredictionWriter
+from ptychoflow.tracking.progress import ProgressLines
 from ptychoflow.trainer import make_trainer
 from ptychoflow.training.checkpoint import held_out_frames, load_checkpoint, restore
 from ptychoflow.training.module import Prediction, Reconstructor
@@ -192,7 +193,7 @@ class Inference:
         if output.suffix != ".h5":
             raise InputError(f"output is {output}: expected a name that ends in .h5")
         writer = PatchWriter(output, self, also)
-        trainer = make_trainer(accelerator=accelerator, devices=1, callbacks=[writer], **SILENT)
+        trainer = make_trainer(accelerator=accelerator, devices=1, callbacks=[writer, ProgressLines()], **SILENT)
         writer.loader = self.loader(batch_size, trainer.strategy.root_device)
         if len(writer.loader):
             trainer.predict(self.module, writer.loader, return_predictions=False)

@@ -25,6 +25,7 @@ from ptychoflow.provenance import circumstances, code_digest, now, write_provena
 from ptychoflow.settings import BlindSettings, PretrainingSettings, TrackingSettings, plain
 from ptychoflow.simulation.recipe import RecipeSettings
 from ptychoflow.tracking.loggers import CSV_FOLDER, collect_metrics, make_loggers
+from ptychoflow.tracking.progress import ProgressLines
 from ptychoflow.tracking.statistics import EpochMetricsInCheckpoint, EpochReport
 from ptychoflow.trainer import make_trainer, process_environment
 from ptychoflow.training.checkpoint import WholeCheckpoints, save
@@ -140,6 +141,7 @@ class Pretraining:
                 ModelCheckpoint(
                     dirpath=self.run_dir, filename="last", enable_version_counter=False, save_on_train_epoch_end=True
                 ),
+                ProgressLines(),
                 EpochReport(),
                 EpochMetricsInCheckpoint(),
             ],
