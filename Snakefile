@@ -11,6 +11,7 @@ if not {"experiments", "studies"} & set(config):
 report: "rules/report/workflow.rst"
 
 
+include: "rules/checkout.smk"
 include: "rules/config.smk"
 include: "rules/common.smk"
 include: "rules/progress.smk"
@@ -77,4 +78,7 @@ rule studies:
     localrule: True
 
 
-include: "rules/targets.smk"
+# Whoever uses this as a module has targets, and a report, of their own.
+if workflow.modifier.is_main_snakefile():
+
+    include: "rules/targets.smk"

@@ -16,7 +16,7 @@ rule solver_settings:
     message:
         "settings of {wildcards.experiment}"
     shell:
-        "printf '%s' {params.settings:q} > {output} 2> {log}"
+        "printf '%s' {params.settings:q} > {output:q} 2> {log:q}"
 
 
 rule solve:
@@ -49,14 +49,15 @@ rule solve:
         mem_mb=growing(8000),
         runtime=growing(120),
     params:
+        program=program("solve"),
         start=lambda wildcards, input: input.start or "null",
         start_scores=lambda wildcards, input: input.start_scores or "null",
         code=code("solve", "baseline"),
     message:
         "solve for {wildcards.dataset} by {wildcards.experiment}, seed {wildcards.seed}"
     shell:
-        "python $PTYCHOFLOW_SCRIPTS/solve.py --config {input.settings} --data {input.data} --start {params.start}"
-        " --start_scores {params.start_scores}"
-        " --output {output.reconstruction} --amplitude {output.amplitude} --phase {output.phase}"
-        " --provenance {output.provenance} --seed {wildcards.seed}"
-        " --threads {threads} 2> {log}"
+        "python {params.program:q} --config {input.settings:q} --data {input.data:q} --start {params.start:q}"
+        " --start_scores {params.start_scores:q}"
+        " --output {output.reconstruction:q} --amplitude {output.amplitude:q} --phase {output.phase:q}"
+        " --provenance {output.provenance:q} --seed {wildcards.seed}"
+        " --threads {threads} 2> {log:q}"

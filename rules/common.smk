@@ -2,22 +2,12 @@ import json
 import os
 import re
 import sys
-from pathlib import Path
 
 import yaml
-
-# Shell commands find the programs by this variable wherever the working directory is; as a parameter, the path would
-# make every result stale in a moved checkout.
-os.environ["PTYCHOFLOW_SCRIPTS"] = str(SCRIPTS)
-
-
-envvars:
-    "PTYCHOFLOW_SCRIPTS",
-
-
+from ptychoflow.blind_settings import BlindReconstructionSettings
 from ptychoflow.files import sha256_of
 from ptychoflow.provenance import code_digest
-from ptychoflow.settings import BlindReconstructionSettings, InferenceSettings, ModelSettings, phase_rounds
+from ptychoflow.settings import InferenceSettings, ModelSettings, phase_rounds
 
 
 def one_of(names):
@@ -44,23 +34,29 @@ def raw_file(wildcards):
     """The local copy where there is one, else the download."""
     source = ingested(wildcards)
     if "path" in source and (Path(source["path"]).exists() or "url" not in source):
-        return source["path"]
-    return f"results/raw/{wildcards.dataset}/{Path(source['url']).name}"
+        return given(source["path"])
+    return [f"results/raw/{wildcards.dataset}/{Path(source['url']).name}"]
 
 
-def detector_files(wildcards):
-    """Masks and dark frames; an HDF5 file may have the name of one within it, after two colons."""
-    detector = ingested(wildcards).get("detector", {})
-    files = (detector.get(key) for key in ("mask_file", "dark_file"))
-    return [file.partition("::")[0] for file in files if file is not None]
+def raw_path(wildcards, input):
+    return input.raw[0] if input.raw else ingested(wildcards)["path"]
 
 
-def companion_file(wildcards):
-    """Second file of a format of two, where the settings name it; what is found by its usual name is no input."""
+def further_files(wildcards):
+    """Masks and dark frames, where an HDF5 file may have the name of one within it, after two colons; and the second
+    file of a format of two, where the settings name it: what is found by its usual name is no input."""
     source = ingested(wildcards)
-    if source.get("companion") is None:
-        return []
-    return str(Path(source["path"]).parent / source["companion"])
+    detector = source.get("detector", {})
+    named = (detector.get(key) for key in ("mask_file", "dark_file"))
+    files = [file.partition("::")[0] for file in named if file is not None]
+    if source.get("companion") is not None:
+        files.append(str(Path(source["path"]).parent / source["companion"]))
+    return files
+
+
+def unwatched(wildcards):
+    """State of the files of a dataset that Snakemake cannot watch."""
+    return state(ingested(wildcards).get("path", ""), *further_files(wildcards))
 
 
 def dataset_settings(wildcards):
@@ -111,14 +107,22 @@ def network(wildcards):
 def blind_checkpoint(wildcards):
     """Checkpoint of a blind network of one's own; the shipped one is no input, its digest is a parameter."""
     named = EXPERIMENTS[wildcards.experiment]["network"]
-    return [] if named == "pretrained" else named
+    return [] if named == "pretrained" else given(named)
 
 
-def shipped_weights(wildcards):
-    """Digest of the shipped network, so that another one makes its images again."""
-    shipped = SCRIPTS / "ptychoflow/pretrained/model.ckpt"
-    own = EXPERIMENTS[wildcards.experiment]["network"] != "pretrained"
-    return sha256_of(shipped)[:16] if shipped.is_file() and not own else ""
+def checkpoint_path(wildcards, input):
+    return input.checkpoint[0] if input.checkpoint else EXPERIMENTS[wildcards.experiment]["network"]
+
+
+def weights_of(wildcards):
+    """Digest of the shipped network, so that another one makes its images again; of one's own if it is no input."""
+    shipped, named = (
+        SCRIPTS / "ptychoflow/pretrained/model.ckpt",
+        EXPERIMENTS[wildcards.experiment]["network"],
+    )
+    if named != "pretrained":
+        return state(named)
+    return sha256_of(shipped)[:16] if shipped.is_file() else ""
 
 
 def blind_settings(wildcards):
@@ -168,9 +172,24 @@ def inference_flags(wildcards):
     return " ".join(f"--{key} {value}" for key, value in vars(inference_settings(wildcards)).items())
 
 
+def program(name):
+    """Path of a program; as a function of the input it is no parameter that makes results stale in a moved checkout."""
+    return lambda wildcards, input: str(SCRIPTS / f"{name}.py")
+
+
+def folder(wildcards, output):
+    """Folder of a job's first file, wherever a module's prefix puts it."""
+    return os.path.dirname(output[0])
+
+
+def folders(wildcards, input):
+    """Folders of results, each with its record."""
+    return [os.path.dirname(path) for path in input.provenance]
+
+
 def code(program, environment):
     """Digest of a program, the library modules that it imports and its environment: a rule reruns when they change."""
-    pins = Path(workflow.basedir, "envs", f"{environment}.yaml")
+    pins = CHECKOUT / "envs" / f"{environment}.yaml"
     return f"{code_digest(SCRIPTS / f'{program}.py')[:16]}-{sha256_of(pins)[:16]}"
 
 
@@ -297,19 +316,15 @@ def study_results(wildcards, *names):
 
 
 def study_description(wildcards):
-    """What tabulate_study.py and plot_study.py are told of a study."""
+    """What tabulate_study.py and plot_study.py are told of a study, with folders as seen from that file."""
     study, combinations = config["studies"][wildcards.study], STUDIES[wildcards.study].combinations
     results = [
-        {"labels": labels, "folder": folder}
+        {"labels": labels, "folder": f"../../{place.removeprefix('results/')}"}
         for experiment, labels in combinations.items()
-        for folder in each_result("", experiments=[experiment])
+        for place in each_result("", experiments=[experiment])
     ]
     known = {key: study[key] for key in ("question", "scores", "x", "compare", "published") if key in study}
     return as_yaml({"name": wildcards.study, **known, "axes": list(study["axes"]), "results": results})
-
-
-def result_folders(wildcards):
-    return each_result("")
 
 
 def scores():

@@ -1,18 +1,11 @@
-import sys
-from pathlib import Path
-
 import jsonschema
 import yaml
-from snakemake.exceptions import WorkflowError
 from snakemake.utils import update_config
-
-SCRIPTS = Path(workflow.basedir) / "scripts"
-sys.path.insert(0, str(SCRIPTS))
 
 from ptychoflow.errors import InputError
 from ptychoflow.studies.expansion import expand as expand_study
 
-SCHEMA = Path(workflow.basedir) / "config/schemas/config.schema.yaml"
+SCHEMA = CHECKOUT / "config/schemas/config.schema.yaml"
 RESERVED = {"benchmarks", "data", "logs", "mlflow", "raw", "studies"}
 
 

@@ -11,7 +11,7 @@ rule dataset_settings:
     message:
         "settings of {wildcards.dataset}"
     shell:
-        "printf '%s' {params.settings:q} > {output} 2> {log}"
+        "printf '%s' {params.settings:q} > {output:q} 2> {log:q}"
 
 
 rule simulate:
@@ -33,12 +33,13 @@ rule simulate:
         mem_mb=growing(2000),
         runtime=growing(30),
     params:
+        program=program("simulate"),
         code=code("simulate", "data"),
     message:
         "simulate {wildcards.dataset}"
     shell:
-        "python $PTYCHOFLOW_SCRIPTS/simulate.py --config {input.settings} --output {output.data}"
-        " --provenance {output.provenance} 2> {log}"
+        "python {params.program:q} --config {input.settings:q} --output {output.data:q}"
+        " --provenance {output.provenance:q} 2> {log:q}"
 
 
 rule fetch:
@@ -56,21 +57,21 @@ rule fetch:
         mem_mb=growing(500),
         runtime=growing(60),
     params:
+        program=program("fetch"),
         url=lambda wildcards: ingested(wildcards)["url"],
         sha256=lambda wildcards: ingested(wildcards)["sha256"],
         code=code("fetch", "data"),
     message:
         "download {wildcards.file} for {wildcards.dataset}"
     shell:
-        "python $PTYCHOFLOW_SCRIPTS/fetch.py --url {params.url:q} --sha256 {params.sha256} --output {output:q} 2> {log:q}"
+        "python {params.program:q} --url {params.url:q} --sha256 {params.sha256} --output {output:q} 2> {log:q}"
 
 
 rule ingest:
     input:
         settings="results/data/{dataset}.yaml",
         raw=raw_file,
-        detector=detector_files,
-        companion=companion_file,
+        further=lambda wildcards: given(*further_files(wildcards)),
     output:
         data="results/data/{dataset}.cxi",
         provenance="results/data/{dataset}.provenance.json",
@@ -87,13 +88,16 @@ rule ingest:
         mem_mb=growing(4000),
         runtime=growing(60),
     params:
+        program=program("ingest"),
+        raw=raw_path,
+        unwatched=unwatched,
         sha256=lambda wildcards: ingested(wildcards).get("sha256", "null"),
         code=code("ingest", "data"),
     message:
         "bring {wildcards.dataset} into CXI"
     shell:
-        "python $PTYCHOFLOW_SCRIPTS/ingest.py --config {input.settings} --input {input.raw:q}"
-        " --sha256 {params.sha256} --output {output.data} --provenance {output.provenance} 2> {log}"
+        "python {params.program:q} --config {input.settings:q} --input {params.raw:q}"
+        " --sha256 {params.sha256} --output {output.data:q} --provenance {output.provenance:q} 2> {log:q}"
 
 
 rule refine:
@@ -116,9 +120,10 @@ rule refine:
         mem_mb=growing(8000),
         runtime=growing(60),
     params:
+        program=program("refine"),
         code=code("refine", "data"),
     message:
         "refine the positions of {wildcards.dataset}"
     shell:
-        "python $PTYCHOFLOW_SCRIPTS/refine.py --config {input.settings} --data {input.data} --output {output.data}"
-        " --provenance {output.provenance} --threads {threads} 2> {log}"
+        "python {params.program:q} --config {input.settings:q} --data {input.data:q} --output {output.data:q}"
+        " --provenance {output.provenance:q} --threads {threads} 2> {log:q}"

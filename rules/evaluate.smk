@@ -17,10 +17,11 @@ rule evaluate:
         mem_mb=growing(4000),
         runtime=growing(30),
     params:
+        program=program("evaluate"),
         reference=lambda wildcards, input: input.reference or "null",
         code=code("evaluate", "reconstruct"),
     message:
         "score {wildcards.dataset} by {wildcards.experiment}, seed {wildcards.seed}"
     shell:
-        "python $PTYCHOFLOW_SCRIPTS/evaluate.py --reconstruction {input.reconstruction} --data {input.data} --reference {params.reference}"
-        " --output {output.scores} --correlation {output.correlation} --threads {threads} 2> {log}"
+        "python {params.program:q} --reconstruction {input.reconstruction:q} --data {input.data:q} --reference {params.reference:q}"
+        " --output {output.scores:q} --correlation {output.correlation:q} --threads {threads} 2> {log:q}"

@@ -22,12 +22,13 @@ rule plot_reconstruction:
         mem_mb=growing(2000),
         runtime=growing(15),
     params:
+        program=program("plot_reconstruction"),
         code=code("plot_reconstruction", "figures"),
     message:
         "draw {wildcards.dataset} by {wildcards.experiment}, seed {wildcards.seed}"
     shell:
-        "python $PTYCHOFLOW_SCRIPTS/plot_reconstruction.py --reconstruction {input.reconstruction} --data {input.data}"
-        " --png {output.png} --svg {output.svg} 2> {log}"
+        "python {params.program:q} --reconstruction {input.reconstruction:q} --data {input.data:q}"
+        " --png {output.png:q} --svg {output.svg:q} 2> {log:q}"
 
 
 rule plot_correlation:
@@ -54,13 +55,14 @@ rule plot_correlation:
         mem_mb=growing(2000),
         runtime=growing(15),
     params:
+        program=program("plot_correlation"),
         title=lambda wildcards: f"{wildcards.experiment}, seed {wildcards.seed}, {wildcards.dataset}",
         code=code("plot_correlation", "figures"),
     message:
         "draw the ring correlation of {wildcards.dataset} by {wildcards.experiment}, seed {wildcards.seed}"
     shell:
-        "python $PTYCHOFLOW_SCRIPTS/plot_correlation.py --correlation {input.correlation} --title {params.title:q}"
-        " --provenance {input.provenance} --png {output.png} --svg {output.svg} 2> {log}"
+        "python {params.program:q} --correlation {input.correlation:q} --title {params.title:q}"
+        " --provenance {input.provenance:q} --png {output.png:q} --svg {output.svg:q} 2> {log:q}"
 
 
 rule plot_probe:
@@ -86,12 +88,13 @@ rule plot_probe:
         mem_mb=growing(2000),
         runtime=growing(15),
     params:
+        program=program("plot_probe"),
         code=code("plot_probe", "figures"),
     message:
         "draw the probe of {wildcards.dataset} by {wildcards.experiment}, seed {wildcards.seed}"
     shell:
-        "python $PTYCHOFLOW_SCRIPTS/plot_probe.py --reconstruction {input.reconstruction}"
-        " --png {output.png} --svg {output.svg} 2> {log}"
+        "python {params.program:q} --reconstruction {input.reconstruction:q}"
+        " --png {output.png:q} --svg {output.svg:q} 2> {log:q}"
 
 
 rule plot_scan:
@@ -117,12 +120,13 @@ rule plot_scan:
         mem_mb=growing(2000),
         runtime=growing(15),
     params:
+        program=program("plot_scan"),
         code=code("plot_scan", "figures"),
     message:
         "draw the scan of {wildcards.dataset} by {wildcards.experiment}, seed {wildcards.seed}"
     shell:
-        "python $PTYCHOFLOW_SCRIPTS/plot_scan.py --reconstruction {input.reconstruction}"
-        " --png {output.png} --svg {output.svg} 2> {log}"
+        "python {params.program:q} --reconstruction {input.reconstruction:q}"
+        " --png {output.png:q} --svg {output.svg:q} 2> {log:q}"
 
 
 rule plot_training:
@@ -149,9 +153,10 @@ rule plot_training:
         mem_mb=growing(2000),
         runtime=growing(15),
     params:
+        program=program("plot_training"),
         code=code("plot_training", "figures"),
     message:
         "draw the training of {wildcards.experiment}, seed {wildcards.seed}"
     shell:
-        "python $PTYCHOFLOW_SCRIPTS/plot_training.py --metrics {input.metrics} --provenance {input.provenance}"
-        " --png {output.png} --svg {output.svg} 2> {log}"
+        "python {params.program:q} --metrics {input.metrics:q} --provenance {input.provenance:q}"
+        " --png {output.png:q} --svg {output.svg:q} 2> {log:q}"

@@ -18,11 +18,12 @@ rule infer:
         mem_mb=estimated(needs_of_inference, "mem_mb"),
         runtime=estimated(needs_of_inference, "runtime"),
     params:
+        program=program("infer"),
         inference=inference_flags,
         accelerator=accelerator,
         code=code("infer", "reconstruct"),
     message:
         "reconstruct the patches of {wildcards.dataset} by {wildcards.experiment}, seed {wildcards.seed}"
     shell:
-        "python $PTYCHOFLOW_SCRIPTS/infer.py --checkpoint {input.checkpoint} --data {input.data} --output {output}"
-        " {params.inference} --accelerator {params.accelerator} --threads {threads} 2> {log}"
+        "python {params.program:q} --checkpoint {input.checkpoint:q} --data {input.data:q} --output {output:q}"
+        " {params.inference} --accelerator {params.accelerator} --threads {threads} 2> {log:q}"

@@ -26,15 +26,16 @@ rule infer_part:
         mem_mb=estimated(needs_of_inference, "mem_mb"),
         runtime=estimated(needs_of_inference, "runtime"),
     params:
+        program=program("infer"),
         inference=inference_flags,
         accelerator=accelerator,
         code=code("infer", "reconstruct"),
     message:
         "reconstruct patches {wildcards.scatteritem} of {wildcards.dataset} by {wildcards.experiment}, seed {wildcards.seed}"
     shell:
-        "python $PTYCHOFLOW_SCRIPTS/infer.py --checkpoint {input.checkpoint} --data {input.data} --output {output}"
+        "python {params.program:q} --checkpoint {input.checkpoint:q} --data {input.data:q} --output {output:q}"
         " --part {wildcards.scatteritem} {params.inference}"
-        " --accelerator {params.accelerator} --threads {threads} 2> {log}"
+        " --accelerator {params.accelerator} --threads {threads} 2> {log:q}"
 
 
 rule stitch_part:
@@ -54,13 +55,14 @@ rule stitch_part:
         mem_mb=growing(8000),
         runtime=growing(60),
     params:
+        program=program("stitch_part"),
         previous=lambda wildcards, input: input.previous or "null",
         code=code("stitch_part", "reconstruct"),
     message:
         "stitch part {wildcards.scatteritem} of {wildcards.dataset} by {wildcards.experiment}, seed {wildcards.seed}, round {wildcards.round}"
     shell:
-        "python $PTYCHOFLOW_SCRIPTS/stitch_part.py --patches {input.patches} --previous {params.previous}"
-        " --output {output} --threads {threads} 2> {log}"
+        "python {params.program:q} --patches {input.patches:q} --previous {params.previous:q}"
+        " --output {output:q} --threads {threads} 2> {log:q}"
 
 
 rule merge_round:
@@ -79,12 +81,13 @@ rule merge_round:
         mem_mb=growing(4000),
         runtime=growing(30),
     params:
+        program=program("merge_parts"),
         code=code("merge_parts", "reconstruct"),
     message:
         "merge round {wildcards.round} of {wildcards.dataset} by {wildcards.experiment}, seed {wildcards.seed}"
     shell:
-        "python $PTYCHOFLOW_SCRIPTS/merge_parts.py --sums {input} --phase_iterations {wildcards.round}"
-        " --output {output} 2> {log}"
+        "python {params.program:q} --sums {input:q} --phase_iterations {wildcards.round}"
+        " --output {output:q} 2> {log:q}"
 
 
 rule merge_parts:
@@ -114,11 +117,12 @@ rule merge_parts:
         mem_mb=growing(4000),
         runtime=growing(30),
     params:
+        program=program("merge_parts"),
         rounds=rounds,
         code=code("merge_parts", "reconstruct"),
     message:
         "merge {wildcards.dataset} by {wildcards.experiment}, seed {wildcards.seed}"
     shell:
-        "python $PTYCHOFLOW_SCRIPTS/merge_parts.py --sums {input} --phase_iterations {params.rounds}"
-        " --output {output.reconstruction} --amplitude {output.amplitude} --phase {output.phase}"
-        " --provenance {output.provenance} 2> {log}"
+        "python {params.program:q} --sums {input:q} --phase_iterations {params.rounds}"
+        " --output {output.reconstruction:q} --amplitude {output.amplitude:q} --phase {output.phase:q}"
+        " --provenance {output.provenance:q} 2> {log:q}"

@@ -16,7 +16,7 @@ rule pretraining_settings:
     message:
         "settings of {wildcards.experiment}"
     shell:
-        "printf '%s' {params.settings:q} > {output} 2> {log}"
+        "printf '%s' {params.settings:q} > {output:q} 2> {log:q}"
 
 
 rule pretrain:
@@ -41,12 +41,13 @@ rule pretrain:
         mem_mb=growing(8000),
         runtime=growing(240),
     params:
-        folder="results/{experiment}/seed{seed}",
+        program=program("pretrain"),
+        folder=folder,
         accelerator=accelerator,
         code=code("pretrain", "train"),
     message:
         "pretrain {wildcards.experiment}, seed {wildcards.seed}"
     shell:
-        "python $PTYCHOFLOW_SCRIPTS/pretrain.py --config {input.settings} --output_dir {params.folder}"
-        " --run_dir {params.folder}/run --seed {wildcards.seed} --pretraining.accelerator {params.accelerator}"
-        " --threads {threads} 2>> {log}"
+        "python {params.program:q} --config {input.settings:q} --output_dir {params.folder:q}"
+        " --run_dir {params.folder:q}/run --seed {wildcards.seed} --pretraining.accelerator {params.accelerator}"
+        " --threads {threads} 2>> {log:q}"

@@ -17,7 +17,7 @@ rule reconstruction_settings:
     message:
         "settings of {wildcards.experiment}"
     shell:
-        "printf '%s' {params.settings:q} > {output} 2> {log}"
+        "printf '%s' {params.settings:q} > {output:q} 2> {log:q}"
 
 
 rule reconstruct:
@@ -50,14 +50,15 @@ rule reconstruct:
         mem_mb=estimated(needs_of_reconstruction, "mem_mb"),
         runtime=estimated(needs_of_reconstruction, "runtime"),
     params:
-        checkpoint=lambda wildcards, input: input.checkpoint or "pretrained",
-        folder="results/{experiment}/seed{seed}/{dataset}",
+        program=program("reconstruct"),
+        checkpoint=checkpoint_path,
+        folder=folder,
         accelerator=accelerator,
-        weights=shipped_weights,
+        weights=weights_of,
         code=code("reconstruct", "reconstruct"),
     message:
         "reconstruct {wildcards.dataset} by {wildcards.experiment}, seed {wildcards.seed}"
     shell:
-        "python $PTYCHOFLOW_SCRIPTS/reconstruct.py --config {input.settings} --model_path {params.checkpoint}"
-        " --test_data {input.data} --output_dir {params.folder} --seed {wildcards.seed}"
-        " --accelerator {params.accelerator} --threads {threads} 2> {log}"
+        "python {params.program:q} --config {input.settings:q} --model_path {params.checkpoint:q}"
+        " --test_data {input.data:q} --output_dir {params.folder:q} --seed {wildcards.seed}"
+        " --accelerator {params.accelerator} --threads {threads} 2> {log:q}"

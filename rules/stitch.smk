@@ -25,11 +25,12 @@ rule stitch:
         mem_mb=growing(8000),
         runtime=growing(60),
     params:
+        program=program("stitch"),
         phase_iterations=rounds,
         code=code("stitch", "reconstruct"),
     message:
         "stitch {wildcards.dataset} by {wildcards.experiment}, seed {wildcards.seed}"
     shell:
-        "python $PTYCHOFLOW_SCRIPTS/stitch.py --patches {input} --output {output.reconstruction}"
-        " --amplitude {output.amplitude} --phase {output.phase} --provenance {output.provenance}"
-        " --phase_iterations {params.phase_iterations} --threads {threads} 2> {log}"
+        "python {params.program:q} --patches {input:q} --output {output.reconstruction:q}"
+        " --amplitude {output.amplitude:q} --phase {output.phase:q} --provenance {output.provenance:q}"
+        " --phase_iterations {params.phase_iterations} --threads {threads} 2> {log:q}"

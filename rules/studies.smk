@@ -14,7 +14,7 @@ rule study_settings:
     message:
         "settings of study {wildcards.study}"
     shell:
-        "printf '%s' {params.settings:q} > {output} 2> {log}"
+        "printf '%s' {params.settings:q} > {output:q} 2> {log:q}"
 
 
 rule tabulate_study:
@@ -43,12 +43,13 @@ rule tabulate_study:
         mem_mb=growing(2000),
         runtime=growing(15),
     params:
+        program=program("tabulate_study"),
         code=code("tabulate_study", "figures"),
     message:
         "tabulate study {wildcards.study}"
     shell:
-        "python $PTYCHOFLOW_SCRIPTS/tabulate_study.py --study {input.study} --results {output.results}"
-        " --table {output.table} --markdown {output.markdown} --latex {output.latex} 2> {log}"
+        "python {params.program:q} --study {input.study:q} --results {output.results:q}"
+        " --table {output.table:q} --markdown {output.markdown:q} --latex {output.latex:q} 2> {log:q}"
 
 
 rule plot_study:
@@ -75,12 +76,13 @@ rule plot_study:
         mem_mb=growing(2000),
         runtime=growing(15),
     params:
+        program=program("plot_study"),
         code=code("plot_study", "figures"),
     message:
         "draw study {wildcards.study}"
     shell:
-        "python $PTYCHOFLOW_SCRIPTS/plot_study.py --study {input.study} --results {input.results}"
-        " --png {output.png} --svg {output.svg} 2> {log}"
+        "python {params.program:q} --study {input.study:q} --results {input.results:q}"
+        " --png {output.png:q} --svg {output.svg:q} 2> {log:q}"
 
 
 rule combine_seeds:
@@ -105,13 +107,13 @@ rule combine_seeds:
         mem_mb=growing(4000),
         runtime=growing(30),
     params:
-        reconstructions=lambda wildcards, input: f"[{','.join(input.reconstructions)}]",
+        program=program("combine_seeds"),
         code=code("combine_seeds", "reconstruct"),
     message:
         "combine the seeds of {wildcards.experiment} for {wildcards.dataset}"
     shell:
-        "python $PTYCHOFLOW_SCRIPTS/combine_seeds.py --reconstructions {params.reconstructions:q} --data {input.data}"
-        " --output {output} 2> {log}"
+        "python {params.program:q} --reconstructions {input.reconstructions:q} --data {input.data:q}"
+        " --output {output:q} 2> {log:q}"
 
 
 rule plot_uncertainty:
@@ -137,8 +139,9 @@ rule plot_uncertainty:
         mem_mb=growing(2000),
         runtime=growing(15),
     params:
+        program=program("plot_uncertainty"),
         code=code("plot_uncertainty", "figures"),
     message:
         "draw where the seeds of {wildcards.experiment} differ for {wildcards.dataset}"
     shell:
-        "python $PTYCHOFLOW_SCRIPTS/plot_uncertainty.py --ensemble {input} --png {output.png} --svg {output.svg} 2> {log}"
+        "python {params.program:q} --ensemble {input:q} --png {output.png:q} --svg {output.svg:q} 2> {log:q}"

@@ -14,7 +14,7 @@ rule resolved_config:
     message:
         "settings of the whole workflow"
     shell:
-        "printf '%s' {params.config:q} > {output} 2> {log}"
+        "printf '%s' {params.config:q} > {output:q} 2> {log:q}"
 
 
 # Snakemake writes the report itself, here by a call of its own within the one that made the results.
@@ -30,12 +30,13 @@ rule report:
     conda:
         "../envs/figures.yaml"
     params:
-        python=sys.executable,
+        python=lambda wildcards, input: sys.executable,
+        workflow=lambda wildcards, input: str(CHECKOUT / "Snakefile"),
     message:
         "write the report"
     shell:
-        "{params.python} -m snakemake --snakefile $PTYCHOFLOW_SCRIPTS/../Snakefile --configfile {input.config} --nolock"
-        " --report {output} 2> {log}"
+        "{params.python:q} -m snakemake --snakefile {params.workflow:q} --configfile {input.config:q} --nolock"
+        " --report {output:q} 2> {log:q}"
 
 
 rule unknown_result:

@@ -21,13 +21,14 @@ rule collect_runs:
         mem_mb=growing(1000),
         runtime=growing(15),
     params:
-        folders=result_folders,
+        program=program("collect_runs"),
+        folders=folders,
         code=code("collect_runs", "figures"),
     message:
         "put all results into one table"
     shell:
-        "python $PTYCHOFLOW_SCRIPTS/collect_runs.py --results {params.folders:q} --output {output.table}"
-        " --page {output.page} 2> {log}"
+        "python {params.program:q} --results {params.folders:q} --output {output.table:q}"
+        " --page {output.page:q} 2> {log:q}"
 
 
 rule make_crate:
@@ -35,8 +36,9 @@ rule make_crate:
         images(),
         scores(),
         pictures(),
-        each_result("provenance.json", "correlation.csv"),
+        each_result("correlation.csv"),
         each_run("model.ckpt", "metrics.csv", "config.yaml", "provenance.json"),
+        provenance=each_result("provenance.json"),
     output:
         "results/crate.zip",
     log:
@@ -50,10 +52,12 @@ rule make_crate:
         mem_mb=growing(2000),
         runtime=growing(30),
     params:
-        folders=result_folders,
+        program=program("make_crate"),
+        workflow=lambda wildcards, input: str(CHECKOUT / "Snakefile"),
+        folders=folders,
         code=code("make_crate", "crate"),
     message:
         "pack all results into an RO-Crate"
     shell:
-        "python $PTYCHOFLOW_SCRIPTS/make_crate.py --results {params.folders:q} --workflow $PTYCHOFLOW_SCRIPTS/../Snakefile"
-        " --output {output} 2> {log}"
+        "python {params.program:q} --results {params.folders:q} --workflow {params.workflow:q}"
+        " --output {output:q} 2> {log:q}"

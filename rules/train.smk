@@ -13,7 +13,7 @@ rule training_settings:
     message:
         "settings of {wildcards.experiment}"
     shell:
-        "printf '%s' {params.settings:q} > {output} 2> {log}"
+        "printf '%s' {params.settings:q} > {output:q} 2> {log:q}"
 
 
 # The working state in run/ is not an output: Snakemake would delete it with a failed job, and the next attempt goes on from it.
@@ -51,8 +51,8 @@ rule train:
         mem_mb=estimated(needs_of_training, "mem_mb"),
         runtime=estimated(needs_of_training, "runtime"),
     params:
-        data=lambda wildcards, input: f"[{','.join(input.data)}]",
-        folder="results/{experiment}/seed{seed}",
+        program=program("train"),
+        folder=folder,
         initial=lambda wildcards, input: input.initial or "null",
         accelerator=accelerator,
         tags=tags,
@@ -60,7 +60,7 @@ rule train:
     message:
         "train {wildcards.experiment}, seed {wildcards.seed}"
     shell:
-        "{resources.mpi} python $PTYCHOFLOW_SCRIPTS/train.py --config {input.settings} --train_data_file {params.data:q}"
-        " --output_dir {params.folder} --run_dir {params.folder}/run --seed {wildcards.seed}"
-        " --init_from {params.initial} --tags {params.tags:q} --accelerator {params.accelerator} --threads {threads}"
-        " 2>> {log}"
+        "{resources.mpi} python {params.program:q} --config {input.settings:q} --train_data_file {input.data:q}"
+        " --output_dir {params.folder:q} --run_dir {params.folder:q}/run --seed {wildcards.seed}"
+        " --init_from {params.initial:q} --tags {params.tags:q} --accelerator {params.accelerator} --threads {threads}"
+        " 2>> {log:q}"

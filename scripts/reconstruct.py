@@ -6,10 +6,11 @@ from typing import Any, Literal
 
 from jsonargparse.typing import NonNegativeInt, PositiveInt
 
+from ptychoflow.blind_settings import BlindReconstructionSettings
 from ptychoflow.command_line import run_program
 from ptychoflow.errors import InputError
 from ptychoflow.reconstruction import Reconstruction
-from ptychoflow.settings import FRAMES_IN_MEMORY, BlindReconstructionSettings, InferenceSettings
+from ptychoflow.settings import FRAMES_IN_MEMORY, InferenceSettings
 
 PRETRAINED = Path("pretrained")
 

@@ -10,7 +10,9 @@ import ast
 import hashlib
 import importlib.metadata
 import json
+import os
 import platform
+import re
 import subprocess
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -22,6 +24,8 @@ from ptychoflow.files import replacing
 
 LIBRARY = Path(__file__).parent
 PACKAGE = LIBRARY.name
+ARCHIVED = ".git_archival.txt"
+"""Where ``git archive`` writes the commit, at the root of what it packs."""
 PACKAGES = ("numpy", "scipy", "torch", "lightning", "h5py", "mlflow", "scikit-image", "matplotlib", "snakemake")
 
 
@@ -36,17 +40,19 @@ def code_digest(script: Path) -> str:
     Returns
     -------
     str
-        Hexadecimal SHA-256; it changes when any of that code changes, and with nothing else.
+        Hexadecimal SHA-256; it changes when any of that code changes, and with nothing else: however the path of the
+        checkout is spelled, and whether a folder on the way is a link.
     """
-    pending, seen = [Path(script).resolve()], set()
+    script, programs = Path(script).resolve(), LIBRARY.resolve().parent
+    pending, seen = [script], set()
     while pending:
         path = pending.pop()
         if path not in seen:
             seen.add(path)
             pending.extend(_imported_modules(path))
     digest = hashlib.sha256()
-    for path in sorted(seen):
-        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    for name, path in sorted((os.path.relpath(path, programs), path) for path in seen):
+        digest.update(name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
 
 
@@ -60,25 +66,45 @@ def _imported_modules(path: Path) -> tuple[Path, ...]:
         elif isinstance(node, ast.ImportFrom) and node.module:
             names.add(node.module)
             names.update(f"{node.module}.{alias.name}" for alias in node.names)
-    found = set()
+    library, found = LIBRARY.resolve(), set()
     for name in names:
         parts = name.split(".")
         if parts[0] != PACKAGE:
             continue
         for end in range(1, len(parts) + 1):
             # Importing a module runs the __init__ of each package above it.
-            stem = LIBRARY.joinpath(*parts[1:end])
+            stem = library.joinpath(*parts[1:end])
             found.update(file for file in (stem.with_suffix(".py"), stem / "__init__.py") if file.is_file())
     return tuple(sorted(found))
 
 
 def repository_commit() -> str:
-    """Commit of the checkout that the library runs from, ``-dirty`` where files differ; ``unknown`` without git."""
-    command = ["git", "-C", str(LIBRARY), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    """Commit of the checkout that the library runs from, ``-dirty`` where files differ.
+
+    A copy that ``git archive`` made, such as a module from a hosted repository or a downloaded release, says it in a
+    file. A repository that the checkout merely stands in, and which does not hold the library, is not asked.
+
+    Returns
+    -------
+    str
+        ``unknown`` where neither is so.
+    """
+    described = LIBRARY.parents[1] / ARCHIVED
+    if described.is_file():
+        name, _, commit = described.read_text(encoding="utf-8").strip().partition(": ")
+        if name == "node" and re.fullmatch("[0-9a-f]{40,64}", commit):
+            return commit
     try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+        if _git("ls-files", "--error-unmatch", "--", "."):
+            return _git("describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
     except (OSError, subprocess.CalledProcessError):
-        return "unknown"
+        pass
+    return "unknown"
+
+
+def _git(*arguments: str) -> str:
+    command = ["git", "-C", str(LIBRARY), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def package_versions(*names: str) -> dict[str, str]:

@@ -38,6 +38,8 @@ class Reconstruction:
         What made it, as `ptychoflow.provenance` describes it, with ``inference_seconds`` and ``stitching_seconds``.
     background : float
         Counts in each pixel that are no diffraction.
+    brightness : ndarray, optional
+        (frames,) float32, the light of each frame over the probe's, where it was solved for.
     """
 
     object: np.ndarray
@@ -49,6 +51,7 @@ class Reconstruction:
     pixel_size: float
     provenance: dict[str, Any] = field(default_factory=dict)
     background: float = 0.0
+    brightness: np.ndarray | None = None
 
 
 def write_reconstruction(path: Path, reconstruction: Reconstruction) -> None:
@@ -60,6 +63,8 @@ def write_reconstruction(path: Path, reconstruction: Reconstruction) -> None:
         file["pixel_size"].attrs["units"] = "m"
         file["background"] = reconstruction.background
         file["background"].attrs["units"] = "photons"
+        if reconstruction.brightness is not None:
+            file["brightness"] = reconstruction.brightness
         file.attrs.update(hdf5_attributes(reconstruction.provenance))
 
 
@@ -82,6 +87,7 @@ def read_reconstruction(path: Path) -> Reconstruction:
                 pixel_size=float(file["pixel_size"][()]),
                 provenance=from_hdf5_attributes(file.attrs),
                 background=float(file["background"][()]) if "background" in file else 0.0,
+                brightness=file["brightness"][()] if "brightness" in file else None,
             )
     except OSError as error:
         raise InputError(f"{path} cannot be read as an HDF5 file: {error}") from None

@@ -17,6 +17,7 @@ import torch
 from PIL import Image
 
 from ptychoflow.blind.reconstruction import reconstruct
+from ptychoflow.blind_settings import BlindReconstructionSettings
 from ptychoflow.data.cxi import read_cxi, write_cxi
 from ptychoflow.data.dataset import Dataset
 from ptychoflow.data.growing import GrowingFile
@@ -24,7 +25,7 @@ from ptychoflow.errors import InputError
 from ptychoflow.inference import Inference
 from ptychoflow.metrics.scoring import score
 from ptychoflow.reconstruction import read_reconstruction
-from ptychoflow.settings import BlindReconstructionSettings, GroupSettings, ModelSettings, TrainingSettings
+from ptychoflow.settings import GroupSettings, ModelSettings, TrainingSettings
 from ptychoflow.simulation.dataset import simulate
 from ptychoflow.simulation.guess import GuessSettings
 from ptychoflow.simulation.probes import ProbeSettings
@@ -239,7 +240,7 @@ def test_what_a_network_has_no_use_for_is_refused(
         watch(blind_weights, data, output, probe="checkpoint")
     with pytest.raises(InputError, match="expected no settings of blind"):
         watch(checkpoint, data, output, blind=BlindReconstructionSettings(probe_modes=1))
-    for name in ("orientation", "solve_positions"):
+    for name in ("orientation", "solve_positions", "solve_brightness"):
         with pytest.raises(InputError, match=rf"blind\.{name} is true .* expected --final whole"):
             watch(blind_weights, data, output, final="running", blind=BlindReconstructionSettings(**{name: True}))
 

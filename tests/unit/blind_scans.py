@@ -3,9 +3,10 @@
 import numpy as np
 import torch
 
+from ptychoflow.blind_settings import BlindReconstructionSettings
 from ptychoflow.data.dataset import Dataset
 from ptychoflow.models.blind import Blind
-from ptychoflow.settings import BlindReconstructionSettings, BlindSettings
+from ptychoflow.settings import BlindSettings
 from ptychoflow.simulation.dataset import simulate
 from ptychoflow.simulation.guess import GuessSettings
 from ptychoflow.simulation.probes import ProbeSettings

@@ -16,6 +16,7 @@ from ptychoflow.blind.doubts import start_doubts
 from ptychoflow.blind.pretrained import load_blind
 from ptychoflow.blind.reconstruction import reconstruct
 from ptychoflow.blind.start import Start
+from ptychoflow.blind_settings import BlindReconstructionSettings
 from ptychoflow.data.cxi import read_cxi, write_cxi
 from ptychoflow.data.dataset import Dataset, object_frame
 from ptychoflow.data.geometry import wavelength_of
@@ -25,7 +26,6 @@ from ptychoflow.metrics.scoring import photon_deviance, score
 from ptychoflow.physics.diffraction import Propagator
 from ptychoflow.physics.patches import extract_patches
 from ptychoflow.reconstruction import Reconstruction, read_reconstruction, write_reconstruction
-from ptychoflow.settings import BlindReconstructionSettings
 from ptychoflow.simulation.dataset import simulate
 from ptychoflow.simulation.probes import ProbeSettings
 from ptychoflow.simulation.scans import ScanSettings

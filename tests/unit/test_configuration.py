@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from ptychoflow.blind_settings import BlindReconstructionSettings
 from ptychoflow.data.detector import DetectorSettings
 from ptychoflow.data.ingest_settings import FrameSettings, IngestSettings, PathSettings, PositionSettings
 from ptychoflow.settings import (
-    BlindReconstructionSettings,
     BlindSettings,
     GroupSettings,
     InferenceSettings,

@@ -7,14 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from ptychoflow.blind_settings import BlindReconstructionSettings
 from ptychoflow.estimates import PACKAGES, blind_needs, inference_needs, training_needs
-from ptychoflow.settings import (
-    BlindReconstructionSettings,
-    GroupSettings,
-    InferenceSettings,
-    ModelSettings,
-    TrainingSettings,
-)
+from ptychoflow.settings import GroupSettings, InferenceSettings, ModelSettings, TrainingSettings
 
 STEP = """
 import resource

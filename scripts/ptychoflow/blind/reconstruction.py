@@ -14,6 +14,7 @@ from ptychoflow.blind.halves import half_objects
 from ptychoflow.blind.pretrained import PRETRAINED, chosen_network
 from ptychoflow.blind.result import BlindResult, Progress
 from ptychoflow.blind.solve import BlindReconstruction
+from ptychoflow.blind_settings import BlindReconstructionSettings
 from ptychoflow.data.dataset import Dataset
 from ptychoflow.files import sha256_of
 from ptychoflow.hardware import device_name
@@ -26,7 +27,7 @@ from ptychoflow.physics.patches import fourier_shift
 from ptychoflow.progress import progress_line
 from ptychoflow.provenance import circumstances, now
 from ptychoflow.reconstruction import Reconstruction
-from ptychoflow.settings import BlindReconstructionSettings, plain
+from ptychoflow.settings import plain
 from ptychoflow.stitching import coverage_of
 
 log = logging.getLogger(__name__)
@@ -87,6 +88,7 @@ def reconstruct(
         held_out=np.isin(np.arange(len(result.positions)), result.held_out),
         pixel_size=dataset.pixel_size,
         background=result.background,
+        brightness=result.brightness,
     )
     scores = own_scores(reconstruction, solving.dataset)
     warnings = [*doubts(scores), *start_doubts(result.start, dataset), *scan_doubts(reconstruction)]
@@ -172,6 +174,7 @@ def _findings(result: BlindResult, solving: BlindReconstruction) -> dict[str, An
         "gains": [one.gain for one in result.history],
         "deviances": [one.deviance for one in result.history],
         "background": result.background,
+        "brightness_rms": None if result.brightness is None else float(np.std(result.brightness[result.used])),
         "probe_mode_shares": (powers / powers.sum()).tolist(),
         "position_shift_rms": float(np.sqrt(np.square(moved - moved.mean(axis=0)).sum(axis=1).mean())),
     }

@@ -11,11 +11,11 @@ from ptychoflow.models.blind import (
     CHANNELS,
     Blind,
     BlindState,
-    ScanFrames,
     correction_input,
     photons_per_pixel,
     subsets,
 )
+from ptychoflow.models.scan_frames import ScanFrames
 from ptychoflow.physics.diffraction import Propagator
 from ptychoflow.physics.joint_steps import modelled_frames
 from ptychoflow.settings import PretrainingSettings

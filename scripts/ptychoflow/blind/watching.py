@@ -9,13 +9,14 @@ import torch
 
 from ptychoflow.blind.live import BlindLiveReconstruction
 from ptychoflow.blind.pretrained import PRETRAINED, chosen_network
+from ptychoflow.blind_settings import BlindReconstructionSettings
 from ptychoflow.data.dataset import Dataset
 from ptychoflow.data.growing import GrowingScan
 from ptychoflow.errors import InputError
 from ptychoflow.files import sha256_of
 from ptychoflow.provenance import now
 from ptychoflow.reconstruction import Reconstruction
-from ptychoflow.settings import BlindReconstructionSettings, plain
+from ptychoflow.settings import plain
 from ptychoflow.watching import Watch
 
 log = logging.getLogger(__name__)
@@ -34,7 +35,8 @@ class BlindWatch(Watch):
     scan, output
         As in `Watch`.
     settings : BlindReconstructionSettings
-        What is solved for; positions and their orientation only by the reconstruction of the whole scan.
+        What is solved for; positions, their orientation and the light of each frame only by the reconstruction of the
+        whole scan.
     final : {"whole", "running"}
         What is kept in the end.
     device : torch.device
@@ -55,7 +57,7 @@ class BlindWatch(Watch):
         final: Literal["whole", "running"],
         device: torch.device,
     ) -> None:
-        for name in ("orientation", "solve_positions"):
+        for name in ("orientation", "solve_positions", "solve_brightness"):
             if final == "running" and getattr(settings, name):
                 raise InputError(f"blind.{name} is true for an image that is kept as it stands: expected --final whole")
         self.checkpoint, self.settings = checkpoint, settings

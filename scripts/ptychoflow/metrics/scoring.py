@@ -173,6 +173,8 @@ def photon_deviances(
         places = torch.from_numpy(reconstruction.positions[chosen]).float()[None]
         expected = propagator.intensity(extract_patches(canvas, places, probe.shape[-1])[0], probe)
         counts = torch.from_numpy(dataset.frames[chosen])
+        if reconstruction.brightness is not None:
+            expected = expected * torch.from_numpy(reconstruction.brightness[chosen])[:, None, None]
         modelled = torch.fft.fftshift(expected, dim=(-2, -1)) + reconstruction.background
         deviances = poisson_deviance(modelled, counts, mask), expected_deviance(modelled, mask)
         totals += len(chosen) * np.array([float(deviance) for deviance in deviances])

@@ -4,6 +4,7 @@ import csv
 import itertools
 import json
 import math
+import os
 import statistics
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,8 +54,11 @@ class Study:
 
 
 def read_study(path: Path) -> Study:
-    """Read what the workflow wrote of a study."""
-    return Study(**yaml.safe_load(path.read_text(encoding="utf-8")))
+    """Read what the workflow wrote of a study, whose folders are relative to that file."""
+    study = Study(**yaml.safe_load(path.read_text(encoding="utf-8")))
+    for result in study.results:
+        result["folder"] = os.path.normpath(path.parent / result["folder"])
+    return study
 
 
 def result_rows(study: Study) -> list[dict[str, Any]]:
