@@ -225,8 +225,26 @@ def tasks(wildcards):
 
 
 def launcher(wildcards):
-    """What starts the processes of a training on several nodes."""
-    return "srun" if nodes(wildcards) > 1 else ""
+    """What starts the processes of a training on several nodes; srun knows nothing of what the job asked for."""
+    if nodes(wildcards) == 1:
+        return ""
+    each = setting("training", "devices", 1)(wildcards)
+    return (
+        f"srun --nodes={nodes(wildcards)} --ntasks={tasks(wildcards)} --ntasks-per-node={each}"
+        f" --cpus-per-task={CORES_OF_A_PROCESS}"
+    )
+
+
+CORES_OF_A_PROCESS = 2
+
+
+def processes(wildcards):
+    """Processes of a training that share the cores of one task: those that Lightning starts on one node."""
+    return 1 if nodes(wildcards) > 1 else setting("training", "devices", 1)(wildcards)
+
+
+def cores(wildcards):
+    return CORES_OF_A_PROCESS * processes(wildcards)
 
 
 def rounds(wildcards):

@@ -22,13 +22,13 @@ def doubts():
 
 def made(dag):
     """Say what of that which was asked for was made now."""
-    new = [str(file) for job in dag.jobs if dag.needrun(job) for file in job.output]
-    asked = set(map(str, dag.targetfiles))
-    for job in dag.jobs:
-        if job.rule in dag.targetrules:
-            asked |= set(map(str, job.input)) | set(map(str, job.output))
-    files = sorted(asked & set(new), key=lambda file: (file.count("/"), file))
-    if {"results/runs.csv", "results/runs.html"} & set(files):
+    asked = [str(file) for file in dag.targetfiles]
+    targets = [job for job in dag.jobs if job.rule in dag.targetrules]
+    for job in targets:
+        asked += [*map(str, job.input), *map(str, job.output)]
+    new = {str(file) for job in dag.jobs if dag.needrun(job) for file in job.output}
+    files = sorted(new & set(asked), key=lambda file: (file.count("/"), file))
+    if "results/runs.csv" in files:
         return "All done: results/runs.csv compares the results, snakemake results/report.html shows them."
     if not files:
         return "Done."

@@ -10,7 +10,7 @@ rule pretraining_settings:
         experiment=one_of(PRETRAINING),
     localrule: True
     conda:
-        "../envs/train.yaml"
+        environment("train")
     params:
         settings=lambda wildcards: as_yaml(EXPERIMENTS[wildcards.experiment]["pretrain"]),
     message:

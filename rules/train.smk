@@ -7,7 +7,7 @@ rule training_settings:
         experiment=one_of(LEARNED),
     localrule: True
     conda:
-        "../envs/train.yaml"
+        environment("train")
     params:
         settings=training_settings,
     message:
@@ -41,7 +41,7 @@ rule train:
         experiment=one_of(LEARNED),
     conda:
         environment("train")
-    threads: 2
+    threads: cores
     resources:
         gpu=gpus,
         nodes=nodes,
@@ -52,6 +52,7 @@ rule train:
         runtime=estimated(needs_of_training, "runtime"),
     params:
         program=program("train"),
+        processes=processes,
         folder=folder,
         initial=lambda wildcards, input: input.initial or "null",
         accelerator=accelerator,
@@ -62,5 +63,5 @@ rule train:
     shell:
         "{resources.mpi} python {params.program:q} --config {input.settings:q} --train_data_file {input.data:q}"
         " --output_dir {params.folder:q} --run_dir {params.folder:q}/run --seed {wildcards.seed}"
-        " --init_from {params.initial:q} --tags {params.tags:q} --accelerator {params.accelerator} --threads {threads}"
-        " 2>> {log:q}"
+        " --init_from {params.initial:q} --tags {params.tags:q} --accelerator {params.accelerator}"
+        " --threads $(( ({threads} + {params.processes} - 1) / {params.processes} )) 2>> {log:q}"

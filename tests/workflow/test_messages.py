@@ -68,3 +68,19 @@ def test_runs_that_cannot_be_closed_are_said_to_stay_open(with_data: Path):
     assert "Runs of killed trainings may still look alive in MLflow" in result.stdout
     assert "no module named mlflow" in result.stdout
     assert re.search(r"python \S+/close_runs\.py closes them", result.stdout)
+
+
+def test_trainings_take_turns_on_one_gpu(with_data: Path):
+    config = copy.deepcopy(SMALL)
+    config["experiments"]["small"] |= {"device": "gpu", "seeds": [0, 1, 2]}
+    config["experiments"]["small"]["training"] |= {"devices": 2}
+    # Stands for a training, and says when it runs.
+    python = with_data / "bin/python"
+    python.parent.mkdir()
+    python.write_text(f"#!/bin/sh\necho begin >> {with_data}/turns\nsleep 2\necho end >> {with_data}/turns\nexit 1\n")
+    python.chmod(0o755)
+    goals = [f"results/small/seed{seed}/model.ckpt" for seed in range(3)]
+    path = f"{python.parent}{os.pathsep}{os.environ['PATH']}"
+    result = run_snakemake(with_data, config, "--cores", "12", "--keep-going", "--", *goals, PATH=path)
+    assert result.returncode != 0
+    assert (with_data / "turns").read_text().split() == ["begin", "end"] * 3
