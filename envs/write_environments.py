@@ -8,7 +8,7 @@ import hashlib
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
-CONDA_NAMES = {"torch": "pytorch"}
+CONDA_NAMES = {"isal": "python-isal", "torch": "pytorch"}
 # The registry of pip has it for CUDA alone, so the tested environment does without, and with it the library.
 TORCHVISION = "0.28.0"
 # Their builds for CPUs and for CUDA have one version; those for CUDA have the higher build number, and are taken on a
@@ -18,7 +18,7 @@ CUDA = "12.9"
 MINIFORGE = "26.3.2-3"
 
 COMMON = ("docstring_parser", "jsonargparse", "pyyaml")
-ARRAYS = (*COMMON, "h5py", "numpy", "scipy")
+ARRAYS = (*COMMON, "h5py", "isal", "numpy", "scipy")
 IMAGES = ("matplotlib", "pillow", "scikit-image")
 PATCHES = ("lightning", "pyarrow", "tifffile", "torchmetrics")
 LOGGERS = ("filelock", "mlflow", "tensorboard")

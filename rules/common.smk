@@ -169,7 +169,10 @@ def inference_settings(wildcards):
 
 def inference_flags(wildcards):
     """Settings of inference as a program is told them."""
-    return " ".join(f"--{key} {value}" for key, value in vars(inference_settings(wildcards)).items())
+    values = {
+        key: "null" if value is None else value for key, value in vars(inference_settings(wildcards)).items()
+    }
+    return " ".join(f"--{key} {value}" for key, value in values.items())
 
 
 def program(name):

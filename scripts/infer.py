@@ -54,6 +54,7 @@ def main(
         part=part,
         tile_frames=inference.tile_frames,
         single_shot=inference.single_shot,
+        held_out=inference.held_out,
     )
     trained.write(output, inference.batch_size, accelerator, also or ())
 

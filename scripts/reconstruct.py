@@ -127,6 +127,7 @@ def by_trained_network(
         n_groups,
         tile_frames=settings.tile_frames,
         single_shot=settings.single_shot,
+        held_out=settings.held_out,
     )
     return trained.reconstruct(settings.batch_size, phase_iterations, accelerator)
 

@@ -140,13 +140,14 @@ class TrainingSettings:
     publish : {"best", "last"}
         Which checkpoint becomes model.ckpt: the least validation loss, or the end of training.
     train_probe : bool
-        Refine the probe together with the network.
+        Refine the probe together with the network; its power stays, which it might trade with the object.
     probe_learning_rate : float
         Learning rate of the probe, in units of max|P|.
     probe_delay : float
         Share of all steps during which the probe stays as it was given.
     learn_flux : bool
-        Learn one factor between modelled and measured intensities, for counts that are not absolute.
+        For counts that are not absolute: take the flux from the brightest frames, whatever the file says, and learn one
+        factor between modelled and measured intensities from there, but in `unrolled`, whose object has any factor.
     freeze_encoder : bool
         Keep the encoding half of the network as it is, to fine-tune the decoding half alone.
     precision : {"auto", "32-true", "bf16-mixed"}
@@ -232,16 +233,22 @@ class InferenceSettings:
         Frames that are reconstructed together, where the network joins frames.
     single_shot : bool
         Reconstruct every frame by itself all the same.
+    held_out : float, optional
+        Share of the frames that are left out of the image and judge it, drawn by the seed; `validation_fraction` of the
+        training if not given.
     """
 
     probe: Literal["dataset", "checkpoint"] = "dataset"
     batch_size: int = 16
     tile_frames: int = 512
     single_shot: bool = False
+    held_out: float | None = None
 
     def __post_init__(self) -> None:
         for key in ("batch_size", "tile_frames"):
             at_least(key, getattr(self, key), 1)
+        if self.held_out is not None and not 0 <= self.held_out < 1:
+            raise InputError(f"held_out is {self.held_out}: expected a fraction of at least 0 and below 1")
 
 
 @dataclass

@@ -62,7 +62,7 @@ SECTIONS = {
 LOCATION = {"path", "url", "sha256", "dataset"}
 ELSEWHERE = {"accelerator", "tags"}
 OUTSIDE_THE_LOCK = {"pip", "python", "torchvision"}
-CONDA_NAMES = {"pytorch": "torch"}
+CONDA_NAMES = {"python-isal": "isal", "pytorch": "torch"}
 
 
 @pytest.mark.parametrize("section", SECTIONS)

@@ -322,7 +322,7 @@ def test_the_storage_of_a_file_is_told(small_dataset: Dataset, tmp_path: Path):
     assert facts == {
         "container": "HDF5",
         "key": "/entry_1/instrument_1/detector_1/data",
-        "dtype": "float32",
+        "dtype": "uint32",
         "stored_shape": [64, 32, 32],
         "compression": "gzip",
     }

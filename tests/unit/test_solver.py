@@ -12,7 +12,8 @@ from scipy import ndimage
 from ptychoflow.data.cxi import write_cxi
 from ptychoflow.data.dataset import Dataset
 from ptychoflow.errors import InputError
-from ptychoflow.metrics.scoring import photon_deviance, score
+from ptychoflow.metrics.photons import photon_deviance
+from ptychoflow.metrics.scoring import score
 from ptychoflow.reconstruction import Reconstruction, read_reconstruction, write_reconstruction
 from ptychoflow.simulation.dataset import simulate
 from ptychoflow.simulation.probes import ProbeSettings

@@ -18,10 +18,8 @@ from ptychoflow.blind_settings import BlindReconstructionSettings
 from ptychoflow.data.dataset import Dataset
 from ptychoflow.files import sha256_of
 from ptychoflow.hardware import device_name
-from ptychoflow.metrics.alignment import scored_area
 from ptychoflow.metrics.doubts import doubts, misfit_line
-from ptychoflow.metrics.lattice import lattice_shares
-from ptychoflow.metrics.scoring import LEAST_VARIATION, photon_deviances, variation
+from ptychoflow.metrics.scoring import own_scores
 from ptychoflow.physics.gauge import centre_of
 from ptychoflow.physics.patches import fourier_shift
 from ptychoflow.progress import progress_line
@@ -105,6 +103,7 @@ def reconstruct(
         **_findings(result, solving),
         "held_out_deviance": scores["deviance"],
         "expected_deviance": scores["expected_deviance"],
+        "explained_share": scores["explained_share"],
         "half_displacements": [[0.0, 0.0], [0.0, 0.0]],
         "warnings": warnings,
         "device": device_name(device),
@@ -141,29 +140,12 @@ def _halves(solving: BlindReconstruction, seed: int) -> np.ndarray:
     return fourier_shift(canvases, away)[:, edge:-edge, edge:-edge].cpu().numpy()
 
 
-def own_scores(reconstruction: Reconstruction, dataset: Dataset) -> dict[str, float | bool | None]:
-    """What can be doubted without the truth, by the names of `ptychoflow.metrics.scoring` and as that computes it."""
-    held_out = np.flatnonzero(reconstruction.held_out)
-    judges = held_out if len(held_out) else np.arange(len(reconstruction.positions))
-    found, expected = photon_deviances(reconstruction, dataset, judges)
-    area = scored_area(reconstruction.coverage, reconstruction.probe, reconstruction.positions)
-    return {
-        "deviance": found if len(held_out) else None,
-        "fitted_deviance": None if len(held_out) else found,
-        "expected_deviance": expected,
-        "misfit": found / expected,
-        "collapsed": not variation(reconstruction.object, area) >= LEAST_VARIATION,
-        **lattice_shares(reconstruction.object, area, reconstruction.positions),
-    }
-
-
 def _findings(result: BlindResult, solving: BlindReconstruction) -> dict[str, Any]:
     """What was found beside the object, as plain containers."""
     start = result.start
     moved = result.positions - solving.dataset.positions
     powers = result.probe.abs().square().sum(dim=(-2, -1))
     return {
-        "held_out_seen": False,
         "orientation": start.candidate.orientation,
         "start": {
             "name": start.candidate.name,

@@ -116,8 +116,8 @@ def describe(
     }
 
 
-def held_out_frames(description: dict[str, Any], sha256: str, made_by: dict[str, Any], frames: int) -> Tensor:
-    """Which frames of a dataset a network never trained on, (frames,) bool.
+def trained_frames(description: dict[str, Any], sha256: str, made_by: dict[str, Any], frames: int) -> Tensor:
+    """Which frames of a dataset a network was trained on, (frames,) bool.
 
     A dataset with refined positions has the frames of the one that it was made from.
 
@@ -132,13 +132,13 @@ def held_out_frames(description: dict[str, Any], sha256: str, made_by: dict[str,
     frames : int
         Frames in the dataset.
     """
-    held_out = torch.ones(frames, dtype=torch.bool)
+    found = torch.zeros(frames, dtype=torch.bool)
     same = _with_the_same_frames(sha256, made_by)
     for scan in description["scans"]:
         if same & _with_the_same_frames(scan["sha256"], scan["made_by"]):
             trained = torch.tensor(scan["frames"], dtype=torch.long)
-            held_out[trained[trained < frames]] = False  # a scan may be followed while it is copied
-    return held_out
+            found[trained[trained < frames]] = True  # a scan may be followed while it is copied
+    return found
 
 
 def _with_the_same_frames(sha256: str, made_by: dict[str, Any]) -> set[str]:
