@@ -7,7 +7,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 
 STORE = sqlite:///$(CURDIR)/results/mlflow/mlflow.db
 
-.PHONY: demo check test bench mlflow lint format envs clean environment
+.PHONY: demo check test bench mlflow lint format schema envs clean environment
 
 demo: $(ENVIRONMENT)
 	snakemake --configfile config/config.yaml
@@ -47,6 +47,10 @@ format: $(ENVIRONMENT)
 	ruff check --fix
 	ruff format
 	snakefmt Snakefile rules
+
+# After a change of a setting: the schema of configs and the tables of config/README.md.
+schema: $(ENVIRONMENT)
+	python scripts/write_reference.py
 
 # After a change of envs/requirements.txt.
 envs: $(ENVIRONMENT)

@@ -1,6 +1,8 @@
 # What is said at the end: what was made, what is doubtful about it, what failed and where its log is.
 
+import json
 import subprocess
+from pathlib import Path
 
 from snakemake_interface_executor_plugins.settings import DeploymentMethod
 
@@ -12,7 +14,7 @@ SHOWN = 6  # files that are named at the end, at most
 def doubts():
     """Name what is doubtful about each dataset that is there, by the record that was written with it."""
     sentences = []
-    for name in config["datasets"]:
+    for name in DATASETS:
         record = Path(f"results/data/{name}.provenance.json")
         if record.exists():
             known = json.loads(record.read_text(encoding="utf-8")).get("warnings", [])

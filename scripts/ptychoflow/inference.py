@@ -24,7 +24,8 @@ from ptychoflow.parts import part_of
 from ptychoflow.physics.diffraction import Propagator
 from ptychoflow.provenance import circumstances, now
 from ptychoflow.reconstruction import Reconstruction
-from ptychoflow.settings import GroupSettings, InferenceSettings, phase_rounds
+from ptychoflow.settings.inference import InferenceSettings, phase_rounds
+from ptychoflow.settings.training import GroupSettings
 from ptychoflow.stitching import Portion, stitch
 from ptychoflow.tracking.prediction_files import PredictionWriter
 from ptychoflow.tracking.progress import ProgressLines

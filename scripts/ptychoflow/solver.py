@@ -27,8 +27,8 @@ from ptychoflow.metrics.scoring import LEAST_VARIATION, read_scores, variation
 from ptychoflow.progress import ProgressLog
 from ptychoflow.provenance import circumstances, now, package_versions
 from ptychoflow.reconstruction import Reconstruction, read_reconstruction, seconds_of
-from ptychoflow.settings import plain
-from ptychoflow.solver_settings import SolverSettings
+from ptychoflow.settings.solver import SolverSettings
+from ptychoflow.settings.values import plain
 from ptychoflow.stitching import coverage_of
 
 CORNER_OFFSET = -0.5

@@ -19,7 +19,6 @@ import torch
 from PIL import Image, PngImagePlugin
 
 from ptychoflow.blind.pretrained import is_blind
-from ptychoflow.blind_settings import BlindReconstructionSettings
 from ptychoflow.data.dataset import Dataset
 from ptychoflow.data.growing import GrowingScan
 from ptychoflow.embedded_provenance import DESCRIPTION, from_hdf5_attributes
@@ -28,7 +27,8 @@ from ptychoflow.files import replacing
 from ptychoflow.live import MOST_FRAMES, GrowingFrame, LiveReconstruction, Seen
 from ptychoflow.models.trained import load_checkpoint, load_trained
 from ptychoflow.reconstruction import Reconstruction, without_mean_phase
-from ptychoflow.settings import InferenceSettings
+from ptychoflow.settings.inference import InferenceSettings
+from ptychoflow.settings.reconstruction import BlindReconstructionSettings
 
 FIRST_FRAMES = 64
 """Frames that are enough for the first picture."""

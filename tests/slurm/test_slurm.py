@@ -17,7 +17,8 @@ from workflow_runs import ROOT, SMALL, environment_of, finished
 
 from ptychoflow.estimates import training_needs
 from ptychoflow.reconstruction import read_reconstruction
-from ptychoflow.settings import GroupSettings, ModelSettings, TrainingSettings
+from ptychoflow.settings.model import ModelSettings
+from ptychoflow.settings.training import GroupSettings, TrainingSettings
 
 __all__ = ["finished"]
 

@@ -16,7 +16,6 @@ from ptychoflow.blind.doubts import start_doubts
 from ptychoflow.blind.pretrained import load_blind
 from ptychoflow.blind.reconstruction import reconstruct
 from ptychoflow.blind.start import Start
-from ptychoflow.blind_settings import BlindReconstructionSettings
 from ptychoflow.data.cxi import read_cxi, write_cxi
 from ptychoflow.data.dataset import Dataset, object_frame
 from ptychoflow.data.geometry import wavelength_of
@@ -28,10 +27,9 @@ from ptychoflow.metrics.scoring import score
 from ptychoflow.physics.diffraction import Propagator
 from ptychoflow.physics.patches import extract_patches
 from ptychoflow.reconstruction import Reconstruction, read_reconstruction, write_reconstruction
+from ptychoflow.settings.reconstruction import BlindReconstructionSettings
+from ptychoflow.settings.simulation import ProbeSettings, ScanSettings, SimulationSettings
 from ptychoflow.simulation.dataset import simulate
-from ptychoflow.simulation.probes import ProbeSettings
-from ptychoflow.simulation.scans import ScanSettings
-from ptychoflow.simulation.settings import SimulationSettings
 from ptychoflow.solver import sound_start, unseen_by
 
 QUICK = BlindReconstructionSettings(iterations=12, most_iterations=12, probe_modes=1, held_out=0.1)

@@ -18,7 +18,9 @@ from ptychoflow.metrics.photons import photon_deviance
 from ptychoflow.metrics.scoring import score
 from ptychoflow.parts import merge_parts, stitch_part
 from ptychoflow.reconstruction import read_reconstruction, write_reconstruction
-from ptychoflow.settings import GroupSettings, InferenceSettings, ModelSettings, TrainingSettings
+from ptychoflow.settings.inference import InferenceSettings
+from ptychoflow.settings.model import ModelSettings
+from ptychoflow.settings.training import GroupSettings, TrainingSettings
 from ptychoflow.stitching import coverage_of, stitch_file
 from ptychoflow.training.module import Reconstructor
 from ptychoflow.training.run import TrainingRun

@@ -21,10 +21,8 @@ from ptychoflow.data.storage import storage_of
 from ptychoflow.orientation import orientation_warnings, photon_errors
 from ptychoflow.physics.diffraction import Propagator
 from ptychoflow.physics.patches import extract_patches
+from ptychoflow.settings.simulation import ProbeSettings, ScanSettings, SimulationSettings
 from ptychoflow.simulation.dataset import expected_photons, simulate
-from ptychoflow.simulation.probes import ProbeSettings
-from ptychoflow.simulation.scans import ScanSettings
-from ptychoflow.simulation.settings import SimulationSettings
 
 
 @pytest.fixture(scope="module")

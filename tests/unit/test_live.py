@@ -17,7 +17,8 @@ from ptychoflow.models import build_model
 from ptychoflow.models.trained import TrainedNetwork, load_trained
 from ptychoflow.physics.diffraction import Propagator
 from ptychoflow.physics.patches import extract_patches
-from ptychoflow.settings import GroupSettings, ModelSettings
+from ptychoflow.settings.model import ModelSettings
+from ptychoflow.settings.training import GroupSettings
 from ptychoflow.stitching import coverage_of
 from ptychoflow.watching import draw_live
 

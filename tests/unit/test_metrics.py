@@ -15,7 +15,8 @@ from ptychoflow.metrics.resolution import ring_correlation
 from ptychoflow.metrics.scoring import score
 from ptychoflow.metrics.similarity import similarity_scores
 from ptychoflow.reconstruction import Reconstruction
-from ptychoflow.simulation.objects import ObjectSettings, make_object
+from ptychoflow.settings.simulation import ObjectSettings
+from ptychoflow.simulation.objects import make_object
 
 EVERYWHERE = np.ones((120, 120), bool)
 

@@ -12,11 +12,8 @@ from ptychoflow.metrics.photons import explained_share, mean_frame_deviance, pho
 from ptychoflow.metrics.scoring import known_doubts, own_scores, score
 from ptychoflow.pictures import say_doubts
 from ptychoflow.reconstruction import Reconstruction
+from ptychoflow.settings.simulation import ObjectSettings, ProbeSettings, ScanSettings, SimulationSettings
 from ptychoflow.simulation.dataset import simulate
-from ptychoflow.simulation.objects import ObjectSettings
-from ptychoflow.simulation.probes import ProbeSettings
-from ptychoflow.simulation.scans import ScanSettings
-from ptychoflow.simulation.settings import SimulationSettings
 from ptychoflow.stitching import coverage_of
 
 HELD_OUT = np.arange(64) % 8 == 0

@@ -17,7 +17,9 @@ from PIL import Image
 
 from ptychoflow.data.dataset import Dataset
 from ptychoflow.inference import Inference
-from ptychoflow.settings import GroupSettings, ModelSettings, TrackingSettings, TrainingSettings
+from ptychoflow.settings.model import ModelSettings
+from ptychoflow.settings.tracking import TrackingSettings
+from ptychoflow.settings.training import GroupSettings, TrainingSettings
 from ptychoflow.tracking.prediction_files import FORMATS
 from ptychoflow.training.module import Reconstructor
 from ptychoflow.training.run import TrainingRun

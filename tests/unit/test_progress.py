@@ -10,7 +10,8 @@ import torch
 
 from ptychoflow import progress
 from ptychoflow.progress import PROGRESS_LINE, ProgressLog, duration
-from ptychoflow.settings import GroupSettings, ModelSettings, TrainingSettings
+from ptychoflow.settings.model import ModelSettings
+from ptychoflow.settings.training import GroupSettings, TrainingSettings
 from ptychoflow.tracking.progress import ProgressLines
 from ptychoflow.training.run import TrainingRun
 

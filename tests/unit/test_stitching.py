@@ -15,11 +15,8 @@ from ptychoflow.data.loading import true_patches
 from ptychoflow.errors import InputError
 from ptychoflow.metrics.alignment import scored_area
 from ptychoflow.metrics.similarity import similarity_scores
+from ptychoflow.settings.simulation import ObjectSettings, ProbeSettings, ScanSettings, SimulationSettings
 from ptychoflow.simulation.dataset import simulate
-from ptychoflow.simulation.objects import ObjectSettings
-from ptychoflow.simulation.probes import ProbeSettings
-from ptychoflow.simulation.scans import ScanSettings
-from ptychoflow.simulation.settings import SimulationSettings
 from ptychoflow.stitching import Portion, coverage_of, stitch, stitch_file
 
 

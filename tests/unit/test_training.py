@@ -20,11 +20,10 @@ from ptychoflow.errors import InputError
 from ptychoflow.inference import Inference
 from ptychoflow.physics.diffraction import Propagator
 from ptychoflow.physics.losses import poisson_deviance
-from ptychoflow.settings import GroupSettings, ModelSettings, RegionSettings, TrainingSettings
+from ptychoflow.settings.model import ModelSettings
+from ptychoflow.settings.simulation import ProbeSettings, ScanSettings, SimulationSettings
+from ptychoflow.settings.training import GroupSettings, RegionSettings, TrainingSettings
 from ptychoflow.simulation.dataset import simulate
-from ptychoflow.simulation.probes import ProbeSettings
-from ptychoflow.simulation.scans import ScanSettings
-from ptychoflow.simulation.settings import SimulationSettings
 from ptychoflow.tracking.loggers import collect_metrics
 from ptychoflow.training.checkpoint import load_checkpoint, restore, trained_frames
 from ptychoflow.training.module import Reconstructor

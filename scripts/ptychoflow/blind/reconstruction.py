@@ -14,7 +14,6 @@ from ptychoflow.blind.halves import half_objects
 from ptychoflow.blind.pretrained import PRETRAINED, chosen_network
 from ptychoflow.blind.result import BlindResult, Progress
 from ptychoflow.blind.solve import BlindReconstruction
-from ptychoflow.blind_settings import BlindReconstructionSettings
 from ptychoflow.data.dataset import Dataset
 from ptychoflow.files import sha256_of
 from ptychoflow.hardware import device_name
@@ -25,7 +24,8 @@ from ptychoflow.physics.patches import fourier_shift
 from ptychoflow.progress import progress_line
 from ptychoflow.provenance import circumstances, now
 from ptychoflow.reconstruction import Reconstruction
-from ptychoflow.settings import plain
+from ptychoflow.settings.reconstruction import BlindReconstructionSettings
+from ptychoflow.settings.values import plain
 from ptychoflow.stitching import coverage_of
 
 log = logging.getLogger(__name__)

@@ -9,14 +9,14 @@ import torch
 
 from ptychoflow.blind.live import BlindLiveReconstruction
 from ptychoflow.blind.pretrained import PRETRAINED, chosen_network
-from ptychoflow.blind_settings import BlindReconstructionSettings
 from ptychoflow.data.dataset import Dataset
 from ptychoflow.data.growing import GrowingScan
 from ptychoflow.errors import InputError
 from ptychoflow.files import sha256_of
 from ptychoflow.provenance import now
 from ptychoflow.reconstruction import Reconstruction
-from ptychoflow.settings import plain
+from ptychoflow.settings.reconstruction import BlindReconstructionSettings
+from ptychoflow.settings.values import plain
 from ptychoflow.watching import Watch
 
 log = logging.getLogger(__name__)

@@ -9,7 +9,6 @@ import numpy as np
 from ptychoflow.data.detector_geometry import binned_weight, largest_size, resampled_probe, tilted, window
 from ptychoflow.data.detector_images import detector_file, known_good, mean_dark
 from ptychoflow.data.detector_pixels import beam_centre, dead_pixels, hot_pixels
-from ptychoflow.data.detector_settings import DetectorSettings
 from ptychoflow.data.detector_signal import Signal
 from ptychoflow.data.detector_survey import Survey, survey
 from ptychoflow.data.frame_blocks import narrowest_dtype
@@ -17,6 +16,7 @@ from ptychoflow.data.frame_orientation import Orientation, oriented, oriented_of
 from ptychoflow.data.raw_scan import Frames
 from ptychoflow.errors import InputError
 from ptychoflow.files import sha256_of
+from ptychoflow.settings.detector import DetectorSettings
 
 LEAST_FRAMES = 16
 """Frames from which on a count that never changes is no chance."""

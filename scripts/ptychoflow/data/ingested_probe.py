@@ -4,11 +4,11 @@ import numpy as np
 
 from ptychoflow.data.detector import DetectorPreparation
 from ptychoflow.data.frame_blocks import frame_blocks
-from ptychoflow.data.ingest_settings import IngestSettings
 from ptychoflow.data.ingested_geometry import require_known
 from ptychoflow.data.raw_scan import Frames, RawScan
 from ptychoflow.data.scan_shape import empty_beam
 from ptychoflow.errors import InputError
+from ptychoflow.settings.ingest import IngestSettings
 from ptychoflow.simulation.probes import disk_probe
 
 LEAST_SHARE = 1e-6

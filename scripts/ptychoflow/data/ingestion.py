@@ -13,13 +13,13 @@ from ptychoflow.data.detector_survey import Survey
 from ptychoflow.data.frame_blocks import SAMPLE_BYTES
 from ptychoflow.data.frame_choice import chosen, paired, trusted
 from ptychoflow.data.geometry import fresnel_number_of
-from ptychoflow.data.ingest_settings import IngestSettings, PositionSettings
 from ptychoflow.data.ingested_geometry import pixels_at_sample, require_known, with_geometry
 from ptychoflow.data.ingested_probe import knows_probe, scaled_probe
 from ptychoflow.data.raw_scan import Frames, RawScan
 from ptychoflow.data.scan_shape import distances
 from ptychoflow.data.stored_frames import ConvertedFrames
 from ptychoflow.errors import InputError
+from ptychoflow.settings.ingest import IngestSettings, PositionSettings
 
 log = logging.getLogger(__name__)
 

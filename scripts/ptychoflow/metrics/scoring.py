@@ -12,27 +12,15 @@ from ptychoflow.files import replacing
 from ptychoflow.metrics.alignment import between_probes, moved_area, probe_radius, register, scored_area
 from ptychoflow.metrics.doubts import doubts
 from ptychoflow.metrics.lattice import lattice_shares
+from ptychoflow.metrics.names import SCORES, THRESHOLDS
 from ptychoflow.metrics.photons import photon_scores
 from ptychoflow.metrics.resolution import RingCorrelation, ring_correlation
 from ptychoflow.metrics.similarity import similarity_scores
 from ptychoflow.reconstruction import Reconstruction, seconds_of
 from ptychoflow.stitching import coverage_of
 
-THRESHOLDS = ("half", "half_bit", "one_seventh")
 KINDS = {"truth": "frc", "halves": "split_frc"}
 """What the crossings of a Fourier ring correlation are called, by what was correlated with."""
-SCORES = (
-    *(
-        f"{image}_{score}"
-        for score in ("ssim", "ssim_uniform", "psnr", "psnr_legacy", "mae")
-        for image in ("amplitude", "phase")
-    ),
-    *("amplitude_pearson", "phase_pearson", "complex_pearson", "variation", "collapsed"),
-    *("reference_amplitude_pearson", "reference_phase_pearson"),
-    *("lattice_share", "amplitude_lattice_share", "complex_nrmse"),
-    *(f"{kind}_{name}{unit}" for kind in ("frc", "split_frc") for name in THRESHOLDS for unit in ("", "_nm")),
-    *("deviance", "fitted_deviance", "expected_deviance", "misfit", "explained_share", "frames", "seconds"),
-)
 LEAST_VARIATION = 0.02
 """Standard deviation of an object as a share of its mean amplitude, below which it shows nothing."""
 LEAST_PEARSON = 0.5

@@ -11,7 +11,8 @@ from ptychoflow.errors import InputError
 from ptychoflow.models import build_model
 from ptychoflow.physics.diffraction import Propagator, incoherent_sum
 from ptychoflow.physics.gauge import BRIGHT
-from ptychoflow.settings import GroupSettings, ModelSettings, TrainingSettings
+from ptychoflow.settings.model import ModelSettings
+from ptychoflow.settings.training import GroupSettings, TrainingSettings
 
 
 @dataclass

@@ -20,7 +20,9 @@ from torch import Tensor
 from ptychoflow.errors import InputError
 from ptychoflow.files import replacing
 from ptychoflow.models.trained import load_checkpoint, network_weights
-from ptychoflow.settings import ModelSettings, TrainingSettings, plain
+from ptychoflow.settings.model import ModelSettings
+from ptychoflow.settings.training import TrainingSettings
+from ptychoflow.settings.values import plain
 from ptychoflow.training.module import Reconstructor
 
 PUBLISHED = ("state_dict", "ptychoflow", "epoch", "global_step", "pytorch-lightning_version")

@@ -13,7 +13,8 @@ from ptychoflow.models import build_model
 from ptychoflow.physics.diffraction import Propagator, incoherent_sum
 from ptychoflow.physics.losses import LOSSES, masked_mean, poisson_deviance, total_variation
 from ptychoflow.physics.patches import accumulate_patches, extract_patches, weighted_mean
-from ptychoflow.settings import ModelSettings, TrainingSettings
+from ptychoflow.settings.model import ModelSettings
+from ptychoflow.settings.training import TrainingSettings
 
 
 class Evaluation(NamedTuple):

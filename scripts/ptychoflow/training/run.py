@@ -27,7 +27,10 @@ from ptychoflow.files import replacing, sha256_of
 from ptychoflow.hardware import device_name
 from ptychoflow.inference import Inference
 from ptychoflow.provenance import circumstances, code_digest, now, write_provenance
-from ptychoflow.settings import ModelSettings, TrackingSettings, TrainingSettings, plain
+from ptychoflow.settings.model import ModelSettings
+from ptychoflow.settings.tracking import TrackingSettings
+from ptychoflow.settings.training import TrainingSettings
+from ptychoflow.settings.values import plain
 from ptychoflow.tracking.images import ReconstructionImages
 from ptychoflow.tracking.loggers import CSV_FOLDER, EVENTS_FOLDER, collect_metrics, make_loggers
 from ptychoflow.tracking.mlflow_runs import RUN_FILE, MLflowRunLogger, without_password
