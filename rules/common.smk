@@ -316,8 +316,9 @@ def images():
 
 
 def uncertainties():
-    """Maps of what seeds differ in, where there are enough of them."""
-    return [
+    """Maps of what seeds differ in, where there are enough of them, and of what images say of themselves."""
+    own = [experiment for experiment in ASKED_FOR if experiment in UNCERTAIN]
+    return each_result("figures/uncertainty.png", "figures/uncertainty.svg", experiments=own) + [
         f"results/{experiment}/seeds/{dataset}/figures/uncertainty.{suffix}"
         for experiment in ASKED_FOR
         if len(seeds_of(experiment)) >= LEAST_SEEDS
@@ -361,7 +362,7 @@ def pictures():
 
 def unknown_results():
     """Regular expression of files under results/ that no rule makes, whatever the seed."""
-    return rf"(?!{known_results(EXPERIMENTS, DATASETS, STUDIES)}).+"
+    return rf"(?!{known_results(EXPERIMENTS, DATASETS, STUDIES, UNCERTAIN)}).+"
 
 
 def refused(wildcards):
