@@ -70,6 +70,7 @@ rule all:
         uncertainties(),
         study_outputs(*STUDY_TABLES, *STUDY_FIGURES),
         "results/runs.csv",
+        "results/warnings.html",
     localrule: True
 
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 
 # In results/, results/{experiment}/, results/{experiment}/seed{seed}/ and in the folder of a dataset below.
-FILES = ("runs.csv", "runs.html", "crate.zip", "report.html", "config.yaml")
+FILES = ("runs.csv", "runs.html", "warnings.html", "crate.zip", "report.html", "config.yaml")
 SECTIONS = ("benchmarks", "data", "logs", "mlflow", "raw", "studies")
 EXPERIMENT_FILES = ("training.yaml", "solver.yaml", "reconstruction.yaml", "pretraining.yaml")
 RUN_FILES = ("model.ckpt", "metrics.csv", "config.yaml", "provenance.json")
