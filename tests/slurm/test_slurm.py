@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 import yaml
 from workflow_runs import ROOT, SMALL, environment_of, finished
 
@@ -182,24 +181,3 @@ def test_parts_of_a_scan_are_tasks_of_a_job_array(cluster: None, finished: Path,
     assert {row["state"] for row in new} == {"COMPLETED"}
     whole, merged = (read_reconstruction(folder / goal) for folder in (finished, tmp_path))
     np.testing.assert_allclose(merged.object, whole.object, atol=2e-5)
-
-
-def test_two_nodes_train_one_network_to_the_weights_of_one_process(cluster: None, finished: Path, tmp_path: Path):
-    config = copy.deepcopy(SMALL)
-    # A step on one batch of all, or on two of half as many: the same frames are averaged, in float32.
-    config["experiments"]["small"]["training"] |= {"validation_fraction": 0.0, "precision": "32-true"}
-    goal = "results/small/seed3/model.ckpt"
-    for nodes in (1, 2):
-        folder = tmp_path / str(nodes)
-        shutil.copytree(finished / "results/data", folder / "results/data", copy_function=shutil.copy2)
-        training = {"num_nodes": nodes, "strategy": "ddp", "batch_size": 50 // nodes}
-        config["experiments"]["small"]["training"] |= training
-        before = known(folder)
-        process = submitted(folder, config, goal)
-        assert process.wait(timeout=900) == 0, (folder / "log").read_text()
-        (job,) = [row for row in of_rule(jobs(), "train") if row["job"] not in before]
-        assert (job["nodes"], job["state"]) == (str(nodes), "COMPLETED")
-    one, two = (torch.load(tmp_path / name / goal, weights_only=True)["state_dict"] for name in ("1", "2"))
-    assert one.keys() == two.keys()
-    for name in one:
-        torch.testing.assert_close(two[name], one[name], rtol=1e-4, atol=1e-5, msg=name)
