@@ -1,6 +1,7 @@
 """The geometry of a scan as its photons tell it, against the one it was simulated with."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,10 +15,12 @@ from ptychoflow.blind.measurement import Measurement, measure
 from ptychoflow.blind.pupils import defocused, focus_of, refocused
 from ptychoflow.data.dataset import Dataset, object_frame
 from ptychoflow.data.position_axes import mapped, measured_settings_of, orientations, turned
+from ptychoflow.data.readers import read_dataset
 from ptychoflow.errors import InputError
 from ptychoflow.settings.ingest import PositionSettings
 
 DEFOCUS = 40e-6
+STAR = Path(__file__).parents[3] / "shared/data/siemens-star-small.npz.bz2"
 
 
 def zone_plate(scale: float, rotation: float, orientation: int, factor: float = 1.0) -> Dataset:
@@ -62,6 +65,18 @@ def test_a_wrong_defocus_is_found_and_a_right_scan_is_left_alone(upright: Measur
     assert found.defocus.value == pytest.approx(DEFOCUS, rel=0.1)
     _, warnings = measured_facts(found, zone_plate(1.0, 0.0, 0))
     assert not any("turned by" in sentence or "axes" in sentence for sentence in warnings)
+
+
+@pytest.mark.skipif(not STAR.exists(), reason="the measured Siemens star is not here")
+def test_the_measured_star_is_confirmed_in_its_orientation():
+    dataset = read_dataset(STAR, frames_in_memory=0, examined=False)
+    found = measure(plain_engine(), dataset)
+    assert found.orientation == 0
+    assert found.orientation_told
+    assert found.scale.value == pytest.approx(1.0, abs=0.03)
+    assert abs(found.rotation.value) < 1.5
+    for centre in found.centre:
+        assert abs(centre.value) < 4.0
 
 
 def test_what_cannot_be_measured_is_refused():
