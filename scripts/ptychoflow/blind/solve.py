@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ptychoflow.blind.brightness import brightened
 from ptychoflow.blind.frames import mean_frame, scan_frames
-from ptychoflow.blind.judged import at_home, judged_correction, object_at_home, probe_at_home
+from ptychoflow.blind.judged import at_home, judged_correction, judged_smoothing, object_at_home, probe_at_home
 from ptychoflow.blind.modes import coherence_modes
 from ptychoflow.blind.result import BlindResult, Progress
 from ptychoflow.blind.start import FRAMES, Start, find_start, middle_of
@@ -39,6 +39,8 @@ POSITIONS_FROM = 0.3
 """Progress from which positions are solved for: before, the object says nothing of them."""
 BRIGHTNESS_FROM = 0.1
 """Progress from which the light of each frame is solved for."""
+SMOOTHED_FROM = 0.5
+"""Progress from which the object is smoothed: before, what is still to be found has no edges to keep."""
 FRAMES_AT_ONCE = 256
 """Whose photons are modelled at a time, where all are looked at."""
 LARGEST_STEP = 1.0
@@ -101,7 +103,7 @@ class BlindReconstruction:
         self.fitted = torch.from_numpy(self.used)
         judges = self.held_out if len(self.held_out) else self.used
         self.judges = torch.from_numpy(judges[:: -(-len(judges) // JUDGES)])
-        self.gain, self.history = 1.0, []
+        self.gain, self.smoothing, self.history = 1.0, 1.0, []
 
     def _find_start(self, dataset: Dataset) -> Start:
         settings = self.settings
@@ -168,6 +170,8 @@ class BlindReconstruction:
         if settings.learned:
             args = self.network, state, self.frames, progress, self.gain, self.deviance
             state, self.gain = judged_correction(*args)
+        if settings.smoothing and progress >= SMOOTHED_FROM:
+            state, self.smoothing = judged_smoothing(state, self.frames, self.smoothing, self.deviance)
         self.state = at_home(state, self.home)
         if settings.solve_positions and progress >= POSITIONS_FROM:
             self._move_frames()

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ptychoflow.physics.diffraction import Propagator, exit_waves, incoherent_sum
 from ptychoflow.physics.patches import add_patches, crop_patches, shift_factors, split_positions
-from ptychoflow.physics.steps import object_change, probe_change
+from ptychoflow.physics.steps import object_change, probe_change, unbiased_ratio
 
 PIXELS_AT_ONCE = 2**20
 """Of frames and modes whose waves are in memory at a time: beyond the cache, more at once take longer."""
@@ -160,7 +160,8 @@ def _piece(
     intensity = incoherent_sum(waves) + background[:, None, None, None] + FLOOR
     modelled = intensity.sqrt()
     ratio = torch.where(mask, amplitudes / modelled - 1, 0)
-    change = propagator.adjoint(ratio.unsqueeze(-3) * waves)
+    asked = torch.where(mask, unbiased_ratio(amplitudes, intensity, scale[:, None, None, None].square()), 0)
+    change = propagator.adjoint(asked.unsqueeze(-3) * waves)
     values = torch.cat([torch.view_as_real(object_change(change, moved)), incoherent_sum(moved).unsqueeze(-1)], dim=-1)
     added = add_patches(values, corner, objects.shape[-2:])
     probes = (torch.fft.fft2(probe_change(change, patches)) * factors.conj()).sum(dim=1)
