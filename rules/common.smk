@@ -2,12 +2,18 @@ import json
 import os
 import re
 import sys
+from contextlib import suppress
 
 import yaml
-from ptychoflow.blind_settings import BlindReconstructionSettings
+from ptychoflow.configuration.results import STUDY_FIGURES, STUDY_TABLES, known_results, refusal
+from ptychoflow.data.file_names import listed_files, names_files
+from ptychoflow.errors import InputError
 from ptychoflow.files import sha256_of
 from ptychoflow.provenance import code_digest
-from ptychoflow.settings import InferenceSettings, ModelSettings, phase_rounds
+from ptychoflow.settings.reconstruction import BlindReconstructionSettings
+from ptychoflow.settings.inference import InferenceSettings, phase_rounds
+from ptychoflow.settings.model import ModelSettings
+from ptychoflow.settings.tracking import TrackingSettings
 
 
 def one_of(names):
@@ -19,7 +25,7 @@ wildcard_constraints:
     round=r"\d+",
     study=one_of(STUDIES),
     experiment=one_of(EXPERIMENTS),
-    dataset=one_of(config["datasets"]),
+    dataset=one_of(DATASETS),
     seed=r"\d+",
 
 
@@ -27,7 +33,7 @@ LEAST_SEEDS = 3  # fewer do not tell how far they differ
 
 
 def ingested(wildcards):
-    return config["datasets"][wildcards.dataset]["ingest"]
+    return DATASETS[wildcards.dataset]["ingest"]
 
 
 def raw_file(wildcards):
@@ -43,14 +49,20 @@ def raw_path(wildcards, input):
 
 
 def further_files(wildcards):
-    """Masks and dark frames, where an HDF5 file may have the name of one within it, after two colons; and the second
-    file of a format of two, where the settings name it: what is found by its usual name is no input."""
+    """Masks and dark frames, where an HDF5 file may have the name of one within it, after two colons; files that a list
+    of frames names; and the second file of a format of two, where the settings name it: what is found by its usual
+    name is no input."""
     source = ingested(wildcards)
     detector = source.get("detector", {})
     named = (detector.get(key) for key in ("mask_file", "dark_file"))
     files = [file.partition("::")[0] for file in named if file is not None]
     if source.get("companion") is not None:
         files.append(str(Path(source["path"]).parent / source["companion"]))
+    frames = source.get("paths", {}).get("frames", [])
+    listed = [name for name in ([frames] if isinstance(frames, str) else frames) if names_files(name)]
+    # Where none is there, ingest.py says so.
+    with suppress(InputError):
+        files += [str(path) for path, _ in listed_files(listed, Path(source["path"]).parent)]
     return files
 
 
@@ -61,23 +73,24 @@ def unwatched(wildcards):
 
 def dataset_settings(wildcards):
     """What simulate.py, ingest.py or refine.py is told by --config; where its input is does not belong to it."""
-    (settings,) = config["datasets"][wildcards.dataset].values()
+    (settings,) = DATASETS[wildcards.dataset].values()
     location = ("path", "url", "sha256", "dataset")
     return as_yaml({k: v for k, v in settings.items() if k not in location})
 
 
 def unrefined(wildcards):
     """Dataset whose positions are refined."""
-    source = config["datasets"][wildcards.dataset]["refine"]["dataset"]
+    source = DATASETS[wildcards.dataset]["refine"]["dataset"]
     return f"results/data/{source}.cxi"
 
 
 def training_settings(wildcards):
     """What train.py is told by --config: nothing that a later step decides, so that it reruns no training."""
     experiment = EXPERIMENTS[wildcards.experiment]
-    tracking = {"logger": ["csv"]} | experiment.get("tracking", {})
-    if "csv" not in tracking["logger"]:
-        tracking["logger"] = ["csv", *tracking["logger"]]  # the training figure is drawn from it
+    tracking = experiment.get("tracking", {})
+    loggers = TrackingSettings(**tracking).logger
+    # The training figure is drawn from the CSV file.
+    tracking = tracking | {"logger": loggers if "csv" in loggers else ["csv", *loggers]}
     return as_yaml({"model": experiment.get("model", {})} | experiment.get("training", {}) | tracking)
 
 
@@ -169,7 +182,10 @@ def inference_settings(wildcards):
 
 def inference_flags(wildcards):
     """Settings of inference as a program is told them."""
-    return " ".join(f"--{key} {value}" for key, value in vars(inference_settings(wildcards)).items())
+    values = {
+        key: "null" if value is None else value for key, value in vars(inference_settings(wildcards)).items()
+    }
+    return " ".join(f"--{key} {value}" for key, value in values.items())
 
 
 def program(name):
@@ -291,18 +307,15 @@ def images():
 
 
 def uncertainties():
-    """Maps of what seeds differ in, where there are enough of them."""
-    return [
+    """Maps of what seeds differ in, where there are enough of them, and of what images say of themselves."""
+    own = [experiment for experiment in ASKED_FOR if experiment in UNCERTAIN]
+    return each_result("figures/uncertainty.png", "figures/uncertainty.svg", experiments=own) + [
         f"results/{experiment}/seeds/{dataset}/figures/uncertainty.{suffix}"
         for experiment in ASKED_FOR
         if len(seeds_of(experiment)) >= LEAST_SEEDS
         for dataset in EXPERIMENTS[experiment]["test"]
         for suffix in ("png", "svg")
     ]
-
-
-STUDY_TABLES = ("results.csv", "table.csv", "table.md", "table.tex")
-STUDY_FIGURES = ("figure.png", "figure.svg")
 
 
 def study_outputs(*names):
@@ -317,7 +330,7 @@ def study_results(wildcards, *names):
 
 def study_description(wildcards):
     """What tabulate_study.py and plot_study.py are told of a study, with folders as seen from that file."""
-    study, combinations = config["studies"][wildcards.study], STUDIES[wildcards.study].combinations
+    study, combinations = PLAN.descriptions[wildcards.study], STUDIES[wildcards.study].combinations
     results = [
         {"labels": labels, "folder": f"../../{place.removeprefix('results/')}"}
         for experiment, labels in combinations.items()
@@ -325,6 +338,12 @@ def study_description(wildcards):
     ]
     known = {key: study[key] for key in ("question", "scores", "x", "compare", "published") if key in study}
     return as_yaml({"name": wildcards.study, **known, "axes": list(study["axes"]), "results": results})
+
+
+def records():
+    """Records of all datasets that are trained on or reconstructed."""
+    used = {name for e in EXPERIMENTS.values() for key in ("train", "test") for name in e.get(key, [])}
+    return [f"results/data/{name}.provenance.json" for name in sorted(used)]
 
 
 def scores():
@@ -338,48 +357,20 @@ def pictures():
     ) + each_run("figures/training.png", "figures/training.svg")
 
 
-# What stands in results/, results/{experiment}/, results/{experiment}/seed{seed}/ and in the folder of a dataset below.
-FILES = ("runs.csv", "runs.html", "crate.zip", "report.html", "config.yaml")
-EXPERIMENT_FILES = ("training.yaml", "solver.yaml", "reconstruction.yaml", "pretraining.yaml")
-RUN_FILES = ("model.ckpt", "metrics.csv", "config.yaml", "provenance.json")
-RESULT_FILES = (
-    *("patches.h5", "reconstruction.h5", "reconstructed_amplitude.png", "reconstructed_phase.png"),
-    *("provenance.json", "metrics.json", "correlation.csv"),
-)
-FOLDERS = ("logs/", "benchmarks/", "figures/", "parts/", "run/", "seeds/")
-
-
 def unknown_results():
     """Regular expression of files under results/ that no rule makes, whatever the seed."""
-    experiment, dataset = f"(?:{one_of(EXPERIMENTS)})/", f"(?:{one_of(config['datasets'])})/"
-
-    def inside(folder, files):
-        folders = (f"{name}/" for name in sorted(RESERVED)) if not folder else FOLDERS
-        return f"{folder}(?:{one_of(files)})$", *(f"{folder}{name}" for name in folders)
-
-    known = (
-        *inside("", FILES),
-        *inside(experiment, EXPERIMENT_FILES),
-        *inside(rf"{experiment}seed\d+/", RUN_FILES),
-        *inside(rf"{experiment}seed\d+/{dataset}", RESULT_FILES),
-    )
-    return rf"(?!{'|'.join(known)}).+"
+    return rf"(?!{known_results(EXPERIMENTS, DATASETS, STUDIES, UNCERTAIN)}).+"
 
 
 def refused(wildcards):
     """Say what there is instead."""
-    raise WorkflowError(
-        f"results/{wildcards.unknown} is no result of this config: expected results/ and one of {', '.join(FILES)}, "
-        f"or results/{{experiment}}/seed{{number}}/ and one of {', '.join(RUN_FILES)}, or {{dataset}}/ below that and one "
-        f"of {', '.join(RESULT_FILES)}, figures/reconstruction.png; experiments are {', '.join(EXPERIMENTS)}, datasets "
-        f"{', '.join(config['datasets'])}"
-    )
+    raise WorkflowError(refusal(wildcards.unknown, EXPERIMENTS, DATASETS, STUDIES))
 
 
 def doubts():
     """Name what is doubtful about each dataset that is there, by the record that was written with it."""
     sentences = []
-    for name in config["datasets"]:
+    for name in DATASETS:
         record = Path(f"results/data/{name}.provenance.json")
         if record.exists():
             known = json.loads(record.read_text(encoding="utf-8")).get("warnings", [])

@@ -5,8 +5,8 @@ from typing import Literal
 
 from jsonargparse.typing import PositiveFloat, PositiveInt
 
-from ptychoflow.blind_settings import BlindReconstructionSettings
 from ptychoflow.command_line import run_program
+from ptychoflow.settings.reconstruction import BlindReconstructionSettings
 
 PRETRAINED = Path("pretrained")
 

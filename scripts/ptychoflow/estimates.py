@@ -6,8 +6,10 @@ in float32; memory includes the packages, and time a factor of three for slower 
 
 from dataclasses import dataclass
 
-from ptychoflow.blind_settings import BlindReconstructionSettings
-from ptychoflow.settings import FRAMES_IN_MEMORY, InferenceSettings, ModelSettings, TrainingSettings
+from ptychoflow.settings.inference import InferenceSettings
+from ptychoflow.settings.model import ModelSettings
+from ptychoflow.settings.reconstruction import BlindReconstructionSettings
+from ptychoflow.settings.training import FRAMES_IN_MEMORY, TrainingSettings
 
 PACKAGES = 1200
 """Megabytes of a process that has loaded torch and Lightning, and of the Snakemake that starts it on a node."""
@@ -113,8 +115,8 @@ def blind_needs(frames: int, size: int, settings: BlindReconstructionSettings, o
         Whether a GPU computes; its own memory is not estimated.
     """
     modes = settings.probe_modes or 1
-    # Halves take ten passes; the search for a start has a few dozen frames.
-    passes = settings.most_iterations + 10 * settings.halves
+    # Halves take ten passes, those that tell the uncertainty as many as planned; the search has a few dozen frames.
+    passes = settings.most_iterations + 10 * settings.halves + settings.iterations * settings.uncertainty
     search = 20 * (8 if settings.orientation else 1)
     seconds = passes * (1e-8 + 2.5e-8 * modes) * frames * size**2 / (GPU_GAIN if on_gpu else 1) + search
     # Counts and amplitudes; the object and its features, which grow with the scan.

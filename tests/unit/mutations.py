@@ -15,9 +15,9 @@ from foreign_files import WRITERS
 
 from ptychoflow.data.cxi import read_cxi, write_cxi
 from ptychoflow.data.formats import rehearsal
-from ptychoflow.data.ingest_settings import IngestSettings
 from ptychoflow.data.readers import read_dataset
 from ptychoflow.errors import InputError
+from ptychoflow.settings.ingest import IngestSettings
 
 STRUCTURAL = 0.6
 """Share of the mutations that change what a file says; the others change its bytes."""
@@ -27,7 +27,7 @@ STACKS = (".npy", ".tif")
 
 def mutate(path: Path, random: np.random.Generator) -> str:
     """Change one file in place; give what was done."""
-    if path.suffix in STACKS:
+    if path.suffix in STACKS or (path.suffix == ".mat" and not h5py.is_hdf5(path)):
         pass
     elif path.suffix != ".npz" and random.random() < STRUCTURAL:
         return mutate_hdf5(path, random)

@@ -17,7 +17,6 @@ from ptychoflow.blind.judged import at_home, judged_correction, judged_smoothing
 from ptychoflow.blind.live_windows import LiveFrames, LiveImage, Window, light_of, window_of
 from ptychoflow.blind.modes import coherence_modes
 from ptychoflow.blind.start import FRAMES, GIVEN, Start, find_start, middle_of
-from ptychoflow.blind_settings import BlindReconstructionSettings
 from ptychoflow.data.tiles import MARGIN
 from ptychoflow.live import GrowingFrame, Seen
 from ptychoflow.models.blind import Blind, BlindState, photons_per_pixel, subsets
@@ -25,6 +24,7 @@ from ptychoflow.models.scan_frames import ScanFrames
 from ptychoflow.physics.diffraction import Propagator, incoherent_sum
 from ptychoflow.physics.gauge import centre_of, with_power
 from ptychoflow.physics.losses import poisson_deviance
+from ptychoflow.settings.reconstruction import BlindReconstructionSettings
 
 log = logging.getLogger(__name__)
 

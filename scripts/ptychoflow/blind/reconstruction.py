@@ -13,19 +13,19 @@ from ptychoflow.blind.halves import half_objects
 from ptychoflow.blind.pretrained import PRETRAINED, chosen_network
 from ptychoflow.blind.result import BlindResult, Progress
 from ptychoflow.blind.solve import BlindReconstruction
-from ptychoflow.blind_settings import BlindReconstructionSettings
+from ptychoflow.blind.uncertainty import FEWEST, deviations
 from ptychoflow.data.dataset import Dataset
+from ptychoflow.errors import InputError
 from ptychoflow.files import sha256_of
 from ptychoflow.hardware import device_name
-from ptychoflow.metrics.alignment import scored_area
 from ptychoflow.metrics.doubts import doubts, misfit_line
-from ptychoflow.metrics.lattice import lattice_shares
-from ptychoflow.metrics.scoring import LEAST_VARIATION, photon_deviances, variation
+from ptychoflow.metrics.scoring import own_scores
 from ptychoflow.physics.gauge import centre_of
 from ptychoflow.physics.patches import fourier_shift
 from ptychoflow.provenance import circumstances, now
 from ptychoflow.reconstruction import Reconstruction
-from ptychoflow.settings import plain
+from ptychoflow.settings.reconstruction import BlindReconstructionSettings
+from ptychoflow.settings.values import plain
 from ptychoflow.stitching import coverage_of
 
 log = logging.getLogger(__name__)
@@ -65,8 +65,12 @@ def reconstruct(
     Raises
     ------
     InputError
-        Where the weights cannot be used, or frames are too few to hold some out.
+        Where the weights cannot be used, or frames are too few to hold some out or to tell the uncertainty.
     """
+    if settings.uncertainty and len(dataset.frames) < FEWEST:
+        raise InputError(
+            f"{data} has {len(dataset.frames)} frames: expected at least {FEWEST}, for halves to tell the uncertainty"
+        )
     made, device = circumstances(), device or torch.device("cpu")
     network, record = chosen_network(settings, weights)
     log.info("%s: %d frames of %d pixels, looking for a start", data, len(dataset.frames), dataset.size)
@@ -88,6 +92,9 @@ def reconstruct(
         background=result.background,
         brightness=result.brightness,
     )
+    if settings.uncertainty:
+        parts = deviations(solving, reconstruction, seed)
+        reconstruction.amplitude_deviation, reconstruction.phase_deviation = parts
     scores = own_scores(reconstruction, solving.dataset)
     warnings = [*doubts(scores), *start_doubts(result.start, dataset), *scan_doubts(reconstruction)]
     reconstruction.provenance = {
@@ -103,6 +110,7 @@ def reconstruct(
         **_findings(result, solving),
         "held_out_deviance": scores["deviance"],
         "expected_deviance": scores["expected_deviance"],
+        "explained_share": scores["explained_share"],
         "half_displacements": [[0.0, 0.0], [0.0, 0.0]],
         "warnings": warnings,
         "device": device_name(device),
@@ -136,29 +144,12 @@ def _halves(solving: BlindReconstruction, seed: int) -> np.ndarray:
     return fourier_shift(canvases, away)[:, edge:-edge, edge:-edge].cpu().numpy()
 
 
-def own_scores(reconstruction: Reconstruction, dataset: Dataset) -> dict[str, float | bool | None]:
-    """What can be doubted without the truth, by the names of `ptychoflow.metrics.scoring` and as that computes it."""
-    held_out = np.flatnonzero(reconstruction.held_out)
-    judges = held_out if len(held_out) else np.arange(len(reconstruction.positions))
-    found, expected = photon_deviances(reconstruction, dataset, judges)
-    area = scored_area(reconstruction.coverage, reconstruction.probe, reconstruction.positions)
-    return {
-        "deviance": found if len(held_out) else None,
-        "fitted_deviance": None if len(held_out) else found,
-        "expected_deviance": expected,
-        "misfit": found / expected,
-        "collapsed": not variation(reconstruction.object, area) >= LEAST_VARIATION,
-        **lattice_shares(reconstruction.object, area, reconstruction.positions),
-    }
-
-
 def _findings(result: BlindResult, solving: BlindReconstruction) -> dict[str, Any]:
     """What was found beside the object, as plain containers."""
     start = result.start
     moved = result.positions - solving.dataset.positions
     powers = result.probe.abs().square().sum(dim=(-2, -1))
     return {
-        "held_out_seen": False,
         "orientation": start.candidate.orientation,
         "start": {
             "name": start.candidate.name,

@@ -14,7 +14,6 @@ from ptychoflow.blind.judged import at_home, judged_correction, judged_smoothing
 from ptychoflow.blind.modes import coherence_modes
 from ptychoflow.blind.result import BlindResult, Progress
 from ptychoflow.blind.start import FRAMES, Start, find_start, middle_of
-from ptychoflow.blind_settings import BlindReconstructionSettings
 from ptychoflow.data.dataset import Dataset
 from ptychoflow.data.groups import split_frames
 from ptychoflow.data.position_axes import turned_dataset
@@ -24,6 +23,7 @@ from ptychoflow.physics.diffraction import Propagator, incoherent_sum
 from ptychoflow.physics.gauge import centre_of, with_power
 from ptychoflow.physics.losses import expected_deviance, poisson_deviance
 from ptychoflow.physics.position_steps import position_steps
+from ptychoflow.settings.reconstruction import BlindReconstructionSettings
 
 log = logging.getLogger(__name__)
 

@@ -10,16 +10,16 @@ import numpy as np
 from ptychoflow.data.dataset import Dataset, object_frame
 from ptychoflow.data.detector import DetectorPreparation, surveyed
 from ptychoflow.data.detector_survey import Survey
-from ptychoflow.data.frame_blocks import BLOCK_BYTES
+from ptychoflow.data.frame_blocks import SAMPLE_BYTES
 from ptychoflow.data.frame_choice import chosen, paired, trusted
 from ptychoflow.data.geometry import fresnel_number_of
-from ptychoflow.data.ingest_settings import IngestSettings, PositionSettings
 from ptychoflow.data.ingested_geometry import pixels_at_sample, require_known, with_geometry
 from ptychoflow.data.ingested_probe import knows_probe, scaled_probe
 from ptychoflow.data.raw_scan import Frames, RawScan
 from ptychoflow.data.scan_shape import distances
 from ptychoflow.data.stored_frames import ConvertedFrames
 from ptychoflow.errors import InputError
+from ptychoflow.settings.ingest import IngestSettings, PositionSettings
 
 log = logging.getLogger(__name__)
 
@@ -85,15 +85,18 @@ def ingest(
     truth = scan.truth if detector.pixel_scale == 1 and not settings.positions.deforms else None
     require_plausible(offsets, detector.size, pixel)
     positions, shape, truth = _object_frame(truth, offsets, detector.size)
-    few = min(BRIGHTEST, max(4, BLOCK_BYTES // (4 * detector.size**2)))
+    few = min(BRIGHTEST, max(4, SAMPLE_BYTES // (4 * detector.size**2)))
     brightest = frames[_brightest(seen.photons[kept], typical[kept], few) if settings.flux is None else slice(0)]
+    # The way from a focus to the sample hangs on the wavelength, too.
+    energy = {key: value for key, value in assumed.items() if key == "energy" and settings.optics.known}
+    for_the_probe = needed | energy
     fresnel_number = None
     if settings.propagation == "near":
         fresnel_number = fresnel_number_of(pixel, scan.energy, scan.detector_distance, settings.source_distance)
     dataset = Dataset(
         frames=frames,
         positions=positions,
-        probe=scaled_probe(scan, settings, detector, brightest, pixel, fresnel_number, needed),
+        probe=scaled_probe(scan, settings, detector, brightest, pixel, fresnel_number, for_the_probe),
         probe_known=knows_probe(scan, settings),
         mask=detector.mask,
         object_shape=(int(shape[0]), int(shape[1])),
@@ -105,12 +108,13 @@ def ingest(
         truth=truth,
         provenance={"detector": detector.summary}
         | ({"frames_left_out": in_file - len(frames)} if len(frames) < in_file else {})
-        | ({} if scan.companion is None else {"companion": str(scan.companion)}),
+        | ({} if scan.companion is None else {"companion": str(scan.companion)})
+        | ({"frame_files": [str(path) for path in scan.files]} if scan.files else {}),
     ).validate(source)
     if not dataset.probe_known:
         log.warning(
             "%s: the file has no probe, so its frames were taken for that of an empty beam: only a reconstruction that "
-            "solves for the probe (network: pretrained) can use it, or name probe_diameter for a disk",
+            "solves for the probe (network: pretrained) can use it, or name optics, or probe_diameter for a disk",
             source,
         )
     if assumed:
@@ -154,7 +158,7 @@ def photon_counts(scan: RawScan, detector: DetectorPreparation) -> ConvertedFram
             raise InputError("frames hold more photons than a number can be: expected fewer (quantity, detector)")
         return photons
 
-    return ConvertedFrames(scan.frames, counts, (detector.size, detector.size))
+    return ConvertedFrames(scan.frames, counts, (detector.size, detector.size), detector.counts_dtype)
 
 
 def offsets_of(

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from ptychoflow.models.blocks import EncoderDecoder, real_channels
 from ptychoflow.models.scan_frames import ScanFrames
 from ptychoflow.physics.gauge import balance, mix_modes, orthogonal_modes
-from ptychoflow.settings import BlindSettings
+from ptychoflow.settings.blind import BlindSettings
 
 CHANNELS = 8
 """What the correction sees: object, its momentum, relative light, level of doubt, misfit, progress."""

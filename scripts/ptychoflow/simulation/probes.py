@@ -1,89 +1,13 @@
 """Probes to simulate: complex wave fields at the sample with Σ|P|² = photons in the empty beam."""
 
-from dataclasses import dataclass
-from typing import Literal
-
 import numpy as np
 from scipy import ndimage
 
 from ptychoflow.errors import InputError
+from ptychoflow.settings.simulation import ProbeSettings
 
 EDGE = 1 / 64
 """Standard deviation of the blur that makes the edge of a disk soft, as a fraction of the frame."""
-
-
-@dataclass
-class ProbeSettings:
-    """The simulated probe.
-
-    Parameters
-    ----------
-    kind : {"zone_plate", "mirror", "disk", "diffuser"}
-        The defocused, curved probe of a zone plate or of a pair of crossed mirrors, a smoothed disk, or the full field
-        behind a diffuser.
-    flux : float
-        Photons in the empty beam for each frame.
-    modes : int
-        Mutually incoherent modes: Hermite-Gauss derivatives of the first, each with half the power of the one before.
-    disk_diameter : float
-        Diameter of `disk` as a fraction of the frame.
-    disk_curvature : float
-        Phase of `disk` at its edge in radians, growing as the square of the radius; 0 is the ideal, flat disk.
-    zone_plate_diameter : float
-        Metres.
-    mirror_aperture : tuple of float
-        Metres (along the rows, along the columns) of the rectangle of light that `mirror` focuses.
-    focal_length : float
-        Metres, of `zone_plate` and `mirror`.
-    defocus : float
-        Distance from their focus to the sample in metres; the beam is divergent where it is positive.
-    central_stop : float
-        Diameter of the central stop as a fraction of the zone plate's.
-    diffuser_phase : float
-        Root mean square phase of `diffuser` in radians.
-    diffuser_grain : float
-        Standard deviation in pixels of the blur that makes it smooth.
-    diffuser_seed : int
-        Which diffuser it is; the dataset's seed does not change it.
-    phase_error : float
-        Root mean square in radians of smooth aberrations, drawn by the dataset's seed: in the pupil of `zone_plate` and
-        `mirror`, at the sample in the others.
-    """
-
-    kind: Literal["zone_plate", "mirror", "disk", "diffuser"] = "zone_plate"
-    flux: float = 1e6
-    modes: int = 1
-    disk_diameter: float = 0.4
-    disk_curvature: float = 0.0
-    zone_plate_diameter: float = 160e-6
-    mirror_aperture: tuple[float, float] = (160e-6, 120e-6)
-    focal_length: float = 20e-3
-    defocus: float = 40e-6
-    central_stop: float = 0.3
-    diffuser_phase: float = 1.5
-    diffuser_grain: float = 3.0
-    diffuser_seed: int = 0
-    phase_error: float = 0.0
-
-    def __post_init__(self) -> None:
-        # Poisson counts are drawn as 64-bit integers.
-        if not 0 < self.flux <= 1e18:
-            raise InputError(f"probe.flux is {self.flux}: expected a positive number of photons, at most 1e18")
-        if not 0 < self.disk_diameter <= 1:
-            raise InputError(f"probe.disk_diameter is {self.disk_diameter}: expected a fraction above 0, at most 1")
-        if not 0 <= self.central_stop < 1:
-            raise InputError(f"probe.central_stop is {self.central_stop}: expected at least 0 and below 1")
-        if not self.diffuser_grain > 0:
-            raise InputError(f"probe.diffuser_grain is {self.diffuser_grain}: expected a positive number of pixels")
-        if self.modes < 1:
-            raise InputError(f"probe.modes is {self.modes}: expected at least 1")
-        if self.diffuser_seed < 0:
-            raise InputError(f"probe.diffuser_seed is {self.diffuser_seed}: expected at least 0")
-        if not 0 <= self.phase_error < float("inf"):
-            raise InputError(f"probe.phase_error is {self.phase_error}: expected at least 0 radians")
-        self.mirror_aperture = tuple(self.mirror_aperture)
-        if len(self.mirror_aperture) != 2 or not all(0 < width < float("inf") for width in self.mirror_aperture):
-            raise InputError(f"probe.mirror_aperture is {list(self.mirror_aperture)}: expected two positive lengths")
 
 
 def make_probe(
@@ -182,10 +106,9 @@ def diffuser_probe(size: int, phase: float, grain: float, seed: int = 0) -> np.n
 
 
 def zone_plate_pupil(settings: ProbeSettings, size: int, pixel_size: float, wavelength: float) -> np.ndarray:
-    """Annular pupil of a zone plate with the phase of its way to the sample, (N, N) complex128, zero frequency first.
+    """Annular pupil of a zone plate with the phase of its way to the sample, as `annular_pupil` gives it.
 
-    The pupil at radius u has spatial frequency q = u / (λ f); defocus multiplies it by exp(−iπ λ z q²) (Goodman,
-    Introduction to Fourier Optics, 4th ed., section 5.2).
+    The pupil at radius u has spatial frequency q = u / (λ f).
 
     Raises
     ------
@@ -193,23 +116,56 @@ def zone_plate_pupil(settings: ProbeSettings, size: int, pixel_size: float, wave
         Where the pixels are too coarse for the zone plate's aperture or the beam overfills the frame.
     """
     cutoff = _cutoff(settings, "zone_plate_diameter", settings.zone_plate_diameter, size, pixel_size, wavelength)
+    return annular_pupil(cutoff, settings.central_stop, settings.defocus, size, pixel_size, wavelength)
+
+
+def annular_pupil(
+    cutoff: float, central_stop: float | None, defocus: float, size: int, pixel_size: float, wavelength: float
+) -> np.ndarray:
+    """Annular pupil with the phase of its way from the focus to the sample, (N, N) complex128, zero frequency first.
+
+    Defocus multiplies it by exp(−iπ λ z q²) (Goodman, Introduction to Fourier Optics, 4th ed., section 5.2).
+
+    Parameters
+    ----------
+    cutoff : float
+        Highest spatial frequency in 1/m, the sine of half the cone's angle over the wavelength.
+    central_stop : float, optional
+        Share of the cutoff below which no light is; its edge takes half of the zero frequency where it is 0.
+    defocus : float
+        Metres from the focus to the sample; the beam is divergent where it is positive.
+    size : int
+        Edge length N in pixels.
+    pixel_size, wavelength : float
+        Metres.
+    """
     frequency = np.fft.fftfreq(size, pixel_size)
     radius = np.hypot(frequency[:, None], frequency[None, :])
     # Soft edges one frequency sample wide keep the probe from ringing across the frame.
     sample = 1 / (size * pixel_size)
     aperture = np.clip((cutoff - radius) / sample + 0.5, 0, 1)
-    stop = np.clip((settings.central_stop * cutoff - radius) / sample + 0.5, 0, 1)
-    return (aperture - stop) * np.exp(-1j * np.pi * wavelength * settings.defocus * radius**2)
+    if central_stop is not None:
+        aperture = aperture - np.clip((central_stop * cutoff - radius) / sample + 0.5, 0, 1)
+    return aperture * np.exp(-1j * np.pi * wavelength * defocus * radius**2)
 
 
 def mirror_pupil(settings: ProbeSettings, size: int, pixel_size: float, wavelength: float) -> np.ndarray:
     """Rectangular pupil of crossed mirrors (Kirkpatrick and Baez), (N, N) complex128, otherwise as a zone plate's."""
+    cutoffs = tuple(
+        _cutoff(settings, "mirror_aperture", width, size, pixel_size, wavelength) for width in settings.mirror_aperture
+    )
+    return rectangular_pupil(cutoffs, settings.defocus, size, pixel_size, wavelength)
+
+
+def rectangular_pupil(
+    cutoffs: tuple[float, float], defocus: float, size: int, pixel_size: float, wavelength: float
+) -> np.ndarray:
+    """Rectangular pupil, as `annular_pupil`, with a cutoff along the rows and one along the columns."""
     frequency, sample = np.fft.fftfreq(size, pixel_size), 1 / (size * pixel_size)
     lines = []
-    for width in settings.mirror_aperture:
-        cutoff = _cutoff(settings, "mirror_aperture", width, size, pixel_size, wavelength)
+    for cutoff in cutoffs:
         edge = np.clip((cutoff - np.abs(frequency)) / sample + 0.5, 0, 1)
-        lines.append(edge * np.exp(-1j * np.pi * wavelength * settings.defocus * frequency**2))
+        lines.append(edge * np.exp(-1j * np.pi * wavelength * defocus * frequency**2))
     return lines[0][:, None] * lines[1][None, :]
 
 

@@ -1,23 +1,19 @@
-"""Settings of a reconstruction by the blind network: what is solved for beside the object.
-
-No torch here, so that a program can answer ``--help`` and refuse a bad setting at once.
-"""
+"""A reconstruction by the blind network: what is solved for beside the object."""
 
 from dataclasses import dataclass
 from typing import Literal
 
-from ptychoflow.errors import InputError
-from ptychoflow.settings import at_least
+from ptychoflow.settings.values import Count, Positive, Settings, ShareBelowOne
 
 
 @dataclass
-class BlindReconstructionSettings:
+class BlindReconstructionSettings(Settings):
     """A reconstruction by the blind network: what is solved for beside the object, and for how long.
 
     Parameters
     ----------
     probe_modes : int, optional
-        Mutually incoherent probe modes; as many as the start has if not given.
+        Mutually incoherent probe modes; as many as the start has if `null`.
     iterations : int
         Passes over the frames; it goes on while the held-out frames are still explained better.
     most_iterations : int
@@ -25,10 +21,11 @@ class BlindReconstructionSettings:
     held_out : float
         Share of the frames that are left out, drawn by the seed: they judge, and tell when to end.
     start : {"best", "dataset", "photons"}
-        The probe to start from: the file's or one that the photons tell, whichever explains a few frames better; the
-        file's; or one that the photons tell.
+        The probe to start from: the dataset's or one that the photons tell, whichever explains a few frames better;
+        always the `dataset`'s; or one that the `photons` tell.
     orientation : bool
-        Find out which way the axes of the positions run.
+        Find out which way the axes of the positions run. The image follows them as they were found, and a warning says
+        what `ingest` should be told.
     solve_positions : bool
         Solve for the scan positions as well.
     position_bound : float
@@ -45,29 +42,27 @@ class BlindReconstructionSettings:
         Smooth the object, edges kept, as far as the frames that are left out are explained better for it.
     halves : bool
         Where no truth is known, make two more images, from the even and from the odd frames, which tell the resolution.
+    uncertainty : bool
+        Tell how far amplitude and phase may be off at each pixel, by two more reconstructions, from halves of the
+        frames.
     """
 
-    probe_modes: int | None = 3
-    iterations: int = 30
-    most_iterations: int = 120
-    held_out: float = 0.05
+    probe_modes: Count | None = 3
+    iterations: Count = 30
+    most_iterations: Count = 120
+    held_out: ShareBelowOne = 0.05
     start: Literal["best", "dataset", "photons"] = "best"
     orientation: bool = False
     solve_positions: bool = False
-    position_bound: float = 8.0
+    position_bound: Positive = 8.0
     solve_brightness: bool = False
     solve_background: bool = True
     learned: bool = True
     learned_rates: bool = False
     smoothing: bool = True
     halves: bool = True
+    uncertainty: bool = False
 
-    def __post_init__(self) -> None:
-        at_least("iterations", self.iterations, 1)
-        at_least("most_iterations", self.most_iterations, self.iterations)
-        if self.probe_modes is not None:
-            at_least("probe_modes", self.probe_modes, 1)
-        if not 0 <= self.held_out < 1:
-            raise InputError(f"held_out is {self.held_out}: expected a fraction of at least 0 and below 1")
-        if not 0 < self.position_bound < float("inf"):
-            raise InputError(f"position_bound is {self.position_bound}: expected a positive number of pixels")
+    def settle(self) -> None:
+        if self.most_iterations < self.iterations:
+            raise self.wrong("most_iterations", f"expected at least iterations, {self.iterations}")
