@@ -5,6 +5,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from ptychoflow.blind.judged import SMOOTHED_FROM
 from ptychoflow.models.blind import BlindState, doubt, subsets
 from ptychoflow.models.scan_frames import ScanFrames
 from ptychoflow.physics.total_variation import smoothed
@@ -13,8 +14,6 @@ ITERATIONS = 10
 FIRST_STEP, LAST_STEP = 1.0, 0.5
 DAMPING = 0.05
 """Share of the largest light; these are the plain engine's."""
-SMOOTHED_FROM = 0.5
-"""Progress from which the objects are smoothed."""
 
 
 @torch.no_grad()

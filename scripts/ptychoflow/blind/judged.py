@@ -12,6 +12,8 @@ from ptychoflow.physics.gauge import centre_of, mix_modes, orthogonal_modes
 from ptychoflow.physics.patches import fourier_shift
 from ptychoflow.physics.total_variation import smoothed
 
+SMOOTHED_FROM = 0.5
+"""Progress from which objects are smoothed: before, what is still to be found has no edges to keep."""
 MOST_SMOOTHING = 20.0
 """Largest strength of smoothing in units of what a pixel may be wrong by."""
 

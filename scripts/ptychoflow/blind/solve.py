@@ -10,7 +10,14 @@ from torch import Tensor
 
 from ptychoflow.blind.brightness import brightened
 from ptychoflow.blind.frames import mean_frame, scan_frames
-from ptychoflow.blind.judged import at_home, judged_correction, judged_smoothing, object_at_home, probe_at_home
+from ptychoflow.blind.judged import (
+    SMOOTHED_FROM,
+    at_home,
+    judged_correction,
+    judged_smoothing,
+    object_at_home,
+    probe_at_home,
+)
 from ptychoflow.blind.modes import coherence_modes
 from ptychoflow.blind.result import BlindResult, Progress
 from ptychoflow.blind.start import FRAMES, Start, find_start, middle_of
@@ -39,8 +46,6 @@ POSITIONS_FROM = 0.3
 """Progress from which positions are solved for: before, the object says nothing of them."""
 BRIGHTNESS_FROM = 0.1
 """Progress from which the light of each frame is solved for."""
-SMOOTHED_FROM = 0.5
-"""Progress from which the object is smoothed: before, what is still to be found has no edges to keep."""
 FRAMES_AT_ONCE = 256
 """Whose photons are modelled at a time, where all are looked at."""
 LARGEST_STEP = 1.0
@@ -204,6 +209,11 @@ class BlindReconstruction:
         moved = moved - moved[self.fitted].mean(dim=0)
         moved = moved / (moved.norm(dim=-1, keepdim=True) / self.settings.position_bound).clamp_min(1)
         frames.positions = (self.given[0] + moved)[None]
+
+    @property
+    def smoothed(self) -> float:
+        """How strongly the object was smoothed in the end, in units of what a pixel may be wrong by."""
+        return self.smoothing if self.settings.smoothing else 0.0
 
     def deviance(self, state: BlindState, frames: Tensor | None = None) -> float:
         """Poisson deviance per good pixel of frames (chosen,) int64, by default those that judge."""

@@ -13,10 +13,11 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
-from ptychoflow.blind.judged import object_at_home, probe_at_home
+from ptychoflow.blind.judged import SMOOTHED_FROM, object_at_home, probe_at_home
 from ptychoflow.blind.solve import BlindReconstruction
 from ptychoflow.metrics.alignment import between_probes, register, scored_area
-from ptychoflow.models.blind import BlindState, photons_per_pixel, subsets
+from ptychoflow.models.blind import BlindState, doubt, photons_per_pixel, subsets
+from ptychoflow.physics.total_variation import smoothed
 from ptychoflow.reconstruction import Reconstruction
 
 NEIGHBOURHOOD = 2.0
@@ -78,6 +79,9 @@ def _solved(solving: BlindReconstruction, half: Tensor, generator: torch.Generat
         progress = number / iterations
         order = subsets(half, progress, generator, photons_per_pixel(state, frames))
         state = solving.network.iterate(state, frames, order, progress, solve_background=False, learned_rates=False)
+        if solving.smoothed > 0 and progress >= SMOOTHED_FROM:
+            level = solving.smoothed * doubt(state, frames)
+            state = replace(state, objects=smoothed(state.objects, level))
     return state
 
 
