@@ -169,11 +169,10 @@ def _check_references(experiments: dict[str, Any]) -> None:
             ("start_from", imaged),
             ("reference", imaged),
         ):
-            if settings.get(key) not in (None, *others - {name}):
-                raise InputError(
-                    f"experiments.{name}.{key} names {settings[key]}: "
-                    f"expected another experiment, {', '.join(sorted(others - {name})) or 'and there is none'}"
-                )
+            named = settings.get(key)
+            if named is not None and (named not in others or named == name):
+                known = ", ".join(sorted(others - {name})) or "and there is none"
+                raise InputError(f"experiments.{name}.{key} names {named}: expected another experiment, {known}")
     for name in experiments:
         chain = [name]
         while True:
