@@ -13,7 +13,8 @@ from ptychoflow.data.raw_scan import RawScan
 from ptychoflow.errors import InputError
 from ptychoflow.settings.ingest import IngestSettings
 from ptychoflow.settings.optics import OpticsSettings
-from ptychoflow.simulation.probes import ProbeSettings, make_probe
+from ptychoflow.settings.simulation import ProbeSettings
+from ptychoflow.simulation.probes import make_probe
 
 WAVELENGTH = wavelength_of(8000.0)
 SIZE, PIXEL = 256, 10e-9
