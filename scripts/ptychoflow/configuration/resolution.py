@@ -10,7 +10,7 @@ from typing import Any
 from ptychoflow.configuration.reading import read_config
 from ptychoflow.configuration.results import RESERVED_DATASETS, RESERVED_EXPERIMENTS
 from ptychoflow.errors import InputError
-from ptychoflow.settings.workflow import DatasetSettings, ExperimentSettings
+from ptychoflow.settings.experiment import DatasetSettings, ExperimentSettings
 from ptychoflow.studies.checks import check_study
 from ptychoflow.studies.expansion import ExpandedStudy, expand, merged
 
