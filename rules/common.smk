@@ -1,3 +1,5 @@
+import gc
+import inspect
 import json
 import os
 import re
@@ -7,6 +9,15 @@ import yaml
 from ptychoflow.files import sha256_of
 from ptychoflow.provenance import code_digest
 from ptychoflow.settings import BlindReconstructionSettings, InferenceSettings, ModelSettings, phase_rounds
+
+# A plan of thousands of jobs is millions of objects that all stay: looking for garbage among them took a sixth of it.
+gc.set_threshold(50_000, 20, 100)
+
+
+def signed(function):
+    """Keep the signature of a function of wildcards with it: Snakemake asks for it several times a job."""
+    function.__signature__ = inspect.signature(function)
+    return function
 
 
 def one_of(names):
@@ -99,6 +110,7 @@ def lender(wildcards):
     return EXPERIMENTS[wildcards.experiment].get("network_of", wildcards.experiment)
 
 
+@signed
 def network(wildcards):
     return f"results/{lender(wildcards)}/seed{wildcards.seed}/model.ckpt"
 
@@ -131,6 +143,7 @@ def blind_settings(wildcards):
 def image_of(role, name="reconstruction.h5"):
     """File of the same dataset and seed by the experiment that has this role for another one, its image if not named."""
 
+    @signed
     def image(wildcards):
         experiment = EXPERIMENTS[wildcards.experiment].get(role)
         folder = f"results/{experiment}/seed{wildcards.seed}/{wildcards.dataset}"
@@ -139,6 +152,7 @@ def image_of(role, name="reconstruction.h5"):
     return image
 
 
+@signed
 def tags(wildcards):
     """What the tracked run of a training says about the job."""
     named = ", ".join(f"{name}={value}" for name, value in wildcards.items())
@@ -173,9 +187,11 @@ def inference_flags(wildcards):
 
 def program(name):
     """Path of a program; as a function of the input it is no parameter that makes results stale in a moved checkout."""
-    return lambda wildcards, input: str(SCRIPTS / f"{name}.py")
+    path = str(SCRIPTS / f"{name}.py")
+    return signed(lambda wildcards, input: path)
 
 
+@signed
 def folder(wildcards, output):
     """Folder of a job's first file, wherever a module's prefix puts it."""
     return os.path.dirname(output[0])
@@ -200,6 +216,7 @@ def on_gpu(wildcards):
     return EXPERIMENTS[wildcards.experiment].get("device", "cpu") == "gpu"
 
 
+@signed
 def accelerator(wildcards):
     return "gpu" if on_gpu(wildcards) else "cpu"
 
@@ -209,20 +226,24 @@ def environment(name):
     return lambda wildcards: f"../envs/{name}{'-gpu' if on_gpu(wildcards) else ''}.yaml"
 
 
+@signed
 def nodes(wildcards):
     return setting("training", "num_nodes", 1)(wildcards)
 
 
+@signed
 def gpus(wildcards):
     """GPUs of a training job, those of all its nodes together."""
     return setting("training", "devices", 1)(wildcards) * nodes(wildcards) if on_gpu(wildcards) else 0
 
 
+@signed
 def tasks(wildcards):
     """Processes that the scheduler starts: one on one node, where Lightning starts the others, else one for each device."""
     return nodes(wildcards) * setting("training", "devices", 1)(wildcards) if nodes(wildcards) > 1 else 1
 
 
+@signed
 def launcher(wildcards):
     """What starts the processes of a training on several nodes."""
     return "srun" if nodes(wildcards) > 1 else ""
