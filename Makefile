@@ -7,7 +7,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 
 STORE = sqlite:///$(CURDIR)/results/mlflow/mlflow.db
 
-.PHONY: demo test bench mlflow lint format envs clean environment
+.PHONY: demo test bench mlflow lint format schema envs clean environment
 
 # A job's log is no terminal: the training's is shown as it grows, so that its progress can be seen.
 demo: $(ENVIRONMENT)
@@ -43,6 +43,10 @@ format: $(ENVIRONMENT)
 	ruff check --fix
 	ruff format
 	snakefmt Snakefile rules
+
+# After a change of a setting: the schema of configs and the tables of config/README.md.
+schema: $(ENVIRONMENT)
+	python scripts/write_reference.py
 
 # After a change of envs/requirements.txt.
 envs: $(ENVIRONMENT)

@@ -1,9 +1,10 @@
 from snakemake.utils import min_version
 
-min_version("9.0")
+# Since then pydantic, which checks the config, is a part of Snakemake.
+min_version("9.17")
 
 # A config file given on the command line stands for itself: the demo is not added to it.
-if not {"experiments", "studies"} & set(config):
+if not (workflow.overwrite_configfiles or {"datasets", "experiments", "studies"} & set(config)):
 
     configfile: workflow.source_path("config/config.yaml")
 
@@ -20,7 +21,7 @@ include: "rules/train.smk"
 include: "rules/pretrain.smk"
 
 
-if config.get("parts", 1) > 1:
+if PLAN.parts > 1:
 
     include: "rules/parts.smk"
 

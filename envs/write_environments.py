@@ -6,12 +6,12 @@ Each environment has the packages that its rules import; what those need in turn
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
-CONDA_NAMES = {"torch": "pytorch"}
+CONDA_NAMES = {"isal": "python-isal", "torch": "pytorch"}
 # The registry of pip has it for CUDA alone, so the tested environment does without, and with it the library.
 TORCHVISION = "0.28.0"
 
 COMMON = ("docstring_parser", "jsonargparse", "pyyaml")
-ARRAYS = (*COMMON, "h5py", "numpy", "scipy")
+ARRAYS = (*COMMON, "h5py", "isal", "numpy", "scipy")
 IMAGES = ("matplotlib", "pillow", "scikit-image")
 PATCHES = ("lightning", "pyarrow", "tifffile", "torchmetrics")
 LOGGERS = ("filelock", "mlflow", "tensorboard")

@@ -6,9 +6,13 @@ import re
 import sys
 
 import yaml
+from ptychoflow.configuration.results import STUDY_FIGURES, STUDY_TABLES, known_results, refusal
 from ptychoflow.files import sha256_of
 from ptychoflow.provenance import code_digest
-from ptychoflow.settings import BlindReconstructionSettings, InferenceSettings, ModelSettings, phase_rounds
+from ptychoflow.settings.reconstruction import BlindReconstructionSettings
+from ptychoflow.settings.inference import InferenceSettings, phase_rounds
+from ptychoflow.settings.model import ModelSettings
+from ptychoflow.settings.tracking import TrackingSettings
 
 # A plan of thousands of jobs is millions of objects that all stay: looking for garbage among them took a sixth of it.
 gc.set_threshold(50_000, 20, 100)
@@ -29,7 +33,7 @@ wildcard_constraints:
     round=r"\d+",
     study=one_of(STUDIES),
     experiment=one_of(EXPERIMENTS),
-    dataset=one_of(config["datasets"]),
+    dataset=one_of(DATASETS),
     seed=r"\d+",
 
 
@@ -37,7 +41,7 @@ LEAST_SEEDS = 3  # fewer do not tell how far they differ
 
 
 def ingested(wildcards):
-    return config["datasets"][wildcards.dataset]["ingest"]
+    return DATASETS[wildcards.dataset]["ingest"]
 
 
 def raw_file(wildcards):
@@ -71,23 +75,24 @@ def unwatched(wildcards):
 
 def dataset_settings(wildcards):
     """What simulate.py, ingest.py or refine.py is told by --config; where its input is does not belong to it."""
-    (settings,) = config["datasets"][wildcards.dataset].values()
+    (settings,) = DATASETS[wildcards.dataset].values()
     location = ("path", "url", "sha256", "dataset")
     return as_yaml({k: v for k, v in settings.items() if k not in location})
 
 
 def unrefined(wildcards):
     """Dataset whose positions are refined."""
-    source = config["datasets"][wildcards.dataset]["refine"]["dataset"]
+    source = DATASETS[wildcards.dataset]["refine"]["dataset"]
     return f"results/data/{source}.cxi"
 
 
 def training_settings(wildcards):
     """What train.py is told by --config: nothing that a later step decides, so that it reruns no training."""
     experiment = EXPERIMENTS[wildcards.experiment]
-    tracking = {"logger": ["csv"]} | experiment.get("tracking", {})
-    if "csv" not in tracking["logger"]:
-        tracking["logger"] = ["csv", *tracking["logger"]]  # the training figure is drawn from it
+    tracking = experiment.get("tracking", {})
+    loggers = TrackingSettings(**tracking).logger
+    # The training figure is drawn from the CSV file.
+    tracking = tracking | {"logger": loggers if "csv" in loggers else ["csv", *loggers]}
     return as_yaml({"model": experiment.get("model", {})} | experiment.get("training", {}) | tracking)
 
 
@@ -182,7 +187,10 @@ def inference_settings(wildcards):
 
 def inference_flags(wildcards):
     """Settings of inference as a program is told them."""
-    return " ".join(f"--{key} {value}" for key, value in vars(inference_settings(wildcards)).items())
+    values = {
+        key: "null" if value is None else value for key, value in vars(inference_settings(wildcards)).items()
+    }
+    return " ".join(f"--{key} {value}" for key, value in values.items())
 
 
 def program(name):
@@ -321,10 +329,6 @@ def uncertainties():
     ]
 
 
-STUDY_TABLES = ("results.csv", "table.csv", "table.md", "table.tex")
-STUDY_FIGURES = ("figure.png", "figure.svg")
-
-
 def study_outputs(*names):
     """Files of all studies."""
     return [f"results/studies/{study}/{name}" for study in STUDIES for name in names]
@@ -337,7 +341,7 @@ def study_results(wildcards, *names):
 
 def study_description(wildcards):
     """What tabulate_study.py and plot_study.py are told of a study, with folders as seen from that file."""
-    study, combinations = config["studies"][wildcards.study], STUDIES[wildcards.study].combinations
+    study, combinations = PLAN.descriptions[wildcards.study], STUDIES[wildcards.study].combinations
     results = [
         {"labels": labels, "folder": f"../../{place.removeprefix('results/')}"}
         for experiment, labels in combinations.items()
@@ -358,48 +362,20 @@ def pictures():
     ) + each_run("figures/training.png", "figures/training.svg")
 
 
-# What stands in results/, results/{experiment}/, results/{experiment}/seed{seed}/ and in the folder of a dataset below.
-FILES = ("runs.csv", "runs.html", "crate.zip", "report.html", "config.yaml")
-EXPERIMENT_FILES = ("training.yaml", "solver.yaml", "reconstruction.yaml", "pretraining.yaml")
-RUN_FILES = ("model.ckpt", "metrics.csv", "config.yaml", "provenance.json")
-RESULT_FILES = (
-    *("patches.h5", "reconstruction.h5", "reconstructed_amplitude.png", "reconstructed_phase.png"),
-    *("provenance.json", "metrics.json", "correlation.csv"),
-)
-FOLDERS = ("logs/", "benchmarks/", "figures/", "parts/", "run/", "seeds/")
-
-
 def unknown_results():
     """Regular expression of files under results/ that no rule makes, whatever the seed."""
-    experiment, dataset = f"(?:{one_of(EXPERIMENTS)})/", f"(?:{one_of(config['datasets'])})/"
-
-    def inside(folder, files):
-        folders = (f"{name}/" for name in sorted(RESERVED)) if not folder else FOLDERS
-        return f"{folder}(?:{one_of(files)})$", *(f"{folder}{name}" for name in folders)
-
-    known = (
-        *inside("", FILES),
-        *inside(experiment, EXPERIMENT_FILES),
-        *inside(rf"{experiment}seed\d+/", RUN_FILES),
-        *inside(rf"{experiment}seed\d+/{dataset}", RESULT_FILES),
-    )
-    return rf"(?!{'|'.join(known)}).+"
+    return rf"(?!{known_results(EXPERIMENTS, DATASETS, STUDIES)}).+"
 
 
 def refused(wildcards):
     """Say what there is instead."""
-    raise WorkflowError(
-        f"results/{wildcards.unknown} is no result of this config: expected results/ and one of {', '.join(FILES)}, "
-        f"or results/{{experiment}}/seed{{number}}/ and one of {', '.join(RUN_FILES)}, or {{dataset}}/ below that and one "
-        f"of {', '.join(RESULT_FILES)}, figures/reconstruction.png; experiments are {', '.join(EXPERIMENTS)}, datasets "
-        f"{', '.join(config['datasets'])}"
-    )
+    raise WorkflowError(refusal(wildcards.unknown, EXPERIMENTS, DATASETS, STUDIES))
 
 
 def doubts():
     """Name what is doubtful about each dataset that is there, by the record that was written with it."""
     sentences = []
-    for name in config["datasets"]:
+    for name in DATASETS:
         record = Path(f"results/data/{name}.provenance.json")
         if record.exists():
             known = json.loads(record.read_text(encoding="utf-8")).get("warnings", [])

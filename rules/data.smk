@@ -25,7 +25,7 @@ rule simulate:
     benchmark:
         "results/data/benchmarks/{dataset}.tsv"
     wildcard_constraints:
-        dataset=one_of(n for n, d in config["datasets"].items() if "simulate" in d),
+        dataset=one_of(n for n, d in DATASETS.items() if "simulate" in d),
     conda:
         "../envs/data.yaml"
     threads: 1
@@ -80,7 +80,7 @@ rule ingest:
     benchmark:
         "results/data/benchmarks/{dataset}.tsv"
     wildcard_constraints:
-        dataset=one_of(n for n, d in config["datasets"].items() if "ingest" in d),
+        dataset=one_of(n for n, d in DATASETS.items() if "ingest" in d),
     conda:
         "../envs/data.yaml"
     threads: 1
@@ -112,7 +112,7 @@ rule refine:
     benchmark:
         "results/data/benchmarks/{dataset}.tsv"
     wildcard_constraints:
-        dataset=one_of(n for n, d in config["datasets"].items() if "refine" in d),
+        dataset=one_of(n for n, d in DATASETS.items() if "refine" in d),
     conda:
         "../envs/data.yaml"
     threads: 2

@@ -3,7 +3,7 @@
 
 
 scattergather:
-    part=config["parts"],
+    part=PLAN.parts,
 
 
 rule infer_part:

@@ -1,7 +1,7 @@
 import json
 
 from ptychoflow.estimates import blind_needs, inference_needs, training_needs
-from ptychoflow.settings import TrainingSettings
+from ptychoflow.settings.training import TrainingSettings
 
 
 def growing(amount):
@@ -21,10 +21,22 @@ def estimated(needs, key):
     return amount
 
 
+USUAL_SHAPE = 1024, 128  # of a scan that nothing is known of
+
+
 def shape_of(path):
     """Frames of a dataset and their edge length, from the record that stands beside it."""
     Path(path).stat()  # where the dataset is not made yet, Snakemake asks again when it is
-    return json.loads(Path(path).with_suffix(".provenance.json").read_text(encoding="utf-8"))["frames"]
+    record = Path(path).with_suffix(".provenance.json")
+    try:
+        frames, size = json.loads(record.read_text(encoding="utf-8"))["frames"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        logger.warning(
+            f"{record} does not tell the shape of {path} ({error}): memory and time are asked for as if it had "
+            f"{USUAL_SHAPE[0]} frames of {USUAL_SHAPE[1]} pixels"
+        )
+        return USUAL_SHAPE
+    return frames, size
 
 
 def needs_of_training(wildcards, scans, size):
@@ -34,7 +46,7 @@ def needs_of_training(wildcards, scans, size):
 
 def needs_of_inference(wildcards, scans, size):
     """What a scan needs, or each of the parts that it is cut into."""
-    frames = -(-scans[0] // config.get("parts", 1))
+    frames = -(-scans[0] // PLAN.parts)
     return inference_needs(frames, size, model_settings(wildcards), inference_settings(wildcards))
 
 

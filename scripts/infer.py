@@ -6,7 +6,8 @@ from typing import Literal
 from jsonargparse.typing import PositiveInt
 
 from ptychoflow.command_line import run_program
-from ptychoflow.settings import FRAMES_IN_MEMORY, InferenceSettings
+from ptychoflow.settings.inference import InferenceSettings
+from ptychoflow.settings.training import FRAMES_IN_MEMORY
 
 
 def main(
@@ -54,6 +55,7 @@ def main(
         part=part,
         tile_frames=inference.tile_frames,
         single_shot=inference.single_shot,
+        held_out=inference.held_out,
     )
     trained.write(output, inference.batch_size, accelerator, also or ())
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from ptychoflow.command_line import run_program
-from ptychoflow.data.ingest_settings import IngestSettings
+from ptychoflow.settings.ingest import IngestSettings
 
 
 def main(

@@ -40,7 +40,7 @@ def main(
     from ptychoflow.data.inspection import as_json, as_text, inspect
     from ptychoflow.data.readers import read_dataset
     from ptychoflow.data.storage import storage_of
-    from ptychoflow.settings import FRAMES_IN_MEMORY
+    from ptychoflow.settings.training import FRAMES_IN_MEMORY
 
     # A picture is drawn of all frames.
     dataset = read_dataset(data, settings, FRAMES_IN_MEMORY if png is None else None, examined=False)

@@ -1,4 +1,4 @@
-"""Draw amplitude and phase of a reconstruction beside truth and error."""
+"""Draw amplitude and phase of a reconstruction beside truth and error, and say what is doubtful about it."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ from ptychoflow.command_line import run_program
 
 
 def main(reconstruction: Path, data: Path, png: Path, svg: Path) -> None:
-    """Draw amplitude and phase of a reconstruction beside truth and error.
+    """Draw amplitude and phase of a reconstruction beside truth and error, and say what is doubtful about it.
 
     Parameters
     ----------
@@ -19,10 +19,14 @@ def main(reconstruction: Path, data: Path, png: Path, svg: Path) -> None:
     """
     from ptychoflow.data.readers import read_dataset
     from ptychoflow.figures import reconstruction_figure, save_figure
+    from ptychoflow.metrics.scoring import known_doubts
+    from ptychoflow.pictures import say_doubts
     from ptychoflow.reconstruction import read_reconstruction
 
-    drawn = read_reconstruction(reconstruction)
-    save_figure(reconstruction_figure(drawn, read_dataset(data, frames_in_memory=0)), drawn.provenance, png, svg)
+    drawn, dataset = read_reconstruction(reconstruction), read_dataset(data, frames_in_memory=0)
+    figure = reconstruction_figure(drawn, dataset)
+    say_doubts(figure, known_doubts(drawn, dataset))
+    save_figure(figure, drawn.provenance, png, svg)
 
 
 if __name__ == "__main__":

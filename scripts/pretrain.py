@@ -5,8 +5,9 @@ from pathlib import Path
 from jsonargparse.typing import PositiveInt
 
 from ptychoflow.command_line import run_program
-from ptychoflow.settings import BlindSettings, PretrainingSettings, TrackingSettings
-from ptychoflow.simulation.recipe import RecipeSettings
+from ptychoflow.settings.blind import BlindSettings, PretrainingSettings
+from ptychoflow.settings.recipe import RecipeSettings
+from ptychoflow.settings.tracking import TrackingSettings
 
 
 def main(

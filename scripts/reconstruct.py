@@ -9,7 +9,9 @@ from jsonargparse.typing import NonNegativeInt, PositiveInt
 from ptychoflow.command_line import run_program
 from ptychoflow.errors import InputError
 from ptychoflow.reconstruction import Reconstruction
-from ptychoflow.settings import FRAMES_IN_MEMORY, BlindReconstructionSettings, InferenceSettings
+from ptychoflow.settings.inference import InferenceSettings
+from ptychoflow.settings.reconstruction import BlindReconstructionSettings
+from ptychoflow.settings.training import FRAMES_IN_MEMORY
 
 PRETRAINED = Path("pretrained")
 
@@ -126,6 +128,7 @@ def by_trained_network(
         n_groups,
         tile_frames=settings.tile_frames,
         single_shot=settings.single_shot,
+        held_out=settings.held_out,
     )
     return trained.reconstruct(settings.batch_size, phase_iterations, accelerator)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from jsonargparse.typing import PositiveInt
 
 from ptychoflow.command_line import run_program
-from ptychoflow.solver_settings import RefinementSettings
+from ptychoflow.settings.solver import RefinementSettings
 
 
 def main(

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from ptychoflow.command_line import run_program
-from ptychoflow.simulation.settings import SimulationSettings
+from ptychoflow.settings.simulation import SimulationSettings
 
 
 def main(output: Path, settings: SimulationSettings, provenance: Path | None = None) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 from jsonargparse.typing import NonNegativeInt, PositiveInt
 
 from ptychoflow.command_line import run_program
-from ptychoflow.solver_settings import SolverSettings
+from ptychoflow.settings.solver import SolverSettings
 
 
 def main(

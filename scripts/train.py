@@ -7,7 +7,9 @@ from typing import Literal
 from jsonargparse.typing import PositiveInt
 
 from ptychoflow.command_line import run_program
-from ptychoflow.settings import ModelSettings, TrackingSettings, TrainingSettings
+from ptychoflow.settings.model import ModelSettings
+from ptychoflow.settings.tracking import TrackingSettings
+from ptychoflow.settings.training import TrainingSettings
 
 
 def main(

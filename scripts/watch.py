@@ -6,7 +6,7 @@ from typing import Literal
 from jsonargparse.typing import PositiveFloat, PositiveInt
 
 from ptychoflow.command_line import run_program
-from ptychoflow.settings import BlindReconstructionSettings
+from ptychoflow.settings.reconstruction import BlindReconstructionSettings
 
 PRETRAINED = Path("pretrained")
 

@@ -9,11 +9,9 @@ import torch
 from ptychoflow.data.cxi import write_cxi
 from ptychoflow.data.dataset import Dataset
 from ptychoflow.models.blind import Blind
-from ptychoflow.settings import BlindSettings
+from ptychoflow.settings.blind import BlindSettings
+from ptychoflow.settings.simulation import ProbeSettings, ScanSettings, SimulationSettings
 from ptychoflow.simulation.dataset import simulate
-from ptychoflow.simulation.probes import ProbeSettings
-from ptychoflow.simulation.scans import ScanSettings
-from ptychoflow.simulation.settings import SimulationSettings
 
 # Jobs of one core each run fastest; two threads each on two cores crawl.
 torch.set_num_threads(1)

@@ -6,13 +6,10 @@ in float32; memory includes the packages, and time a factor of three for slower 
 
 from dataclasses import dataclass
 
-from ptychoflow.settings import (
-    FRAMES_IN_MEMORY,
-    BlindReconstructionSettings,
-    InferenceSettings,
-    ModelSettings,
-    TrainingSettings,
-)
+from ptychoflow.settings.inference import InferenceSettings
+from ptychoflow.settings.model import ModelSettings
+from ptychoflow.settings.reconstruction import BlindReconstructionSettings
+from ptychoflow.settings.training import FRAMES_IN_MEMORY, TrainingSettings
 
 PACKAGES = 1200
 """Megabytes of a process that has loaded torch and Lightning, and of the Snakemake that starts it on a node."""

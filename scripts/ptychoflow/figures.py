@@ -170,8 +170,11 @@ def scan_figure(reconstruction: Reconstruction) -> Figure:
     figure, axis = plt.subplots(figsize=(6, 5), layout="constrained")
     image = axis.imshow(reconstruction.coverage, cmap="magma")
     figure.colorbar(image, label="overlap (one frame's peak = 1)")
-    for held_out, colour, label in ((False, "cyan", "trained on"), (True, "white", "held out")):
-        chosen = reconstruction.positions[reconstruction.held_out == held_out]
+    held_out = reconstruction.held_out
+    trained = np.zeros_like(held_out) if reconstruction.trained is None else reconstruction.trained
+    kinds = (~held_out & ~trained, "lightgreen", "used"), (trained, "cyan", "used, and trained on")
+    for frames, colour, label in (*kinds, (held_out, "white", "held out")):
+        chosen = reconstruction.positions[frames]
         if len(chosen):
             axis.plot(
                 chosen[:, 1], chosen[:, 0], ".", markersize=2, color=colour, label=f"{len(chosen)} frames {label}"

@@ -7,6 +7,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from ptychoflow.deflated import read_deflated
 from ptychoflow.files import replacing, require_room
 
 LARGEST_IN_MEMORY = 2**28
@@ -26,6 +27,8 @@ def read_rows(data: h5py.Dataset, rows: np.ndarray, kind: np.dtype) -> np.ndarra
         Of the array to give, (rows, ...).
     """
     values = np.empty((len(rows), *data.shape[1:]), kind)
+    if read_deflated(data, rows, values):
+        return values
     first = 0
     for end in np.flatnonzero(np.diff(rows, append=-1) != 1) + 1:
         data.read_direct(values, np.s_[rows[first] : rows[end - 1] + 1], np.s_[first:end])

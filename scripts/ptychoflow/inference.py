@@ -1,5 +1,6 @@
 """From a checkpoint and a dataset to object patches, in memory or batch by batch into a file."""
 
+import logging
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -10,7 +11,8 @@ import torch
 from lightning.pytorch import Trainer
 
 from ptychoflow.data.dataset import Dataset
-from ptychoflow.data.groups import nearest_frames
+from ptychoflow.data.flux import probe_by_photons
+from ptychoflow.data.groups import nearest_frames, split_frames
 from ptychoflow.data.loading import Batch, FrameTable, GroupLoader, StoredTable, TileLoader
 from ptychoflow.data.tiles import MARGIN, Tile, make_tiles
 from ptychoflow.embedded_provenance import hdf5_attributes
@@ -22,11 +24,12 @@ from ptychoflow.parts import part_of
 from ptychoflow.physics.diffraction import Propagator
 from ptychoflow.provenance import circumstances, now
 from ptychoflow.reconstruction import Reconstruction
-from ptychoflow.settings import GroupSettings, InferenceSettings, phase_rounds
+from ptychoflow.settings.inference import InferenceSettings, phase_rounds
+from ptychoflow.settings.training import GroupSettings
 from ptychoflow.stitching import Portion, stitch
 from ptychoflow.tracking.prediction_files import PredictionWriter
 from ptychoflow.trainer import make_trainer
-from ptychoflow.training.checkpoint import held_out_frames, load_checkpoint, restore
+from ptychoflow.training.checkpoint import load_checkpoint, restore, trained_frames
 from ptychoflow.training.module import Prediction, Reconstructor
 
 SILENT = {
@@ -59,6 +62,8 @@ class Inference:
         Frames that are reconstructed together, where the network joins frames.
     single_shot : bool
         Reconstruct every frame by itself all the same.
+    held_out : float, optional
+        Share of the frames that are left out of the image and judge it; that of the training if not given.
 
     Raises
     ------
@@ -76,15 +81,13 @@ class Inference:
         part: str = "1-of-1",
         tile_frames: int = InferenceSettings.tile_frames,
         single_shot: bool = False,
+        held_out: float | None = None,
     ) -> None:
         self.module = restore(load_checkpoint(checkpoint))
         scans, trained = len(self.module.masks), self.module.probe_pairs.shape[-2]
         require_fit(checkpoint, self.module.network, scans, trained, probe, dataset.size, data)
         if n_groups is not None and not 1 <= n_groups <= len(dataset.frames):
             raise InputError(f"n_groups is {n_groups}: expected 1 to the {len(dataset.frames)} frames of {data}")
-        mask = torch.fft.ifftshift(torch.from_numpy(dataset.mask))
-        if probe == "dataset":
-            self.module.use_probes(torch.from_numpy(dataset.probe)[None], mask[None])
         self.module.propagator = Propagator(dataset.size, dataset.fresnel_number)
         self.dataset = dataset
         self.frames_asked = len(dataset.frames) if n_groups is None else n_groups
@@ -93,7 +96,15 @@ class Inference:
         self.joins_frames = self.module.network.joins_frames and not single_shot
         self.module.predicts_halves = self.joins_frames and dataset.truth is None
         description, digest = self.module.description, sha256_of(data)
-        self.held_out = held_out_frames(description, digest, dataset.provenance, len(dataset.frames)).numpy()
+        self.trained = trained_frames(description, digest, dataset.provenance, len(dataset.frames)).numpy()
+        share = description["training"]["validation_fraction"] if held_out is None else held_out
+        self.held_out = judging_frames(self.trained, share, description["seed"], self.frames_asked)
+        if probe == "dataset":
+            mask = torch.fft.ifftshift(torch.from_numpy(dataset.mask))
+            own = dataset.probe
+            if self.module.training_settings.learn_flux:
+                own = probe_by_photons(dataset, np.flatnonzero(~self.held_out))
+            self.module.use_probes(torch.from_numpy(own)[None], mask[None])
         training = description.get("provenance", {})
         self.provenance: dict[str, Any] = {
             "result": "patches",
@@ -107,8 +118,6 @@ class Inference:
             "seed": description["seed"],
             "probe": probe,
             "single_shot": single_shot,
-            # Frames that it was not trained on are given to it all the same.
-            "held_out_seen": True,
             "training": training,
             "data": dataset.provenance,
             **circumstances(),
@@ -120,14 +129,15 @@ class Inference:
         return self.module.probes[0].detach().cpu().numpy()
 
     def loader(self, batch_size: int, device: torch.device, with_truth: bool = False) -> GroupLoader | TileLoader:
-        """Batches of the frames of the part."""
+        """Batches of the frames of the part, but for those that are held out."""
         table = FrameTable.of([self.dataset], device, with_truth and self.dataset.truth is not None)
-        everything = np.arange(self.frames_asked)
+        given = np.flatnonzero(~self.held_out)
+        used = given[given < self.frames_asked]
         if self.joins_frames:
-            loader = scan_loader(self.module, table, self.dataset.positions, everything, self.tile_frames)
-            return TileLoader(table, loader.tiles[part_of(self.part, len(loader.tiles))])
-        chosen = everything[part_of(self.part, len(everything))]
-        return frame_loader(self.module, table, self.dataset.positions, chosen, batch_size)
+            tiles = tiles_of(self.dataset.positions, used, self.tile_frames, self.dataset.size)
+            return TileLoader(table, tiles[part_of(self.part, len(tiles))])
+        chosen = used[part_of(self.part, len(used))]
+        return frame_loader(self.module, table, self.dataset.positions, chosen, given, batch_size)
 
     def reconstruct(
         self, batch_size: int, phase_iterations: int | None = None, accelerator: str = "auto"
@@ -158,6 +168,7 @@ class Inference:
             probe=self.probe,
             positions=self.dataset.positions[: self.frames_asked],
             held_out=self.held_out[: self.frames_asked],
+            trained=self.trained[: self.frames_asked],
             pixel_size=self.dataset.pixel_size,
             provenance=self.provenance
             | {
@@ -201,6 +212,34 @@ class Inference:
             writer.on_predict_end(trainer, self.module)
 
 
+def judging_frames(trained: np.ndarray, share: float, seed: int, asked: int) -> np.ndarray:
+    """Draw the frames that are left out of an image and judge it, (frames,) bool.
+
+    Parameters
+    ----------
+    trained : ndarray
+        (frames,) bool, those that the network was trained on, which cannot judge.
+    share : float
+        Share of all frames that is left out; none are of one frame.
+    seed : int
+        Of the training: with its share, the frames that it held out are drawn.
+    asked : int
+        Frames that are reconstructed at all, the first ones.
+    """
+    frames = len(trained)
+    _, drawn = split_frames(np.arange(frames), share if frames > 1 else 0.0, seed)
+    judges = drawn[~trained[drawn]]
+    if len(judges) < len(drawn):
+        logging.warning(
+            "%d of the %d frames that are to be held out were trained on, and are used: expected held_out to be at "
+            "most the validation_fraction of the training, or another seed's network",
+            len(drawn) - len(judges),
+            len(drawn),
+        )
+    inside = judges[judges < asked]
+    return np.isin(np.arange(frames), inside if len(inside) < asked else inside[:0])
+
+
 def scan_loader(
     module: Reconstructor, table: FrameTable | StoredTable, positions: np.ndarray, frames: np.ndarray, tile_frames: int
 ) -> GroupLoader | TileLoader:
@@ -220,17 +259,31 @@ def scan_loader(
         Frames of a tile.
     """
     if not module.network.joins_frames:
-        return frame_loader(module, table, positions, frames, module.training_settings.batch_size)
-    tiles = make_tiles(positions[frames], tile_frames, MARGIN * table.size)
-    return TileLoader(table, [Tile(frames[tile.frames], frames[tile.context]) for tile in tiles])
+        everything = np.arange(len(positions))
+        return frame_loader(module, table, positions, frames, everything, module.training_settings.batch_size)
+    return TileLoader(table, tiles_of(positions, frames, tile_frames, table.size))
+
+
+def tiles_of(positions: np.ndarray, frames: np.ndarray, most: int, size: int) -> list[Tile]:
+    """Cut chosen frames (chosen,) int64 of a scan, `size` pixels wide each, into tiles of at most so many."""
+    tiles = make_tiles(positions[frames], most, MARGIN * size)
+    return [Tile(frames[tile.frames], frames[tile.context]) for tile in tiles]
 
 
 def frame_loader(
-    module: Reconstructor, table: FrameTable | StoredTable, positions: np.ndarray, frames: np.ndarray, batch_size: int
+    module: Reconstructor,
+    table: FrameTable | StoredTable,
+    positions: np.ndarray,
+    frames: np.ndarray,
+    candidates: np.ndarray,
+    batch_size: int,
 ) -> GroupLoader:
-    """Batches of chosen frames of a scan in their order, grouped where the network takes groups of a fixed size."""
+    """Batches of chosen frames of a scan in their order, grouped where the network takes groups of a fixed size.
+
+    Groups are completed by candidates, (candidates,) int64; other parameters are those of `scan_loader`.
+    """
     groups = GroupSettings(size=1) if module.network.joins_frames else module.training_settings.groups
-    neighbours = nearest_frames(positions, frames, np.arange(len(positions)), groups)
+    neighbours = nearest_frames(positions, frames, candidates, groups)
     pieces = torch.arange(len(frames)) // InferenceSettings.tile_frames
     return GroupLoader(table, torch.from_numpy(neighbours), groups, batch_size, pieces=pieces)
 
@@ -275,6 +328,7 @@ class PatchWriter(PredictionWriter):
         file["positions"] = inference.dataset.positions
         file["frames_asked"] = inference.frames_asked
         file["held_out"] = inference.held_out
+        file["trained"] = inference.trained
         file["probe"] = inference.probe
         file["object_shape"] = np.array(inference.dataset.object_shape)
         file["pixel_size"] = inference.dataset.pixel_size

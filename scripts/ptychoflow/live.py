@@ -95,10 +95,18 @@ class LiveReconstruction:
         With the probe and the mask of the scan.
     shape : tuple of int, optional
         (H, W) of the object frame; without it, and where positions lie outside, the frame grows.
+    share : float
+        Of the frames, that is held out of the image to judge it.
+    seed : int
+        Fixes which.
     """
 
-    def __init__(self, network: TrainedNetwork, shape: tuple[int, int] | None = None) -> None:
+    def __init__(
+        self, network: TrainedNetwork, shape: tuple[int, int] | None = None, share: float = 0.0, seed: int = 0
+    ) -> None:
         self.network = network
+        self.share, self.draw = share, np.random.default_rng(seed)
+        self.held_out = np.zeros(0, dtype=bool)
         self.size, self.device = network.scaled_probe.shape[-1], network.scaled_probe.device
         self.seen = Seen.none(self.size, self.device)
         self.frame = GrowingFrame(self.size, shape)
@@ -122,7 +130,7 @@ class LiveReconstruction:
 
     @torch.inference_mode()
     def add(self, frames: np.ndarray, positions: np.ndarray) -> None:
-        """Reconstruct new frames.
+        """Reconstruct new frames, but for those that are held out.
 
         Parameters
         ----------
@@ -131,10 +139,18 @@ class LiveReconstruction:
         positions : ndarray
             (frames, 2) float64, pixels of the patch centres, in the frame given or about any origin.
         """
-        places = torch.from_numpy(positions)
-        self._make_room(places)
+        self._make_room(torch.from_numpy(positions))
+        # One number for each frame, however they come; the first is used in any case, so that there is an image.
+        drawn = self.draw.random(len(frames)) < self.share
+        if not len(self.held_out):
+            drawn[0] = False
+        self.held_out = np.append(self.held_out, drawn)
+        if drawn.all():
+            return
+        frames, places = frames[~drawn], torch.from_numpy(positions[~drawn])
         new = torch.arange(self.seen.count, self.seen.count + len(frames))
         amplitudes = torch.fft.ifftshift(torch.from_numpy(frames).to(self.device), dim=(-2, -1)).sqrt_()
+        self.network.settle(amplitudes)
         self.seen.append(amplitudes, (places + self.frame.origin).float().to(self.device))
         if self.network.joins_frames:
             group = torch.cat([new, self._neighbours(new)])

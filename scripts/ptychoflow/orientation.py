@@ -7,7 +7,7 @@ from ptychoflow.data.dataset import Dataset, object_frame
 from ptychoflow.data.position_axes import ORIENTATIONS, turned
 from ptychoflow.models.unrolled import Unrolled
 from ptychoflow.physics.diffraction import Propagator
-from ptychoflow.settings import ModelSettings
+from ptychoflow.settings.model import ModelSettings
 
 FRAMES = 144
 """Neighbouring frames that tell."""

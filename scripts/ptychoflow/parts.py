@@ -20,7 +20,7 @@ from ptychoflow.provenance import now
 from ptychoflow.reconstruction import Reconstruction, read_reconstruction
 from ptychoflow.stitching import WeightedSums, add_up, patch_file, portions_of
 
-COPIED = ("frames", "frames_asked", "positions", "held_out", "probe", "pixel_size")
+COPIED = ("frames", "frames_asked", "positions", "held_out", "trained", "probe", "pixel_size")
 
 
 def part_of(name: str, pieces: int) -> slice:
@@ -90,7 +90,7 @@ def merge_parts(sums: Iterable[Path], phase_iterations: int) -> Reconstruction:
         own = WeightedSums(torch.from_numpy(part.pop("totals")), torch.from_numpy(part.pop("coverages")))
         merged = own if merged is None else merged + own
         parts.append(part | {"inference_seconds": provenance.get("inference_seconds", 0.0)})
-    used = np.sort(np.concatenate([part["frames"] for part in parts]))
+    used = np.union1d(np.concatenate([part["frames"] for part in parts]), np.flatnonzero(parts[0]["held_out"]))
     missing = np.setdiff1d(np.arange(parts[0]["frames_asked"]), used)
     if len(missing):
         raise InputError(f"frame {missing[0]} is in no part, nor are {len(missing) - 1} others: expected all parts")
@@ -101,6 +101,7 @@ def merge_parts(sums: Iterable[Path], phase_iterations: int) -> Reconstruction:
         probe=parts[0]["probe"],
         positions=parts[0]["positions"][used],
         held_out=parts[0]["held_out"][used],
+        trained=parts[0]["trained"][used],
         pixel_size=float(parts[0]["pixel_size"]),
         provenance=provenance
         | {

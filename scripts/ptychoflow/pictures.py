@@ -1,11 +1,13 @@
 """Amplitude and phase as plain pictures, one image pixel for each object pixel, and what all pictures share."""
 
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.figure import Figure
 
 from ptychoflow.embedded_provenance import picture_metadata
 from ptychoflow.errors import InputError
@@ -17,6 +19,9 @@ from ptychoflow.reconstruction import Reconstruction, without_mean_phase, write_
 matplotlib.use("Agg")
 # Without random names and dates the same data give the same file.
 matplotlib.rcParams["svg.hashsalt"] = "ptychoflow"
+
+DOUBT_WIDTH = 130
+"""Letters of a line of what is doubtful."""
 
 
 def save_images(reconstruction: Reconstruction, amplitude: Path, phase: Path) -> None:
@@ -32,6 +37,13 @@ def save_images(reconstruction: Reconstruction, amplitude: Path, phase: Path) ->
         with replacing(path) as temporary:
             metadata = picture_metadata(path.suffix, provenance)
             plt.imsave(temporary, values, cmap=colours, vmin=low, vmax=max(high, low + 1e-6), metadata=metadata)
+
+
+def say_doubts(figure: Figure, sentences: list[str]) -> None:
+    """Write what is doubtful about an image under its figure, so that it is seen wherever the figure is shown."""
+    if sentences:
+        lines = [line for sentence in sentences for line in wrap(f"Doubtful: {sentence}.", DOUBT_WIDTH)]
+        figure.supxlabel("\n".join(lines), color="firebrick", fontsize=9, x=0.01, ha="left")
 
 
 def keep_reconstruction(

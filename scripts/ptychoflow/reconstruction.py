@@ -31,13 +31,17 @@ class Reconstruction:
     positions : ndarray
         (frames, 2) float64, (row, column) pixels of the patch centres in the object frame.
     held_out : ndarray
-        (frames,) bool, frames that the reconstruction was not fitted to.
+        (frames,) bool, frames that were left out of all that made it, and judge it.
     pixel_size : float
         Metres at the sample.
     provenance : dict
         What made it, as `ptychoflow.provenance` describes it, with ``inference_seconds`` and ``stitching_seconds``.
     background : float
         Counts in each pixel that are no diffraction.
+    trained : ndarray, optional
+        (frames,) bool, frames that its network was trained on; none if not given.
+    brightness : ndarray, optional
+        (frames,) float32, the light of each frame over the probe's, where it was solved for.
     """
 
     object: np.ndarray
@@ -49,6 +53,8 @@ class Reconstruction:
     pixel_size: float
     provenance: dict[str, Any] = field(default_factory=dict)
     background: float = 0.0
+    trained: np.ndarray | None = None
+    brightness: np.ndarray | None = None
 
 
 def write_reconstruction(path: Path, reconstruction: Reconstruction) -> None:
@@ -60,6 +66,10 @@ def write_reconstruction(path: Path, reconstruction: Reconstruction) -> None:
         file["pixel_size"].attrs["units"] = "m"
         file["background"] = reconstruction.background
         file["background"].attrs["units"] = "photons"
+        if reconstruction.trained is not None:
+            file["trained"] = reconstruction.trained
+        if reconstruction.brightness is not None:
+            file["brightness"] = reconstruction.brightness
         file.attrs.update(hdf5_attributes(reconstruction.provenance))
 
 
@@ -82,6 +92,8 @@ def read_reconstruction(path: Path) -> Reconstruction:
                 pixel_size=float(file["pixel_size"][()]),
                 provenance=from_hdf5_attributes(file.attrs),
                 background=float(file["background"][()]) if "background" in file else 0.0,
+                trained=file["trained"][()] if "trained" in file else None,
+                brightness=file["brightness"][()] if "brightness" in file else None,
             )
     except OSError as error:
         raise InputError(f"{path} cannot be read as an HDF5 file: {error}") from None

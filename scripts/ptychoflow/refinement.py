@@ -26,7 +26,7 @@ from ptychoflow.physics.position_steps import (
     spectral_slopes,
 )
 from ptychoflow.physics.steps import object_change, regularised, wave_change
-from ptychoflow.solver_settings import RefinementSettings
+from ptychoflow.settings.solver import RefinementSettings
 
 FRAMES_AT_ONCE = 256
 FIRST_STEPS = 10

@@ -22,11 +22,12 @@ from ptychoflow.data.position_axes import ingest_settings_of
 from ptychoflow.errors import InputError
 from ptychoflow.files import sha256_of
 from ptychoflow.metrics.alignment import probe_displacement, scored_area
-from ptychoflow.metrics.scoring import LEAST_VARIATION, photon_deviance, read_scores, variation
+from ptychoflow.metrics.photons import photon_deviance
+from ptychoflow.metrics.scoring import LEAST_VARIATION, read_scores, variation
 from ptychoflow.provenance import circumstances, now, package_versions
 from ptychoflow.reconstruction import Reconstruction, read_reconstruction, seconds_of
-from ptychoflow.settings import plain
-from ptychoflow.solver_settings import SolverSettings
+from ptychoflow.settings.solver import SolverSettings
+from ptychoflow.settings.values import plain
 from ptychoflow.stitching import coverage_of
 
 CORNER_OFFSET = -0.5
@@ -189,9 +190,10 @@ def sound_start(path: Path, dataset: Dataset, data: Path, scores: Path | None = 
 
 def unseen_by(earlier: Reconstruction, held_out: np.ndarray) -> np.ndarray:
     """Those of the held-out frames (chosen,) int64 that the image to start from was not made from either."""
-    if earlier.provenance.get("held_out_seen", True):  # no frame is unknown to a network that is given all of them
-        return held_out
-    unseen = held_out[earlier.held_out[held_out]]
+    left_out = earlier.held_out
+    if earlier.provenance.get("held_out_seen"):  # as earlier versions say of networks that were given all frames
+        left_out = np.zeros_like(left_out)
+    unseen = np.setdiff1d(held_out, np.flatnonzero(~left_out))
     if len(unseen) < len(held_out):
         logging.warning(
             "the image to start from was made from %d of the %d frames that are held out: expected the same share and "

@@ -20,7 +20,9 @@ from ptychoflow.provenance import now
 from ptychoflow.reconstruction import Reconstruction
 
 PATCHES_AT_ONCE = 1024
-PATCH_KEYS = ("patches", "frames", "positions", "held_out", "probe", "object_shape", "pixel_size")
+PATCH_KEYS = (
+    *("patches", "frames", "frames_asked", "positions", "held_out", "trained", "probe", "object_shape", "pixel_size"),
+)
 
 
 class Portion(NamedTuple):
@@ -195,12 +197,14 @@ def stitch_file(path: Path, phase_iterations: int = 0) -> Reconstruction:
     """
     started = time.perf_counter()
     with patch_file(path) as file:
-        positions, held_out, probe = (file[name][()] for name in ("positions", "held_out", "probe"))
+        positions, held_out, trained, probe = (file[name][()] for name in ("positions", "held_out", "trained", "probe"))
         shape = tuple(int(length) for length in file["object_shape"])
         places, light = torch.from_numpy(positions), torch.from_numpy(probe)
         stitched = stitch(lambda: portions_of(file), places, light, shape, phase_iterations)
         canvas, coverage, halves = (array.numpy() for array in stitched)
-        used = np.sort(file["frames"][()])
+        used = np.union1d(file["frames"][()], np.flatnonzero(held_out))
+        if len(used) < file["frames_asked"][()]:  # of a part, which those that are held out may lie outside
+            used = np.sort(file["frames"][()])
         return Reconstruction(
             object=canvas,
             coverage=coverage,
@@ -208,6 +212,7 @@ def stitch_file(path: Path, phase_iterations: int = 0) -> Reconstruction:
             probe=probe,
             positions=positions[used],
             held_out=held_out[used],
+            trained=trained[used],
             pixel_size=float(file["pixel_size"][()]),
             provenance=stitched_provenance(file, phase_iterations, time.perf_counter() - started),
         )

@@ -16,7 +16,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from ptychoflow.errors import InputError
 from ptychoflow.hardware import compilation_obstacle, computes_bfloat16, uses_gpu
-from ptychoflow.settings import TrainingSettings
+from ptychoflow.settings.training import TrainingSettings
 
 log = logging.getLogger(__name__)
 

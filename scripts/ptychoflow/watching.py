@@ -27,7 +27,8 @@ from ptychoflow.files import replacing
 from ptychoflow.live import MOST_FRAMES, GrowingFrame, LiveReconstruction, Seen
 from ptychoflow.models.trained import load_checkpoint, load_trained
 from ptychoflow.reconstruction import Reconstruction, without_mean_phase
-from ptychoflow.settings import BlindReconstructionSettings, InferenceSettings
+from ptychoflow.settings.inference import InferenceSettings
+from ptychoflow.settings.reconstruction import BlindReconstructionSettings
 
 FIRST_FRAMES = 64
 """Frames that are enough for the first picture."""
@@ -127,9 +128,14 @@ class Watch(ABC):
         self.used.append(self.read + np.flatnonzero(lit))
         self.read += count
 
+    @property
+    def frames_used(self) -> int:
+        """Frames with photons so far, those that are held out among them."""
+        return sum(map(len, self.used))
+
     def _draw(self) -> None:
         self.drawn = time.monotonic()
-        frames = self.live.seen.count
+        frames = self.frames_used
         provenance = {"result": "live picture", "frames": frames, "data_file": str(self.scan.path), **self.record}
         draw_live(self.live, self.output / AMPLITUDE, self.output / PHASE, provenance)
         logging.info("%d frames, %.2f s", frames, time.monotonic() - self.started)
@@ -142,7 +148,7 @@ class Watch(ABC):
         InputError
             Where that is no frame, or there is something that no dataset may hold.
         """
-        if not self.live.seen.count:
+        if not self.frames_used:
             raise InputError(f"{self.scan.path} has no frame with photons: expected some before the time was over")
         frames, positions = self.scan.read(0, self.read)
         used = np.concatenate(self.used)
@@ -199,7 +205,9 @@ class TrainedWatch(Watch):
         self.checkpoint, self.which = checkpoint, which
         self.network = load_trained(checkpoint, which, own, torch.from_numpy(scan.mask), device, scan.path)
         run_id = self.network.description.get("provenance", {}).get("run_id")
-        live = LiveReconstruction(self.network, scan.object_shape)
+        description = self.network.description
+        share = description["training"]["validation_fraction"]
+        live = LiveReconstruction(self.network, scan.object_shape, share, description["seed"])
         super().__init__(scan, output, live, {"checkpoint_file": str(checkpoint), "run_id": run_id})
 
     def probe(self) -> np.ndarray:
@@ -223,9 +231,11 @@ class TrainedWatch(Watch):
             object=sums.object.cpu().numpy(),
             coverage=sums.coverage.cpu().numpy(),
             halves=halves,
-            probe=inference.probe,
+            probe=self.network.probe.cpu().numpy(),
             positions=inference.dataset.positions,
-            held_out=inference.held_out,
+            # None that it was trained on can judge, though it was left out.
+            held_out=self.live.held_out & ~inference.trained,
+            trained=inference.trained & ~self.live.held_out,
             pixel_size=inference.dataset.pixel_size,
             provenance=inference.provenance | {"result": "reconstruction"},
         )
@@ -257,7 +267,7 @@ def watch(
         else:
             watching = TrainedWatch(checkpoint, scan, output, probe, device)
         reason = watching.follow(every, timeout)
-        logging.info("%s: %d frames, %.2f s", reason, watching.live.seen.count, time.monotonic() - watching.started)
+        logging.info("%s: %d frames, %.2f s", reason, watching.frames_used, time.monotonic() - watching.started)
         reconstruction = watching.whole() if final == "whole" else watching.running()
     from ptychoflow.pictures import keep_reconstruction
 

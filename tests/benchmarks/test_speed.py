@@ -15,10 +15,10 @@ from ptychoflow.data.readers import read_dataset
 from ptychoflow.inference import Inference
 from ptychoflow.models import MODELS
 from ptychoflow.physics.patches import extract_patches
-from ptychoflow.settings import GroupSettings, ModelSettings, TrainingSettings
+from ptychoflow.settings.model import ModelSettings
+from ptychoflow.settings.simulation import ScanSettings, SimulationSettings
+from ptychoflow.settings.training import GroupSettings, TrainingSettings
 from ptychoflow.simulation.dataset import simulate
-from ptychoflow.simulation.scans import ScanSettings
-from ptychoflow.simulation.settings import SimulationSettings
 from ptychoflow.stitching import Portion, stitch
 from ptychoflow.training.checkpoint import describe
 from ptychoflow.training.module import Reconstructor

@@ -9,10 +9,11 @@ import pytest
 import torch
 
 from ptychoflow.data.cxi import write_cxi
-from ptychoflow.settings import ModelSettings, TrackingSettings, TrainingSettings
+from ptychoflow.settings.model import ModelSettings
+from ptychoflow.settings.simulation import ScanSettings, SimulationSettings
+from ptychoflow.settings.tracking import TrackingSettings
+from ptychoflow.settings.training import TrainingSettings
 from ptychoflow.simulation.dataset import simulate
-from ptychoflow.simulation.scans import ScanSettings
-from ptychoflow.simulation.settings import SimulationSettings
 from ptychoflow.training.run import TrainingRun
 
 

@@ -24,12 +24,11 @@ from ptychoflow.errors import InputError
 from ptychoflow.inference import Inference
 from ptychoflow.metrics.scoring import score
 from ptychoflow.reconstruction import read_reconstruction
-from ptychoflow.settings import BlindReconstructionSettings, GroupSettings, ModelSettings, TrainingSettings
+from ptychoflow.settings.model import ModelSettings
+from ptychoflow.settings.reconstruction import BlindReconstructionSettings
+from ptychoflow.settings.simulation import GuessSettings, ProbeSettings, ScanSettings, SimulationSettings
+from ptychoflow.settings.training import GroupSettings, TrainingSettings
 from ptychoflow.simulation.dataset import simulate
-from ptychoflow.simulation.guess import GuessSettings
-from ptychoflow.simulation.probes import ProbeSettings
-from ptychoflow.simulation.scans import ScanSettings
-from ptychoflow.simulation.settings import SimulationSettings
 from ptychoflow.training.run import TrainingRun
 from ptychoflow.watching import watch
 
@@ -239,7 +238,7 @@ def test_what_a_network_has_no_use_for_is_refused(
         watch(blind_weights, data, output, probe="checkpoint")
     with pytest.raises(InputError, match="expected no settings of blind"):
         watch(checkpoint, data, output, blind=BlindReconstructionSettings(probe_modes=1))
-    for name in ("orientation", "solve_positions"):
+    for name in ("orientation", "solve_positions", "solve_brightness"):
         with pytest.raises(InputError, match=rf"blind\.{name} is true .* expected --final whole"):
             watch(blind_weights, data, output, final="running", blind=BlindReconstructionSettings(**{name: True}))
 

@@ -14,7 +14,8 @@ import yaml
 from workflow_runs import ROOT, SMALL, environment_of
 
 from ptychoflow.estimates import training_needs
-from ptychoflow.settings import GroupSettings, ModelSettings, TrainingSettings
+from ptychoflow.settings.model import ModelSettings
+from ptychoflow.settings.training import GroupSettings, TrainingSettings
 
 FOLDER = Path(__file__).parent
 FIELDS = {"job": 12, "partition": 12, "state": 14, "memory": 12, "gpus": 30, "comment": 200}

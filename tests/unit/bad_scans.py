@@ -8,7 +8,7 @@ import h5py
 import numpy as np
 
 from ptychoflow.data.dataset import Dataset
-from ptychoflow.data.ingest_settings import IngestSettings, PathSettings
+from ptychoflow.settings.ingest import IngestSettings, PathSettings
 
 FORMATS = ("tike", "npz", "hdf5", "ptychopinn")
 

@@ -5,12 +5,10 @@ import torch
 
 from ptychoflow.data.dataset import Dataset
 from ptychoflow.models.blind import Blind
-from ptychoflow.settings import BlindReconstructionSettings, BlindSettings
+from ptychoflow.settings.blind import BlindSettings
+from ptychoflow.settings.reconstruction import BlindReconstructionSettings
+from ptychoflow.settings.simulation import GuessSettings, ProbeSettings, ScanSettings, SimulationSettings
 from ptychoflow.simulation.dataset import simulate
-from ptychoflow.simulation.guess import GuessSettings
-from ptychoflow.simulation.probes import ProbeSettings
-from ptychoflow.simulation.scans import ScanSettings
-from ptychoflow.simulation.settings import SimulationSettings
 
 
 def small_scan(

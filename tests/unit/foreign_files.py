@@ -11,7 +11,7 @@ import tifffile
 from scipy import constants
 
 from ptychoflow.data.dataset import Dataset
-from ptychoflow.data.ingest_settings import IngestSettings, PathSettings
+from ptychoflow.settings.ingest import IngestSettings, PathSettings
 
 BAD = 2**32 - 1
 """What an Eiger detector counts on a pixel that is bad."""

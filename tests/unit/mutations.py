@@ -15,9 +15,9 @@ from foreign_files import WRITERS
 
 from ptychoflow.data.cxi import read_cxi, write_cxi
 from ptychoflow.data.formats import rehearsal
-from ptychoflow.data.ingest_settings import IngestSettings
 from ptychoflow.data.readers import read_dataset
 from ptychoflow.errors import InputError
+from ptychoflow.settings.ingest import IngestSettings
 
 STRUCTURAL = 0.6
 """Share of the mutations that change what a file says; the others change its bytes."""

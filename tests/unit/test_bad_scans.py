@@ -18,11 +18,9 @@ from ptychoflow.data.readers import read_dataset
 from ptychoflow.errors import InputError
 from ptychoflow.models.unrolled import Unrolled
 from ptychoflow.physics.diffraction import Propagator
-from ptychoflow.settings import ModelSettings
+from ptychoflow.settings.model import ModelSettings
+from ptychoflow.settings.simulation import ProbeSettings, ScanSettings, SimulationSettings
 from ptychoflow.simulation.dataset import simulate
-from ptychoflow.simulation.probes import ProbeSettings
-from ptychoflow.simulation.scans import ScanSettings
-from ptychoflow.simulation.settings import SimulationSettings
 
 SCANS = int(os.environ.get("PTYCHOFLOW_BAD_SCANS", str(3 * len(FAULTS))))
 LEAST_LIKENESS = 0.95

@@ -9,7 +9,8 @@ from blind_scans import harmful, plain_engine, settings_of, small_scan
 
 from ptychoflow.blind.solve import BlindReconstruction
 from ptychoflow.data.dataset import Dataset
-from ptychoflow.models.blind import FEWEST_SUBSETS, LARGEST, Blind, BlindState, Rates, ScanFrames, subsets
+from ptychoflow.models.blind import FEWEST_SUBSETS, LARGEST, Blind, BlindState, Rates, subsets
+from ptychoflow.models.scan_frames import ScanFrames
 from ptychoflow.physics.joint_steps import modelled_frames
 
 NEAR = {"propagation": "near", "detector_distance": 0.01, "detector_pixel_size": 0.5e-6}

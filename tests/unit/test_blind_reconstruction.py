@@ -21,15 +21,15 @@ from ptychoflow.data.dataset import Dataset, object_frame
 from ptychoflow.data.geometry import wavelength_of
 from ptychoflow.data.position_axes import ingest_settings_of, orientations, turned
 from ptychoflow.errors import InputError
-from ptychoflow.metrics.scoring import photon_deviance, score
+from ptychoflow.metrics.doubts import LEAST_EXPLAINED
+from ptychoflow.metrics.photons import photon_deviance
+from ptychoflow.metrics.scoring import score
 from ptychoflow.physics.diffraction import Propagator
 from ptychoflow.physics.patches import extract_patches
 from ptychoflow.reconstruction import Reconstruction, read_reconstruction, write_reconstruction
-from ptychoflow.settings import BlindReconstructionSettings
+from ptychoflow.settings.reconstruction import BlindReconstructionSettings
+from ptychoflow.settings.simulation import ProbeSettings, ScanSettings, SimulationSettings
 from ptychoflow.simulation.dataset import simulate
-from ptychoflow.simulation.probes import ProbeSettings
-from ptychoflow.simulation.scans import ScanSettings
-from ptychoflow.simulation.settings import SimulationSettings
 from ptychoflow.solver import sound_start, unseen_by
 
 QUICK = BlindReconstructionSettings(iterations=12, most_iterations=12, probe_modes=1, held_out=0.1)
@@ -69,7 +69,7 @@ def test_the_record_says_what_was_found_and_how(measured: Reconstruction, curved
     assert record["start"]["name"] == min(record["start"]["errors"], key=record["start"]["errors"].get)
     assert record["iterations"] == len(record["gains"]) == len(record["deviances"]) == 12
     assert record["held_out_deviance"] < 3 * record["expected_deviance"]
-    assert record["held_out_seen"] is False
+    assert 0.9 < record["explained_share"] <= 1.01
     assert record["position_shift_rms"] == pytest.approx(0, abs=1e-4)
     assert 0 < record["solving_seconds"] < 60
     assert measured.held_out.sum() == round(0.1 * 64)
@@ -83,6 +83,16 @@ def test_its_own_deviance_is_that_of_the_scores(measured: Reconstruction, curved
     assert scores["complex_nrmse"] < 0.15
     # Without the truth, the halves tell how fine it is.
     assert rings["halves"].crossing("half") > 0.5
+
+
+def test_an_image_that_its_photons_do_not_determine_is_named_in_the_record(curved: Dataset, file: Path):
+    # Every frame lies somewhere else than the file says.
+    places = np.random.default_rng(0).permutation(curved.positions)
+    wrong = dataclasses.replace(curved, positions=places, truth=None)
+    record = reconstruct(wrong, file, dataclasses.replace(QUICK, learned=False), seed=1).provenance
+    assert record["explained_share"] < LEAST_EXPLAINED
+    assert record["warnings"][0].startswith("the photons do not determine the image")
+    assert "should not be trusted" in record["warnings"][0]
 
 
 def test_halves_share_no_frame(curved: Dataset, file: Path, blind_weights: Path, measured: Reconstruction):
@@ -224,6 +234,9 @@ def test_a_solver_judges_by_frames_that_its_start_has_not_seen(measured: Reconst
     assert not caplog.records
     np.testing.assert_array_equal(unseen_by(measured, np.arange(64)), own)
     assert f"made from {64 - len(own)} of the 64 frames that are held out" in caplog.text
+    # Earlier versions marked frames as held out that the network had been given all the same.
+    seen = dataclasses.replace(measured, provenance=measured.provenance | {"held_out_seen": True})
+    assert not len(unseen_by(seen, own))
 
 
 def test_a_start_by_the_blind_network_is_sound(

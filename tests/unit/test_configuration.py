@@ -1,90 +1,81 @@
 """What is written down twice says the same twice: schema and settings, environments and lock, reference and schema."""
 
 import importlib.util
+import json
+import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import MISSING, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Annotated
 
+import jsonschema
 import pytest
 import yaml
 
-from ptychoflow.data.detector import DetectorSettings
-from ptychoflow.data.ingest_settings import FrameSettings, IngestSettings, PathSettings, PositionSettings
-from ptychoflow.settings import (
-    BlindReconstructionSettings,
-    BlindSettings,
-    GroupSettings,
-    InferenceSettings,
-    ModelSettings,
-    PretrainingSettings,
-    RegionSettings,
-    TrackingSettings,
-    TrainingSettings,
-)
-from ptychoflow.simulation.guess import GuessSettings
-from ptychoflow.simulation.objects import ObjectSettings
-from ptychoflow.simulation.probes import ProbeSettings
-from ptychoflow.simulation.recipe import RecipeSettings
-from ptychoflow.simulation.scans import ScanSettings
-from ptychoflow.simulation.settings import SimulationSettings
-from ptychoflow.solver_settings import RefinementSettings, SolverSettings
+from ptychoflow.configuration import reference
+from ptychoflow.settings.values import Range
+from ptychoflow.settings.workflow import WorkflowSettings
 
 ROOT = Path(__file__).parents[2]
-SCHEMA = yaml.safe_load((ROOT / "config/schemas/config.schema.yaml").read_text())
-SECTIONS = {
-    "model": ModelSettings,
-    "training": TrainingSettings,
-    "tracking": TrackingSettings,
-    "groups": GroupSettings,
-    "region": RegionSettings,
-    "simulate": SimulationSettings,
-    "object": ObjectSettings,
-    "probe": ProbeSettings,
-    "scan": ScanSettings,
-    "guess": GuessSettings,
-    "ingest": IngestSettings,
-    "detector": DetectorSettings,
-    "positions": PositionSettings,
-    "frames": FrameSettings,
-    "paths": PathSettings,
-    "inference": InferenceSettings,
-    "reconstruction": BlindReconstructionSettings,
-    "blind": BlindSettings,
-    "pretraining": PretrainingSettings,
-    "recipe": RecipeSettings,
-    "solver": SolverSettings,
-    "refine": RefinementSettings,
-}
-# Keys of a section that are no field of its settings, and fields that an experiment sets by another key.
-LOCATION = {"path", "url", "sha256", "dataset"}
-ELSEWHERE = {"accelerator", "tags"}
+SCHEMA = ROOT / "config/schemas/config.schema.yaml"
+README = ROOT / "config/README.md"
+CONFIGS = sorted(path for path in (ROOT / "config").rglob("*.yaml") if path != SCHEMA)
 OUTSIDE_THE_LOCK = {"python", "torchvision"}
-CONDA_NAMES = {"pytorch": "torch", "pytorch-gpu": "torch"}
+CONDA_NAMES = {"python-isal": "isal", "pytorch": "torch", "pytorch-gpu": "torch"}
 
 
-@pytest.mark.parametrize("section", SECTIONS)
-def test_the_schema_allows_exactly_the_fields_of_the_settings(section: str):
-    definition = SCHEMA["definitions"][section]
-    names = {field.name for field in fields(SECTIONS[section])}
-    assert set(definition["properties"]) - LOCATION == names - ELSEWHERE
-    assert definition["additionalProperties"] is False
+def test_the_schema_is_what_the_settings_make_it():
+    assert SCHEMA.read_text(encoding="utf-8") == reference.schema_text(), "run make schema"
 
 
-@pytest.mark.parametrize("section", SECTIONS)
-def test_the_reference_gives_every_key_with_its_default(section: str):
-    text = (ROOT / "config/README.md").read_text().split(f"### `{section}`\n")[1].split("\n### ")[0]
-    for field in fields(SECTIONS[section]):
-        if field.name in ELSEWHERE:
-            continue
-        row = next((line for line in text.splitlines() if line.startswith(f"| `{field.name}` ")), None)
-        assert row is not None, field.name
-        if field.default is not MISSING:
-            written = yaml.safe_load(row.split("|")[2].strip().strip("`"))
-            kind = type(field.default)
-            assert (kind(written) if kind in (float, tuple) else written) == field.default
+def test_the_tables_of_the_reference_are_what_the_settings_make_them():
+    text = README.read_text(encoding="utf-8")
+    assert text == reference.readme_text(text), "run make schema"
+
+
+def test_the_reference_has_a_table_of_every_section_and_a_meaning_of_every_key():
+    text = README.read_text(encoding="utf-8")
+    for name, settings in reference.sections().items():
+        assert f"<!-- keys of {settings.__name__} -->" in text or name in ("dataset", "study", "overlay", "scale"), name
+        meanings = reference.meanings_of(settings)
+        assert all(meanings.get(field.name) for field in reference.keys(settings)), name
+    # What is linked to is there.
+    for name in re.findall(r"See \[`(\w+)`\]\(#\w+\)", text):
+        assert f"### `{name}`\n" in text
+
+
+def test_a_setting_that_is_added_comes_into_schema_and_tables():
+    @dataclass
+    class Added(WorkflowSettings):
+        """A config with a key more.
+
+        Parameters
+        ----------
+        brightness : int
+            How bright it is.
+        """
+
+        brightness: Annotated[int, Range(at_least=3)] = 4
+
+    field = next(field for field in fields(Added) if field.name == "brightness")
+    assert reference.row(Added, field) == "| `brightness` | a whole number of at least 3 | `4` | How bright it is. |\n"
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_editors_find_the_schema_and_shipped_configs_agree_with_it(path: Path):
+    text = path.read_text(encoding="utf-8")
+    named = re.match(r"# yaml-language-server: \$schema=(\S+)\n", text)
+    assert (path.parent / named[1]).resolve() == SCHEMA
+    schema = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
+    # An editor reads YAML 1.2, where the keys of a mapping of JSON are text.
+    config = json.loads(json.dumps(yaml.safe_load(text)))
+    validator = jsonschema.Draft202012Validator(schema)
+    assert [error.message for error in validator.iter_errors(config)] == []
+    config["experiments"] = {"wrong": {"training": {"max_epochs": 0}}}
+    assert not validator.is_valid(config)
 
 
 def values_of(key: str, node: object) -> Iterator[object]:

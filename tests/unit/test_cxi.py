@@ -12,6 +12,7 @@ import pytest
 
 from ptychoflow.data.cxi import read_cxi, write_cxi
 from ptychoflow.data.dataset import Dataset
+from ptychoflow.data.stored_frames import ConvertedFrames
 from ptychoflow.errors import InputError
 
 
@@ -81,6 +82,18 @@ def _poke(key: str, index: object, value: object) -> Callable[[h5py.File], None]
     return lambda file: file[key].__setitem__(index, value)
 
 
+def _poke_frames(index: object, value: float) -> Callable[[h5py.File], None]:
+    """Change a number of frames, which another program may have written as other than whole numbers."""
+
+    def poke(file: h5py.File) -> None:
+        frames = file[DATA][()].astype(np.float32)
+        frames[index] = value
+        del file[DATA]
+        file[DATA] = frames
+
+    return poke
+
+
 DATA, OWN = "entry_1/instrument_1/detector_1/data", "entry_1/ptychoflow_1/positions"
 
 
@@ -89,8 +102,8 @@ DATA, OWN = "entry_1/instrument_1/detector_1/data", "entry_1/ptychoflow_1/positi
     [
         (_drop("entry_1/image_1/data"), "entry_1/image_1/data is missing"),
         (_drop(OWN), "positions is missing"),
-        (_poke(DATA, (2, 3, 4), np.nan), "frames holds 1 NaN"),
-        (_poke(DATA, (2, 3, 4), -1), "none below 0"),
+        (_poke_frames((2, 3, 4), np.nan), "frames holds 1 NaN"),
+        (_poke_frames((2, 3, 4), -1), "none below 0"),
         (_poke(DATA, ..., 0), "none of the 64 frames has a photon"),
         (_poke(OWN, 3, (-20, 30)), "position 3 is"),
         (_poke("entry_1/instrument_1/detector_1/mask", ..., 1), "mask has no good pixel"),
@@ -141,7 +154,7 @@ def test_a_key_that_holds_something_else_is_refused(key: str, value: object, sma
 def test_complex_counts_are_refused(small_cxi: Path, tmp_path: Path):
     path = Path(shutil.copy(small_cxi, tmp_path / "complex.cxi"))
     with h5py.File(path, "r+") as file:
-        frames = file[DATA][()]
+        frames = file[DATA][()].astype(np.float32)
         del file[DATA]
         file[DATA] = frames + 1j
     with pytest.raises(InputError, match=f"key {DATA} cannot be used: it has dtype complex64, expected real"):
@@ -171,3 +184,21 @@ def test_damage_inside_the_file_is_refused(small_cxi: Path, tmp_path: Path):
             continue
         refused += 1
     assert refused > 10
+
+
+@pytest.mark.parametrize(("largest", "kind"), [(200, "uint8"), (60000, "uint16"), (70000, "uint32"), (2.5, "float32")])
+def test_whole_counts_are_kept_as_integers(largest: float, kind: str, small_dataset: Dataset, tmp_path: Path):
+    frames = np.minimum(small_dataset.frames, 100)
+    frames[3, 4, 5] = largest
+    write_cxi(tmp_path / "scan.cxi", dataclasses.replace(small_dataset, frames=frames))
+    with h5py.File(tmp_path / "scan.cxi") as file:
+        assert file[DATA].dtype == kind
+    read = read_cxi(tmp_path / "scan.cxi")
+    assert read.frames.dtype == np.float32
+    np.testing.assert_array_equal(read.frames, frames)
+
+
+def test_a_frame_that_exceeds_what_was_foreseen_is_written_as_it_is(small_dataset: Dataset, tmp_path: Path):
+    frames = ConvertedFrames(small_dataset.frames, lambda block: block, (32, 32), np.dtype(np.uint8))
+    write_cxi(tmp_path / "scan.cxi", dataclasses.replace(small_dataset, frames=frames))
+    np.testing.assert_array_equal(read_cxi(tmp_path / "scan.cxi").frames, small_dataset.frames)

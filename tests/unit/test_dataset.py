@@ -15,7 +15,7 @@ from ptychoflow.metrics.patches import patch_scores
 from ptychoflow.orientation import photon_errors
 from ptychoflow.physics.losses import LOSSES
 from ptychoflow.refinement import refined
-from ptychoflow.solver_settings import RefinementSettings
+from ptychoflow.settings.solver import RefinementSettings
 
 
 def test_the_wavelength_is_planck_times_light_over_energy():

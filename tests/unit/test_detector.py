@@ -14,16 +14,16 @@ import numpy as np
 import pytest
 
 from ptychoflow.data.dataset import Dataset
-from ptychoflow.data.detector import DetectorPreparation, DetectorSettings
+from ptychoflow.data.detector import DetectorPreparation
 from ptychoflow.data.detector_geometry import resampled_probe
 from ptychoflow.data.geometry import wavelength_of
 from ptychoflow.data.ingested_probe import good_share
 from ptychoflow.data.readers import IngestSettings, read_dataset
 from ptychoflow.errors import InputError
+from ptychoflow.settings.detector import DetectorSettings
+from ptychoflow.settings.simulation import ProbeSettings, ScanSettings, SimulationSettings
 from ptychoflow.simulation.dataset import expected_photons, simulate
-from ptychoflow.simulation.probes import ProbeSettings, make_probe
-from ptychoflow.simulation.scans import ScanSettings
-from ptychoflow.simulation.settings import SimulationSettings
+from ptychoflow.simulation.probes import make_probe
 
 LOOKING = DetectorSettings(find_dead=True, hot_factor=1.7)
 
@@ -367,7 +367,7 @@ def test_a_mask_file_masks(suffix: str, marks: str, tmp_path: Path):
 READ_IN_A_FRESH_PROCESS = """
 import sys
 import numpy as np
-from ptychoflow.data.detector import DetectorSettings
+from ptychoflow.settings.detector import DetectorSettings
 from ptychoflow.data.readers import IngestSettings, read_dataset
 
 key, image, scan, output = sys.argv[1:]
@@ -396,16 +396,19 @@ def test_a_packed_image_of_the_detector_is_read_beside_a_scan_that_is_no_hdf5(ke
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
-        ({"size": 15}, "detector.size is 15: expected an even number"),
+        ({"size": 15}, "detector.size is 15: expected a whole number of at least 8, a multiple of 2"),
         ({"size": 4}, "detector.size is 4"),
         ({"binning": 0}, "detector.binning is 0"),
-        ({"centre": (3.0, float("nan"))}, r"detector.centre is \(3.0, nan\)"),
+        ({"centre": (3.0, float("nan"))}, r"detector.centre is \[3.0, nan\]"),
         ({"hot_factor": 1.0}, "detector.hot_factor is 1.0"),
         ({"photons_per_count": 0.0}, "detector.photons_per_count is 0.0"),
         ({"saturation": -1.0}, "detector.saturation is -1.0"),
         ({"threshold": -1.0}, "detector.threshold is -1.0"),
         ({"background": float("inf")}, "detector.background is inf"),
-        ({"background_percentile": 101.0}, "detector.background_percentile is 101.0: expected 0 to 100"),
+        (
+            {"background_percentile": 101.0},
+            "detector.background_percentile is 101.0: expected a number of at least 0 and at most 100",
+        ),
         ({"background": 1.0, "background_percentile": 5.0}, "expected one of them"),
     ],
 )

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from ptychoflow.data.detector import DetectorPreparation, DetectorSettings, surveyed
+from ptychoflow.data.detector import DetectorPreparation, surveyed
 from ptychoflow.data.detector_survey import Survey
 from ptychoflow.errors import InputError
+from ptychoflow.settings.detector import DetectorSettings
 
 ROWS = slice(5, 7)
 """Where a gap runs through the detector."""

@@ -8,20 +8,19 @@ from pathlib import Path
 import pytest
 
 from ptychoflow.estimates import PACKAGES, blind_needs, inference_needs, training_needs
-from ptychoflow.settings import (
-    BlindReconstructionSettings,
-    GroupSettings,
-    InferenceSettings,
-    ModelSettings,
-    TrainingSettings,
-)
+from ptychoflow.settings.inference import InferenceSettings
+from ptychoflow.settings.model import ModelSettings
+from ptychoflow.settings.reconstruction import BlindReconstructionSettings
+from ptychoflow.settings.training import GroupSettings, TrainingSettings
 
 STEP = """
 import resource
 import torch
 from lightning.pytorch import Trainer  # noqa: F401, a training loads it too
 from ptychoflow.data.loading import Batch
-from ptychoflow.settings import GroupSettings, InferenceSettings, ModelSettings, TrainingSettings
+from ptychoflow.settings.inference import InferenceSettings
+from ptychoflow.settings.model import ModelSettings
+from ptychoflow.settings.training import GroupSettings, TrainingSettings
 from ptychoflow.training.module import Reconstructor
 
 torch.set_num_threads(1)

@@ -13,7 +13,9 @@ from ptychoflow.embedded_provenance import read_provenance
 from ptychoflow.errors import InputError
 from ptychoflow.files import sha256_of
 from ptychoflow.models import build_model
-from ptychoflow.settings import GroupSettings, ModelSettings, TrackingSettings, TrainingSettings
+from ptychoflow.settings.model import ModelSettings
+from ptychoflow.settings.tracking import TrackingSettings
+from ptychoflow.settings.training import GroupSettings, TrainingSettings
 from ptychoflow.training.checkpoint import load_checkpoint
 from ptychoflow.training.run import TrainingRun
 

@@ -12,18 +12,18 @@ from foreign_files import WITHOUT_MASK, WITHOUT_PROBE, WRITERS
 
 from ptychoflow.data.cxi import read_cxi, write_cxi
 from ptychoflow.data.dataset import Dataset
-from ptychoflow.data.detector import DetectorPreparation, DetectorSettings
+from ptychoflow.data.detector import DetectorPreparation
 from ptychoflow.data.formats.hdf5_access import HDF5Frames
 from ptychoflow.data.formats.hdf5_source import hdf5_source
 from ptychoflow.data.frame_orientation import Orientation, oriented
-from ptychoflow.data.ingest_settings import IngestSettings, PathSettings, PositionSettings
 from ptychoflow.data.readers import read_dataset
 from ptychoflow.data.stored_frames import ConvertedFrames
 from ptychoflow.errors import InputError
+from ptychoflow.settings.detector import DetectorSettings
+from ptychoflow.settings.ingest import IngestSettings, PathSettings, PositionSettings
+from ptychoflow.settings.simulation import ProbeSettings, ScanSettings, SimulationSettings
 from ptychoflow.simulation.dataset import expected_photons, simulate
-from ptychoflow.simulation.probes import ProbeSettings, disk_probe
-from ptychoflow.simulation.scans import ScanSettings
-from ptychoflow.simulation.settings import SimulationSettings
+from ptychoflow.simulation.probes import disk_probe
 
 ORIENTATIONS = get_args(Orientation)
 NEAR = SimulationSettings(

@@ -8,10 +8,10 @@ import pytest
 
 from ptychoflow.data.dataset import Dataset
 from ptychoflow.data.frame_choice import far_frames, paired
-from ptychoflow.data.ingest_settings import FrameSettings, IngestSettings
 from ptychoflow.data.raw_scan import RawScan
 from ptychoflow.data.readers import read_dataset
 from ptychoflow.errors import InputError
+from ptychoflow.settings.ingest import FrameSettings, IngestSettings
 
 
 def tike(path: Path, frames: np.ndarray, positions: np.ndarray, probe: np.ndarray) -> Path:

@@ -15,10 +15,8 @@ import pytest
 from foreign_files import WRITERS
 
 from ptychoflow.data.cxi import write_cxi
+from ptychoflow.settings.simulation import ProbeSettings, ScanSettings, SimulationSettings
 from ptychoflow.simulation.dataset import simulate
-from ptychoflow.simulation.probes import ProbeSettings
-from ptychoflow.simulation.scans import ScanSettings
-from ptychoflow.simulation.settings import SimulationSettings
 
 MUTATIONS = int(os.environ.get("PTYCHOFLOW_MUTATIONS", "30"))
 SECONDS = 20

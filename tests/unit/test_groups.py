@@ -18,8 +18,8 @@ from ptychoflow.data.groups import (
 from ptychoflow.data.loading import FrameTable, GroupLoader
 from ptychoflow.data.module import ScanDataModule
 from ptychoflow.errors import InputError
-from ptychoflow.settings import GroupSettings, RegionSettings, TrainingSettings
-from ptychoflow.solver_settings import SolverSettings
+from ptychoflow.settings.solver import SolverSettings
+from ptychoflow.settings.training import GroupSettings, RegionSettings, TrainingSettings
 
 
 @pytest.fixture

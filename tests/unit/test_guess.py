@@ -10,12 +10,11 @@ from ptychoflow.data.cxi import read_cxi, write_cxi
 from ptychoflow.data.dataset import Dataset
 from ptychoflow.errors import InputError
 from ptychoflow.refinement import refined
+from ptychoflow.settings.simulation import GuessSettings, ProbeSettings, ScanSettings, SimulationSettings
+from ptychoflow.settings.solver import RefinementSettings
 from ptychoflow.simulation.dataset import simulate
-from ptychoflow.simulation.guess import GuessSettings, disk_diameter
-from ptychoflow.simulation.probes import ProbeSettings, disk_probe
-from ptychoflow.simulation.scans import ScanSettings
-from ptychoflow.simulation.settings import SimulationSettings
-from ptychoflow.solver_settings import RefinementSettings
+from ptychoflow.simulation.guess import disk_diameter
+from ptychoflow.simulation.probes import disk_probe
 
 SETTINGS = SimulationSettings(size=32, probe=ProbeSettings(kind="disk"), scan=ScanSettings(frames=9), seed=3)
 FOCUSED = replace(SETTINGS, size=64, probe=ProbeSettings(defocus=20e-6))

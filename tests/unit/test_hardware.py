@@ -9,7 +9,7 @@ import torch
 
 from ptychoflow import hardware, trainer
 from ptychoflow.hardware import compilation_obstacle, computes_bfloat16, usable_cores, use_threads
-from ptychoflow.settings import TrainingSettings
+from ptychoflow.settings.training import TrainingSettings
 from ptychoflow.trainer import settle
 
 

@@ -15,7 +15,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from ptychoflow.data.cxi import write_cxi
 from ptychoflow.data.dataset import Dataset
 from ptychoflow.errors import InputError
-from ptychoflow.settings import GroupSettings, ModelSettings, TrackingSettings, TrainingSettings
+from ptychoflow.settings.model import ModelSettings
+from ptychoflow.settings.tracking import TrackingSettings
+from ptychoflow.settings.training import GroupSettings, TrainingSettings
 from ptychoflow.tracking.images import coloured, diffraction_panels, object_panels
 from ptychoflow.training.checkpoint import load_checkpoint
 from ptychoflow.training.run import TrainingRun

@@ -10,12 +10,18 @@ import torch
 
 from ptychoflow.data.cxi import read_cxi, write_cxi
 from ptychoflow.data.dataset import Dataset
+from ptychoflow.data.groups import split_frames
 from ptychoflow.data.loading import Batch
 from ptychoflow.errors import InputError
 from ptychoflow.inference import Inference
+from ptychoflow.metrics.photons import photon_deviance
+from ptychoflow.metrics.scoring import score
+from ptychoflow.parts import merge_parts, stitch_part
 from ptychoflow.reconstruction import read_reconstruction, write_reconstruction
-from ptychoflow.settings import GroupSettings, ModelSettings, TrainingSettings
-from ptychoflow.stitching import stitch_file
+from ptychoflow.settings.inference import InferenceSettings
+from ptychoflow.settings.model import ModelSettings
+from ptychoflow.settings.training import GroupSettings, TrainingSettings
+from ptychoflow.stitching import coverage_of, stitch_file
 from ptychoflow.training.module import Reconstructor
 from ptychoflow.training.run import TrainingRun
 
@@ -48,7 +54,7 @@ def test_groups_are_formed_only_where_the_network_needs_them(
 ):
     cpu = torch.device("cpu")
     tile = next(iter(Inference(checkpoint, small_dataset, small_cxi).loader(8, cpu)))
-    assert (tile.amplitudes.shape, tile.wanted) == ((1, 64, 32, 32), 64)
+    assert (tile.amplitudes.shape, tile.wanted) == ((1, 61, 32, 32), 61)
     single = next(iter(Inference(checkpoint, small_dataset, small_cxi, single_shot=True).loader(8, cpu)))
     assert single.amplitudes.shape == (8, 1, 32, 32)
     grouped = next(iter(Inference(trained("unet", small_cxi, tmp_path), small_dataset, small_cxi).loader(8, cpu)))
@@ -80,7 +86,7 @@ def test_halves_are_reconstructed_apart_where_no_truth_is_known(
     checkpoint: Path, small_cxi: Path, small_dataset: Dataset, tmp_path: Path
 ):
     measured = dataclasses.replace(small_dataset, truth=None)
-    inference = Inference(checkpoint, measured, small_cxi, tile_frames=32)
+    inference = Inference(checkpoint, measured, small_cxi, tile_frames=32, held_out=0.0)
     inference.write(tmp_path / "patches.h5", batch_size=1, accelerator="cpu")
     from_file = stitch_file(tmp_path / "patches.h5", phase_iterations=1)
     image = inference.reconstruct(1, phase_iterations=1, accelerator="cpu")
@@ -88,7 +94,7 @@ def test_halves_are_reconstructed_apart_where_no_truth_is_known(
     with h5py.File(tmp_path / "patches.h5") as file:
         frames, own = file["frames"][:], file["half_patches"][:]
     even = np.arange(0, 64, 2)
-    first = Inference(checkpoint, measured, small_cxi).loader(1, torch.device("cpu"))
+    first = Inference(checkpoint, measured, small_cxi, held_out=0.0).loader(1, torch.device("cpu"))
     with torch.inference_mode():
         # In one tile, the even patches are those that the even frames alone would give.
         (tile,) = first
@@ -112,12 +118,14 @@ def test_the_patches_of_a_file_are_those_of_the_network_in_the_order_of_the_fram
         np.testing.assert_allclose(file["patches"], expected, atol=1e-4)
         np.testing.assert_array_equal(file["positions"], small_dataset.positions)
         np.testing.assert_array_equal(file["held_out"], inference.held_out)
+        np.testing.assert_array_equal(file["frames"], np.flatnonzero(~inference.held_out))
 
 
 def test_a_single_frame_can_be_reconstructed(checkpoint: Path, small_cxi: Path, small_dataset: Dataset):
     single = Inference(checkpoint, small_dataset, small_cxi, n_groups=1).reconstruct(16, accelerator="cpu")
     assert np.abs(single.object - 1).max() > 0.1
     np.testing.assert_array_equal(single.halves[1], np.ones_like(single.object))
+    assert not single.held_out.any()
 
 
 def test_a_part_of_the_frames_is_reconstructed(checkpoint: Path, small_cxi: Path, small_dataset: Dataset):
@@ -132,11 +140,76 @@ def test_the_probe_is_the_datasets_own_or_the_refined_one(checkpoint: Path, smal
     assert np.abs(refined - own).max() > 1e-4 * np.abs(own).max()
 
 
-def test_frames_of_other_datasets_are_all_held_out(checkpoint: Path, small_cxi: Path, small_dataset: Dataset, tmp_path):
-    assert 0 < Inference(checkpoint, small_dataset, small_cxi).held_out.sum() < 10
+def test_one_draw_of_frames_judges_whether_the_scan_was_trained_on_or_not(
+    checkpoint: Path, small_cxi: Path, small_dataset: Dataset, tmp_path: Path
+):
+    _, drawn = split_frames(np.arange(64), 0.05, seed=0)
+    known = Inference(checkpoint, small_dataset, small_cxi)
+    np.testing.assert_array_equal(np.flatnonzero(known.held_out), drawn)
+    np.testing.assert_array_equal(known.trained, ~known.held_out)
     brighter = dataclasses.replace(small_dataset, frames=small_dataset.frames + 1)
     write_cxi(tmp_path / "other.cxi", brighter)
-    assert Inference(checkpoint, brighter, tmp_path / "other.cxi").held_out.all()
+    other = Inference(checkpoint, brighter, tmp_path / "other.cxi")
+    np.testing.assert_array_equal(other.held_out, known.held_out)
+    assert not other.trained.any()
+
+
+@pytest.mark.parametrize(("name", "options"), [("unrolled", {}), ("unrolled", {"single_shot": True}), ("unet", {})])
+def test_frames_that_judge_have_no_part_in_the_image(
+    name: str, options: dict, small_cxi: Path, small_dataset: Dataset, tmp_path: Path
+):
+    path = trained(name, small_cxi, tmp_path, validation_fraction=0.2)
+    measured = dataclasses.replace(small_dataset, truth=None)
+    inference = Inference(path, measured, small_cxi, **options)
+    judges = inference.held_out
+    frames = small_dataset.frames.copy()
+    frames[judges] = np.random.default_rng(0).permuted(frames[judges])
+    spoilt = Inference(path, dataclasses.replace(measured, frames=frames), small_cxi, **options)
+    image, again = (one.reconstruct(9, accelerator="cpu") for one in (inference, spoilt))
+    for field in ("object", "coverage", "halves"):
+        np.testing.assert_array_equal(getattr(image, field), getattr(again, field))
+    used = coverage_of(image.probe, image.positions[~judges], image.object.shape)
+    np.testing.assert_allclose(image.coverage, used, atol=1e-3)
+    # Light of others falls where they would lie, and they are asked about in the scores alone.
+    centres = tuple(np.round(image.positions[judges]).astype(int).T)
+    assert (image.coverage[centres] > 0.1 * np.median(image.coverage[image.coverage > 0])).all()
+    scores, _ = score(image, measured)
+    assert scores["deviance"] == pytest.approx(photon_deviance(image, measured, np.flatnonzero(judges)))
+    assert scores["fitted_deviance"] is None
+
+
+def test_parts_judge_by_the_same_frames_as_the_whole(
+    checkpoint: Path, small_cxi: Path, small_dataset: Dataset, tmp_path: Path
+):
+    whole = Inference(checkpoint, small_dataset, small_cxi, tile_frames=16).reconstruct(1, 0, "cpu")
+    files = []
+    for part in ("1-of-2", "2-of-2"):
+        inference = Inference(checkpoint, small_dataset, small_cxi, tile_frames=16, part=part)
+        inference.write(tmp_path / f"{part}.h5", 1, "cpu")
+        files.append(tmp_path / f"sums_{part}.h5")
+        stitch_part(tmp_path / f"{part}.h5", files[-1])
+    merged = merge_parts(files, 0)
+    np.testing.assert_allclose(merged.object, whole.object, atol=1e-4)
+    for field in ("positions", "held_out", "trained"):
+        np.testing.assert_array_equal(getattr(merged, field), getattr(whole, field))
+    with pytest.raises(InputError, match="is in no part"):
+        merge_parts(files[:1], 0)
+    # Stitched by itself, a part is judged by no frame: they may lie outside of it.
+    alone = stitch_file(tmp_path / "1-of-2.h5")
+    assert not alone.held_out.any()
+    assert len(alone.positions) < 61
+
+
+def test_all_frames_are_used_on_request_and_those_trained_on_never_judge(
+    checkpoint: Path, small_cxi: Path, small_dataset: Dataset, caplog: pytest.LogCaptureFixture
+):
+    assert not Inference(checkpoint, small_dataset, small_cxi, held_out=0.0).held_out.any()
+    assert not caplog.text
+    more = Inference(checkpoint, small_dataset, small_cxi, held_out=0.2)
+    np.testing.assert_array_equal(more.held_out, ~more.trained)
+    assert "10 of the 13 frames that are to be held out were trained on" in caplog.text
+    with pytest.raises(InputError, match=r"held_out is 1\.0"):
+        InferenceSettings(held_out=1.0)
 
 
 def test_what_does_not_fit_is_refused(checkpoint: Path, small_cxi: Path, small_dataset: Dataset):

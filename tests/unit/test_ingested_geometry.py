@@ -5,10 +5,10 @@ import pytest
 from scipy import constants
 
 from ptychoflow.data.dataset import Dataset
-from ptychoflow.data.ingest_settings import IngestSettings, PositionSettings
 from ptychoflow.data.ingestion import ingest
 from ptychoflow.data.raw_scan import RawScan
 from ptychoflow.errors import InputError
+from ptychoflow.settings.ingest import IngestSettings, PositionSettings
 
 PIXEL = 20e-9
 METRES = np.array([[0, 0], [0, 1.5e-7], [1e-7, 0]])

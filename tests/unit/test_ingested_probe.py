@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from ptychoflow.data.dataset import Dataset
-from ptychoflow.data.detector import DetectorSettings
 from ptychoflow.data.frame_orientation import Orientation
 from ptychoflow.data.geometry import wavelength_of
-from ptychoflow.data.ingest_settings import IngestSettings
 from ptychoflow.data.ingestion import ingest
 from ptychoflow.data.raw_scan import RawScan
 from ptychoflow.errors import InputError
+from ptychoflow.settings.detector import DetectorSettings
+from ptychoflow.settings.ingest import IngestSettings
 
 UNDONE = {
     "as_stored": lambda image: image,

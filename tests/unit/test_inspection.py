@@ -21,10 +21,8 @@ from ptychoflow.data.storage import storage_of
 from ptychoflow.orientation import orientation_warnings, photon_errors
 from ptychoflow.physics.diffraction import Propagator
 from ptychoflow.physics.patches import extract_patches
+from ptychoflow.settings.simulation import ProbeSettings, ScanSettings, SimulationSettings
 from ptychoflow.simulation.dataset import expected_photons, simulate
-from ptychoflow.simulation.probes import ProbeSettings
-from ptychoflow.simulation.scans import ScanSettings
-from ptychoflow.simulation.settings import SimulationSettings
 
 
 @pytest.fixture(scope="module")
@@ -322,7 +320,7 @@ def test_the_storage_of_a_file_is_told(small_dataset: Dataset, tmp_path: Path):
     assert facts == {
         "container": "HDF5",
         "key": "/entry_1/instrument_1/detector_1/data",
-        "dtype": "float32",
+        "dtype": "uint32",
         "stored_shape": [64, 32, 32],
         "compression": "gzip",
     }

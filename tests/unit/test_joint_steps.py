@@ -75,6 +75,39 @@ def test_modelled_frames_are_those_that_are_written_out(name: str):
     torch.testing.assert_close(found - scan["background"][:, None, None, None], expected)
 
 
+@pytest.mark.parametrize("name", PROPAGATORS)
+def test_frames_of_other_brightness_ask_by_their_gradient_too(name: str):
+    scan, propagator = scans(2), PROPAGATORS[name]
+    scan["brightness"] = torch.tensor([[1.0, 0.2, 3.0, 0.5, 1.4], [2.0, 1.0, 0.7, 0.1, 1.2]], dtype=torch.float64)
+    objects, probes = (scan[key].requires_grad_() for key in ("objects", "probes"))
+    light, background = scan["brightness"][..., None, None], scan["background"][:, None, None, None]
+    intensity = light * intensity_of(objects, probes, scan["positions"], propagator) + background
+    squares = torch.where(scan["mask"], ((intensity + FLOOR).sqrt() - scan["amplitudes"]).square(), 0)
+    squares.sum().backward()
+    with torch.no_grad():
+        change = joint_change(**scan, propagator=propagator)
+        places = scan["positions"], propagator, scan["background"], scan["brightness"]
+        torch.testing.assert_close(modelled_frames(objects, probes, *places), intensity)
+    torch.testing.assert_close(-2 * change.objects, objects.grad)
+    torch.testing.assert_close(-2 * change.probes, probes.grad)
+    torch.testing.assert_close(change.misfit, squares.detach().sum(dim=(1, 2, 3)))
+    once = joint_change(**scan | {"brightness": torch.ones(BATCH, FRAMES).double()}, propagator=propagator)
+    del scan["brightness"]
+    for key, value in vars(joint_change(**scan, propagator=propagator)).items():
+        torch.testing.assert_close(getattr(once, key), value)
+
+
+@pytest.mark.parametrize("pixels", [1, 2**20])
+def test_light_falls_as_bright_as_the_frame_is(pixels: int, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(joint_steps, "PIXELS_AT_ONCE", pixels)
+    scan = scans(2)
+    scan["brightness"] = torch.full((BATCH, FRAMES), 3.0, dtype=torch.float64)
+    bright = joint_change(**scan, propagator=PROPAGATORS["far"])
+    plain = joint_change(**scan | {"brightness": None}, propagator=PROPAGATORS["far"])
+    torch.testing.assert_close(bright.light, 3 * plain.light)
+    torch.testing.assert_close(bright.transmission, 3 * plain.transmission)
+
+
 def test_the_light_is_what_fell_on_object_and_probe():
     scan = scans(2)
     scan["positions"] = scan["positions"].round()

@@ -5,8 +5,9 @@ import pytest
 from scipy import ndimage
 
 from ptychoflow.metrics.lattice import harmonics, lattice_shares, lattice_vectors, variance_share
-from ptychoflow.simulation.objects import ObjectSettings, make_object
-from ptychoflow.simulation.scans import ScanSettings, make_scan
+from ptychoflow.settings.simulation import ObjectSettings, ScanSettings
+from ptychoflow.simulation.objects import make_object
+from ptychoflow.simulation.scans import make_scan
 
 SIZE = 140
 EVERYWHERE = np.ones((SIZE, SIZE), bool)

@@ -1,5 +1,6 @@
 """Frames that come in little by little: each counts once, and the image is that of the whole scan."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,8 @@ from ptychoflow.models import build_model
 from ptychoflow.models.trained import TrainedNetwork, load_trained
 from ptychoflow.physics.diffraction import Propagator
 from ptychoflow.physics.patches import extract_patches
-from ptychoflow.settings import GroupSettings, ModelSettings
+from ptychoflow.settings.model import ModelSettings
+from ptychoflow.settings.training import GroupSettings
 from ptychoflow.stitching import coverage_of
 from ptychoflow.watching import draw_live
 
@@ -92,6 +94,35 @@ def test_a_frame_that_grows_holds_the_same_image(small_dataset: Dataset, lit: np
     error = (mine - theirs).abs().square().mean().sqrt() / (theirs - theirs.mean()).abs().square().mean().sqrt()
     assert error < 0.1
     assert np.ptp(seen.numpy() - small_dataset.positions[order], axis=0).max() < 1e-3
+
+
+def test_a_growing_image_does_not_depend_on_a_flux_that_is_not_to_be_trusted(small_dataset: Dataset):
+    images, fluxes = [], []
+    for factor in (1.0, 0.3):
+        own = dataclasses.replace(small_dataset, probe=(small_dataset.probe * factor).astype(np.complex64))
+        network = dataclasses.replace(untrained(own), asks_photons=True)
+        images.append(fed(LiveReconstruction(network, own.object_shape), own, 16))
+        fluxes.append(float(network.probe.abs().square().sum()))
+    np.testing.assert_allclose(images[1], images[0], atol=2e-3)
+    assert fluxes == pytest.approx([1e6, 1e6], rel=0.05)
+
+
+def test_frames_that_judge_have_no_part_in_a_growing_image(small_dataset: Dataset):
+    def watched(dataset: Dataset, at_once: int) -> LiveReconstruction:
+        live = LiveReconstruction(untrained(small_dataset, iterations=2), small_dataset.object_shape, 0.3, seed=4)
+        fed(live, dataset, at_once)
+        return live
+
+    clean = watched(small_dataset, 5)
+    assert 10 < clean.held_out.sum() < 30
+    assert not clean.held_out[0]
+    frames = small_dataset.frames.copy()
+    frames[clean.held_out] = np.random.default_rng(0).permuted(frames[clean.held_out])
+    spoilt = watched(dataclasses.replace(small_dataset, frames=frames), 5)
+    assert torch.equal(spoilt.shown.object, clean.shown.object)
+    expected = coverage_of(small_dataset.probe, small_dataset.positions[~clean.held_out], small_dataset.object_shape)
+    np.testing.assert_allclose(clean.shown.coverage, expected, atol=1e-3)
+    np.testing.assert_array_equal(watched(small_dataset, 1).held_out, clean.held_out)
 
 
 class Turning(nn.Module):

@@ -14,7 +14,7 @@ from ptychoflow.data.groups import nearest_frames, pieces_of_groups
 from ptychoflow.data.loading import Batch, FrameTable, GroupLoader, StoredTable, TileLoader, read_ahead, true_patches
 from ptychoflow.data.tiles import make_tiles
 from ptychoflow.errors import InputError
-from ptychoflow.settings import GroupSettings
+from ptychoflow.settings.training import GroupSettings
 
 CPU = torch.device("cpu")
 

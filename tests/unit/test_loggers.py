@@ -10,7 +10,9 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from ptychoflow.errors import InputError
-from ptychoflow.settings import GroupSettings, ModelSettings, TrackingSettings, TrainingSettings
+from ptychoflow.settings.model import ModelSettings
+from ptychoflow.settings.tracking import TrackingSettings
+from ptychoflow.settings.training import GroupSettings, TrainingSettings
 from ptychoflow.tracking.loggers import last_event_steps
 from ptychoflow.training.module import Reconstructor
 from ptychoflow.training.run import TrainingRun

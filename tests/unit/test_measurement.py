@@ -12,9 +12,9 @@ from ptychoflow.blind.measurement import Estimate, Measurement, measure
 from ptychoflow.blind.profile import agreed, design, lowest
 from ptychoflow.blind.pupils import defocused, focus_of, refocused
 from ptychoflow.data.dataset import Dataset, object_frame
-from ptychoflow.data.ingest_settings import PositionSettings
 from ptychoflow.data.position_axes import mapped, measured_settings_of, orientations, turned
 from ptychoflow.errors import InputError
+from ptychoflow.settings.ingest import PositionSettings
 
 DEFOCUS = 40e-6
 

@@ -15,7 +15,8 @@ from ptychoflow.metrics.resolution import ring_correlation
 from ptychoflow.metrics.scoring import score
 from ptychoflow.metrics.similarity import similarity_scores
 from ptychoflow.reconstruction import Reconstruction
-from ptychoflow.simulation.objects import ObjectSettings, make_object
+from ptychoflow.settings.simulation import ObjectSettings
+from ptychoflow.simulation.objects import make_object
 
 EVERYWHERE = np.ones((120, 120), bool)
 
@@ -164,9 +165,10 @@ def test_the_truth_has_no_misfit_and_a_wrong_model_has(perfect: Reconstruction, 
     assert scores["misfit"] == pytest.approx(1, abs=0.03)
     assert scores["misfit"] == pytest.approx(scores["deviance"] / scores["expected_deviance"])
     assert doubts(scores) == []
+    assert scores["explained_share"] == pytest.approx(1, abs=0.01)
     wrong = score(dataclasses.replace(perfect, probe=0.8 * perfect.probe), small_dataset)[0]
     assert wrong["misfit"] > LARGEST_MISFIT
-    (sentence,) = doubts(wrong)
+    *_, sentence = doubts(wrong)
     assert "likely causes are the probe, the positions" in sentence
     assert f"{wrong['deviance']:.3g}" in sentence
 

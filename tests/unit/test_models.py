@@ -8,7 +8,7 @@ from ptychoflow.errors import InputError
 from ptychoflow.models import MODELS, build_model
 from ptychoflow.physics.diffraction import Propagator
 from ptychoflow.physics.patches import extract_patches
-from ptychoflow.settings import ModelSettings
+from ptychoflow.settings.model import ModelSettings
 
 SIZE = 16
 FAR = Propagator(SIZE)

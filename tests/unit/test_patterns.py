@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from ptychoflow.errors import InputError
-from ptychoflow.simulation.objects import WITH_OUTLINES, ObjectSettings, make_object
+from ptychoflow.settings.simulation import WITH_OUTLINES, ObjectSettings
+from ptychoflow.simulation.objects import make_object
 from ptychoflow.simulation.patterns import BLUR, cells, dead_leaves, grains, smooth_field, wedge
 
 KINDS = get_args(get_type_hints(ObjectSettings)["kind"])

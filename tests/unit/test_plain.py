@@ -11,9 +11,9 @@ import tifffile
 
 from ptychoflow.data.dataset import Dataset
 from ptychoflow.data.frame_choice import chosen
-from ptychoflow.data.ingest_settings import IngestSettings, PathSettings, PositionSettings
 from ptychoflow.data.readers import read_dataset
 from ptychoflow.errors import InputError
+from ptychoflow.settings.ingest import IngestSettings, PathSettings, PositionSettings
 
 PATHS = PathSettings(frames="frames", positions="positions", probe="probe")
 

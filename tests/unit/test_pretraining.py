@@ -14,8 +14,9 @@ from ptychoflow.blind.training_states import StateCrops, States
 from ptychoflow.models.blind import CHANNELS
 from ptychoflow.models.trained import load_checkpoint
 from ptychoflow.physics.patches import fourier_shift
-from ptychoflow.settings import BlindSettings, PretrainingSettings, TrackingSettings
-from ptychoflow.simulation.recipe import RecipeSettings
+from ptychoflow.settings.blind import BlindSettings, PretrainingSettings
+from ptychoflow.settings.recipe import RecipeSettings
+from ptychoflow.settings.tracking import TrackingSettings
 
 ROOT = Path(__file__).parents[2]
 RECIPE = RecipeSettings(sizes=(32,), frames=16)

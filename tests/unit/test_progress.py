@@ -8,7 +8,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from ptychoflow.settings import GroupSettings, ModelSettings, TrainingSettings
+from ptychoflow.settings.model import ModelSettings
+from ptychoflow.settings.training import GroupSettings, TrainingSettings
 from ptychoflow.tracking import progress
 from ptychoflow.tracking.progress import ProgressLines, duration
 from ptychoflow.training.run import TrainingRun

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from ptychoflow.data.dataset import Dataset
-from ptychoflow.data.ingest_settings import PositionSettings
 from ptychoflow.data.readers import IngestSettings, read_dataset
 from ptychoflow.errors import InputError
+from ptychoflow.settings.ingest import PositionSettings
 
 SIEMENS = Path(__file__).parents[3] / "shared/data/siemens-star-small.npz.bz2"
 

@@ -12,11 +12,9 @@ from ptychoflow.errors import InputError
 from ptychoflow.physics.patches import extract_patches
 from ptychoflow.physics.position_steps import spectral_slopes
 from ptychoflow.refinement import PositionFit, deform, position_error, refine_positions, refined
+from ptychoflow.settings.simulation import ProbeSettings, ScanSettings, SimulationSettings
+from ptychoflow.settings.solver import RefinementSettings
 from ptychoflow.simulation.dataset import simulate
-from ptychoflow.simulation.probes import ProbeSettings
-from ptychoflow.simulation.scans import ScanSettings
-from ptychoflow.simulation.settings import SimulationSettings
-from ptychoflow.solver_settings import RefinementSettings
 
 NEAR = {"propagation": "near", "detector_distance": 0.01, "detector_pixel_size": 0.5e-6}
 

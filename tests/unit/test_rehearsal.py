@@ -12,9 +12,9 @@ import pytest
 from ptychoflow.data.dataset import Dataset
 from ptychoflow.data.formats import rehearsal
 from ptychoflow.data.formats.rehearsal import is_ours, rehearse
-from ptychoflow.data.ingest_settings import IngestSettings
 from ptychoflow.data.readers import read_dataset
 from ptychoflow.errors import InputError
+from ptychoflow.settings.ingest import IngestSettings
 
 
 def test_a_whole_file_passes(small_dataset: Dataset, tmp_path: Path):

@@ -12,8 +12,9 @@ from scipy import stats
 from ptychoflow.data.dataset import Dataset
 from ptychoflow.data.loading import true_patches
 from ptychoflow.errors import InputError
-from ptychoflow.metrics import scoring
-from ptychoflow.metrics.scoring import SCORES, photon_deviance, score, write_scores
+from ptychoflow.metrics import photons, scoring
+from ptychoflow.metrics.photons import photon_deviance
+from ptychoflow.metrics.scoring import SCORES, score, write_scores
 from ptychoflow.reconstruction import Reconstruction
 from ptychoflow.stitching import Portion, stitch
 
@@ -98,7 +99,7 @@ def test_halves_that_were_solved_for_apart_are_brought_together(stitched: Recons
 
 
 def test_a_reference_is_compared_with_where_the_network_saw_nothing(stitched: Reconstruction, small_dataset: Dataset):
-    unseen = dataclasses.replace(stitched, held_out=np.ones(64, bool))
+    unseen = dataclasses.replace(stitched, trained=np.zeros(64, bool))
     assert not scoring.trained_area(unseen).any()
     assert score(unseen, small_dataset, stitched)[0]["reference_phase_pearson"] == pytest.approx(1)
 
@@ -139,7 +140,7 @@ def test_an_empty_or_unlike_object_has_collapsed(stitched: Reconstruction, small
 
 def test_a_reference_is_compared_with_where_no_frame_was_trained_on(stitched: Reconstruction, small_dataset: Dataset):
     columns = small_dataset.positions[:, 1]
-    trained_left = dataclasses.replace(stitched, held_out=columns > np.median(columns))
+    trained_left = dataclasses.replace(stitched, trained=columns <= np.median(columns))
     seen = scoring.trained_area(trained_left)
     assert seen[:, : int(columns.min()) + 4].any()
     assert not seen[:, int(columns.max()) - 2 :].any()
@@ -163,7 +164,7 @@ def test_half_periods_follow_from_the_pixel(stitched: Reconstruction, small_data
 def test_the_deviance_is_that_of_scipy_over_good_pixels(
     stitched: Reconstruction, small_dataset: Dataset, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(scoring, "FRAMES_AT_ONCE", 4)
+    monkeypatch.setattr(photons, "FRAMES_AT_ONCE", 4)
     mask = np.random.default_rng(0).random((32, 32)) > 0.2
     frames = np.array([1, 5, 8, 30, 31, 40, 41, 50, 63])
     whole = dataclasses.replace(

@@ -8,11 +8,11 @@ import pytest
 
 from ptychoflow.data.loading import true_patches
 from ptychoflow.errors import InputError
+from ptychoflow.settings.simulation import ObjectSettings, ProbeSettings, ScanSettings, SimulationSettings
 from ptychoflow.simulation.dataset import expected_photons, simulate
-from ptychoflow.simulation.objects import ObjectSettings, make_object, siemens_star
-from ptychoflow.simulation.probes import ProbeSettings, make_probe
-from ptychoflow.simulation.scans import ScanSettings, make_scan
-from ptychoflow.simulation.settings import SimulationSettings
+from ptychoflow.simulation.objects import make_object, siemens_star
+from ptychoflow.simulation.probes import make_probe
+from ptychoflow.simulation.scans import make_scan
 
 SMALL = SimulationSettings(scan=ScanSettings(frames=36), seed=5)
 

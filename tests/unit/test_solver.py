@@ -12,14 +12,13 @@ from scipy import ndimage
 from ptychoflow.data.cxi import write_cxi
 from ptychoflow.data.dataset import Dataset
 from ptychoflow.errors import InputError
-from ptychoflow.metrics.scoring import photon_deviance, score
+from ptychoflow.metrics.photons import photon_deviance
+from ptychoflow.metrics.scoring import score
 from ptychoflow.reconstruction import Reconstruction, read_reconstruction, write_reconstruction
+from ptychoflow.settings.simulation import ProbeSettings, ScanSettings, SimulationSettings
+from ptychoflow.settings.solver import SolverSettings
 from ptychoflow.simulation.dataset import simulate
-from ptychoflow.simulation.probes import ProbeSettings
-from ptychoflow.simulation.scans import ScanSettings
-from ptychoflow.simulation.settings import SimulationSettings
 from ptychoflow.solver import GaussianBlur, solve, sound_start
-from ptychoflow.solver_settings import SolverSettings
 from ptychoflow.stitching import coverage_of
 
 

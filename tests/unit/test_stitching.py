@@ -15,11 +15,8 @@ from ptychoflow.data.loading import true_patches
 from ptychoflow.errors import InputError
 from ptychoflow.metrics.alignment import scored_area
 from ptychoflow.metrics.similarity import similarity_scores
+from ptychoflow.settings.simulation import ObjectSettings, ProbeSettings, ScanSettings, SimulationSettings
 from ptychoflow.simulation.dataset import simulate
-from ptychoflow.simulation.objects import ObjectSettings
-from ptychoflow.simulation.probes import ProbeSettings
-from ptychoflow.simulation.scans import ScanSettings
-from ptychoflow.simulation.settings import SimulationSettings
 from ptychoflow.stitching import Portion, coverage_of, stitch, stitch_file
 
 
@@ -131,7 +128,8 @@ def test_where_no_light_fell_the_object_is_one(scan: Dataset):
 def patches_file(path: Path, scan: Dataset) -> Path:
     with h5py.File(path, "w") as file:
         file["patches"], file["positions"], file["probe"] = true_patches(scan).numpy(), scan.positions, scan.probe
-        file["held_out"], file["object_shape"] = np.zeros(256, bool), np.array(scan.object_shape)
+        file["held_out"], file["trained"], file["frames_asked"] = np.zeros(256, bool), np.zeros(256, bool), 256
+        file["object_shape"] = np.array(scan.object_shape)
         file["pixel_size"], file["frames"] = scan.pixel_size, np.arange(256)
         file.attrs["provenance"] = json.dumps({"method": "truth", "data": {"program": "simulate.py"}})
     return path
@@ -149,7 +147,7 @@ def test_a_file_is_stitched_like_patches_in_memory(scan: Dataset, tmp_path: Path
     assert read.provenance["stitching_seconds"] > 0
 
 
-@pytest.mark.parametrize("key", ["patches", "frames", "positions", "held_out", "probe", "object_shape", "pixel_size"])
+@pytest.mark.parametrize("key", stitching.PATCH_KEYS)
 def test_a_file_without_a_key_is_refused(key: str, scan: Dataset, tmp_path: Path):
     path = patches_file(tmp_path / "patches.h5", scan)
     with h5py.File(path, "r+") as file:

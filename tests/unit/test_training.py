@@ -13,18 +13,19 @@ import yaml
 
 from ptychoflow.data.cxi import write_cxi
 from ptychoflow.data.dataset import Dataset
+from ptychoflow.data.flux import probe_by_photons
 from ptychoflow.data.groups import nearest_frames
 from ptychoflow.data.loading import Batch, FrameTable, GroupLoader
 from ptychoflow.errors import InputError
+from ptychoflow.inference import Inference
 from ptychoflow.physics.diffraction import Propagator
 from ptychoflow.physics.losses import poisson_deviance
-from ptychoflow.settings import GroupSettings, ModelSettings, RegionSettings, TrainingSettings
+from ptychoflow.settings.model import ModelSettings
+from ptychoflow.settings.simulation import ProbeSettings, ScanSettings, SimulationSettings
+from ptychoflow.settings.training import GroupSettings, RegionSettings, TrainingSettings
 from ptychoflow.simulation.dataset import simulate
-from ptychoflow.simulation.probes import ProbeSettings
-from ptychoflow.simulation.scans import ScanSettings
-from ptychoflow.simulation.settings import SimulationSettings
 from ptychoflow.tracking.loggers import collect_metrics
-from ptychoflow.training.checkpoint import held_out_frames, load_checkpoint, restore
+from ptychoflow.training.checkpoint import load_checkpoint, restore, trained_frames
 from ptychoflow.training.module import Reconstructor
 from ptychoflow.training.run import TrainingRun
 
@@ -68,9 +69,9 @@ def epoch_values(folder: Path, key: str) -> list[float]:
     return [float(row[key]) for row in metric_rows(folder) if row[key]]
 
 
-def reconstructor(dataset: Dataset, **settings: object) -> Reconstructor:
+def reconstructor(dataset: Dataset, model: ModelSettings = TINY, **settings: object) -> Reconstructor:
     probes, masks = torch.from_numpy(dataset.probe)[None], torch.from_numpy(dataset.mask)[None]
-    return Reconstructor(TINY, TrainingSettings(**settings), probes, masks)
+    return Reconstructor(model, TrainingSettings(**settings), probes, masks)
 
 
 def test_the_loss_falls(small_cxi: Path, tmp_path: Path):
@@ -194,16 +195,16 @@ def test_the_published_checkpoint_describes_itself(small_cxi: Path, tmp_path: Pa
     assert module.training_settings.region == RegionSettings(columns=(0.0, 0.5))
 
 
-def test_held_out_frames_are_all_that_were_not_trained_on(small_cxi: Path, small_dataset: Dataset, tmp_path: Path):
+def test_a_network_knows_which_frames_it_was_trained_on(small_cxi: Path, small_dataset: Dataset, tmp_path: Path):
     region = RegionSettings(columns=(0.0, 0.5))
     description = load_checkpoint(train(small_cxi, tmp_path, region=region))["ptychoflow"]
     source = description["scans"][0]
-    held_out = held_out_frames(description, source["sha256"], {}, 64).numpy()
+    trained = trained_frames(description, source["sha256"], {}, 64).numpy()
     middle = small_dataset.positions[:, 1].min() + np.ptp(small_dataset.positions[:, 1]) / 2
-    assert held_out[small_dataset.positions[:, 1] > middle].all()
-    assert 0 < held_out[small_dataset.positions[:, 1] <= middle].sum() < 5
-    assert held_out_frames(description, "of another file", {}, 64).all()
-    np.testing.assert_array_equal(held_out_frames(description, source["sha256"], {}, 30), held_out[:30])
+    assert not trained[small_dataset.positions[:, 1] > middle].any()
+    assert 0 < np.count_nonzero(~trained[small_dataset.positions[:, 1] <= middle]) < 5
+    assert not trained_frames(description, "of another file", {}, 64).any()
+    np.testing.assert_array_equal(trained_frames(description, source["sha256"], {}, 30), trained[:30])
 
 
 def test_frames_with_refined_positions_are_the_frames_that_they_were():
@@ -213,13 +214,13 @@ def test_frames_with_refined_positions_are_the_frames_that_they_were():
     scans = [{"sha256": "a2", "made_by": refined("a"), "frames": [0, 1]}, {"sha256": "b", "made_by": {}, "frames": [2]}]
     trained = {"scans": scans}
 
-    def held_out(sha256: str, made_by: dict) -> list[int]:
-        return np.flatnonzero(held_out_frames(trained, sha256, made_by, 4)).tolist()
+    def found(sha256: str, made_by: dict) -> list[int]:
+        return np.flatnonzero(trained_frames(trained, sha256, made_by, 4)).tolist()
 
-    assert held_out("a2", refined("a")) == held_out("a", {}) == held_out("a3", refined("a")) == [2, 3]
-    assert held_out("b2", refined("b")) == [0, 1, 3]
+    assert found("a2", refined("a")) == found("a", {}) == found("a3", refined("a")) == [0, 1]
+    assert found("b2", refined("b")) == [2]
     # Ingested anew, frames may have other numbers.
-    assert held_out("c", {"program": "ingest.py", "source": {"sha256": "b"}}) == [0, 1, 2, 3]
+    assert found("c", {"program": "ingest.py", "source": {"sha256": "b"}}) == []
 
 
 def true_batch(dataset: Dataset, groups: GroupSettings) -> Batch:
@@ -247,7 +248,7 @@ def test_true_patches_pass_the_overlap_constraint_and_explain_the_photons():
 
 def test_the_flux_that_explains_the_photons_is_found(small_dataset: Dataset):
     weak = dataclasses.replace(small_dataset, probe=small_dataset.probe * np.float32(np.sqrt(0.5)))
-    module = reconstructor(weak, learn_flux=True)
+    module = reconstructor(weak, dataclasses.replace(TINY, name="unet"), learn_flux=True)
     batch = true_batch(small_dataset, GroupSettings(size=1))
     optimizer = torch.optim.Adam([module.log_flux], lr=0.1)
     mask = torch.ones(32, 32, dtype=torch.bool)
@@ -257,6 +258,54 @@ def test_the_flux_that_explains_the_photons_is_found(small_dataset: Dataset):
         optimizer.step()
     assert float(module.log_flux.detach()) == pytest.approx(np.log(2), abs=0.01)
     assert float(module.probes.detach().abs().square().sum()) == pytest.approx(1e6, rel=0.01)
+
+
+@pytest.mark.parametrize("name", ["unrolled", "unet"])
+def test_no_image_depends_on_the_flux_of_a_file_that_is_not_to_be_trusted(
+    name: str, small_dataset: Dataset, small_cxi: Path, tmp_path: Path
+):
+    images, fluxes = [], []
+    for factor in (1.0, 0.1):
+        probe = (small_dataset.probe * np.sqrt(factor)).astype(np.complex64)
+        own, path = dataclasses.replace(small_dataset, probe=probe), tmp_path / f"{factor}.cxi"
+        write_cxi(path, own)
+        model = dataclasses.replace(TINY, name=name)
+        checkpoint = train(path, tmp_path / str(factor), model=model, learn_flux=True, probe_delay=0.0)
+        inference = Inference(checkpoint, own, path)
+        images.append(inference.reconstruct(16, accelerator="cpu").object)
+        fluxes.append(np.square(np.abs(inference.probe)).sum())
+    np.testing.assert_allclose(images[1], images[0], atol=2e-3)
+    # The sample has clear spots, whose frames are as bright as the empty beam of a million photons.
+    assert fluxes == pytest.approx([1e6, 1e6], rel=0.03)
+    # Without the setting the file is trusted, and its empty beam is all that the network knows of.
+    trusted = train(tmp_path / "0.1.cxi", tmp_path / "trusted")
+    weak = restore(load_checkpoint(trusted)).probes.detach()
+    assert float(weak.abs().square().sum()) == pytest.approx(1e5, rel=1e-3)
+
+
+def test_network_and_diffraction_model_have_the_same_flux(small_dataset: Dataset):
+    batch = true_batch(small_dataset, GroupSettings(size=4))
+    bright = dataclasses.replace(small_dataset, probe=small_dataset.probe * 1.5)
+    told, learned = reconstructor(bright), reconstructor(small_dataset)
+    learned.network.load_state_dict(told.network.state_dict())
+    learned.log_flux.data += 2 * np.log(1.5)
+    torch.testing.assert_close(learned.probes, told.probes)
+    torch.testing.assert_close(learned(batch), told(batch), rtol=1e-3, atol=1e-3)
+
+
+def test_a_flux_is_not_told_by_dark_frames(small_dataset: Dataset, tmp_path: Path):
+    dark = dataclasses.replace(small_dataset, frames=0 * small_dataset.frames)
+    with pytest.raises(InputError, match="61 frames have no photons"):
+        probe_by_photons(dark, np.arange(61))
+
+
+def test_a_probe_that_is_trained_keeps_its_power(small_dataset: Dataset, tmp_path: Path):
+    two = np.concatenate([small_dataset.probe, 0.5 * np.roll(small_dataset.probe, 2, axis=-1)]).astype(np.complex64)
+    write_cxi(tmp_path / "two.cxi", dataclasses.replace(small_dataset, probe=two))
+    path = train(tmp_path / "two.cxi", tmp_path, train_probe=True, probe_delay=0.0, probe_learning_rate=0.03)
+    probes = restore(load_checkpoint(path)).probes[0]
+    assert (probes - torch.from_numpy(two)).abs().max() > 0.1 * np.abs(two).max()
+    assert float(probes.detach().abs().square().sum()) == pytest.approx(np.square(np.abs(two)).sum(), rel=1e-4)
 
 
 def test_the_probe_is_refined_only_on_request(small_dataset: Dataset, small_cxi: Path, tmp_path: Path):

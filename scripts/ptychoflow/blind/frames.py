@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ptychoflow.data.dataset import Dataset
 from ptychoflow.data.frame_blocks import frame_blocks
-from ptychoflow.models.blind import ScanFrames
+from ptychoflow.models.scan_frames import ScanFrames
 from ptychoflow.physics.diffraction import Propagator
 
 FRAMES_AT_ONCE = 1024

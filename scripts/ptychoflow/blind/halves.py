@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from ptychoflow.models.blind import BlindState, ScanFrames, subsets
-from ptychoflow.physics.joint_steps import joint_change
+from ptychoflow.models.blind import BlindState, subsets
+from ptychoflow.models.scan_frames import ScanFrames
 
 ITERATIONS = 10
 FIRST_STEP, LAST_STEP = 1.0, 0.5
@@ -43,18 +43,7 @@ def half_objects(state: BlindState, frames: ScanFrames, used: Tensor, seed: int)
             progress = iteration / (ITERATIONS - 1)
             size = FIRST_STEP + (LAST_STEP - FIRST_STEP) * progress
             for chosen in subsets(used[half::2], progress, generator):
-                changes = [
-                    joint_change(
-                        objects,
-                        state.probes,
-                        *frames.subset(piece),
-                        frames.mask,
-                        frames.propagator,
-                        state.background,
-                        frames.scale,
-                    )
-                    for piece in frames.pieces(chosen)
-                ]
-                objects = objects + size * sum(changes[1:], changes[0]).object_step(damping)
+                change = frames.change(objects, state.probes, state.background, chosen)
+                objects = objects + size * change.object_step(damping)
         halves.append(objects[0])
     return torch.stack(halves)

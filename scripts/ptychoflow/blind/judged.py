@@ -6,7 +6,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from ptychoflow.models.blind import Blind, BlindState, ScanFrames
+from ptychoflow.models.blind import Blind, BlindState
+from ptychoflow.models.scan_frames import ScanFrames
 from ptychoflow.physics.gauge import centre_of, mix_modes, orthogonal_modes
 from ptychoflow.physics.patches import fourier_shift
 

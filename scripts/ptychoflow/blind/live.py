@@ -19,12 +19,12 @@ from ptychoflow.blind.modes import coherence_modes
 from ptychoflow.blind.start import FRAMES, GIVEN, Start, find_start, middle_of
 from ptychoflow.data.tiles import MARGIN
 from ptychoflow.live import GrowingFrame, Seen
-from ptychoflow.models.blind import Blind, BlindState, ScanFrames, photons_per_pixel, subsets
+from ptychoflow.models.blind import Blind, BlindState, photons_per_pixel, subsets
+from ptychoflow.models.scan_frames import ScanFrames
 from ptychoflow.physics.diffraction import Propagator, incoherent_sum
 from ptychoflow.physics.gauge import centre_of, with_power
-from ptychoflow.physics.joint_steps import modelled_frames
 from ptychoflow.physics.losses import poisson_deviance
-from ptychoflow.settings import BlindReconstructionSettings
+from ptychoflow.settings.reconstruction import BlindReconstructionSettings
 
 log = logging.getLogger(__name__)
 
@@ -342,8 +342,8 @@ class BlindLiveReconstruction:
         return self._deviance(self.state, self._frames(window), self._judges(window))
 
     def _deviance(self, state: BlindState, frames: ScanFrames, judges: Tensor) -> float:
-        amplitudes, positions = frames.subset(judges)
-        modelled = modelled_frames(state.objects, state.probes, positions, self.propagator, state.background)
+        amplitudes, _ = frames.subset(judges)
+        modelled = frames.modelled(state.objects, state.probes, state.background, judges)
         photons = self.scale**2
         measured = amplitudes[0].square() * photons
         return float(poisson_deviance(modelled[0] * photons, measured, self.mask[None]))

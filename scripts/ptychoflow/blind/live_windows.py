@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ptychoflow.models.blind import ScanFrames
+from ptychoflow.models.scan_frames import ScanFrames
 
 Window = tuple[slice, slice]
 """Rows and columns of an object."""

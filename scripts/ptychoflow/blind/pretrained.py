@@ -7,7 +7,8 @@ from ptychoflow.errors import InputError
 from ptychoflow.files import sha256_of
 from ptychoflow.models.blind import Blind
 from ptychoflow.models.trained import load_checkpoint
-from ptychoflow.settings import BlindReconstructionSettings, BlindSettings
+from ptychoflow.settings.blind import BlindSettings
+from ptychoflow.settings.reconstruction import BlindReconstructionSettings
 
 PRETRAINED = "pretrained"
 """What the shipped weights are called wherever a network is named, and what a checkpoint of the kind says it is."""

@@ -16,15 +16,14 @@ from ptychoflow.blind.solve import BlindReconstruction
 from ptychoflow.data.dataset import Dataset
 from ptychoflow.files import sha256_of
 from ptychoflow.hardware import device_name
-from ptychoflow.metrics.alignment import scored_area
 from ptychoflow.metrics.doubts import doubts, misfit_line
-from ptychoflow.metrics.lattice import lattice_shares
-from ptychoflow.metrics.scoring import LEAST_VARIATION, photon_deviances, variation
+from ptychoflow.metrics.scoring import own_scores
 from ptychoflow.physics.gauge import centre_of
 from ptychoflow.physics.patches import fourier_shift
 from ptychoflow.provenance import circumstances, now
 from ptychoflow.reconstruction import Reconstruction
-from ptychoflow.settings import BlindReconstructionSettings, plain
+from ptychoflow.settings.reconstruction import BlindReconstructionSettings
+from ptychoflow.settings.values import plain
 from ptychoflow.stitching import coverage_of
 
 log = logging.getLogger(__name__)
@@ -85,6 +84,7 @@ def reconstruct(
         held_out=np.isin(np.arange(len(result.positions)), result.held_out),
         pixel_size=dataset.pixel_size,
         background=result.background,
+        brightness=result.brightness,
     )
     scores = own_scores(reconstruction, solving.dataset)
     warnings = [*doubts(scores), *start_doubts(result.start, dataset), *scan_doubts(reconstruction)]
@@ -101,6 +101,7 @@ def reconstruct(
         **_findings(result, solving),
         "held_out_deviance": scores["deviance"],
         "expected_deviance": scores["expected_deviance"],
+        "explained_share": scores["explained_share"],
         "half_displacements": [[0.0, 0.0], [0.0, 0.0]],
         "warnings": warnings,
         "device": device_name(device),
@@ -132,29 +133,12 @@ def _halves(solving: BlindReconstruction, seed: int) -> np.ndarray:
     return fourier_shift(canvases, away)[:, edge:-edge, edge:-edge].cpu().numpy()
 
 
-def own_scores(reconstruction: Reconstruction, dataset: Dataset) -> dict[str, float | bool | None]:
-    """What can be doubted without the truth, by the names of `ptychoflow.metrics.scoring` and as that computes it."""
-    held_out = np.flatnonzero(reconstruction.held_out)
-    judges = held_out if len(held_out) else np.arange(len(reconstruction.positions))
-    found, expected = photon_deviances(reconstruction, dataset, judges)
-    area = scored_area(reconstruction.coverage, reconstruction.probe, reconstruction.positions)
-    return {
-        "deviance": found if len(held_out) else None,
-        "fitted_deviance": None if len(held_out) else found,
-        "expected_deviance": expected,
-        "misfit": found / expected,
-        "collapsed": not variation(reconstruction.object, area) >= LEAST_VARIATION,
-        **lattice_shares(reconstruction.object, area, reconstruction.positions),
-    }
-
-
 def _findings(result: BlindResult, solving: BlindReconstruction) -> dict[str, Any]:
     """What was found beside the object, as plain containers."""
     start = result.start
     moved = result.positions - solving.dataset.positions
     powers = result.probe.abs().square().sum(dim=(-2, -1))
     return {
-        "held_out_seen": False,
         "orientation": start.candidate.orientation,
         "start": {
             "name": start.candidate.name,
@@ -165,6 +149,7 @@ def _findings(result: BlindResult, solving: BlindReconstruction) -> dict[str, An
         "gains": [one.gain for one in result.history],
         "deviances": [one.deviance for one in result.history],
         "background": result.background,
+        "brightness_rms": None if result.brightness is None else float(np.std(result.brightness[result.used])),
         "probe_mode_shares": (powers / powers.sum()).tolist(),
         "position_shift_rms": float(np.sqrt(np.square(moved - moved.mean(axis=0)).sum(axis=1).mean())),
     }

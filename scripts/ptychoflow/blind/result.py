@@ -45,6 +45,8 @@ class BlindResult:
         Counts in each pixel that are no diffraction.
     positions : ndarray
         (frames, 2) float64 pixels, as solved for or given.
+    brightness : ndarray or None
+        (frames,) float32, the light of each frame over the mean of those used; None where it was not solved for.
     used, held_out : ndarray
         Frame numbers int64.
     deviance, expected_deviance : float
@@ -61,6 +63,7 @@ class BlindResult:
     probe: Tensor
     background: float
     positions: np.ndarray
+    brightness: np.ndarray | None
     used: np.ndarray
     held_out: np.ndarray
     deviance: float

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ptychoflow.blind.brightness import brightened
 from ptychoflow.blind.frames import mean_frame, scan_frames
 from ptychoflow.blind.judged import at_home, judged_correction, object_at_home, probe_at_home
 from ptychoflow.blind.modes import coherence_modes
@@ -20,10 +21,9 @@ from ptychoflow.errors import InputError
 from ptychoflow.models.blind import Blind, BlindState, photons_per_pixel, subsets
 from ptychoflow.physics.diffraction import Propagator, incoherent_sum
 from ptychoflow.physics.gauge import centre_of, with_power
-from ptychoflow.physics.joint_steps import modelled_frames
 from ptychoflow.physics.losses import expected_deviance, poisson_deviance
 from ptychoflow.physics.position_steps import position_steps
-from ptychoflow.settings import BlindReconstructionSettings
+from ptychoflow.settings.reconstruction import BlindReconstructionSettings
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +37,8 @@ PATIENCE = 3
 """Iterations without such a gain after which it ends."""
 POSITIONS_FROM = 0.3
 """Progress from which positions are solved for: before, the object says nothing of them."""
+BRIGHTNESS_FROM = 0.1
+"""Progress from which the light of each frame is solved for."""
 FRAMES_AT_ONCE = 256
 """Whose photons are modelled at a time, where all are looked at."""
 LARGEST_STEP = 1.0
@@ -146,9 +148,9 @@ class BlindReconstruction:
             else:
                 waited += 1
             if best is None or deviance <= best[0]:
-                best = (deviance, self.state, self.frames.positions)
+                best = (deviance, self.state, self.frames.positions, self.frames.brightness)
         # At few photons, later iterations may begin to fit the noise.
-        _, self.state, self.frames.positions = best
+        _, self.state, self.frames.positions, self.frames.brightness = best
         return self.result()
 
     def iterate(self, progress: float) -> None:
@@ -169,6 +171,8 @@ class BlindReconstruction:
         self.state = at_home(state, self.home)
         if settings.solve_positions and progress >= POSITIONS_FROM:
             self._move_frames()
+        if settings.solve_brightness and progress >= BRIGHTNESS_FROM:
+            self.state, self.frames.brightness = brightened(self.state, self.frames, self.fitted)
 
     def _move_frames(self) -> None:
         """Step the positions of all frames, none farther from where it was given than the bound."""
@@ -179,14 +183,17 @@ class BlindReconstruction:
             if not len(some):
                 continue
             amplitudes, positions = frames.subset(some)
+            light = frames.light(some)
+            # A frame of twice the light is one of the mean light with half the background.
+            light = 1 if light is None else light[0][:, None, None]
             step[some] = position_steps(
                 state.objects[0],
                 state.probes[0],
-                amplitudes[0],
+                amplitudes[0] / light**0.5,
                 positions[0],
                 frames.mask[0, 0],
                 frames.propagator,
-                state.background[0],
+                state.background[0] / light,
             )
         step = step / (step.norm(dim=-1, keepdim=True) / LARGEST_STEP).clamp_min(1)
         moved = frames.positions[0] + step - self.given[0]
@@ -208,9 +215,9 @@ class BlindReconstruction:
 
     def _photons(self, state: BlindState, frames: Tensor) -> tuple[Tensor, Tensor]:
         """Modelled and measured photons of frames, both (chosen, N, N)."""
-        amplitudes, positions = self.frames.subset(frames)
+        amplitudes, _ = self.frames.subset(frames)
         photons = self.frames.scale**2
-        modelled = modelled_frames(state.objects, state.probes, positions, self.frames.propagator, state.background)
+        modelled = self.frames.modelled(state.objects, state.probes, state.background, frames)
         return modelled[0] * photons, amplitudes[0].square() * photons
 
     def result(self) -> BlindResult:
@@ -226,6 +233,7 @@ class BlindReconstruction:
             probe=probe.cpu(),
             background=float(state.background[0] * self.frames.scale[0] ** 2),
             positions=self.frames.positions[0].double().cpu().numpy() - edge,
+            brightness=None if self.frames.brightness is None else self.frames.brightness[0].cpu().numpy(),
             used=self.used,
             held_out=self.held_out,
             deviance=self.deviance(state, judges),

@@ -17,10 +17,10 @@ from ptychoflow.blind.guesses import under_pupil
 from ptychoflow.blind.modes import coherence_modes
 from ptychoflow.blind.pupils import coarse_probe, cropped, embedded, pupil_of
 from ptychoflow.data.position_axes import turned
-from ptychoflow.models.blind import Blind, BlindState, ScanFrames, subsets
+from ptychoflow.models.blind import Blind, BlindState, subsets
+from ptychoflow.models.scan_frames import ScanFrames
 from ptychoflow.physics.diffraction import Propagator
 from ptychoflow.physics.gauge import with_power
-from ptychoflow.physics.joint_steps import modelled_frames
 
 FRAMES = 64
 """In the middle of the scan, on which starts are compared."""
@@ -196,8 +196,8 @@ def _best(wrong: Tensor, candidates: list[Candidate]) -> Tensor:
 
 def _errors(state: BlindState, frames: ScanFrames, judges: Tensor) -> Tensor:
     """Σ (√I − √n)² / Σ n of frames (judges,) int64 for each candidate, (batch,) float."""
-    amplitudes, positions = frames.subset(judges)
-    modelled = modelled_frames(state.objects, state.probes, positions, frames.propagator, state.background).sqrt()
+    amplitudes, _ = frames.subset(judges)
+    modelled = frames.modelled(state.objects, state.probes, state.background, judges).sqrt()
     squares = torch.where(frames.mask, (modelled - amplitudes).square(), 0).sum(dim=(1, 2, 3))
     # In units of the mean count: dark judges leave the candidates' own light as their error.
     return squares / torch.where(frames.mask, amplitudes.square(), 0).sum(dim=(1, 2, 3)).clamp_min(1)

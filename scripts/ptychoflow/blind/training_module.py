@@ -10,7 +10,7 @@ from torch import Tensor
 from ptychoflow.blind.training_scans import TrainingScan
 from ptychoflow.blind.training_states import Ending, States, reconstruct
 from ptychoflow.models.blind import Blind
-from ptychoflow.settings import BlindSettings, PretrainingSettings
+from ptychoflow.settings.blind import BlindSettings, PretrainingSettings
 
 LEAST_RATIO = 0.05
 """Share of an error below which a correction that leaves less of it counts no more."""

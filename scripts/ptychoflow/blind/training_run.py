@@ -22,8 +22,10 @@ from ptychoflow.files import replacing, sha256_of
 from ptychoflow.hardware import device_name
 from ptychoflow.models.trained import load_checkpoint, network_weights
 from ptychoflow.provenance import circumstances, code_digest, now, write_provenance
-from ptychoflow.settings import BlindSettings, PretrainingSettings, TrackingSettings, plain
-from ptychoflow.simulation.recipe import RecipeSettings
+from ptychoflow.settings.blind import BlindSettings, PretrainingSettings
+from ptychoflow.settings.recipe import RecipeSettings
+from ptychoflow.settings.tracking import TrackingSettings
+from ptychoflow.settings.values import plain
 from ptychoflow.tracking.loggers import CSV_FOLDER, collect_metrics, make_loggers
 from ptychoflow.tracking.statistics import EpochMetricsInCheckpoint, EpochReport
 from ptychoflow.trainer import make_trainer, process_environment

@@ -11,8 +11,9 @@ from ptychoflow.blind.frames import amplitudes_of
 from ptychoflow.blind.modes import more_modes
 from ptychoflow.data.dataset import Dataset
 from ptychoflow.physics.gauge import with_power
+from ptychoflow.settings.recipe import RecipeSettings
 from ptychoflow.simulation.dataset import simulate
-from ptychoflow.simulation.recipe import RecipeSettings, draw
+from ptychoflow.simulation.recipe import draw
 
 NEXT_TRY = 2**24
 """Numbers between a scan and the one that is drawn in its place where it does not fit."""

@@ -11,14 +11,14 @@ from ptychoflow.models.blind import (
     CHANNELS,
     Blind,
     BlindState,
-    ScanFrames,
     correction_input,
     photons_per_pixel,
     subsets,
 )
+from ptychoflow.models.scan_frames import ScanFrames
 from ptychoflow.physics.diffraction import Propagator
 from ptychoflow.physics.joint_steps import modelled_frames
-from ptychoflow.settings import PretrainingSettings
+from ptychoflow.settings.blind import PretrainingSettings
 
 LOST = 0.8
 """Relative error of an object beyond which there is nothing that a correction could mend."""

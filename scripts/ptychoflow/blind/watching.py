@@ -15,7 +15,8 @@ from ptychoflow.errors import InputError
 from ptychoflow.files import sha256_of
 from ptychoflow.provenance import now
 from ptychoflow.reconstruction import Reconstruction
-from ptychoflow.settings import BlindReconstructionSettings, plain
+from ptychoflow.settings.reconstruction import BlindReconstructionSettings
+from ptychoflow.settings.values import plain
 from ptychoflow.watching import Watch
 
 log = logging.getLogger(__name__)
@@ -34,7 +35,8 @@ class BlindWatch(Watch):
     scan, output
         As in `Watch`.
     settings : BlindReconstructionSettings
-        What is solved for; positions and their orientation only by the reconstruction of the whole scan.
+        What is solved for; positions, their orientation and the light of each frame only by the reconstruction of the
+        whole scan.
     final : {"whole", "running"}
         What is kept in the end.
     device : torch.device
@@ -55,7 +57,7 @@ class BlindWatch(Watch):
         final: Literal["whole", "running"],
         device: torch.device,
     ) -> None:
-        for name in ("orientation", "solve_positions"):
+        for name in ("orientation", "solve_positions", "solve_brightness"):
             if final == "running" and getattr(settings, name):
                 raise InputError(f"blind.{name} is true for an image that is kept as it stands: expected --final whole")
         self.checkpoint, self.settings = checkpoint, settings
@@ -102,9 +104,9 @@ class BlindWatch(Watch):
 
     def _provenance(self, reconstruction: Reconstruction, dataset: Dataset) -> dict[str, Any]:
         from ptychoflow.blind.doubts import defocus_metres, scan_doubts, start_doubts
-        from ptychoflow.blind.reconstruction import own_scores
         from ptychoflow.hardware import device_name
         from ptychoflow.metrics.doubts import doubts, misfit_line
+        from ptychoflow.metrics.scoring import own_scores
         from ptychoflow.provenance import circumstances
 
         start, scores = self.live.start, own_scores(reconstruction, dataset)
@@ -122,7 +124,6 @@ class BlindWatch(Watch):
             "data": dataset.provenance,
             "seed": SEED,
             "config": {"reconstruction": plain(self.settings)},
-            "held_out_seen": False,
             "start": {
                 "name": start.candidate.name,
                 "defocus_metres": defocus_metres(start, dataset),
@@ -132,6 +133,7 @@ class BlindWatch(Watch):
             "probe_mode_shares": (powers / powers.sum()).tolist(),
             "held_out_deviance": scores["deviance"],
             "expected_deviance": scores["expected_deviance"],
+            "explained_share": scores["explained_share"],
             "half_displacements": [[0.0, 0.0], [0.0, 0.0]],
             "warnings": warnings,
             "device": device_name(self.live.device),

@@ -9,7 +9,8 @@ from torch import Tensor
 from ptychoflow.blind.pupils import cropped
 from ptychoflow.blind.start import FRAMES, middle_of
 from ptychoflow.data.dataset import Dataset
-from ptychoflow.models.blind import Blind, BlindState, ScanFrames, subsets
+from ptychoflow.models.blind import Blind, BlindState, subsets
+from ptychoflow.models.scan_frames import ScanFrames
 from ptychoflow.physics.diffraction import Propagator
 from ptychoflow.physics.gauge import with_power
 from ptychoflow.physics.joint_steps import modelled_frames

@@ -14,13 +14,15 @@ import h5py
 import numpy as np
 
 from ptychoflow.data.dataset import Dataset
-from ptychoflow.data.frame_blocks import frame_blocks
+from ptychoflow.data.frame_blocks import frame_blocks, narrowest_dtype
 from ptychoflow.data.geometry import JOULES, metres_from_centre, wavelength_of
+from ptychoflow.data.raw_scan import Frames
 from ptychoflow.data.stored_frames import StoredFrames
+from ptychoflow.deflated import create_deflated, write_deflated
 from ptychoflow.embedded_provenance import from_hdf5_attributes, hdf5_attributes
 from ptychoflow.errors import InputError
 from ptychoflow.files import sha256_of
-from ptychoflow.hdf5 import new_hdf5
+from ptychoflow.hdf5 import new_hdf5, read_rows
 from ptychoflow.provenance import circumstances, write_provenance
 
 DETECTOR = "entry_1/instrument_1/detector_1"
@@ -50,20 +52,15 @@ def write_cxi(path: Path, dataset: Dataset) -> None:
         A validated dataset.
     """
     pixel = dataset.detector_pixel_size
-    with new_hdf5(path, size=4 * int(np.prod(dataset.frames.shape))) as file:
+    kind = counts_dtype(dataset.frames)
+    with new_hdf5(path, size=kind.itemsize * int(np.prod(dataset.frames.shape))) as file:
         file["cxi_version"] = 160
         file["number_of_entries"] = 1
         detector, source, own = (file.create_group(name) for name in (DETECTOR, SOURCE, OWN))
-        frames = detector.create_dataset(
-            "data",
-            shape=dataset.frames.shape,
-            dtype=np.float32,
-            chunks=(1, *dataset.frames.shape[1:]),
-            compression="gzip",
-            compression_opts=1,
-        )
-        for block in frame_blocks(dataset.frames):
-            frames[block] = dataset.frames[block]
+        if not _write_frames(detector, dataset.frames, kind):
+            del detector["data"]
+            _write_frames(detector, dataset.frames, np.dtype(np.float32))
+        frames = detector["data"]
         frames.attrs.update(units="photons", axes="translation:y:x", zero_frequency="centre")
         detector["mask"] = np.where(dataset.mask, 0, BAD_PIXEL).astype(np.uint32)
         detector["distance"] = dataset.detector_distance
@@ -97,6 +94,32 @@ def write_cxi(path: Path, dataset: Dataset) -> None:
             own["probe_known"] = False
         own["object_shape"] = np.array(dataset.object_shape)
         file.attrs.update(hdf5_attributes(dataset.provenance))
+
+
+def counts_dtype(frames: np.ndarray | Frames) -> np.dtype:
+    """Narrowest unsigned integers that hold frames (frames, N, N) as they are, or float32 where they are not whole.
+
+    Of frames that are prepared as they are read, it is what their detector writes, which a few may exceed.
+    """
+    if not isinstance(frames, np.ndarray):
+        return getattr(frames, "counts_dtype", np.dtype(np.float32))
+    largest = 0.0
+    for block in frame_blocks(frames):
+        if not np.array_equal(frames[block], np.rint(frames[block])):
+            return np.dtype(np.float32)
+        largest = max(largest, float(frames[block].max()))
+    return narrowest_dtype(largest)
+
+
+def _write_frames(detector: h5py.Group, frames: np.ndarray | Frames, kind: np.dtype) -> bool:
+    """Write frames block by block as numbers of a dtype; False where one exceeds what that holds."""
+    data = create_deflated(detector, "data", frames.shape, kind)
+    for block in frame_blocks(frames):
+        counts = frames[block]
+        if kind.kind == "u" and counts.max(initial=0) > np.iinfo(kind).max:
+            return False
+        write_deflated(data, block.start, counts.astype(kind, copy=False))
+    return True
 
 
 def keep_dataset(path: Path, dataset: Dataset, record: Path | None = None) -> None:
@@ -142,9 +165,7 @@ def read_cxi(path: Path, frames_in_memory: int | None = None) -> Dataset:
             stored = frames_in_memory is not None and _length(file, f"{DETECTOR}/data") > frames_in_memory
             dataset = Dataset(
                 provenance=from_hdf5_attributes(file.attrs),
-                frames=StoredFrames(path, f"{DETECTOR}/data")
-                if stored
-                else _read(file, f"{DETECTOR}/data", np.float32),
+                frames=StoredFrames(path, f"{DETECTOR}/data") if stored else _frames(file),
                 positions=_read(file, f"{OWN}/positions", np.float64),
                 probe=_read(file, "entry_1/image_1/data", np.complex64),
                 mask=_read(file, f"{DETECTOR}/mask", np.uint32) == 0,
@@ -171,6 +192,14 @@ def _length(file: h5py.File, key: str) -> int:
     """Frames that a file holds; 0 where that cannot be told, which reading them will say."""
     data = file.get(key)
     return data.shape[0] if isinstance(data, h5py.Dataset) and data.ndim == 3 else 0
+
+
+def _frames(file: h5py.File) -> np.ndarray:
+    """All frames as float32, without those of the file's own dtype beside them."""
+    data = file.get(f"{DETECTOR}/data")
+    if isinstance(data, h5py.Dataset) and data.ndim == 3 and data.dtype.kind in "uif":
+        return read_rows(data, np.arange(len(data)), np.dtype(np.float32))
+    return _read(file, f"{DETECTOR}/data", np.float32)
 
 
 def _read(file: h5py.File, key: str, kind: Callable | type) -> Any:

@@ -9,13 +9,14 @@ import numpy as np
 from ptychoflow.data.detector_geometry import binned_weight, largest_size, resampled_probe, tilted, window
 from ptychoflow.data.detector_images import detector_file, known_good, mean_dark
 from ptychoflow.data.detector_pixels import beam_centre, dead_pixels, hot_pixels
-from ptychoflow.data.detector_settings import DetectorSettings
 from ptychoflow.data.detector_signal import Signal
 from ptychoflow.data.detector_survey import Survey, survey
+from ptychoflow.data.frame_blocks import narrowest_dtype
 from ptychoflow.data.frame_orientation import Orientation, oriented, oriented_offset
 from ptychoflow.data.raw_scan import Frames
 from ptychoflow.errors import InputError
 from ptychoflow.files import sha256_of
+from ptychoflow.settings.detector import DetectorSettings
 
 LEAST_FRAMES = 16
 """Frames from which on a count that never changes is no chance."""
@@ -35,12 +36,16 @@ class DetectorPreparation:
         Raw pixels in one along each axis.
     offset : tuple of float
         (row, column) by which the beam misses the middle of pixel N // 2 of the prepared frames, in their pixels.
+    counts_dtype : dtype
+        Unsigned integers that hold the prepared frames, but for one that is far brighter; float32 where they are not
+        whole.
     """
 
     mask: np.ndarray
     summary: dict[str, Any]
     binning: int
     offset: tuple[float, float]
+    counts_dtype: np.dtype
     _signal: Signal
     _good: np.ndarray
     _start: tuple[int, ...]
@@ -152,7 +157,12 @@ class DetectorPreparation:
         mask = np.ascontiguousarray(oriented(weight > 0, orientation))
         offset = oriented_offset(offset, orientation)
         hidden = signal, usable, start, orientation, weight, background, shape[1]
-        return cls(mask, summary, settings.binning, offset, *hidden)
+        whole = (
+            signal.is_plain and background == 0 and np.isin(weight, (0, 1)).all() and seen.largest.dtype.kind in "ui"
+        )
+        largest = float(seen.largest.max(where=~seen.gap, initial=0)) * settings.binning**2
+        kind = narrowest_dtype(largest) if whole else np.dtype(np.float32)
+        return cls(mask, summary, settings.binning, offset, kind, *hidden)
 
     @property
     def size(self) -> int:

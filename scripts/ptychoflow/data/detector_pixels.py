@@ -1,7 +1,7 @@
 """What the frames themselves tell of a detector: pixels without use, and where the direct beam falls."""
 
 import numpy as np
-from scipy import ndimage, signal
+from scipy import ndimage
 
 LEAST_SUM = 50.0
 """Photons over all frames on both sides of a pixel, from which on none at all in it means that it is dead."""
@@ -113,6 +113,9 @@ def beam_centre(pattern: np.ndarray, good: np.ndarray) -> tuple[tuple[int, int],
     score : float
         1 for a pattern that equals its inversion.
     """
+    # It takes longer to import than many a scan to read.
+    from scipy import signal
+
     weight = good.astype(float)
     amplitude = np.sqrt(pattern) * weight
     # Convolved with itself, a pattern meets its inversion about c at the shift 2 c.

@@ -8,7 +8,7 @@ import numpy as np
 
 from ptychoflow.data.detector_marks import Mark, Range, in_type, lasting_values, marked_pixels, notes_on_marks
 from ptychoflow.data.detector_signal import Signal
-from ptychoflow.data.frame_blocks import BLOCK_BYTES, frame_blocks
+from ptychoflow.data.frame_blocks import SAMPLE_BYTES, frame_blocks
 from ptychoflow.data.raw_scan import Frames
 from ptychoflow.errors import InputError
 
@@ -108,7 +108,7 @@ def survey(
     if kind.kind not in "buif":
         raise InputError(f"frames have dtype {kind}: expected real numbers")
     kind = np.dtype(np.uint8) if kind.kind == "b" else kind
-    fitting = BLOCK_BYTES // max(1, int(np.prod(frames.shape[1:])) * kind.itemsize)
+    fitting = SAMPLE_BYTES // max(1, int(np.prod(frames.shape[1:])) * kind.itemsize)
     few = np.linspace(0, len(frames) - 1, min(len(frames), int(np.clip(fitting, 4, SAMPLE)))).astype(int)
     pixels = np.flatnonzero(known)
     sample = _Look(pixels, kind, signal, gaps)

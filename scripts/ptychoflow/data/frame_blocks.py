@@ -6,8 +6,10 @@ import numpy as np
 
 from ptychoflow.data.raw_scan import Frames
 
-BLOCK_BYTES = 2**26
-"""Bytes of the frames in a block, about."""
+BLOCK_BYTES = 2**24
+"""Bytes of the frames in a block, about; more pass the caches of processors by."""
+SAMPLE_BYTES = 2**26
+"""Bytes of the frames that are looked at together, once."""
 
 
 def frame_blocks(frames: np.ndarray | Frames, kind: type[np.generic] = np.float32) -> Iterator[slice]:
@@ -28,3 +30,8 @@ def blocks(count: int, shape: tuple[int, ...], kind: type[np.generic] = np.float
     at_once = max(1, BLOCK_BYTES // max(1, np.dtype(kind).itemsize * int(np.prod(shape, dtype=object))))
     for first in range(0, count, at_once):
         yield slice(first, min(first + at_once, count))
+
+
+def narrowest_dtype(largest: float) -> np.dtype:
+    """Narrowest unsigned integers that hold whole counts up to a number; float32 beyond what that counts."""
+    return np.min_scalar_type(int(max(largest, 0))) if largest < 2**24 else np.dtype(np.float32)

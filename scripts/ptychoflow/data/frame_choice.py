@@ -8,9 +8,9 @@ from scipy.spatial import cKDTree
 
 from ptychoflow.data.detector_survey import Survey
 from ptychoflow.data.formats.chained import ChosenFrames
-from ptychoflow.data.ingest_settings import FrameSettings
 from ptychoflow.data.raw_scan import RawScan
 from ptychoflow.errors import InputError
+from ptychoflow.settings.ingest import FrameSettings
 
 log = logging.getLogger(__name__)
 

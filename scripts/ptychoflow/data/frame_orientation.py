@@ -1,20 +1,9 @@
 """How frames are turned to the rows and columns of the positions, and their beam with them."""
 
-from typing import Literal
-
 import numpy as np
 
-Orientation = Literal[
-    "as_stored",
-    "flip_rows",
-    "flip_columns",
-    "flip_both",
-    "transpose",
-    "transpose_flip_rows",
-    "transpose_flip_columns",
-    "transpose_flip_both",
-]
-"""Transposed first, then flipped about the zero frequency."""
+from ptychoflow.settings.ingest import Orientation
+
 FLIPS = ((-2, ("flip_rows", "flip_both")), (-1, ("flip_columns", "flip_both")))
 """Axes, and the last words of the orientations that flip them."""
 

@@ -1,6 +1,10 @@
 """What follows from where source, sample and detector stand: the pixel at the sample, and how far its field is."""
 
-import numpy as np
+import math
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
 
 PLANCK_TIMES_LIGHT = 1.23984198e-6
 """h c in electronvolt metres (CODATA 2018)."""
@@ -22,7 +26,7 @@ def energy_of(wavelength: float) -> float:
 
 def electron_wavelength(voltage: float) -> float:
     """Wavelength in metres of electrons behind a voltage in volts, de Broglie's with the mass of relativity."""
-    return PLANCK_TIMES_LIGHT / np.sqrt(voltage * (voltage + 2 * ELECTRON_REST_ENERGY))
+    return PLANCK_TIMES_LIGHT / math.sqrt(voltage * (voltage + 2 * ELECTRON_REST_ENERGY))
 
 
 def magnification_of(detector_distance: float, source_distance: float | None) -> float:
@@ -70,9 +74,9 @@ def fresnel_number_of(
     return pixel_size**2 / (wavelength_of(energy) * distance)
 
 
-def metres_from_centre(positions: np.ndarray, object_shape: tuple[int, int], pixel_size: float) -> np.ndarray:
+def metres_from_centre(positions: "np.ndarray", object_shape: tuple[int, int], pixel_size: float) -> "np.ndarray":
     """(frames, 2) float64, (row, column) metres of patch centres about pixel (H / 2, W / 2) of the object."""
-    return (positions - np.array(object_shape) / 2) * pixel_size
+    return (positions - [edge / 2 for edge in object_shape]) * pixel_size
 
 
 class Geometry:

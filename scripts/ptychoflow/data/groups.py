@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ptychoflow.data.tiles import halve
 from ptychoflow.errors import InputError
-from ptychoflow.settings import GroupSettings, RegionSettings
+from ptychoflow.settings.training import GroupSettings, RegionSettings
 
 
 def frames_in_region(positions: np.ndarray, region: RegionSettings) -> np.ndarray:

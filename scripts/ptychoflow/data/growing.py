@@ -209,7 +209,9 @@ class GrowingFile:
             options = {"chunks": whole.chunks, "compression": whole.compression}
             options |= {"compression_opts": whole.compression_opts, "shuffle": whole.shuffle}
         del self.file[key]
-        empty = self.file.create_dataset(key, (0, *shape), whole.dtype, maxshape=(None, *shape), **options)
+        # What comes need not be whole, or as small.
+        kind = np.float32 if key == FRAMES else whole.dtype
+        empty = self.file.create_dataset(key, (0, *shape), kind, maxshape=(None, *shape), **options)
         empty.attrs.update(attributes)
         return empty
 

@@ -8,9 +8,9 @@ import numpy as np
 
 from ptychoflow.data.detector import DetectorPreparation
 from ptychoflow.data.geometry import energy_of, magnification_of, pixel_at_sample, wavelength_of
-from ptychoflow.data.ingest_settings import IngestSettings
 from ptychoflow.data.raw_scan import RawScan
 from ptychoflow.errors import InputError
+from ptychoflow.settings.ingest import IngestSettings
 
 log = logging.getLogger(__name__)
 

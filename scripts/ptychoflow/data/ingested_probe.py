@@ -1,16 +1,14 @@
 """The probe of an ingested scan: the file's or a disk in its place, on the dataset's pixels, with its photons."""
 
 import numpy as np
-import torch
 
 from ptychoflow.data.detector import DetectorPreparation
 from ptychoflow.data.frame_blocks import frame_blocks
-from ptychoflow.data.ingest_settings import IngestSettings
 from ptychoflow.data.ingested_geometry import require_known
 from ptychoflow.data.raw_scan import Frames, RawScan
 from ptychoflow.data.scan_shape import empty_beam
 from ptychoflow.errors import InputError
-from ptychoflow.physics.diffraction import Propagator
+from ptychoflow.settings.ingest import IngestSettings
 from ptychoflow.simulation.probes import disk_probe
 
 LEAST_SHARE = 1e-6
@@ -100,6 +98,11 @@ def told_by(
     flux : float, optional
         Photons in the empty beam; those of the brightest frame if not given.
     """
+    # Where a probe is known, nothing is propagated, and torch takes longer to import than many a scan to read.
+    import torch
+
+    from ptychoflow.physics.diffraction import Propagator
+
     mean = np.where(mask, np.mean(frames[:], axis=0), 0)
     waves = torch.fft.ifftshift(torch.from_numpy(np.sqrt(mean)).to(torch.complex64))
     probe = Propagator(len(mask), fresnel_number).adjoint(waves)

@@ -10,16 +10,16 @@ import numpy as np
 from ptychoflow.data.dataset import Dataset, object_frame
 from ptychoflow.data.detector import DetectorPreparation, surveyed
 from ptychoflow.data.detector_survey import Survey
-from ptychoflow.data.frame_blocks import BLOCK_BYTES
+from ptychoflow.data.frame_blocks import SAMPLE_BYTES
 from ptychoflow.data.frame_choice import chosen, paired, trusted
 from ptychoflow.data.geometry import fresnel_number_of
-from ptychoflow.data.ingest_settings import IngestSettings, PositionSettings
 from ptychoflow.data.ingested_geometry import pixels_at_sample, require_known, with_geometry
 from ptychoflow.data.ingested_probe import knows_probe, scaled_probe
 from ptychoflow.data.raw_scan import Frames, RawScan
 from ptychoflow.data.scan_shape import distances
 from ptychoflow.data.stored_frames import ConvertedFrames
 from ptychoflow.errors import InputError
+from ptychoflow.settings.ingest import IngestSettings, PositionSettings
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +85,7 @@ def ingest(
     truth = scan.truth if detector.pixel_scale == 1 and not settings.positions.deforms else None
     require_plausible(offsets, detector.size, pixel)
     positions, shape, truth = _object_frame(truth, offsets, detector.size)
-    few = min(BRIGHTEST, max(4, BLOCK_BYTES // (4 * detector.size**2)))
+    few = min(BRIGHTEST, max(4, SAMPLE_BYTES // (4 * detector.size**2)))
     brightest = frames[_brightest(seen.photons[kept], typical[kept], few) if settings.flux is None else slice(0)]
     fresnel_number = None
     if settings.propagation == "near":
@@ -154,7 +154,7 @@ def photon_counts(scan: RawScan, detector: DetectorPreparation) -> ConvertedFram
             raise InputError("frames hold more photons than a number can be: expected fewer (quantity, detector)")
         return photons
 
-    return ConvertedFrames(scan.frames, counts, (detector.size, detector.size))
+    return ConvertedFrames(scan.frames, counts, (detector.size, detector.size), detector.counts_dtype)
 
 
 def offsets_of(

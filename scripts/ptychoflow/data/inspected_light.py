@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 from scipy import ndimage
-from scipy.stats import chi2
+from scipy.special import chdtri
 
 from ptychoflow.data.dataset import Dataset
 from ptychoflow.data.scan_shape import empty_beam
@@ -111,7 +111,7 @@ def counts_per_photon(first: np.ndarray, second: np.ndarray) -> float | None:
     parts = np.array_split(np.arange(len(level)), max(1, min(PARTS, len(level) // LEAST_GROUPS)))
     degrees = [len(first) * float(np.median(size[part])) for part in parts]
     lower = [
-        float(np.quantile(quotient[part], QUARTER) * number / chi2.ppf(QUARTER, number))
+        float(np.quantile(quotient[part], QUARTER) * number / chdtri(number, 1 - QUARTER))
         for part, number in zip(parts, degrees, strict=True)
     ]
     if not (least := min(lower)) > 0:

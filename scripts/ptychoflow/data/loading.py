@@ -15,7 +15,7 @@ from ptychoflow.data.groups import draw_groups
 from ptychoflow.data.tiles import Tile
 from ptychoflow.errors import InputError
 from ptychoflow.physics.patches import extract_patches
-from ptychoflow.settings import GroupSettings
+from ptychoflow.settings.training import GroupSettings
 
 PATCHES_AT_ONCE = 512
 

@@ -7,7 +7,7 @@ from lightning.pytorch import LightningDataModule
 from ptychoflow.data.dataset import Dataset
 from ptychoflow.data.groups import draw_anchors, frames_in_region, nearest_frames, pieces_of_groups, split_frames
 from ptychoflow.data.loading import FrameTable, GroupLoader, StoredTable
-from ptychoflow.settings import TrainingSettings
+from ptychoflow.settings.training import TrainingSettings
 
 
 class ScanDataModule(LightningDataModule):

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from ptychoflow.data.dataset import Dataset, object_frame
-from ptychoflow.data.ingest_settings import PositionSettings
+from ptychoflow.settings.ingest import PositionSettings
 
 ORIENTATIONS = {
     "as they are": (1, 1, False),

@@ -14,10 +14,10 @@ from ptychoflow.data.formats.plain import read_plain
 from ptychoflow.data.formats.ptychopinn import read_ptychopinn
 from ptychoflow.data.formats.rehearsal import is_ours, rehearse
 from ptychoflow.data.formats.tike import read_tike
-from ptychoflow.data.ingest_settings import IngestSettings
 from ptychoflow.data.ingestion import ingest
 from ptychoflow.data.inspection import inspect
 from ptychoflow.errors import InputError
+from ptychoflow.settings.ingest import IngestSettings
 from ptychoflow.warnings_kept import warnings_kept
 
 log = logging.getLogger(__name__)

@@ -32,6 +32,7 @@ class StoredFrames:
         # Kept open: opening takes longer than reading a few frames.
         self.data = h5py.File(path, "r")[key]
         self.shape: tuple[int, ...] = self.data.shape
+        self.counts_dtype = self.data.dtype if self.data.dtype.kind == "u" else self.dtype
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -64,12 +65,20 @@ class ConvertedFrames:
         Turns a block (n, H, W) of them into (n, N, N) float32.
     shape : tuple of int
         (N, N) of a converted frame.
+    counts_dtype : dtype
+        What a file may keep them as: unsigned integers where they are whole numbers of photons.
     """
 
     dtype = np.dtype(np.float32)
 
-    def __init__(self, raw: Frames, convert: Callable[[np.ndarray], np.ndarray], shape: tuple[int, int]) -> None:
-        self.raw, self.convert = raw, convert
+    def __init__(
+        self,
+        raw: Frames,
+        convert: Callable[[np.ndarray], np.ndarray],
+        shape: tuple[int, int],
+        counts_dtype: np.dtype = dtype,
+    ) -> None:
+        self.raw, self.convert, self.counts_dtype = raw, convert, counts_dtype
         self.shape = (len(raw), *shape)
 
     def __len__(self) -> int:
@@ -79,8 +88,11 @@ class ConvertedFrames:
         return _in_any_order(np.arange(len(self))[index], self._read)
 
     def _read(self, rising: np.ndarray) -> np.ndarray:
+        parts = list(blocks(len(rising), self.raw.shape[1:]))
+        if len(parts) == 1:
+            return self.convert(self.raw[rising])
         frames = np.empty((len(rising), *self.shape[1:]), self.dtype)
-        for block in blocks(len(rising), self.raw.shape[1:]):
+        for block in parts:
             frames[block] = self.convert(self.raw[rising[block]])
         return frames
 

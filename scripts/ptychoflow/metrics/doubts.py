@@ -6,6 +6,8 @@ LARGEST_MISFIT = 1.5
 """Deviance as a share of a perfect model's from which something in the model is wrong."""
 LARGEST_LATTICE_SHARE = 0.05
 """Share of the variance in the scan's lattice that is seen: sound images have below 0.01, bad ones above 0.1."""
+LEAST_EXPLAINED = 0.4
+"""Share of what frames differ by that an image must explain: calibrated on random scans, see docs/pretrained.md."""
 
 
 def doubts(scores: dict[str, float | int | None]) -> list[str]:
@@ -16,8 +18,8 @@ def doubts(scores: dict[str, float | int | None]) -> list[str]:
     scores : dict
         As `ptychoflow.metrics.scoring.score` gives them.
     """
-    sentences = []
     misfit = scores["misfit"]
+    sentences = [] if misfit is None else undetermined(scores["explained_share"])
     if misfit is not None and misfit > LARGEST_MISFIT:
         name = "deviance" if scores["deviance"] is not None else "fitted_deviance"
         sentences.append(
@@ -36,6 +38,22 @@ def doubts(scores: dict[str, float | int | None]) -> list[str]:
     if scores["collapsed"]:
         sentences.append("the image has collapsed: it is empty or unlike the true object")
     return sentences
+
+
+def undetermined(share: float | None) -> list[str]:
+    """Say where the photons do not determine the image, by the share of what frames differ by that it explains."""
+    if share is None:
+        return [
+            "the photons do not determine the image: the frames differ from their mean by no more than photon noise; "
+            "likely causes are too few photons, or an object too weak for them"
+        ]
+    if share >= LEAST_EXPLAINED:
+        return []
+    return [
+        f"the photons do not determine the image: it explains {max(share, 0):.0%} of what its frames differ by, "
+        f"expected at least {LEAST_EXPLAINED:.0%}; likely causes are too little overlap, too few photons, or a wrong "
+        "probe or geometry, and the image should not be trusted"
+    ]
 
 
 def report(scores: dict[str, float | int | None]) -> None:

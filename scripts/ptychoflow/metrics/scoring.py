@@ -4,38 +4,23 @@ import json
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from ptychoflow.data.dataset import Dataset
 from ptychoflow.data.position_axes import turned_dataset
 from ptychoflow.errors import InputError
 from ptychoflow.files import replacing
 from ptychoflow.metrics.alignment import between_probes, moved_area, probe_radius, register, scored_area
+from ptychoflow.metrics.doubts import doubts
 from ptychoflow.metrics.lattice import lattice_shares
+from ptychoflow.metrics.names import SCORES, THRESHOLDS
+from ptychoflow.metrics.photons import photon_scores
 from ptychoflow.metrics.resolution import RingCorrelation, ring_correlation
 from ptychoflow.metrics.similarity import similarity_scores
-from ptychoflow.physics.diffraction import Propagator
-from ptychoflow.physics.losses import expected_deviance, poisson_deviance
-from ptychoflow.physics.patches import extract_patches
 from ptychoflow.reconstruction import Reconstruction, seconds_of
 from ptychoflow.stitching import coverage_of
 
-THRESHOLDS = ("half", "half_bit", "one_seventh")
 KINDS = {"truth": "frc", "halves": "split_frc"}
 """What the crossings of a Fourier ring correlation are called, by what was correlated with."""
-SCORES = (
-    *(
-        f"{image}_{score}"
-        for score in ("ssim", "ssim_uniform", "psnr", "psnr_legacy", "mae")
-        for image in ("amplitude", "phase")
-    ),
-    *("amplitude_pearson", "phase_pearson", "complex_pearson", "variation", "collapsed"),
-    *("reference_amplitude_pearson", "reference_phase_pearson"),
-    *("lattice_share", "amplitude_lattice_share", "complex_nrmse"),
-    *(f"{kind}_{name}{unit}" for kind in ("frc", "split_frc") for name in THRESHOLDS for unit in ("", "_nm")),
-    *("deviance", "fitted_deviance", "expected_deviance", "misfit", "frames", "seconds"),
-)
-FRAMES_AT_ONCE = 256
 LEAST_VARIATION = 0.02
 """Standard deviation of an object as a share of its mean amplitude, below which it shows nothing."""
 LEAST_PEARSON = 0.5
@@ -107,7 +92,7 @@ def score(
             scores[key] = rings.crossing(threshold)
             scores[f"{key}_nm"] = 1e9 * reconstruction.pixel_size / scores[key]
     scores |= lattice_shares(reconstruction.object, area, reconstruction.positions)
-    scores |= _photon_scores(reconstruction, dataset)
+    scores |= photon_scores(reconstruction, dataset)
     scores["frames"] = count
     scores["seconds"] = seconds_of(reconstruction.provenance)
     return scores, correlations
@@ -122,18 +107,29 @@ def _correlated_halves(reconstruction: Reconstruction, area: np.ndarray) -> Ring
     return ring_correlation(aligned, odd, moved_area(area, shift))
 
 
-def _photon_scores(reconstruction: Reconstruction, dataset: Dataset) -> dict[str, float | None]:
-    """Deviance of the held-out frames, or of all where none is, beside what a perfect model would have."""
-    held_out = np.flatnonzero(reconstruction.held_out)
-    frames = held_out if held_out.size else np.arange(len(reconstruction.positions))
-    found, expected = photon_deviances(reconstruction, dataset, frames)
-    name = "deviance" if held_out.size else "fitted_deviance"
-    return {name: found, "expected_deviance": expected, "misfit": found / expected}
+def own_scores(reconstruction: Reconstruction, dataset: Dataset) -> dict[str, float | bool | None]:
+    """What can be doubted without the truth, by the names of `SCORES` and as `score` computes it."""
+    area = scored_area(reconstruction.coverage, reconstruction.probe, reconstruction.positions)
+    return {
+        **photon_scores(reconstruction, dataset),
+        "collapsed": not variation(reconstruction.object, area) >= LEAST_VARIATION,
+        **lattice_shares(reconstruction.object, area, reconstruction.positions),
+    }
+
+
+def known_doubts(reconstruction: Reconstruction, dataset: Dataset) -> list[str]:
+    """What the record of a reconstruction says is doubtful, or its own scores where the record does not say."""
+    recorded = reconstruction.provenance.get("warnings")
+    if recorded is not None:
+        return list(recorded)
+    dataset = turned_dataset(dataset, reconstruction.provenance.get("orientation", 0))
+    return doubts(own_scores(reconstruction, dataset))
 
 
 def trained_area(reconstruction: Reconstruction) -> np.ndarray:
-    """Where light of the frames that were trained on or fitted fell, (H, W) bool."""
-    positions = reconstruction.positions[~reconstruction.held_out]
+    """Where light of the frames that a network was trained on fell, (H, W) bool."""
+    trained = reconstruction.trained
+    positions = reconstruction.positions[[] if trained is None else trained]
     coverage = coverage_of(reconstruction.probe, positions, reconstruction.object.shape)
     return coverage > 0.1 * np.median(reconstruction.coverage[reconstruction.coverage > 0])
 
@@ -141,42 +137,6 @@ def trained_area(reconstruction: Reconstruction) -> np.ndarray:
 def variation(image: np.ndarray, area: np.ndarray) -> float:
     """Standard deviation of a complex object over the scored area, as a share of its mean amplitude."""
     return float(np.std(image[area]) / max(np.abs(image[area]).mean(), 1e-12))
-
-
-def photon_deviance(reconstruction: Reconstruction, dataset: Dataset, frames: np.ndarray) -> float | None:
-    """Poisson deviance per good pixel of measured frames under the stitched object and its probe; None of no frames."""
-    return photon_deviances(reconstruction, dataset, frames)[0]
-
-
-def photon_deviances(
-    reconstruction: Reconstruction, dataset: Dataset, frames: np.ndarray
-) -> tuple[float, float] | tuple[None, None]:
-    """Poisson deviance per good pixel of measured frames, and what it would be were object and probe perfect.
-
-    Parameters
-    ----------
-    reconstruction : Reconstruction
-        Object, probe and positions.
-    dataset : Dataset
-        The measured frames.
-    frames : ndarray
-        (frames,) int, which of them; of none there are no deviances.
-    """
-    if not len(frames):
-        return None, None
-    canvas = torch.from_numpy(reconstruction.object)[None]
-    probe = torch.from_numpy(reconstruction.probe)
-    mask = torch.from_numpy(dataset.mask)
-    propagator = Propagator(dataset.size, dataset.fresnel_number)
-    totals = np.zeros(2)
-    for chosen in np.array_split(frames, -(-len(frames) // FRAMES_AT_ONCE)):
-        places = torch.from_numpy(reconstruction.positions[chosen]).float()[None]
-        expected = propagator.intensity(extract_patches(canvas, places, probe.shape[-1])[0], probe)
-        counts = torch.from_numpy(dataset.frames[chosen])
-        modelled = torch.fft.fftshift(expected, dim=(-2, -1)) + reconstruction.background
-        deviances = poisson_deviance(modelled, counts, mask), expected_deviance(modelled, mask)
-        totals += len(chosen) * np.array([float(deviance) for deviance in deviances])
-    return float(totals[0] / len(frames)), float(totals[1] / len(frames))
 
 
 def write_scores(path: Path, scores: dict[str, float | int | None]) -> None:

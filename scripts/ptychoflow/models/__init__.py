@@ -26,7 +26,7 @@ from ptychoflow.errors import InputError
 from ptychoflow.models.autoencoder import Autoencoder
 from ptychoflow.models.unet import UNet
 from ptychoflow.models.unrolled import Unrolled
-from ptychoflow.settings import ModelSettings
+from ptychoflow.settings.model import ModelSettings
 
 MODELS: dict[str, Callable[..., nn.Module]] = {"autoencoder": Autoencoder, "unet": UNet, "unrolled": Unrolled}
 

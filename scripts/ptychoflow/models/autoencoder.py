@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from ptychoflow.models.blocks import AmplitudePhaseHead, EncoderDecoder, normalised_frames
 from ptychoflow.physics.diffraction import Propagator
-from ptychoflow.settings import ModelSettings
+from ptychoflow.settings.model import ModelSettings
 
 
 class Autoencoder(nn.Module):

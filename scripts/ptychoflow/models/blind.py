@@ -10,17 +10,14 @@ The last layers start at zero: an untrained network is the plain engine.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import reduce
-from operator import add
 
 import torch
 from torch import Tensor, nn
 
 from ptychoflow.models.blocks import EncoderDecoder, real_channels
-from ptychoflow.physics.diffraction import Propagator
+from ptychoflow.models.scan_frames import ScanFrames
 from ptychoflow.physics.gauge import balance, mix_modes, orthogonal_modes
-from ptychoflow.physics.joint_steps import joint_change
-from ptychoflow.settings import BlindSettings
+from ptychoflow.settings.blind import BlindSettings
 
 CHANNELS = 8
 """What the correction sees: object, its momentum, relative light, level of doubt, misfit, progress."""
@@ -31,43 +28,6 @@ BEGINNING_SUBSETS, PHOTONS_OF_A_SUBSET = 4, 15
 """Subsets at the beginning at the least, and photons on a pixel that one is worth."""
 LARGEST = 3.0
 """Largest amplitude of an object whose mean is 1; so no correction can run away."""
-
-
-@dataclass
-class ScanFrames:
-    """Frames of a batch of scans that are reconstructed side by side.
-
-    Parameters
-    ----------
-    amplitudes : Tensor
-        (batch, frames, N, N) float32, square roots of photon counts over `scale`, zero frequency in the corner.
-    positions : Tensor
-        (batch, frames, 2) float32, (row, column) pixels of the patch centres in the object frame.
-    mask : Tensor
-        (batch, 1, N, N) bool, True for good pixels.
-    scale : Tensor
-        (batch,) float32, the root of the mean count, so that no network meets photon numbers but where it is told.
-    propagator : Propagator
-        Of all frames.
-    """
-
-    amplitudes: Tensor
-    positions: Tensor
-    mask: Tensor
-    scale: Tensor
-    propagator: Propagator
-
-    def subset(self, frames: Tensor) -> tuple[Tensor, Tensor]:
-        """Amplitudes (batch, chosen, N, N) and positions (batch, chosen, 2) of some frames (chosen,) int64."""
-        return self.amplitudes[:, frames], self.positions[:, frames]
-
-    def pieces(self, frames: Tensor) -> Sequence[Tensor]:
-        """Cut some frames (chosen,) int64 into as many as may be in memory at a time."""
-        return [frames]
-
-    def chosen(self, scans: Tensor) -> "ScanFrames":
-        """Some of the scans (chosen,) int64 that differ in their positions alone."""
-        return replace(self, positions=self.positions[scans])
 
 
 @dataclass
@@ -205,13 +165,7 @@ class Blind(nn.Module):
         objects, probes, background = state.objects, state.probes, state.background
         light, misfit, noise = torch.zeros_like(state.light), 0.0, 0.0
         for chosen in order:
-            change = reduce(
-                add,
-                (
-                    joint_change(objects, probes, *piece, frames.mask, frames.propagator, background, frames.scale)
-                    for piece in map(frames.subset, frames.pieces(chosen))
-                ),
-            )
+            change = frames.change(objects, probes, background, chosen)
             objects = objects + _per(sizes[:, 0], 2) * change.object_step(damping[:, 0])
             probes = probes + _per(sizes[:, 1], 3) * change.probe_step(damping[:, 1])
             if solve_background:

@@ -9,8 +9,10 @@ from torch import Tensor, nn
 
 from ptychoflow.errors import InputError
 from ptychoflow.models import build_model
-from ptychoflow.physics.diffraction import Propagator
-from ptychoflow.settings import GroupSettings, ModelSettings
+from ptychoflow.physics.diffraction import Propagator, incoherent_sum
+from ptychoflow.physics.gauge import BRIGHT
+from ptychoflow.settings.model import ModelSettings
+from ptychoflow.settings.training import GroupSettings, TrainingSettings
 
 
 @dataclass
@@ -27,6 +29,8 @@ class TrainedNetwork:
         Scalar, what amplitudes are divided by.
     flux : Tensor
         Scalar, the learned factor between modelled and measured intensities.
+    asks_photons : bool
+        Whether `scale` is still that of a file whose flux is not to be trusted: `settle` mends it.
     mask : Tensor
         (N, N) bool, True for good pixels, zero frequency in the corner.
     propagator : Propagator
@@ -45,6 +49,16 @@ class TrainedNetwork:
     propagator: Propagator
     groups: GroupSettings
     description: dict[str, Any]
+    asks_photons: bool = False
+
+    def settle(self, amplitudes: Tensor) -> None:
+        """Take the flux from the first amplitudes (frames, N, N) float32, where the file is not to be trusted."""
+        if not self.asks_photons:
+            return
+        light = incoherent_sum(self.propagator(self.scaled_probe))
+        photons = amplitudes[:, self.mask].square().sum(dim=1).quantile(BRIGHT)
+        self.scale = (photons / light[self.mask].sum()).sqrt()
+        self.asks_photons = False
 
     @property
     def joins_frames(self) -> bool:
@@ -71,7 +85,7 @@ class TrainedNetwork:
         Tensor
             (batch, C, N, N) complex64.
         """
-        probe, mask = self.scaled_probe[None], self.mask[None]
+        probe, mask = self.scaled_probe[None] * self.flux.sqrt(), self.mask[None]
         return self.network(amplitudes / self.scale, probe, mask, positions, self.propagator)
 
 
@@ -164,9 +178,9 @@ def load_trained(
     checkpoint = load_checkpoint(path)
     description, state = checkpoint["ptychoflow"], checkpoint["state_dict"]
     try:
-        model, groups = ModelSettings(**description["model"]), GroupSettings(**description["training"]["groups"])
+        model, training = ModelSettings(**description["model"]), TrainingSettings.of(description["training"])
         pairs, scales, flux = (state[name] for name in ("probe_pairs", "probe_scale", "log_flux"))
-        network = build_model(model, pairs.shape[-2], groups.size)
+        network = build_model(model, pairs.shape[-2], training.groups.size)
         network.load_state_dict(network_weights(state))
     except (KeyError, TypeError, RuntimeError) as error:
         raise InputError(
@@ -188,6 +202,7 @@ def load_trained(
         flux.exp().to(device),
         torch.fft.ifftshift(mask).to(device),
         Propagator(len(mask)).to(device),
-        groups,
+        training.groups,
         description,
+        asks_photons=training.learn_flux and probe == "dataset",
     )

@@ -14,7 +14,7 @@ from ptychoflow.models.blocks import EncoderDecoder, real_channels
 from ptychoflow.physics.diffraction import Propagator, incoherent_sum
 from ptychoflow.physics.patches import add_patches, crop_patches, extract_patches, fourier_shift, split_positions
 from ptychoflow.physics.steps import object_change, regularised, wave_change
-from ptychoflow.settings import ModelSettings
+from ptychoflow.settings.model import ModelSettings
 
 BORDER = 2
 """Pixels round the outermost frames."""

@@ -7,6 +7,9 @@ mixture of the modes. Whoever solves for both must fix these, or they drift.
 import torch
 from torch import Tensor
 
+BRIGHT = 0.99
+"""Quantile of the photons of frames that stands for the empty beam, where nothing else tells the flux."""
+
 
 def balance(objects: Tensor, light: Tensor) -> Tensor:
     """Mean amplitude of objects where light falls: what they are divided by, and their probes are multiplied by.

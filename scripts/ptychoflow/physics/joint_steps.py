@@ -72,6 +72,7 @@ def joint_change(
     propagator: Propagator,
     background: Tensor,
     scale: Tensor,
+    brightness: Tensor | None = None,
 ) -> JointChange:
     """Add up the changes that frames ask of objects and probes.
 
@@ -93,6 +94,8 @@ def joint_change(
         (batch,) float, intensity in every pixel that is no diffraction.
     scale : Tensor
         (batch,) float, whose square is the photons of a unit of intensity.
+    brightness : Tensor, optional
+        (batch, frames) float, the light of each frame over that of the probes; 1 if not given.
     """
     size, modes = amplitudes.shape[-1], probes.shape[1]
     piece = max(1, PIXELS_AT_ONCE // (len(objects) * modes * size**2))
@@ -100,7 +103,10 @@ def joint_change(
     total = None
     for first in range(0, amplitudes.shape[1], piece):
         some = slice(first, first + piece)
-        part = _piece(objects, spectra, amplitudes[:, some], positions[:, some], mask, propagator, background, scale)
+        light = None if brightness is None else brightness[:, some]
+        part = _piece(
+            objects, spectra, amplitudes[:, some], positions[:, some], mask, propagator, background, scale, light
+        )
         total = part if total is None else total + part
     # The sum of the frames' changes is moved back to the probe's own place at once.
     total.probes = torch.fft.ifft2(total.probes)
@@ -108,24 +114,31 @@ def joint_change(
 
 
 def modelled_frames(
-    objects: Tensor, probes: Tensor, positions: Tensor, propagator: Propagator, background: Tensor
+    objects: Tensor,
+    probes: Tensor,
+    positions: Tensor,
+    propagator: Propagator,
+    background: Tensor,
+    brightness: Tensor | None = None,
 ) -> Tensor:
     """Intensities (batch, frames, N, N) float that objects and probes diffract; parameters as in `joint_change`."""
-    patches, moved, _, _, propagator = _placed(objects, torch.fft.fft2(probes), positions, propagator)
+    patches, moved, _, _, propagator = _placed(objects, torch.fft.fft2(probes), positions, propagator, brightness)
     return incoherent_sum(propagator(exit_waves(patches, moved))) + background[:, None, None, None]
 
 
 def _placed(
-    objects: Tensor, spectra: Tensor, positions: Tensor, propagator: Propagator
+    objects: Tensor, spectra: Tensor, positions: Tensor, propagator: Propagator, brightness: Tensor | None = None
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Propagator]:
     """Whole-pixel patches and the probes moved by the fractions that remain, which loses no resolution.
 
-    Gives patches (batch, frames, N, N), probes (batch, frames, modes, N, N), corners, factors of the shift
-    (batch, frames, 1, N, N), and the propagator of waves moved so.
+    Gives patches (batch, frames, N, N), probes (batch, frames, modes, N, N) as bright as each frame's light, corners,
+    the factors (batch, frames, 1, N, N) of their spectra, and the propagator of waves moved so.
     """
     size = spectra.shape[-1]
     corner, fraction = split_positions(positions, size)
     factors = shift_factors((size, size), fraction)[:, :, None]
+    if brightness is not None:
+        factors = factors * brightness.sqrt()[:, :, None, None, None]
     moved = torch.fft.ifft2(spectra[:, None] * factors)
     return crop_patches(objects, corner, size), moved, corner, factors, propagator.moved(fraction)
 
@@ -139,9 +152,10 @@ def _piece(
     propagator: Propagator,
     background: Tensor,
     scale: Tensor,
+    brightness: Tensor | None,
 ) -> JointChange:
     """Changes of a few frames, from the spectra of the probes; that of the probes is a spectrum as well."""
-    patches, moved, corner, factors, propagator = _placed(objects, spectra, positions, propagator)
+    patches, moved, corner, factors, propagator = _placed(objects, spectra, positions, propagator, brightness)
     waves = propagator(exit_waves(patches, moved))
     intensity = incoherent_sum(waves) + background[:, None, None, None] + FLOOR
     modelled = intensity.sqrt()
@@ -161,11 +175,14 @@ def _piece(
         misfit = (ratio * modelled).square().sum(per_scan)
         photons = intensity * scale[:, None, None, None].square()
         noise = torch.where(mask, photon_noise(photons), 0).sum(per_scan) / scale.square()
+    transmission = patches.real.square() + patches.imag.square()
+    if brightness is not None:
+        transmission = transmission * brightness[:, :, None, None]
     return JointChange(
         objects=torch.view_as_complex(added[..., :2].contiguous()),
         light=added[..., 2],
         probes=probes,
-        transmission=(patches.real.square() + patches.imag.square()).sum(dim=1),
+        transmission=transmission.sum(dim=1),
         slope=slope,
         curvature=curvature,
         misfit=misfit,

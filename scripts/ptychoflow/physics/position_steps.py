@@ -47,7 +47,7 @@ def position_steps(
     propagator : Propagator
         Of exit waves.
     background : Tensor
-        Scalar, intensity in every pixel that is no diffraction.
+        Scalar, intensity in every pixel that is no diffraction, or (frames, 1, 1), that of each frame.
 
     Returns
     -------
@@ -56,8 +56,11 @@ def position_steps(
     """
     slopes = spectral_slopes(canvas)
     pieces = torch.arange(len(positions)).split(max(1, PIXELS_AT_ONCE // probe.numel()))
+    backgrounds = background.expand(len(positions), 1, 1)
     return damped_steps(
-        amplitude_jacobian(canvas, slopes, probe, amplitudes[some], positions[some], mask, propagator, background)
+        amplitude_jacobian(
+            canvas, slopes, probe, amplitudes[some], positions[some], mask, propagator, backgrounds[some]
+        )
         for some in pieces
     )[0]
 

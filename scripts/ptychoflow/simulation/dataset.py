@@ -7,12 +7,12 @@ from ptychoflow.data.dataset import Dataset
 from ptychoflow.data.geometry import wavelength_of
 from ptychoflow.physics.diffraction import Propagator
 from ptychoflow.physics.patches import MARGIN, extract_patches
+from ptychoflow.settings.simulation import ProbeSettings, SimulationSettings
 from ptychoflow.simulation.detection import draw_brightness, draw_mask
 from ptychoflow.simulation.guess import guessed_probe
 from ptychoflow.simulation.objects import make_object
-from ptychoflow.simulation.probes import ProbeSettings, make_probe
+from ptychoflow.simulation.probes import make_probe
 from ptychoflow.simulation.scans import make_scan, position_errors
-from ptychoflow.simulation.settings import SimulationSettings
 
 FRAMES_AT_ONCE = 256
 

@@ -1,58 +1,13 @@
 """The probe that a simulated file names, where it is not the one that its frames were taken with."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import replace
 
 import numpy as np
 
 from ptychoflow.errors import InputError
-from ptychoflow.simulation.probes import EDGE, ProbeSettings, disk_probe, smooth_phase, with_modes
-
-
-@dataclass
-class GuessSettings:
-    """What is wrong with the probe that is written down; by default nothing is.
-
-    Parameters
-    ----------
-    kind : {"probe", "disk", "none"}
-        The probe with the errors below; a flat disk as wide, with them; or that disk, marked as no knowledge at all.
-    defocus_factor : float
-        Factor of the defocus of a zone plate or mirror, or of the curvature of a disk; 1 is right.
-    shift : tuple of float
-        (row, column) pixels by which it is displaced.
-    tilt : tuple of float
-        (row, column) pixels by which its far field is displaced.
-    amplitude : float
-        Factor of its amplitude.
-    phase_error : float
-        Root mean square in radians of a smooth phase, drawn by the dataset's seed, that it has too much.
-    modes : int, optional
-        Modes that are written; as many as there are if not given.
-    """
-
-    kind: Literal["probe", "disk", "none"] = "probe"
-    defocus_factor: float = 1.0
-    shift: tuple[float, float] = (0.0, 0.0)
-    tilt: tuple[float, float] = (0.0, 0.0)
-    amplitude: float = 1.0
-    phase_error: float = 0.0
-    modes: int | None = None
-
-    def __post_init__(self) -> None:
-        if not np.isfinite(self.defocus_factor):
-            raise InputError(f"guess.defocus_factor is {self.defocus_factor}: expected a factor")
-        for key in ("shift", "tilt"):
-            setattr(self, key, tuple(getattr(self, key)))
-            if len(getattr(self, key)) != 2 or not np.isfinite(getattr(self, key)).all():
-                raise InputError(f"guess.{key} is {list(getattr(self, key))}: expected two numbers of pixels")
-        if not 0 < self.amplitude < float("inf"):
-            raise InputError(f"guess.amplitude is {self.amplitude}: expected a positive factor")
-        if not 0 <= self.phase_error < float("inf"):
-            raise InputError(f"guess.phase_error is {self.phase_error}: expected at least 0 radians")
-        if self.modes is not None and self.modes < 1:
-            raise InputError(f"guess.modes is {self.modes}: expected at least 1")
+from ptychoflow.settings.simulation import GuessSettings, ProbeSettings
+from ptychoflow.simulation.probes import EDGE, disk_probe, smooth_phase, with_modes
 
 
 def guessed_probe(

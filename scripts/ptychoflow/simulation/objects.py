@@ -1,105 +1,12 @@
 """Objects to simulate: complex transmission functions with |O| ≤ transmission at every pixel."""
 
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
 
 import numpy as np
 from scipy import ndimage
 
-from ptychoflow.errors import InputError
+from ptychoflow.settings.simulation import ObjectSettings
 from ptychoflow.simulation.patterns import BLUR, cells, dead_leaves, grains, smooth_field, wedge
-
-WITH_OUTLINES = ("grains", "cells", "texture")
-"""Kinds made of bodies that may each have an absorption and a phase of their own."""
-
-
-@dataclass
-class ObjectSettings:
-    """The simulated object.
-
-    Parameters
-    ----------
-    kind : {"lines", "image", "siemens_star", "grains", "cells", "wedge", "smooth", "texture"}
-        Random lines as in the PtychoPINN papers, natural images of scikit-image, a Siemens star, a polycrystal, round
-        biological cells, ramps and bumps, a random field with a power law for its spectrum, or the dead leaves that
-        have the statistics of natural images.
-    absorption : float
-        Amplitude contrast: the amplitude runs from 1 down to 1 − absorption.
-    phase_shift : float
-        Phase contrast in radians, of either sign: the phase runs from 0 to phase_shift.
-    coupling : {"default", "material", "shapes", "independent"}
-        What phase and absorption share: all, as one material has it; the outlines alone, of `grains`, `cells` and
-        `texture`; or nothing. By default nothing in `image`, which has two pictures, and all in the others.
-    independent_phase : bool
-        The same as the coupling `independent` for `lines`: other ones for the phase than for the amplitude.
-    transmission : float
-        Factor of the amplitude everywhere; above 1 for an object that is normalised to less than its full beam.
-    offset_phase : float
-        Radians by which all phases are shifted.
-    feature_size : float
-        Mean diameter in pixels of `grains` and `cells`, least width of bumps of `wedge`, and middle of the sizes of
-        `texture`.
-    spectral_slope : float
-        By which power of the frequency the power of `smooth` falls.
-    lines_per_kilopixel : float
-        Density of `lines`, lines for every 1,000 pixels of area.
-    line_width : float
-        Full width of `lines` in pixels, about which widths vary by half.
-    amplitude_image : str
-        Name in skimage.data whose grey values become the absorption of `image`.
-    phase_image : str
-        Name in skimage.data whose grey values become the phase of `image`.
-    spokes : int
-        Spoke pairs of `siemens_star`.
-    """
-
-    kind: Literal["lines", "image", "siemens_star", "grains", "cells", "wedge", "smooth", "texture"] = "lines"
-    absorption: float = 0.6
-    phase_shift: float = 1.2
-    coupling: Literal["default", "material", "shapes", "independent"] = "default"
-    independent_phase: bool = False
-    transmission: float = 1.0
-    offset_phase: float = 0.0
-    feature_size: float = 16.0
-    spectral_slope: float = 3.0
-    lines_per_kilopixel: float = 2.5
-    line_width: float = 3.0
-    amplitude_image: Literal["camera", "astronaut", "brick", "grass", "gravel", "coins", "moon", "page", "text"] = (
-        "camera"
-    )
-    phase_image: Literal["camera", "astronaut", "brick", "grass", "gravel", "coins", "moon", "page", "text"] = "coins"
-    spokes: int = 24
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.absorption <= 1:
-            raise InputError(f"object.absorption is {self.absorption}: expected a fraction between 0 and 1")
-        if self.spokes < 1:
-            raise InputError(f"object.spokes is {self.spokes}: expected at least 1")
-        if not 0 < self.transmission < float("inf"):
-            raise InputError(f"object.transmission is {self.transmission}: expected a positive factor")
-        for key in ("phase_shift", "offset_phase"):
-            if not np.isfinite(getattr(self, key)):
-                raise InputError(f"object.{key} is {getattr(self, key)}: expected radians")
-        if not 3 <= self.feature_size < float("inf"):
-            raise InputError(f"object.feature_size is {self.feature_size}: expected at least 3 pixels")
-        if not 0 <= self.spectral_slope <= 10:
-            raise InputError(f"object.spectral_slope is {self.spectral_slope}: expected a power between 0 and 10")
-        if self.coupling == "shapes" and self.kind not in WITH_OUTLINES:
-            raise InputError(
-                f"object.coupling is shapes: expected another one for {self.kind}, or one of {', '.join(WITH_OUTLINES)}"
-            )
-        if self.independent_phase and self.coupling not in ("default", "independent"):
-            raise InputError(f"object.coupling is {self.coupling}: expected independent beside independent_phase")
-
-    @property
-    def shared(self) -> str:
-        """What phase and absorption share once the default of the kind is put in."""
-        if self.coupling != "default":
-            return self.coupling
-        return (
-            "independent" if self.kind == "image" or (self.kind == "lines" and self.independent_phase) else "material"
-        )
 
 
 def make_object(settings: ObjectSettings, shape: tuple[int, int], random: np.random.Generator) -> np.ndarray:

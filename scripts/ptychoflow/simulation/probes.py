@@ -1,89 +1,13 @@
 """Probes to simulate: complex wave fields at the sample with Σ|P|² = photons in the empty beam."""
 
-from dataclasses import dataclass
-from typing import Literal
-
 import numpy as np
 from scipy import ndimage
 
 from ptychoflow.errors import InputError
+from ptychoflow.settings.simulation import ProbeSettings
 
 EDGE = 1 / 64
 """Standard deviation of the blur that makes the edge of a disk soft, as a fraction of the frame."""
-
-
-@dataclass
-class ProbeSettings:
-    """The simulated probe.
-
-    Parameters
-    ----------
-    kind : {"zone_plate", "mirror", "disk", "diffuser"}
-        The defocused, curved probe of a zone plate or of a pair of crossed mirrors, a smoothed disk, or the full field
-        behind a diffuser.
-    flux : float
-        Photons in the empty beam for each frame.
-    modes : int
-        Mutually incoherent modes: Hermite-Gauss derivatives of the first, each with half the power of the one before.
-    disk_diameter : float
-        Diameter of `disk` as a fraction of the frame.
-    disk_curvature : float
-        Phase of `disk` at its edge in radians, growing as the square of the radius; 0 is the ideal, flat disk.
-    zone_plate_diameter : float
-        Metres.
-    mirror_aperture : tuple of float
-        Metres (along the rows, along the columns) of the rectangle of light that `mirror` focuses.
-    focal_length : float
-        Metres, of `zone_plate` and `mirror`.
-    defocus : float
-        Distance from their focus to the sample in metres; the beam is divergent where it is positive.
-    central_stop : float
-        Diameter of the central stop as a fraction of the zone plate's.
-    diffuser_phase : float
-        Root mean square phase of `diffuser` in radians.
-    diffuser_grain : float
-        Standard deviation in pixels of the blur that makes it smooth.
-    diffuser_seed : int
-        Which diffuser it is; the dataset's seed does not change it.
-    phase_error : float
-        Root mean square in radians of smooth aberrations, drawn by the dataset's seed: in the pupil of `zone_plate` and
-        `mirror`, at the sample in the others.
-    """
-
-    kind: Literal["zone_plate", "mirror", "disk", "diffuser"] = "zone_plate"
-    flux: float = 1e6
-    modes: int = 1
-    disk_diameter: float = 0.4
-    disk_curvature: float = 0.0
-    zone_plate_diameter: float = 160e-6
-    mirror_aperture: tuple[float, float] = (160e-6, 120e-6)
-    focal_length: float = 20e-3
-    defocus: float = 40e-6
-    central_stop: float = 0.3
-    diffuser_phase: float = 1.5
-    diffuser_grain: float = 3.0
-    diffuser_seed: int = 0
-    phase_error: float = 0.0
-
-    def __post_init__(self) -> None:
-        # Poisson counts are drawn as 64-bit integers.
-        if not 0 < self.flux <= 1e18:
-            raise InputError(f"probe.flux is {self.flux}: expected a positive number of photons, at most 1e18")
-        if not 0 < self.disk_diameter <= 1:
-            raise InputError(f"probe.disk_diameter is {self.disk_diameter}: expected a fraction above 0, at most 1")
-        if not 0 <= self.central_stop < 1:
-            raise InputError(f"probe.central_stop is {self.central_stop}: expected at least 0 and below 1")
-        if not self.diffuser_grain > 0:
-            raise InputError(f"probe.diffuser_grain is {self.diffuser_grain}: expected a positive number of pixels")
-        if self.modes < 1:
-            raise InputError(f"probe.modes is {self.modes}: expected at least 1")
-        if self.diffuser_seed < 0:
-            raise InputError(f"probe.diffuser_seed is {self.diffuser_seed}: expected at least 0")
-        if not 0 <= self.phase_error < float("inf"):
-            raise InputError(f"probe.phase_error is {self.phase_error}: expected at least 0 radians")
-        self.mirror_aperture = tuple(self.mirror_aperture)
-        if len(self.mirror_aperture) != 2 or not all(0 < width < float("inf") for width in self.mirror_aperture):
-            raise InputError(f"probe.mirror_aperture is {list(self.mirror_aperture)}: expected two positive lengths")
 
 
 def make_probe(

@@ -4,136 +4,27 @@ Lengths are drawn in units of the frame and of the probe, so that the ranges mea
 """
 
 from dataclasses import dataclass
-from typing import get_args, get_type_hints
+from typing import get_args
 
 import numpy as np
 
 from ptychoflow.data.geometry import wavelength_of
-from ptychoflow.errors import InputError
-from ptychoflow.simulation.guess import GuessSettings
-from ptychoflow.simulation.objects import WITH_OUTLINES, ObjectSettings
-from ptychoflow.simulation.probes import ProbeSettings
-from ptychoflow.simulation.scans import ScanSettings
-from ptychoflow.simulation.settings import SimulationSettings
+from ptychoflow.settings.recipe import WIDEST, RecipeSettings
+from ptychoflow.settings.simulation import (
+    WITH_OUTLINES,
+    GuessSettings,
+    ObjectSettings,
+    Picture,
+    ProbeSettings,
+    ScanSettings,
+    SimulationSettings,
+)
 
-PICTURES = get_args(get_type_hints(ObjectSettings)["amplitude_image"])
+PICTURES = get_args(Picture)
 SMOOTH_KINDS = ("wedge", "smooth")
 """Objects without edges, at which many turns of phase would be more than pixels can hold."""
 EDGE_PHASE = 5.0
 """Largest phase in radians of the other objects."""
-WIDEST = 0.78
-"""Share of the frame beyond which a defocused beam is refused."""
-
-
-@dataclass
-class RecipeSettings:
-    """Ranges from which scans are drawn; a range of two equal numbers fixes a value.
-
-    Parameters
-    ----------
-    seed : int
-        With the number of a scan it fixes everything about it.
-    sizes : tuple of int
-        Edge lengths of frames in pixels, drawn alike.
-    frames : int
-        Frames of a scan.
-    flux : tuple of float
-        Photons of a frame behind the object's transmission, evenly in the logarithm.
-    probe_width : tuple of float
-        Diameter of the probe as a share of the frame, evenly in the logarithm.
-    pupil_width : tuple of float
-        Diameter of the pupil of zone plates and mirrors as a share of the frame; with the probe's width it gives the
-        defocus, whose sign is drawn.
-    step : tuple of float
-        Of the scan as a share of the probe's diameter, evenly in the logarithm, but at least a pixel.
-    objects : tuple of str
-        Kinds of objects, drawn alike.
-    probes : tuple of str
-        Kinds of probes, drawn alike.
-    modes : tuple of float
-        Shares of the scans whose light has one, two, three … modes.
-    phase : tuple of float
-        Phase contrast in radians, evenly in the logarithm, its sign drawn; beyond 5 rad only where there are no edges.
-    weak_phase : tuple of float
-        Of weak objects, which absorb next to nothing.
-    weak : float
-        Share of the objects that are weak.
-    absorption : float
-        Largest amplitude contrast.
-    transmission : tuple of float
-        Factor of the object's amplitude, evenly in the logarithm.
-    right_guess : float
-        Share of the scans with the right probe.
-    disk_guess : float
-        Share of the scans with a disk for the probe.
-    no_guess : float
-        Share of the scans with no probe.
-    guess_errors : float
-        Probability of each error in the probes that are none of these; there is always one.
-    defocus_factor : tuple of float
-        Wrong defocus over the right one, as far as the beam still fits.
-    shift : float
-        Largest displacement of a guess along each axis, as a share of the frame; of its far field too.
-    amplitude : tuple of float
-        Factor of the amplitude of a guess, evenly in the logarithm.
-    phase_error : tuple of float
-        Root mean square of smooth errors of phase in radians.
-    background : tuple of float
-        Background as a share of the flux, evenly in the logarithm.
-    dead_pixels : tuple of float
-        Share of dead pixels, evenly in the logarithm.
-    flicker : tuple of float
-        Relative rms.
-    position_error : tuple of float
-        Pixels, as a share of the frame.
-    impaired : float
-        Probability of background, of dead pixels, of a beam stop, of flicker, of wrong positions and of aberrations,
-        each for itself.
-    """
-
-    seed: int = 0
-    sizes: tuple[int, ...] = (64,)
-    frames: int = 64
-    flux: tuple[float, float] = (1e3, 1e9)
-    probe_width: tuple[float, float] = (0.15, 0.6)
-    pupil_width: tuple[float, float] = (0.2, 0.65)
-    step: tuple[float, float] = (0.05, 0.6)
-    objects: tuple[str, ...] = get_args(get_type_hints(ObjectSettings)["kind"])
-    probes: tuple[str, ...] = get_args(get_type_hints(ProbeSettings)["kind"])
-    modes: tuple[float, ...] = (0.5, 0.2, 0.2, 0.1)
-    phase: tuple[float, float] = (0.3, 20.0)
-    weak_phase: tuple[float, float] = (0.05, 0.3)
-    weak: float = 0.25
-    absorption: float = 0.8
-    transmission: tuple[float, float] = (0.5, 1.5)
-    right_guess: float = 0.15
-    disk_guess: float = 0.15
-    no_guess: float = 0.15
-    guess_errors: float = 0.4
-    defocus_factor: tuple[float, float] = (0.4, 2.5)
-    shift: float = 0.04
-    amplitude: tuple[float, float] = (0.3, 3.0)
-    phase_error: tuple[float, float] = (0.2, 1.2)
-    background: tuple[float, float] = (1e-3, 0.1)
-    dead_pixels: tuple[float, float] = (1e-3, 0.05)
-    flicker: tuple[float, float] = (0.01, 0.1)
-    position_error: tuple[float, float] = (0.002, 0.016)
-    impaired: float = 0.2
-
-    def __post_init__(self) -> None:
-        for key, kind in get_type_hints(type(self)).items():
-            if kind != tuple[float, float]:
-                continue
-            low, high = getattr(self, key)
-            if not -float("inf") < low <= high < float("inf") or (low <= 0 and key != "defocus_factor"):
-                raise InputError(f"recipe.{key} is [{low}, {high}]: expected two rising positive numbers")
-        if self.probe_width[1] > WIDEST:
-            raise InputError(f"recipe.probe_width is up to {self.probe_width[1]}: expected at most {WIDEST}")
-        if self.pupil_width[1] > 0.95:
-            raise InputError(f"recipe.pupil_width is up to {self.pupil_width[1]}: expected at most 0.95")
-        total = self.right_guess + self.disk_guess + self.no_guess
-        if not 0 <= total <= 1:
-            raise InputError(f"recipe.right_guess, disk_guess and no_guess add up to {total}: expected at most 1")
 
 
 @dataclass

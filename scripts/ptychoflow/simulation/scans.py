@@ -1,52 +1,8 @@
 """Scan patterns to simulate: (frames, 2) float64 (row, column) pixels about the middle of the field."""
 
-from dataclasses import dataclass
-from typing import Literal
-
 import numpy as np
 
-from ptychoflow.errors import InputError
-
-
-@dataclass
-class ScanSettings:
-    """The simulated scan.
-
-    Parameters
-    ----------
-    kind : {"raster", "fermat", "spiral", "random"}
-        Jittered raster, Fermat spiral, spiral of even turns, or uniformly random positions over the raster's area.
-    frames : int
-        Number of scan positions.
-    step : float
-        Mean distance of neighbouring positions in pixels.
-    jitter : float
-        Largest random displacement of the raster along each axis, as a fraction of the step.
-    position_error : float
-        By how many pixels, root mean square along each axis, the positions that are written down are wrong at random.
-    position_drift : tuple of float
-        By how many (row, column) pixels more they are wrong at the end of the scan than at its beginning.
-    """
-
-    kind: Literal["raster", "fermat", "spiral", "random"] = "raster"
-    frames: int = 1024
-    step: float = 6.0
-    jitter: float = 0.3
-    position_error: float = 0.0
-    position_drift: tuple[float, float] = (0.0, 0.0)
-
-    def __post_init__(self) -> None:
-        if self.frames < 2:
-            raise InputError(f"scan.frames is {self.frames}: expected at least 2")
-        if not self.step > 0:
-            raise InputError(f"scan.step is {self.step}: expected a positive number of pixels")
-        if not 0 <= self.jitter < float("inf"):
-            raise InputError(f"scan.jitter is {self.jitter}: expected a fraction of the step of at least 0")
-        if not 0 <= self.position_error < float("inf"):
-            raise InputError(f"scan.position_error is {self.position_error}: expected at least 0 pixels")
-        self.position_drift = tuple(self.position_drift)
-        if not np.isfinite(self.position_drift).all():
-            raise InputError(f"scan.position_drift is {list(self.position_drift)}: expected two numbers of pixels")
+from ptychoflow.settings.simulation import ScanSettings
 
 
 def make_scan(settings: ScanSettings, random: np.random.Generator) -> np.ndarray:

@@ -11,15 +11,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from ptychoflow.errors import InputError
+from ptychoflow.studies.checks import EVERY, REFERENCES
 
-EVERY = "*"
-"""Stands for all datasets of a study."""
 TRAINING = ("train", "init_from", "model", "training", "tracking")
 """Keys of an experiment that one without a training of its own has no use for."""
 NETWORK = ("inference", "stitching")
 """Keys of an experiment that a solver or a blind network has no use for either."""
-REFERENCES = ("init_from", "start_from", "network_of", "reference")
-"""Keys of an experiment that name another one."""
 
 
 @dataclass

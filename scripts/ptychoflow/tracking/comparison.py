@@ -9,7 +9,8 @@ from typing import Any
 
 from ptychoflow.embedded_provenance import read_provenance
 from ptychoflow.files import replacing
-from ptychoflow.settings import TrainingSettings, names_of
+from ptychoflow.settings.training import TrainingSettings
+from ptychoflow.settings.values import names_of
 
 SHOWN = (
     *("experiment", "seed", "dataset", "method", "amplitude_ssim", "phase_ssim", "amplitude_psnr", "phase_psnr"),

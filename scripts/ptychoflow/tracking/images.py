@@ -26,7 +26,7 @@ from ptychoflow.files import replacing
 from ptychoflow.inference import scan_loader
 from ptychoflow.metrics.alignment import align, between_probes, scored_area
 from ptychoflow.metrics.patches import align_patches, lit_area
-from ptychoflow.settings import TrackingSettings
+from ptychoflow.settings.tracking import TrackingSettings
 from ptychoflow.stitching import Portion, stitch
 from ptychoflow.tracking.loggers import EventLogger
 from ptychoflow.tracking.mlflow_runs import MLflowRunLogger

@@ -12,7 +12,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from ptychoflow.errors import InputError
 from ptychoflow.files import replacing
-from ptychoflow.settings import TrackingSettings
+from ptychoflow.settings.tracking import TrackingSettings
 from ptychoflow.tracking.mlflow_runs import MLflowRunLogger, store_uri
 from ptychoflow.tracking.new_steps import OnlyNewSteps
 

@@ -20,7 +20,9 @@ from torch import Tensor
 from ptychoflow.errors import InputError
 from ptychoflow.files import replacing
 from ptychoflow.models.trained import load_checkpoint, network_weights
-from ptychoflow.settings import ModelSettings, TrainingSettings, plain
+from ptychoflow.settings.model import ModelSettings
+from ptychoflow.settings.training import TrainingSettings
+from ptychoflow.settings.values import plain
 from ptychoflow.training.module import Reconstructor
 
 PUBLISHED = ("state_dict", "ptychoflow", "epoch", "global_step", "pytorch-lightning_version")
@@ -116,8 +118,8 @@ def describe(
     }
 
 
-def held_out_frames(description: dict[str, Any], sha256: str, made_by: dict[str, Any], frames: int) -> Tensor:
-    """Which frames of a dataset a network never trained on, (frames,) bool.
+def trained_frames(description: dict[str, Any], sha256: str, made_by: dict[str, Any], frames: int) -> Tensor:
+    """Which frames of a dataset a network was trained on, (frames,) bool.
 
     A dataset with refined positions has the frames of the one that it was made from.
 
@@ -132,13 +134,13 @@ def held_out_frames(description: dict[str, Any], sha256: str, made_by: dict[str,
     frames : int
         Frames in the dataset.
     """
-    held_out = torch.ones(frames, dtype=torch.bool)
+    found = torch.zeros(frames, dtype=torch.bool)
     same = _with_the_same_frames(sha256, made_by)
     for scan in description["scans"]:
         if same & _with_the_same_frames(scan["sha256"], scan["made_by"]):
             trained = torch.tensor(scan["frames"], dtype=torch.long)
-            held_out[trained[trained < frames]] = False  # a scan may be followed while it is copied
-    return held_out
+            found[trained[trained < frames]] = True  # a scan may be followed while it is copied
+    return found
 
 
 def _with_the_same_frames(sha256: str, made_by: dict[str, Any]) -> set[str]:

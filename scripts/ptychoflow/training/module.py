@@ -13,7 +13,8 @@ from ptychoflow.models import build_model
 from ptychoflow.physics.diffraction import Propagator, incoherent_sum
 from ptychoflow.physics.losses import LOSSES, masked_mean, poisson_deviance, total_variation
 from ptychoflow.physics.patches import accumulate_patches, extract_patches, weighted_mean
-from ptychoflow.settings import ModelSettings, TrainingSettings
+from ptychoflow.settings.model import ModelSettings
+from ptychoflow.settings.training import TrainingSettings
 
 
 class Evaluation(NamedTuple):
@@ -97,7 +98,9 @@ class Reconstructor(LightningModule):
         self.register_buffer("masks", torch.empty_like(masks))
         self.propagator = Propagator(probes.shape[-1], fresnel_number)
         self.probe_pairs = nn.Parameter(torch.empty(*probes.shape, 2), requires_grad=training.train_probe)
-        self.log_flux = nn.Parameter(torch.zeros(()), requires_grad=training.learn_flux)
+        # An object that is iterated takes any factor as its own, and leaves none to learn.
+        learns_flux = training.learn_flux and not self.network.joins_frames
+        self.log_flux = nn.Parameter(torch.zeros(()), requires_grad=learns_flux)
         self.use_probes(probes, masks)
         self.predicts_halves = False
         self.description: dict = {}
@@ -107,11 +110,15 @@ class Reconstructor(LightningModule):
         checkpoint["ptychoflow"] = self.description
 
     def use_probes(self, probes: Tensor, masks: Tensor) -> None:
-        """Work on scans with these probes (scans, modes, N, N) and masks (scans, N, N) from now on."""
+        """Work on scans with these probes (scans, modes, N, N) and masks (scans, N, N) from now on.
+
+        A probe that is trained keeps its power, which it might trade with the object.
+        """
         self.probe_scale = probes.abs().amax(dim=(-3, -2, -1)).to(self.device)
         self.masks = masks.to(self.device)
         scaled = torch.view_as_real(probes.to(self.device) / self.probe_scale[:, None, None, None])
         self.probe_pairs = nn.Parameter(scaled.clone(), requires_grad=self.training_settings.train_probe)
+        self.probe_power = self.probe_pairs.detach().square().sum(dim=(1, 2, 3, 4), keepdim=True)
         self.lit_half = lit_half(incoherent_sum(probes))
 
     @property
@@ -128,8 +135,8 @@ class Reconstructor(LightningModule):
     def forward(self, batch: Batch) -> Tensor:
         """Reconstruct object patches, (batch, C, N, N) complex64, dimensionless."""
         scale = self.probe_scale[batch.scan][:, None, None, None]
-        # The network takes the probe as it is: only the diffraction model moves it.
-        probe = self.scaled_probes.detach()[batch.scan]
+        # The network takes probe and flux as they are: only the diffraction model moves them.
+        probe = (self.scaled_probes * torch.exp(self.log_flux / 2)).detach()[batch.scan]
         return self.network(batch.amplitudes / scale, probe, self.masks[batch.scan], batch.positions, self.propagator)
 
     def merged(self, patches: Tensor, batch: Batch) -> Tensor:
@@ -190,6 +197,16 @@ class Reconstructor(LightningModule):
         self.log("train/loss/step", evaluation.loss, on_step=True, on_epoch=False)
         self._log_means(evaluation, batch, "train")
         return evaluation.loss
+
+    def on_train_batch_end(self, outputs: Tensor, batch: Batch, batch_idx: int) -> None:
+        if self.probe_pairs.requires_grad:
+            self.keep_power()
+
+    @torch.no_grad()
+    def keep_power(self) -> None:
+        """Give the probes the power that they came with, all modes of a scan together."""
+        power = self.probe_pairs.square().sum(dim=(1, 2, 3, 4), keepdim=True)
+        self.probe_pairs *= (self.probe_power.to(power.device) / power.clamp_min(1e-30)).sqrt()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> "Prediction":
         return self._evaluated(batch, "val")

@@ -19,6 +19,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from ptychoflow.data.dataset import Dataset
+from ptychoflow.data.flux import probe_by_photons
 from ptychoflow.data.module import ScanDataModule
 from ptychoflow.data.readers import read_dataset
 from ptychoflow.errors import InputError
@@ -26,7 +27,10 @@ from ptychoflow.files import replacing, sha256_of
 from ptychoflow.hardware import device_name
 from ptychoflow.inference import Inference
 from ptychoflow.provenance import circumstances, code_digest, now, write_provenance
-from ptychoflow.settings import ModelSettings, TrackingSettings, TrainingSettings, plain
+from ptychoflow.settings.model import ModelSettings
+from ptychoflow.settings.tracking import TrackingSettings
+from ptychoflow.settings.training import TrainingSettings
+from ptychoflow.settings.values import plain
 from ptychoflow.tracking.images import ReconstructionImages
 from ptychoflow.tracking.loggers import CSV_FOLDER, EVENTS_FOLDER, collect_metrics, make_loggers
 from ptychoflow.tracking.mlflow_runs import RUN_FILE, MLflowRunLogger, without_password
@@ -127,7 +131,12 @@ class TrainingRun:
         modes = {len(scan.probe) for scan in scans}
         if len(modes) > 1:
             raise InputError(f"datasets have probes of {sorted(modes)} modes: expected one number to train together")
-        probes = torch.stack([torch.from_numpy(scan.probe) for scan in scans])
+        # Where a file's flux is not to be trusted, the photons tell it: nothing learned then depends on the file's.
+        told = [
+            probe_by_photons(scan, frames) if self.training.learn_flux else scan.probe
+            for scan, frames in zip(scans, data.training, strict=True)
+        ]
+        probes = torch.stack([torch.from_numpy(probe) for probe in told])
         masks = torch.stack([torch.fft.ifftshift(torch.from_numpy(scan.mask)) for scan in scans])
         fresnel_number = scans[0].fresnel_number
         numbers = {scan.fresnel_number for scan in scans}
@@ -295,7 +304,7 @@ class TrainingRun:
                     logger.log_file(checkpoint)
 
     def _test(self, trainer: Trainer, checkpoint: Path, test: Dataset) -> None:
-        inference = Inference(checkpoint, test, self.test_data)
+        inference = Inference(checkpoint, test, self.test_data, held_out=0.0)  # the loss of a test is of all frames
         loader = inference.loader(self.training.batch_size, trainer.strategy.root_device, with_truth=True)
         (scores,) = trainer.test(inference.module, loader, verbose=False)
         log.info("Poisson deviance per pixel of %s: %.4g", self.test_data, scores["test/metrics/deviance/epoch"])

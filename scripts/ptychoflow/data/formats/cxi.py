@@ -12,9 +12,9 @@ from ptychoflow.data.formats.coordinates import paired_axes, places
 from ptychoflow.data.formats.hdf5_access import HDF5Frames
 from ptychoflow.data.formats.hdf5_source import HDF5Source, companion_path, hdf5_source, unless_stated
 from ptychoflow.data.geometry import energy_of
-from ptychoflow.data.ingest_settings import IngestSettings
 from ptychoflow.data.raw_scan import RawScan
 from ptychoflow.errors import InputError
+from ptychoflow.settings.ingest import IngestSettings
 
 BEAM = "entry_1/instrument_1/beam_1"
 MOTORS = "entry_1/sample_1/transformations"

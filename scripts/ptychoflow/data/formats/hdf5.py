@@ -12,9 +12,9 @@ from ptychoflow.data.formats.ptychodus import read_ptychodus
 from ptychoflow.data.formats.ptychoshelves import read_ptychoshelves
 from ptychoflow.data.formats.ptylab import read_ptylab
 from ptychoflow.data.formats.ptypy import read_ptypy
-from ptychoflow.data.ingest_settings import IngestSettings
 from ptychoflow.data.raw_scan import RawScan
 from ptychoflow.errors import InputError
+from ptychoflow.settings.ingest import IngestSettings
 
 READERS: dict[str, Callable[[HDF5Source, IngestSettings], RawScan]] = {
     "ptychoshelves": read_ptychoshelves,

@@ -12,9 +12,9 @@ from ptychoflow.data.formats.coordinates import paired_axes, places
 from ptychoflow.data.formats.hdf5_source import HDF5Source, companion_path, hdf5_source, unless_stated
 from ptychoflow.data.formats.npz import NpzSource
 from ptychoflow.data.geometry import energy_of
-from ptychoflow.data.ingest_settings import IngestSettings
 from ptychoflow.data.raw_scan import RawScan
 from ptychoflow.errors import InputError
+from ptychoflow.settings.ingest import IngestSettings
 
 FRAMES, POSITIONS = "frames", "positions"
 """What the one array of a stack, or of a second file of one array, is called."""

@@ -8,9 +8,9 @@ import numpy as np
 from ptychoflow.data.formats.chained import ChosenFrames
 from ptychoflow.data.formats.coordinates import paired_axes
 from ptychoflow.data.formats.hdf5_source import HDF5Source, companion_path, hdf5_source, unless_stated
-from ptychoflow.data.ingest_settings import IngestSettings
 from ptychoflow.data.raw_scan import RawScan
 from ptychoflow.errors import InputError
+from ptychoflow.settings.ingest import IngestSettings
 
 
 def read_ptychodus(source: HDF5Source, settings: IngestSettings) -> RawScan:

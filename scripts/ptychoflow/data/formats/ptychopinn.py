@@ -3,9 +3,9 @@
 import numpy as np
 
 from ptychoflow.data.formats.npz import NpzSource
-from ptychoflow.data.ingest_settings import IngestSettings
 from ptychoflow.data.raw_scan import RawScan
 from ptychoflow.errors import InputError
+from ptychoflow.settings.ingest import IngestSettings
 
 
 def read_ptychopinn(source: NpzSource, settings: IngestSettings) -> RawScan:

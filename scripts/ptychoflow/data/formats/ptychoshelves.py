@@ -7,8 +7,8 @@ fold_slice keeps ``ppX`` and ``ppY`` in metres, the wavelength ``lambda`` and th
 from ptychoflow.data.formats.coordinates import paired_axes
 from ptychoflow.data.formats.hdf5_source import HDF5Source, companion_path, hdf5_source, unless_stated
 from ptychoflow.data.geometry import energy_of
-from ptychoflow.data.ingest_settings import IngestSettings
 from ptychoflow.data.raw_scan import RawScan
+from ptychoflow.settings.ingest import IngestSettings
 
 
 def read_ptychoshelves(source: HDF5Source, settings: IngestSettings) -> RawScan:

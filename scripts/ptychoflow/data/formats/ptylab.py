@@ -9,9 +9,9 @@ from ptychoflow.data.formats.coordinates import places
 from ptychoflow.data.formats.hdf5_source import HDF5Source, unless_stated
 from ptychoflow.data.formats.probes import probe_modes
 from ptychoflow.data.geometry import energy_of
-from ptychoflow.data.ingest_settings import IngestSettings
 from ptychoflow.data.raw_scan import RawScan
 from ptychoflow.errors import InputError
+from ptychoflow.settings.ingest import IngestSettings
 
 
 def read_ptylab(source: HDF5Source, settings: IngestSettings) -> RawScan:

@@ -14,9 +14,9 @@ from pathlib import Path
 from ptychoflow.data.cxi import is_own
 from ptychoflow.data.detector_survey import Survey
 from ptychoflow.data.frame_choice import paired
-from ptychoflow.data.ingest_settings import IngestSettings
 from ptychoflow.data.ingestion import look_at
 from ptychoflow.errors import InputError
+from ptychoflow.settings.ingest import IngestSettings
 
 SILENCE = 120.0
 """Seconds after which a process that has read no further block hangs."""

@@ -1,17 +1,13 @@
-"""Settings of what iterates on a dataset without a network: the solver, and the refinement of scan positions.
-
-No torch here, so that a program can answer ``--help`` and refuse a bad setting at once.
-"""
+"""What iterates on a dataset without a network: the solver, and the refinement of scan positions."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
-from ptychoflow.errors import InputError
-from ptychoflow.settings import at_least
+from ptychoflow.settings.values import Count, Natural, NotNegative, Positive, Settings, ShareBelowOne
 
 
 @dataclass
-class SolverSettings:
+class SolverSettings(Settings):
     """An iterative reconstruction by pty-chi.
 
     Parameters
@@ -37,31 +33,24 @@ class SolverSettings:
         Share of the frames that are not fitted, for the deviance: those that a network of the same seed holds out.
     """
 
+    section: ClassVar[str] = "solver"
     algorithm: Literal["lsqml", "rpie"] = "lsqml"
-    epochs: int = 60
-    batch_size: int | None = None
-    momentum: float = 0.5
+    epochs: Count = 60
+    batch_size: Count | None = None
+    momentum: NotNegative = 0.5
     refine_probe: bool = True
-    probe_modes: int | None = None
+    probe_modes: Count | None = None
     refine_positions: bool = False
-    positions_delay: int = 10
-    held_out: float = 0.0
+    positions_delay: Natural = 10
+    held_out: ShareBelowOne = 0.0
 
-    def __post_init__(self) -> None:
+    def settle(self) -> None:
         if self.batch_size is None:
             self.batch_size = {"lsqml": 32, "rpie": 8}[self.algorithm]
-        for key in ("epochs", "batch_size"):
-            at_least(f"solver.{key}", getattr(self, key), 1)
-        for key in ("momentum", "positions_delay"):
-            at_least(f"solver.{key}", getattr(self, key), 0)
-        if self.probe_modes is not None:
-            at_least("solver.probe_modes", self.probe_modes, 1)
-        if not 0 <= self.held_out < 1:
-            raise InputError(f"solver.held_out is {self.held_out}: expected a fraction of at least 0 and below 1")
 
 
 @dataclass
-class RefinementSettings:
+class RefinementSettings(Settings):
     """Scan positions found again from the photons of a dataset, with its probe known.
 
     Parameters
@@ -74,11 +63,6 @@ class RefinementSettings:
         Fit by itself what all frames have in common, a stretched or sheared scan; the size of the probe is its measure.
     """
 
-    rounds: int = 20
-    bound: float = 8.0
+    rounds: Count = 20
+    bound: Positive = 8.0
     deformation: bool = False
-
-    def __post_init__(self) -> None:
-        at_least("rounds", self.rounds, 1)
-        if not 0 < self.bound < float("inf"):
-            raise InputError(f"bound is {self.bound}: expected a positive number of pixels")

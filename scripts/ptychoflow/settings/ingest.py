@@ -1,21 +1,33 @@
-"""What a foreign file does not say about itself, or says wrongly; neither torch nor HDF5 here."""
+"""What a foreign file does not say about itself, or says wrongly."""
 
 import math
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-import numpy as np
-
-from ptychoflow.data.detector_settings import DetectorSettings
-from ptychoflow.data.frame_orientation import Orientation
 from ptychoflow.data.geometry import electron_wavelength, energy_of
 from ptychoflow.errors import InputError
+from ptychoflow.settings.detector import DetectorSettings
+from ptychoflow.settings.values import NotNegative, Positive, Real, Settings
+
+if TYPE_CHECKING:
+    import numpy as np
 
 Format = Literal["auto", "cxi", "ptychoshelves", "ptypy", "ptychodus", "ptylab", "ptychopinn", "tike", "hdf5", "npz"]
+Orientation = Literal[
+    "as_stored",
+    "flip_rows",
+    "flip_columns",
+    "flip_both",
+    "transpose",
+    "transpose_flip_rows",
+    "transpose_flip_columns",
+    "transpose_flip_both",
+]
+"""Transposed first, then flipped about the zero frequency."""
 
 
 @dataclass
-class PositionSettings:
+class PositionSettings(Settings):
     """How positions differ from what the format says of them.
 
     Parameters
@@ -33,31 +45,28 @@ class PositionSettings:
     rotation : float
         Degrees by which the scan is turned at last, from the rows' axis towards that of the columns.
     unit : {"default", "pixels", "metres", "millimetres", "micrometres", "nanometres"}
-        Unit of the stored numbers; pixels are those of the sample, λ z / (N p).
+        Unit of the stored numbers: `pixels` (at the sample, λ z / (N p)), `metres`, `millimetres`, `micrometres` or
+        `nanometres`.
     """
 
+    section: ClassVar[str] = "positions"
     swap: bool = False
     row_sign: Literal[1, -1] = 1
     column_sign: Literal[1, -1] = 1
-    scale: float = 1.0
-    shear: float = 0.0
-    rotation: float = 0.0
+    scale: Positive = 1.0
+    shear: Real = 0.0
+    rotation: Real = 0.0
     unit: Literal["default", "pixels", "metres", "millimetres", "micrometres", "nanometres"] = "default"
-
-    def __post_init__(self) -> None:
-        if not 0 < self.scale < math.inf:
-            raise InputError(f"positions.scale is {self.scale}: expected a positive number")
-        for key in ("shear", "rotation"):
-            if not math.isfinite(getattr(self, key)):
-                raise InputError(f"positions.{key} is {getattr(self, key)}: expected a number")
 
     @property
     def deforms(self) -> bool:
         """Whether the scan is another one than turns by a quarter and mirrors make of it."""
         return (self.scale, self.shear, self.rotation) != (1.0, 0.0, 0.0)
 
-    def turned(self, offsets: np.ndarray) -> np.ndarray:
+    def turned(self, offsets: "np.ndarray") -> "np.ndarray":
         """Positions (n, 2) of rows and columns, exchanged, signed, scaled, sheared and turned."""
+        import numpy as np
+
         if self.swap:
             offsets = offsets[:, ::-1]
         offsets = offsets * (self.row_sign, self.column_sign)
@@ -70,34 +79,32 @@ class PositionSettings:
 
 
 @dataclass
-class FrameSettings:
+class FrameSettings(Settings):
     """Which frames of a file are left out.
 
     Parameters
     ----------
     leave_out : list of int or str
-        Numbers from 0 on, as the file counts, and slices such as `"100:"`, `"::2"` and `"-3:"`.
+        List of numbers from 0 on, as the file counts, and of slices such as `"100:"`, `"::2"` and `"-3:"`.
     photons : tuple of float
-        Least and most photons of a frame that counts; null where there is no limit.
+        Least and most photons of a frame that counts; `null` where there is no limit.
     outliers : {"leave_out", "keep"}
         What becomes of frames that are more than 4 times as bright as those about them, or have less than a twentieth
-        of their photons.
+        of their photons: `leave_out` or `keep`.
     surplus : {"refused", "at_end", "at_start"}
-        Where frames or positions stand that are too many.
+        Where frames or positions stand that are too many: `at_end` or `at_start`.
     """
 
+    section: ClassVar[str] = "frames"
     leave_out: list[int | str] = field(default_factory=list)
-    photons: tuple[float | None, float | None] = (None, None)
+    photons: tuple[NotNegative | None, NotNegative | None] = (None, None)
     outliers: Literal["leave_out", "keep"] = "leave_out"
     surplus: Literal["refused", "at_end", "at_start"] = "refused"
 
-    def __post_init__(self) -> None:
-        self.photons = tuple(self.photons)
-        if len(self.photons) != 2:
-            raise InputError(f"frames.photons is {list(self.photons)}: expected the least and the most, null for none")
+    def settle(self) -> None:
         low, high = self.limits
-        if not 0 <= low <= high:
-            raise InputError(f"frames.photons is {list(self.photons)}: expected the least and the most, null for none")
+        if not low <= high:
+            raise self.wrong("photons", "expected the least and the most, null for none")
         for entry in self.leave_out:
             self._slice(entry)
 
@@ -135,16 +142,17 @@ class FrameSettings:
 
 
 @dataclass
-class PathSettings:
+class PathSettings(Settings):
     """Where the datasets of a plain HDF5 or NPZ file are, for the formats `hdf5` and `npz` alone.
 
     Parameters
     ----------
     frames : str or list of str
-        (frames, H, W), or with a raster before the last two axes; a list, or a group of numbered datasets, holds them
-        one after another.
+        (frames, H, W), or with a raster before the last two axes; a list, or a group of numbered datasets such as those
+        of a Dectris master, holds them one after another.
     positions : str or list of str
-        One dataset (frames, 2) of rows and columns, or two, the rows' and the columns', or those of a raster's axes.
+        One dataset (frames, 2) of rows and columns, or two, the rows' and the columns', or those of a raster's axes;
+        metres where there is no attribute `units`.
     probe : str, optional
         (N, N) or (modes, N, N) complex.
     mask : str, optional
@@ -163,6 +171,7 @@ class PathSettings:
         Metres where it has no attribute `units`.
     """
 
+    section: ClassVar[str] = "paths"
     frames: list[str] | str = field(default_factory=list)
     positions: list[str] | str = field(default_factory=list)
     probe: str | None = None
@@ -174,7 +183,7 @@ class PathSettings:
     detector_distance: str | None = None
     detector_pixel_size: str | None = None
 
-    def __post_init__(self) -> None:
+    def settle(self) -> None:
         for key in ("frames", "positions"):
             if isinstance(getattr(self, key), str):
                 setattr(self, key, [getattr(self, key)])
@@ -183,24 +192,29 @@ class PathSettings:
 
 
 @dataclass
-class IngestSettings:
+class IngestSettings(Settings):
     """What a foreign file does not say about itself, or says wrongly.
 
     Parameters
     ----------
     format : {"auto", "cxi", "ptychoshelves", "ptypy", "ptychodus", "ptylab", "ptychopinn", "tike", "hdf5", "npz"}
-        Format of the file, or found by content.
+        `cxi`, `ptychoshelves`, `ptypy`, `ptychodus`, `ptylab`, `ptychopinn`, `tike`, `hdf5`, `npz`, or found by
+        content; `hdf5` or `npz` where `paths` name datasets.
     companion : str, optional
-        Second file of a format of two, relative to the first; if not given, found by its usual name.
+        Second file of a format of two, relative to the first, which must be a local `path`; if not given, found by its
+        usual name.
     paths : PathSettings
         Where the datasets of a plain HDF5 or NPZ file are.
     quantity : {"default", "amplitude", "intensity"}
-        What the frames hold; by default amplitudes in PtychoPINN files and photon counts in all others.
+        What the frames hold, `amplitude` or `intensity`; by default amplitudes in PtychoPINN files and photon counts in
+        all others.
     zero_frequency : {"default", "centre", "corner"}
-        Where the direct beam falls; by default the corner in tike files and the centre in all others.
+        Where the direct beam falls, `centre` or `corner`; by default the corner in tike files and the centre in all
+        others.
     orientation : Orientation
-        How frames are turned to the rows and columns of the positions: transposed first, then flipped about the zero
-        frequency.
+        How frames are turned to the rows and columns of the positions: `flip_rows`, `flip_columns` or `flip_both` about
+        the zero frequency, `transpose`, or `transpose_flip_rows`, `transpose_flip_columns`, `transpose_flip_both`,
+        transposed first.
     positions : PositionSettings
         How positions differ from what the format says of them.
     frames : FrameSettings
@@ -219,7 +233,7 @@ class IngestSettings:
     detector_pixel_size : float, optional
         Metres, in place of the file's; 75e-6 where neither is known nor needed.
     propagation : {"far", "near"}
-        Whether frames are far fields or, behind a short distance, near ones (Fresnel's).
+        Whether frames are far fields or, behind a short distance, `near` ones (Fresnel's).
     source_distance : float, optional
         Metres from the point source of a cone beam to the sample; the beam of a near field is parallel if not given.
     detector : DetectorSettings
@@ -234,32 +248,19 @@ class IngestSettings:
     orientation: Orientation = "as_stored"
     positions: PositionSettings = field(default_factory=PositionSettings)
     frames: FrameSettings = field(default_factory=FrameSettings)
-    probe_diameter: float | None = None
-    flux: float | None = None
-    energy: float | None = None
-    voltage: float | None = None
-    detector_distance: float | None = None
-    detector_pixel_size: float | None = None
+    probe_diameter: Positive | None = None
+    flux: Positive | None = None
+    energy: Positive | None = None
+    voltage: Positive | None = None
+    detector_distance: Positive | None = None
+    detector_pixel_size: Positive | None = None
     propagation: Literal["far", "near"] = "far"
-    source_distance: float | None = None
+    source_distance: Positive | None = None
     detector: DetectorSettings = field(default_factory=DetectorSettings)
 
-    def __post_init__(self) -> None:
-        if self.flux is not None and not 0 < self.flux < math.inf:
-            raise InputError(f"flux is {self.flux}: expected a positive number of photons")
+    def settle(self) -> None:
         if self.voltage is not None and self.energy is not None:
             raise InputError(f"energy is {self.energy} and voltage {self.voltage}: expected one of them")
-        for key in (
-            "probe_diameter",
-            "energy",
-            "voltage",
-            "detector_distance",
-            "detector_pixel_size",
-            "source_distance",
-        ):
-            value = getattr(self, key)
-            if value is not None and not 0 < value < math.inf:
-                raise InputError(f"{key} is {value}: expected a positive number")
 
     @property
     def stated_energy(self) -> float | None:
