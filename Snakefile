@@ -64,6 +64,7 @@ rule all:
         uncertainties(),
         study_outputs(*STUDY_TABLES, *STUDY_FIGURES),
         "results/runs.csv",
+        "results/warnings.html",
     localrule: True
 
 

@@ -4,9 +4,12 @@ import json
 import os
 import re
 import sys
+from contextlib import suppress
 
 import yaml
 from ptychoflow.configuration.results import STUDY_FIGURES, STUDY_TABLES, known_results, refusal
+from ptychoflow.data.file_names import listed_files, names_files
+from ptychoflow.errors import InputError
 from ptychoflow.files import sha256_of
 from ptychoflow.provenance import code_digest
 from ptychoflow.settings.reconstruction import BlindReconstructionSettings
@@ -57,14 +60,20 @@ def raw_path(wildcards, input):
 
 
 def further_files(wildcards):
-    """Masks and dark frames, where an HDF5 file may have the name of one within it, after two colons; and the second
-    file of a format of two, where the settings name it: what is found by its usual name is no input."""
+    """Masks and dark frames, where an HDF5 file may have the name of one within it, after two colons; files that a list
+    of frames names; and the second file of a format of two, where the settings name it: what is found by its usual
+    name is no input."""
     source = ingested(wildcards)
     detector = source.get("detector", {})
     named = (detector.get(key) for key in ("mask_file", "dark_file"))
     files = [file.partition("::")[0] for file in named if file is not None]
     if source.get("companion") is not None:
         files.append(str(Path(source["path"]).parent / source["companion"]))
+    frames = source.get("paths", {}).get("frames", [])
+    listed = [name for name in ([frames] if isinstance(frames, str) else frames) if names_files(name)]
+    # Where none is there, ingest.py says so.
+    with suppress(InputError):
+        files += [str(path) for path, _ in listed_files(listed, Path(source["path"]).parent)]
     return files
 
 
@@ -319,8 +328,9 @@ def images():
 
 
 def uncertainties():
-    """Maps of what seeds differ in, where there are enough of them."""
-    return [
+    """Maps of what seeds differ in, where there are enough of them, and of what images say of themselves."""
+    own = [experiment for experiment in ASKED_FOR if experiment in UNCERTAIN]
+    return each_result("figures/uncertainty.png", "figures/uncertainty.svg", experiments=own) + [
         f"results/{experiment}/seeds/{dataset}/figures/uncertainty.{suffix}"
         for experiment in ASKED_FOR
         if len(seeds_of(experiment)) >= LEAST_SEEDS
@@ -351,6 +361,12 @@ def study_description(wildcards):
     return as_yaml({"name": wildcards.study, **known, "axes": list(study["axes"]), "results": results})
 
 
+def records():
+    """Records of all datasets that are trained on or reconstructed."""
+    used = {name for e in EXPERIMENTS.values() for key in ("train", "test") for name in e.get(key, [])}
+    return [f"results/data/{name}.provenance.json" for name in sorted(used)]
+
+
 def scores():
     return each_result("metrics.json")
 
@@ -364,7 +380,7 @@ def pictures():
 
 def unknown_results():
     """Regular expression of files under results/ that no rule makes, whatever the seed."""
-    return rf"(?!{known_results(EXPERIMENTS, DATASETS, STUDIES)}).+"
+    return rf"(?!{known_results(EXPERIMENTS, DATASETS, STUDIES, UNCERTAIN)}).+"
 
 
 def refused(wildcards):

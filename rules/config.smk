@@ -16,5 +16,6 @@ ASKED_FOR = PLAN.asked_for
 SOLVED = [name for name, settings in EXPERIMENTS.items() if "solver" in settings]
 LEARNED = [name for name, settings in EXPERIMENTS.items() if "train" in settings]
 PRETRAINED = [name for name, settings in EXPERIMENTS.items() if "network" in settings]
+UNCERTAIN = [name for name in PRETRAINED if EXPERIMENTS[name].get("reconstruction", {}).get("uncertainty")]
 PRETRAINING = [name for name, settings in EXPERIMENTS.items() if "pretrain" in settings]
 BY_NETWORK = [name for name in EXPERIMENTS if name not in (*SOLVED, *PRETRAINED, *PRETRAINING)]

@@ -129,6 +129,41 @@ rule plot_scan:
         " --png {output.png:q} --svg {output.svg:q} 2> {log:q}"
 
 
+rule plot_own_uncertainty:
+    input:
+        reconstruction="results/{experiment}/seed{seed}/{dataset}/reconstruction.h5",
+        data="results/data/{dataset}.cxi",
+    output:
+        png=report(
+            "results/{experiment}/seed{seed}/{dataset}/figures/uncertainty.png",
+            caption="report/own_uncertainty.rst",
+            category="{experiment}",
+            subcategory="{dataset}",
+            labels={"seed": "{seed}", "shows": "uncertainty"},
+        ),
+        svg="results/{experiment}/seed{seed}/{dataset}/figures/uncertainty.svg",
+    log:
+        "results/{experiment}/seed{seed}/{dataset}/logs/plot_uncertainty.log",
+    benchmark:
+        "results/{experiment}/seed{seed}/{dataset}/benchmarks/plot_uncertainty.tsv"
+    wildcard_constraints:
+        experiment=one_of(UNCERTAIN),
+    conda:
+        "../envs/figures.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(2000),
+        runtime=growing(15),
+    params:
+        program=program("plot_uncertainty"),
+        code=code("plot_uncertainty", "figures"),
+    message:
+        "draw how far {wildcards.dataset} by {wildcards.experiment}, seed {wildcards.seed}, may be off"
+    shell:
+        "python {params.program:q} --reconstruction {input.reconstruction:q} --data {input.data:q}"
+        " --png {output.png:q} --svg {output.svg:q} 2> {log:q}"
+
+
 rule plot_training:
     input:
         metrics="results/{experiment}/seed{seed}/metrics.csv",

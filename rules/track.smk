@@ -31,6 +31,39 @@ rule collect_runs:
         " --page {output.page:q} 2> {log:q}"
 
 
+rule collect_warnings:
+    input:
+        data=records(),
+        scores=scores(),
+        provenance=each_result("provenance.json"),
+    output:
+        report(
+            "results/warnings.html",
+            caption="report/warnings.rst",
+            category="Warnings",
+            labels={"shows": "warnings"},
+        ),
+    log:
+        "results/logs/collect_warnings.log",
+    benchmark:
+        "results/benchmarks/collect_warnings.tsv"
+    conda:
+        "../envs/figures.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(1000),
+        runtime=growing(15),
+    params:
+        program=program("collect_warnings"),
+        folders=folders,
+        code=code("collect_warnings", "figures"),
+    message:
+        "put all warnings on one page"
+    shell:
+        "python {params.program:q} --data {input.data:q} --results {params.folders:q}"
+        " --output {output:q} 2> {log:q}"
+
+
 rule make_crate:
     input:
         images(),

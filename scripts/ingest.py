@@ -19,7 +19,8 @@ def main(
     ----------
     input : Path
         CXI of PtychoFlow, cdtools, Ptychodus or NXcxi_ptycho, HDF5 of PtychoShelves, pty-chi, ptypy, Ptychodus, PtyLab
-        or with named keys, or NPZ of PtychoPINN or tike, which may be packed by bzip2.
+        or with named keys, NPZ of PtychoPINN or tike, which may be packed by bzip2, MATLAB,
+        .npy or TIFF.
     output : Path
         CXI file to write.
     settings : IngestSettings
@@ -51,6 +52,9 @@ def main(
         companion = dataset.provenance.get("companion")
         if companion is not None:
             source["companion"] = {"file": Path(companion).name, "sha256": sha256_of(Path(companion))}
+        frames = [Path(name) for name in dataset.provenance.get("frame_files", [])]
+        if frames:
+            source["frames"] = [{"file": path.name, "sha256": sha256_of(path)} for path in frames]
     elif dataset.provenance:
         source["made_by"] = dataset.provenance
         noted = {"warnings": noted["warnings"]} if "warnings" in noted else {}

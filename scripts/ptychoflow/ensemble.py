@@ -1,4 +1,4 @@
-"""What networks of several seeds agree on: their mean image, and how far they differ at each pixel."""
+"""How far images may be off at each pixel: by what several seeds differ in, or by what one says of itself."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -108,6 +108,44 @@ def combine(reconstructions: list[Reconstruction], dataset: Dataset) -> Ensemble
             "members": [one.provenance for one in reconstructions],
             **circumstances(),
         },
+    )
+
+
+def own_uncertainty(reconstruction: Reconstruction, dataset: Dataset) -> Ensemble:
+    """What one reconstruction says of its own error, in the form of an ensemble; parameters as in `combine`.
+
+    Raises
+    ------
+    InputError
+        Where it says nothing.
+    """
+    if reconstruction.amplitude_deviation is None or reconstruction.phase_deviation is None:
+        raise InputError(
+            "the reconstruction has no amplitude_deviation: expected one of the pretrained network with "
+            "reconstruction.uncertainty true"
+        )
+    dataset = turned_dataset(dataset, reconstruction.provenance.get("orientation", 0))
+    deviations = reconstruction.amplitude_deviation, reconstruction.phase_deviation
+    area, image = np.isfinite(deviations[0]), reconstruction.object
+    predicted = found = np.full((2, BINS), np.nan)
+    if dataset.truth is not None:
+        probes = between_probes(reconstruction.probe, dataset.reference_probe)
+        aligned = align(image, dataset.truth, area, *probes)
+        # The object's scale is free: its deviation is in units of what it came to have.
+        scale = np.abs(aligned[area]).mean() / np.abs(image[area]).mean()
+        image, deviations = aligned, (scale * deviations[0], deviations[1])
+        errors = [np.abs(aligned) - np.abs(dataset.truth), np.angle(aligned * dataset.truth.conj())]
+        pairs = [calibration(d[area], e[area][None]) for d, e in zip(deviations, errors, strict=True)]
+        predicted, found = (np.stack(parts) for parts in zip(*pairs, strict=True))
+    return Ensemble(
+        object=image.astype(np.complex64),
+        amplitude_deviation=deviations[0].astype(np.float32),
+        phase_deviation=deviations[1].astype(np.float32),
+        area=area,
+        predicted=predicted,
+        found=found,
+        pixel_size=reconstruction.pixel_size,
+        provenance=reconstruction.provenance,
     )
 
 

@@ -238,7 +238,7 @@ def test_what_a_network_has_no_use_for_is_refused(
         watch(blind_weights, data, output, probe="checkpoint")
     with pytest.raises(InputError, match="expected no settings of blind"):
         watch(checkpoint, data, output, blind=BlindReconstructionSettings(probe_modes=1))
-    for name in ("orientation", "solve_positions", "solve_brightness"):
+    for name in ("orientation", "solve_positions", "solve_brightness", "uncertainty"):
         with pytest.raises(InputError, match=rf"blind\.{name} is true .* expected --final whole"):
             watch(blind_weights, data, output, final="running", blind=BlindReconstructionSettings(**{name: True}))
 

@@ -9,6 +9,7 @@ import hdf5plugin
 import numpy as np
 import tifffile
 from scipy import constants
+from scipy.io import savemat
 
 from ptychoflow.data.dataset import Dataset
 from ptychoflow.settings.ingest import IngestSettings, PathSettings
@@ -330,6 +331,41 @@ def write_tiff(folder: Path, dataset: Dataset) -> tuple[Path, IngestSettings]:
     np.savez(folder / "rest.npz", positions=metres(dataset), probe=dataset.probe)
     paths = PathSettings(positions="positions", probe="probe")
     return folder / "scan.tif", dataclasses.replace(_geometry(dataset), paths=paths, companion="rest.npz")
+
+
+def write_matlab(folder: Path, dataset: Dataset) -> tuple[Path, IngestSettings]:
+    """A file of MATLAB before version 7.3, with all in a structure."""
+    values = {"dp": np.moveaxis(marked(dataset), 0, -1), "positions": metres(dataset)}
+    values |= {"probe": np.moveaxis(dataset.probe, 0, -1), "bad": (~dataset.mask).astype(np.uint8)}
+    savemat(folder / "scan.mat", {"scan": values}, do_compression=True)
+    paths = PathSettings(frames="scan/dp", positions="scan/positions", probe="scan/probe", mask="scan/bad")
+    return folder / "scan.mat", dataclasses.replace(_geometry(dataset), paths=paths)
+
+
+def write_matlab_hdf5(folder: Path, dataset: Dataset) -> tuple[Path, IngestSettings]:
+    """A file of MATLAB from version 7.3 on."""
+    probe = np.zeros((len(dataset.probe), dataset.size, dataset.size), [("real", "f8"), ("imag", "f8")])
+    probe["real"], probe["imag"] = (part.swapaxes(1, 2) for part in (dataset.probe.real, dataset.probe.imag))
+    with h5py.File(folder / "scan.mat", "w", userblock_size=512) as file:
+        frames = marked(dataset).swapaxes(1, 2)
+        file.create_dataset("dp", data=frames, chunks=(1, dataset.size, dataset.size), compression="gzip")
+        file["positions"], file["probe"], file["bad"] = metres(dataset).T, probe, (~dataset.mask.T).astype(np.uint8)
+    with open(folder / "scan.mat", "r+b") as stream:
+        stream.write(b"MATLAB 7.3 MAT-file".ljust(124) + b"\0\2IM")
+    paths = PathSettings(frames="dp", positions="positions", probe="probe", mask="bad")
+    return folder / "scan.mat", dataclasses.replace(_geometry(dataset), paths=paths)
+
+
+def write_file_list(folder: Path, dataset: Dataset) -> tuple[Path, IngestSettings]:
+    """Frames in several files without a master, and all else in one more."""
+    for number, first in enumerate(range(0, len(dataset.frames), 5), 8):
+        with h5py.File(folder / f"data_{number}.h5", "w") as file:
+            file.create_dataset("entry/data", data=marked(dataset)[first : first + 5], **hdf5plugin.LZ4())
+    with h5py.File(folder / "scan.h5", "w") as file:
+        file["positions"], file["probe"] = metres(dataset), dataset.probe
+        file["bad"] = (~dataset.mask).astype(np.uint8)
+    paths = PathSettings(frames="data_*.h5::entry/data", positions="positions", probe="probe", mask="bad")
+    return folder / "scan.h5", dataclasses.replace(_geometry(dataset), paths=paths)
 
 
 def _geometry(dataset: Dataset) -> IngestSettings:

@@ -27,7 +27,7 @@ STACKS = (".npy", ".tif")
 
 def mutate(path: Path, random: np.random.Generator) -> str:
     """Change one file in place; give what was done."""
-    if path.suffix in STACKS:
+    if path.suffix in STACKS or (path.suffix == ".mat" and not h5py.is_hdf5(path)):
         pass
     elif path.suffix != ".npz" and random.random() < STRUCTURAL:
         return mutate_hdf5(path, random)

@@ -15,8 +15,10 @@ import jsonschema
 import pytest
 import yaml
 
+from ptychoflow.command_line import run_program
 from ptychoflow.configuration import reference
-from ptychoflow.settings.values import Range
+from ptychoflow.settings.simulation import SimulationSettings as Simulated
+from ptychoflow.settings.values import Range, shown
 from ptychoflow.settings.workflow import WorkflowSettings
 
 ROOT = Path(__file__).parents[2]
@@ -62,6 +64,27 @@ def test_a_setting_that_is_added_comes_into_schema_and_tables():
 
     field = next(field for field in fields(Added) if field.name == "brightness")
     assert reference.row(Added, field) == "| `brightness` | a whole number of at least 3 | `4` | How bright it is. |\n"
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        known
+        for known in reference.sections().values()
+        if known.__module__.rpartition(".")[2] not in ("experiment", "workflow") and known is not Simulated
+    ],
+)
+def test_a_program_has_the_keys_of_a_section_as_flags_none_of_which_is_required(settings: type):
+    heard = []
+
+    def main(section: settings) -> None:
+        heard.append(section)
+
+    run_program(main, arguments=[])
+    field = reference.keys(settings)[0]
+    value = heard[0].__dict__[field.name]
+    run_program(main, arguments=[f"--section.{field.name}", shown(value)])
+    assert heard == [settings(), settings()]
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)

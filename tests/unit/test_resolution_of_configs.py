@@ -75,6 +75,7 @@ def test_an_experiment_has_the_defaults_laid_under_it():
         (("experiments", "new"), None, "experiments.new has no train: expected a list of datasets"),
         (("experiments", "small", "reconstruction"), {"modes": 3}, "reconstruction has modes: expected probe_modes"),
         (("experiments", "small", "init_from"), "small", "init_from names small: expected another experiment"),
+        (("experiments", "small", "init_from"), "pretrained", "names pretrained: expected an experiment that trains"),
         (("experiments", "small", "seeds"), [1, 1], r"experiments.small.seeds is \[1, 1\]: expected each of them once"),
         (("experiments", "small", "test"), ["elsewhere"], "names elsewhere: expected one of seen, unseen"),
         (

@@ -22,7 +22,7 @@ def rerun_rules(folder: Path, config: dict) -> set[str]:
     """Rules that a dry run would run again, the collecting rule aside."""
     result = run_snakemake(folder, config, "--dry-run")
     assert result.returncode == 0, result.stderr
-    return planned(result.stdout).keys() - {"all", "collect_runs"}
+    return planned(result.stdout).keys() - {"all", "collect_runs", "collect_warnings"}
 
 
 @pytest.fixture
@@ -143,7 +143,7 @@ def test_a_change_of_code_or_environment_reruns_what_it_affects(
         stream.write("\n# changed\n")
     result = run_snakemake(workflow, SMALL, "--dry-run", "--snakefile", str(snakefile))
     assert result.returncode == 0, result.stderr
-    assert planned(result.stdout).keys() - {"all", "collect_runs"} == reruns
+    assert planned(result.stdout).keys() - {"all", "collect_runs", "collect_warnings"} == reruns
 
 
 def test_a_scan_in_parts_gives_the_same_image(finished: Path, tmp_path: Path):

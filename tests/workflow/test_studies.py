@@ -4,6 +4,7 @@ import csv
 from pathlib import Path
 
 import pytest
+import yaml
 from workflow_runs import SMALL, run_snakemake
 
 from ptychoflow.embedded_provenance import read_provenance
@@ -88,6 +89,13 @@ def test_seeds_are_combined(studied: Path):
     assert len(ensemble.provenance["members"]) == 3
     assert ensemble.amplitude_deviation[ensemble.area].mean() > 1e-4
     assert (studied.parent / UNCERTAINTY).stat().st_size > 10_000
+
+
+def test_the_report_shows_the_study(studied: Path):
+    result = run_snakemake(studied.parent, STUDY, "results/report.html")
+    assert result.returncode == 0, result.stdout + result.stderr + (studied / "logs/report.log").read_text()
+    assert "figure.png" in (studied / "logs/report.log").read_text()
+    assert yaml.safe_load((studied / "config.yaml").read_text()) == STUDY
 
 
 def test_nothing_is_left_to_do(studied: Path):

@@ -13,7 +13,9 @@ from ptychoflow.blind.halves import half_objects
 from ptychoflow.blind.pretrained import PRETRAINED, chosen_network
 from ptychoflow.blind.result import BlindResult, Progress
 from ptychoflow.blind.solve import BlindReconstruction
+from ptychoflow.blind.uncertainty import FEWEST, deviations
 from ptychoflow.data.dataset import Dataset
+from ptychoflow.errors import InputError
 from ptychoflow.files import sha256_of
 from ptychoflow.hardware import device_name
 from ptychoflow.metrics.doubts import doubts, misfit_line
@@ -63,8 +65,12 @@ def reconstruct(
     Raises
     ------
     InputError
-        Where the weights cannot be used, or frames are too few to hold some out.
+        Where the weights cannot be used, or frames are too few to hold some out or to tell the uncertainty.
     """
+    if settings.uncertainty and len(dataset.frames) < FEWEST:
+        raise InputError(
+            f"{data} has {len(dataset.frames)} frames: expected at least {FEWEST}, for halves to tell the uncertainty"
+        )
     made, device = circumstances(), device or torch.device("cpu")
     network, record = chosen_network(settings, weights)
     log.info("%s: %d frames of %d pixels, looking for a start", data, len(dataset.frames), dataset.size)
@@ -86,6 +92,9 @@ def reconstruct(
         background=result.background,
         brightness=result.brightness,
     )
+    if settings.uncertainty:
+        parts = deviations(solving, reconstruction, seed)
+        reconstruction.amplitude_deviation, reconstruction.phase_deviation = parts
     scores = own_scores(reconstruction, solving.dataset)
     warnings = [*doubts(scores), *start_doubts(result.start, dataset), *scan_doubts(reconstruction)]
     reconstruction.provenance = {

@@ -57,7 +57,7 @@ class BlindWatch(Watch):
         final: Literal["whole", "running"],
         device: torch.device,
     ) -> None:
-        for name in ("orientation", "solve_positions", "solve_brightness"):
+        for name in ("orientation", "solve_positions", "solve_brightness", "uncertainty"):
             if final == "running" and getattr(settings, name):
                 raise InputError(f"blind.{name} is true for an image that is kept as it stands: expected --final whole")
         self.checkpoint, self.settings = checkpoint, settings

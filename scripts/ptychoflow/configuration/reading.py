@@ -18,10 +18,11 @@ from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
 from ptychoflow.errors import InputError
+from ptychoflow.settings.experiment import IngestedSettings, RefinedSettings, SharedSettings
 from ptychoflow.settings.reconstruction import BlindReconstructionSettings
 from ptychoflow.settings.simulation import SimulationSettings
 from ptychoflow.settings.values import Range, in_words, kinds_of, section_of, shown
-from ptychoflow.settings.workflow import IngestedSettings, RefinedSettings, SharedSettings, WorkflowSettings
+from ptychoflow.settings.workflow import WorkflowSettings
 
 NAMES = {
     WorkflowSettings: "config",

@@ -10,7 +10,7 @@ from typing import Any
 from ptychoflow.configuration.reading import read_config
 from ptychoflow.configuration.results import RESERVED_DATASETS, RESERVED_EXPERIMENTS
 from ptychoflow.errors import InputError
-from ptychoflow.settings.workflow import DatasetSettings, ExperimentSettings
+from ptychoflow.settings.experiment import DatasetSettings, ExperimentSettings
 from ptychoflow.studies.checks import check_study
 from ptychoflow.studies.expansion import ExpandedStudy, expand, merged
 
@@ -27,6 +27,8 @@ USELESS = {
 }
 """Keys of an experiment that one of a kind has no use for."""
 SOURCES = ("simulate", "ingest", "refine")
+PRETRAINED = "pretrained"
+"""What the shipped network is called where a network is named."""
 CHAINS = ("init_from", "start_from", "network_of")
 """Keys by which an experiment needs another one's result before its own."""
 
@@ -169,11 +171,16 @@ def _check_references(experiments: dict[str, Any]) -> None:
             ("start_from", imaged),
             ("reference", imaged),
         ):
-            if settings.get(key) not in (None, *others - {name}):
+            named = settings.get(key)
+            if key == "init_from" and named == PRETRAINED and named not in learned:
                 raise InputError(
-                    f"experiments.{name}.{key} names {settings[key]}: "
-                    f"expected another experiment, {', '.join(sorted(others - {name})) or 'and there is none'}"
+                    f"experiments.{name}.init_from names {named}: expected an experiment that trains; the pretrained "
+                    "network learns from true objects, which a scan does not have, and is used as it is, by network: "
+                    "pretrained"
                 )
+            if named is not None and (named not in others or named == name):
+                known = ", ".join(sorted(others - {name})) or "and there is none"
+                raise InputError(f"experiments.{name}.{key} names {named}: expected another experiment, {known}")
     for name in experiments:
         chain = [name]
         while True:

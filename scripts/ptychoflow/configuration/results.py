@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 
 # In results/, results/{experiment}/, results/{experiment}/seed{seed}/ and in the folder of a dataset below.
-FILES = ("runs.csv", "runs.html", "crate.zip", "report.html", "config.yaml")
+FILES = ("runs.csv", "runs.html", "warnings.html", "crate.zip", "report.html", "config.yaml")
 SECTIONS = ("benchmarks", "data", "logs", "mlflow", "raw", "studies")
 EXPERIMENT_FILES = ("training.yaml", "solver.yaml", "reconstruction.yaml", "pretraining.yaml")
 RUN_FILES = ("model.ckpt", "metrics.csv", "config.yaml", "provenance.json")
@@ -21,8 +21,18 @@ RESERVED_EXPERIMENTS = frozenset({*FILES, *SECTIONS})
 RESERVED_DATASETS = frozenset({*RUN_FILES, *RUN_FOLDERS})
 
 
-def known_results(experiments: Iterable[str], datasets: Iterable[str], studies: Iterable[str]) -> str:
-    """Regular expression of the files under results/ that some rule makes, for any seed."""
+def known_results(
+    experiments: Iterable[str], datasets: Iterable[str], studies: Iterable[str], uncertain: Iterable[str] = ()
+) -> str:
+    """Regular expression of the files under results/ that some rule makes, for any seed.
+
+    Parameters
+    ----------
+    experiments, datasets, studies : iterable of str
+        Names that the config has.
+    uncertain : iterable of str
+        Experiments whose images tell by themselves how far they may be off.
+    """
     experiment, dataset, study = (_one_of(names) for names in (experiments, datasets, studies))
     run, figure = rf"{experiment}/seed\d+/", _one_of(f"{name}.{suffix}" for name in RESULT_FIGURES for suffix in IMAGES)
     return "|".join(
@@ -35,6 +45,7 @@ def known_results(experiments: Iterable[str], datasets: Iterable[str], studies: 
             f"{experiment}/(?:logs/|{_one_of(EXPERIMENT_FILES)}$)",
             f"{experiment}/seeds/{dataset}/(?:benchmarks/|logs/|ensemble\\.h5$|figures/uncertainty\\.{_one_of(IMAGES)}$)",
             f"{run}(?:benchmarks/|logs/|run/|{_one_of(RUN_FILES)}$|figures/training\\.{_one_of(IMAGES)}$)",
+            rf"{_one_of(uncertain)}/seed\d+/{dataset}/figures/uncertainty\.{_one_of(IMAGES)}$",
             f"{run}{dataset}/(?:benchmarks/|logs/|parts/|{_one_of(RESULT_FILES)}$|figures/{figure}$)",
         )
     )
@@ -65,7 +76,7 @@ def refusal(target: str, experiments: Iterable[str], datasets: Iterable[str], st
         expected = (
             "figures/training.png or .svg in the folder of a seed, in that of a dataset below figures/ and one of "
             + ", ".join(f"{name}.{IMAGES[0]}" for name in RESULT_FIGURES)
-            + ", or .svg"
+            + ", or .svg; uncertainty where reconstruction.uncertainty is true"
         )
     else:
         expected = (

@@ -1,10 +1,12 @@
-"""The probe of an ingested scan: the file's or a disk in its place, on the dataset's pixels, with its photons."""
+"""The probe of an ingested scan: the file's, or that of known optics or a disk, on its pixels, with its photons."""
 
 import numpy as np
 
 from ptychoflow.data.detector import DetectorPreparation
 from ptychoflow.data.frame_blocks import frame_blocks
+from ptychoflow.data.geometry import wavelength_of
 from ptychoflow.data.ingested_geometry import require_known
+from ptychoflow.data.ingested_optics import probe_of
 from ptychoflow.data.raw_scan import Frames, RawScan
 from ptychoflow.data.scan_shape import empty_beam
 from ptychoflow.errors import InputError
@@ -24,9 +26,9 @@ def scaled_probe(
     fresnel_number: float | None,
     assumed: dict[str, float],
 ) -> np.ndarray:
-    """Probe modes of the file, or a disk in their place, (modes, N, N) complex64, Σ|P|² = photons in the empty beam.
+    """Probe modes of the file, or what settings put in their place, (modes, N, N) complex64, Σ|P|² = photons of it.
 
-    Where neither is known, it is what the frames tell, see `told_by`.
+    That is the probe of known optics, or a disk. Where nothing is known, it is what the frames tell, see `told_by`.
 
     Parameters
     ----------
@@ -50,10 +52,10 @@ def scaled_probe(
     InputError
         Where there is no probe, or none with light, or of another shape, or the mask hides all of its light.
     """
-    own = settings.probe_diameter is None and scan.probe is not None
+    own = settings.probe_diameter is None and not settings.optics.known and scan.probe is not None
     if not knows_probe(scan, settings):
         return told_by(frames, detector.mask, fresnel_number, settings.flux)
-    probe = scan.probe if own else _disk(scan, settings, detector.size, pixel, assumed)
+    probe = scan.probe if own else _drawn(scan, settings, detector.size, pixel, assumed)
     power = np.sum(np.abs(probe) ** 2)
     if not power > 0:
         raise InputError("the probe is zero everywhere: expected some light")
@@ -77,7 +79,8 @@ def scaled_probe(
 
 def knows_probe(scan: RawScan, settings: IngestSettings) -> bool:
     """Whether file or settings say anything of the probe."""
-    return scan.probe is not None or settings.probe_diameter is not None or scan.probe_diameter is not None
+    diameters = settings.probe_diameter, scan.probe_diameter
+    return scan.probe is not None or settings.optics.known or any(one is not None for one in diameters)
 
 
 def told_by(
@@ -146,8 +149,11 @@ def good_share(probe: np.ndarray, mask: np.ndarray, fresnel_number: float | None
     return share
 
 
-def _disk(scan: RawScan, settings: IngestSettings, size: int, pixel: float, assumed: dict[str, float]) -> np.ndarray:
-    """Draw a disk in place of a probe, (1, N, N) complex128."""
+def _drawn(scan: RawScan, settings: IngestSettings, size: int, pixel: float, assumed: dict[str, float]) -> np.ndarray:
+    """Draw the probe of known optics, or a disk, (1, N, N) complex128."""
+    if settings.optics.known:
+        require_known(assumed, f"to draw the probe of a {settings.optics.kind}")
+        return probe_of(settings.optics, size, pixel, wavelength_of(scan.energy))
     diameter = settings.probe_diameter or scan.probe_diameter
     require_known(assumed, f"to draw a probe of {diameter:g} m")
     share = diameter / (size * pixel)

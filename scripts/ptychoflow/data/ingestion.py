@@ -87,13 +87,16 @@ def ingest(
     positions, shape, truth = _object_frame(truth, offsets, detector.size)
     few = min(BRIGHTEST, max(4, SAMPLE_BYTES // (4 * detector.size**2)))
     brightest = frames[_brightest(seen.photons[kept], typical[kept], few) if settings.flux is None else slice(0)]
+    # The way from a focus to the sample hangs on the wavelength, too.
+    energy = {key: value for key, value in assumed.items() if key == "energy" and settings.optics.known}
+    for_the_probe = needed | energy
     fresnel_number = None
     if settings.propagation == "near":
         fresnel_number = fresnel_number_of(pixel, scan.energy, scan.detector_distance, settings.source_distance)
     dataset = Dataset(
         frames=frames,
         positions=positions,
-        probe=scaled_probe(scan, settings, detector, brightest, pixel, fresnel_number, needed),
+        probe=scaled_probe(scan, settings, detector, brightest, pixel, fresnel_number, for_the_probe),
         probe_known=knows_probe(scan, settings),
         mask=detector.mask,
         object_shape=(int(shape[0]), int(shape[1])),
@@ -105,12 +108,13 @@ def ingest(
         truth=truth,
         provenance={"detector": detector.summary}
         | ({"frames_left_out": in_file - len(frames)} if len(frames) < in_file else {})
-        | ({} if scan.companion is None else {"companion": str(scan.companion)}),
+        | ({} if scan.companion is None else {"companion": str(scan.companion)})
+        | ({"frame_files": [str(path) for path in scan.files]} if scan.files else {}),
     ).validate(source)
     if not dataset.probe_known:
         log.warning(
             "%s: the file has no probe, so its frames were taken for that of an empty beam: only a reconstruction that "
-            "solves for the probe (network: pretrained) can use it, or name probe_diameter for a disk",
+            "solves for the probe (network: pretrained) can use it, or name optics, or probe_diameter for a disk",
             source,
         )
     if assumed:

@@ -1,6 +1,6 @@
 """A scan as a file of another tool holds it, before it is brought into the one form of `ptychoflow.data.dataset`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -55,6 +55,8 @@ class RawScan:
         Metres, of a disk that stands for the probe in a file that has none.
     companion : Path, optional
         The second file that it was read from.
+    files : list of Path
+        Those that the frames are in, where the settings list them.
     numbers : ndarray, optional
         (frames,) int, rising, which frames of the file these are; all of them if not given.
     truth : ndarray, optional
@@ -75,5 +77,6 @@ class RawScan:
     pixel_size: float | None = None
     probe_diameter: float | None = None
     companion: Path | None = None
+    files: list[Path] = field(default_factory=list)
     numbers: np.ndarray | None = None
     truth: np.ndarray | None = None

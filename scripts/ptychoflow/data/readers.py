@@ -9,6 +9,7 @@ import h5py
 from ptychoflow.data.cxi import read_cxi
 from ptychoflow.data.dataset import Dataset
 from ptychoflow.data.formats.arrays import is_stack
+from ptychoflow.data.formats.matlab import MATLAB_SIGN
 from ptychoflow.data.formats.npz import NpzSource
 from ptychoflow.data.formats.plain import read_plain
 from ptychoflow.data.formats.ptychopinn import read_ptychopinn
@@ -59,13 +60,14 @@ def read_dataset(
     try:
         with open(path, "rb") as stream:
             beginning = stream.read(4)
-        stack = is_stack(beginning)
+        stack = is_stack(beginning) or beginning == MATLAB_SIGN
         packed = not stack and not h5py.is_hdf5(path)
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from None
     if packed and not beginning.startswith((b"PK", b"BZh")):
         raise InputError(
-            f"{path}: neither an HDF5 nor a whole NPZ, NPY or TIFF file: expected one of the formats of docs/formats.md"
+            f"{path}: neither an HDF5 nor a whole NPZ, NPY, TIFF or MATLAB file: expected one of the formats of "
+            "docs/formats.md"
         )
     try:
         with warnings_kept() as sentences:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from ptychoflow.data.geometry import electron_wavelength, energy_of
 from ptychoflow.errors import InputError
 from ptychoflow.settings.detector import DetectorSettings
+from ptychoflow.settings.optics import OpticsSettings
 from ptychoflow.settings.values import NotNegative, Positive, Real, Settings
 
 if TYPE_CHECKING:
@@ -143,13 +144,14 @@ class FrameSettings(Settings):
 
 @dataclass
 class PathSettings(Settings):
-    """Where the datasets of a plain HDF5 or NPZ file are, for the formats `hdf5` and `npz` alone.
+    """Where the datasets of a plain HDF5, NPZ or MATLAB file are, for the formats `hdf5` and `npz` alone.
 
     Parameters
     ----------
     frames : str or list of str
         (frames, H, W), or with a raster before the last two axes; a list, or a group of numbered datasets such as those
-        of a Dectris master, holds them one after another.
+        of a Dectris master, holds them one after another; so do files whose names or patterns stand here, beside the
+        scan's own file, such as `frame_*.tif` or `scan_*.h5::entry/data`, in the order of their numbers.
     positions : str or list of str
         One dataset (frames, 2) of rows and columns, or two, the rows' and the columns', or those of a raster's axes;
         metres where there is no attribute `units`.
@@ -221,6 +223,8 @@ class IngestSettings(Settings):
         Which frames are left out.
     probe_diameter : float, optional
         Metres; a soft disk of this diameter stands for the probe, such as where the file has none.
+    optics : OpticsSettings
+        What the instrument knows of its light, from which the probe is computed in place of the file's.
     flux : float, optional
         Photons in the empty beam, to which the probe is scaled; if not given, the brightest frame's, which is right
         for a sample with a clear spot in the field; frames far from those about them do not count.
@@ -249,6 +253,7 @@ class IngestSettings(Settings):
     positions: PositionSettings = field(default_factory=PositionSettings)
     frames: FrameSettings = field(default_factory=FrameSettings)
     probe_diameter: Positive | None = None
+    optics: OpticsSettings = field(default_factory=OpticsSettings)
     flux: Positive | None = None
     energy: Positive | None = None
     voltage: Positive | None = None
@@ -259,6 +264,13 @@ class IngestSettings(Settings):
     detector: DetectorSettings = field(default_factory=DetectorSettings)
 
     def settle(self) -> None:
+        if self.optics.known and self.probe_diameter is not None:
+            raise InputError(f"optics is a {self.optics.kind} beside probe_diameter: expected one of them")
+        if self.optics.known and self.propagation == "near":
+            raise InputError(
+                f"optics is a {self.optics.kind} and propagation near: expected a far field, as the frames of a near "
+                "one hold the beam itself"
+            )
         if self.voltage is not None and self.energy is not None:
             raise InputError(f"energy is {self.energy} and voltage {self.voltage}: expected one of them")
 

@@ -40,6 +40,9 @@ class BlindReconstructionSettings(Settings):
         Use learned sizes, damping and momentum of the steps as well: they find far starts sooner, and end less exactly.
     halves : bool
         Where no truth is known, make two more images, from the even and from the odd frames, which tell the resolution.
+    uncertainty : bool
+        Tell how far amplitude and phase may be off at each pixel, by two more reconstructions, from halves of the
+        frames.
     """
 
     probe_modes: Count | None = 3
@@ -55,6 +58,7 @@ class BlindReconstructionSettings(Settings):
     learned: bool = True
     learned_rates: bool = False
     halves: bool = True
+    uncertainty: bool = False
 
     def settle(self) -> None:
         if self.most_iterations < self.iterations:

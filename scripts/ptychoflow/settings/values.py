@@ -84,6 +84,7 @@ FrameSize = Annotated[int, Range(at_least=8, multiple_of=2)]
 Accelerator = Literal["auto", "cpu", "gpu", "cuda"]
 
 
+@dataclass
 class Settings:
     """What the settings of every section have in common: values within their ranges, which agree with each other."""
 

@@ -106,10 +106,9 @@ def diffuser_probe(size: int, phase: float, grain: float, seed: int = 0) -> np.n
 
 
 def zone_plate_pupil(settings: ProbeSettings, size: int, pixel_size: float, wavelength: float) -> np.ndarray:
-    """Annular pupil of a zone plate with the phase of its way to the sample, (N, N) complex128, zero frequency first.
+    """Annular pupil of a zone plate with the phase of its way to the sample, as `annular_pupil` gives it.
 
-    The pupil at radius u has spatial frequency q = u / (λ f); defocus multiplies it by exp(−iπ λ z q²) (Goodman,
-    Introduction to Fourier Optics, 4th ed., section 5.2).
+    The pupil at radius u has spatial frequency q = u / (λ f).
 
     Raises
     ------
@@ -117,23 +116,56 @@ def zone_plate_pupil(settings: ProbeSettings, size: int, pixel_size: float, wave
         Where the pixels are too coarse for the zone plate's aperture or the beam overfills the frame.
     """
     cutoff = _cutoff(settings, "zone_plate_diameter", settings.zone_plate_diameter, size, pixel_size, wavelength)
+    return annular_pupil(cutoff, settings.central_stop, settings.defocus, size, pixel_size, wavelength)
+
+
+def annular_pupil(
+    cutoff: float, central_stop: float | None, defocus: float, size: int, pixel_size: float, wavelength: float
+) -> np.ndarray:
+    """Annular pupil with the phase of its way from the focus to the sample, (N, N) complex128, zero frequency first.
+
+    Defocus multiplies it by exp(−iπ λ z q²) (Goodman, Introduction to Fourier Optics, 4th ed., section 5.2).
+
+    Parameters
+    ----------
+    cutoff : float
+        Highest spatial frequency in 1/m, the sine of half the cone's angle over the wavelength.
+    central_stop : float, optional
+        Share of the cutoff below which no light is; its edge takes half of the zero frequency where it is 0.
+    defocus : float
+        Metres from the focus to the sample; the beam is divergent where it is positive.
+    size : int
+        Edge length N in pixels.
+    pixel_size, wavelength : float
+        Metres.
+    """
     frequency = np.fft.fftfreq(size, pixel_size)
     radius = np.hypot(frequency[:, None], frequency[None, :])
     # Soft edges one frequency sample wide keep the probe from ringing across the frame.
     sample = 1 / (size * pixel_size)
     aperture = np.clip((cutoff - radius) / sample + 0.5, 0, 1)
-    stop = np.clip((settings.central_stop * cutoff - radius) / sample + 0.5, 0, 1)
-    return (aperture - stop) * np.exp(-1j * np.pi * wavelength * settings.defocus * radius**2)
+    if central_stop is not None:
+        aperture = aperture - np.clip((central_stop * cutoff - radius) / sample + 0.5, 0, 1)
+    return aperture * np.exp(-1j * np.pi * wavelength * defocus * radius**2)
 
 
 def mirror_pupil(settings: ProbeSettings, size: int, pixel_size: float, wavelength: float) -> np.ndarray:
     """Rectangular pupil of crossed mirrors (Kirkpatrick and Baez), (N, N) complex128, otherwise as a zone plate's."""
+    cutoffs = tuple(
+        _cutoff(settings, "mirror_aperture", width, size, pixel_size, wavelength) for width in settings.mirror_aperture
+    )
+    return rectangular_pupil(cutoffs, settings.defocus, size, pixel_size, wavelength)
+
+
+def rectangular_pupil(
+    cutoffs: tuple[float, float], defocus: float, size: int, pixel_size: float, wavelength: float
+) -> np.ndarray:
+    """Rectangular pupil, as `annular_pupil`, with a cutoff along the rows and one along the columns."""
     frequency, sample = np.fft.fftfreq(size, pixel_size), 1 / (size * pixel_size)
     lines = []
-    for width in settings.mirror_aperture:
-        cutoff = _cutoff(settings, "mirror_aperture", width, size, pixel_size, wavelength)
+    for cutoff in cutoffs:
         edge = np.clip((cutoff - np.abs(frequency)) / sample + 0.5, 0, 1)
-        lines.append(edge * np.exp(-1j * np.pi * wavelength * settings.defocus * frequency**2))
+        lines.append(edge * np.exp(-1j * np.pi * wavelength * defocus * frequency**2))
     return lines[0][:, None] * lines[1][None, :]
 
 

@@ -70,12 +70,19 @@ class ArraySource:
             raise InputError(f"key {' or '.join(names)} has dtype {value.dtype}: expected real numbers")
         return value
 
-    def chained(self, names: list[str]) -> tuple[np.ndarray, tuple[int, ...]]:
-        """Frames (frames, H, W) of several keys one after another, and the axes that they have among themselves."""
+    def chained(self, names: list[str], counts: set[int]) -> tuple[np.ndarray, tuple[int, ...]]:
+        """Frames (frames, H, W) of several keys one after another, and the axes that they have among themselves.
+
+        Square frames may stand along the last axis, where that has as many as there are positions, one of `counts`.
+        """
         parts = [self.frames(name) for name in names]
         for name, part in zip(names, parts, strict=True):
             if part.ndim < 3 or part.shape[-2:] != parts[0].shape[-2:] or part.dtype != parts[0].dtype:
                 raise InputError(f"key {name} has shape {part.shape}, {part.dtype}: expected (frames, H, W), all alike")
+        if len(parts) == 1 and parts[0].ndim == 3:
+            height, width, last = parts[0].shape
+            if height == width != last and last in counts and height not in counts:
+                parts = [np.moveaxis(parts[0], -1, 0)]
         flat = [part if part.ndim == 3 else part.reshape(-1, *part.shape[-2:]) for part in parts]
         return (flat[0], parts[0].shape[:-2]) if len(parts) == 1 else (np.concatenate(flat), (sum(map(len, flat)),))
 
@@ -118,13 +125,28 @@ class LoneArray(ArraySource):
     def _read(self, name: str) -> np.ndarray:
         with open(self.path, "rb") as stream:
             beginning = stream.read(4)
-        if beginning == NPY_SIGN:
-            return np.load(self.path, mmap_mode="r", allow_pickle=False)
-        if beginning in TIFF_SIGNS:
-            return _tiff(self.path)
+        if is_stack(beginning):
+            return stored_stack(self.path)
         text = self.path.read_text(encoding="utf-8")
         lines = [line.replace(",", " ").replace(";", " ") for line in text.splitlines()]
         return np.loadtxt(lines, ndmin=2)
+
+
+def stored_stack(path: Path) -> np.ndarray:
+    """Array of an .npy file, which is mapped, or of a TIFF file.
+
+    Raises
+    ------
+    InputError
+        Where it is neither, or no whole stack of images.
+    """
+    with open(path, "rb") as stream:
+        beginning = stream.read(4)
+    if not is_stack(beginning):
+        raise InputError(f"{path} is of no known kind: expected .npy or TIFF")
+    if beginning == NPY_SIGN:
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    return _tiff(path)
 
 
 def is_stack(beginning: bytes) -> bool:

@@ -32,11 +32,11 @@ class ChainedFrames:
 
     def __getitem__(self, index: slice | np.ndarray) -> np.ndarray:
         rows = np.arange(len(self))[index]
+        places = np.searchsorted(self.starts, rows, side="right") - 1
         found = []
-        for part, start in zip(self.parts, self.starts, strict=False):
-            inside = rows[(rows >= start) & (rows < start + len(part))]
-            if len(inside):
-                found.append(part[inside - start])
+        for place in np.unique(places):
+            inside = rows[slice(*np.searchsorted(places, (place, place + 1)))]
+            found.append(self.parts[place][inside - self.starts[place]])
         return np.concatenate(found) if found else np.empty((0, *self.shape[1:]))
 
 

@@ -22,7 +22,6 @@ READERS: dict[str, Callable[[HDF5Source, IngestSettings], RawScan]] = {
     "ptychodus": read_ptychodus,
     "ptylab": read_ptylab,
     "cxi": read_cxi,
-    "hdf5": read_plain,
 }
 """Readers of HDF5 formats by name."""
 SIGNS = {
@@ -44,8 +43,8 @@ def read_hdf5(path: Path, settings: IngestSettings) -> RawScan:
         Where it is of no known format, or holds something that cannot be right.
     """
     if not h5py.is_hdf5(path):
-        with plain_source(path, FRAMES) as stack:
-            return read_plain(stack, settings)
+        with plain_source(path, FRAMES) as source:
+            return read_plain(source, settings)
     with hdf5_source(path) as source:
         names, name = source.names("/"), settings.format
         if name == "auto" and settings.paths.frames:
@@ -57,4 +56,7 @@ def read_hdf5(path: Path, settings: IngestSettings) -> RawScan:
                 f"keys {sorted(names)[:12]} are of no known format: expected one of docs/formats.md, or the format "
                 "hdf5 with the paths of its datasets"
             )
-        return READERS[name](source, settings)
+        if name != "hdf5":
+            return READERS[name](source, settings)
+    with plain_source(path, FRAMES) as source:
+        return read_plain(source, settings)

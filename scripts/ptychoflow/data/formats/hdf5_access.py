@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import h5py
-import hdf5plugin  # noqa: F401  Its import registers the filters.
 import numpy as np
 
 from ptychoflow.data.formats.virtual_sources import require_sources
@@ -73,6 +72,9 @@ def opened(path: Path) -> Iterator[h5py.File]:
     InputError
         Where it is no whole HDF5 file, or the library meets damage inside the block.
     """
+    # Only foreign files need the package: programs that read our own do without.
+    import hdf5plugin  # noqa: F401  Its import registers the filters.
+
     try:
         with h5py.File(path, "r") as file:
             yield file

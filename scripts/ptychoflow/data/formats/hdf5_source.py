@@ -9,6 +9,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from ptychoflow.data.file_names import in_order
 from ptychoflow.data.formats.chained import ChainedFrames
 from ptychoflow.data.formats.hdf5_access import HDF5Frames, dataset_of, opened, require_content, require_numbers
 from ptychoflow.data.formats.probes import first_coherent
@@ -105,10 +106,13 @@ class HDF5Source:
             raise InputError(
                 f"key {key} is a group of {names[:12]}: expected a dataset, or numbered ones such as data_000001"
             )
-        return ChainedFrames([HDF5Frames(self.path, f"{key}/{name}") for name in sorted(numbered, key=_by_number)])
+        return ChainedFrames([HDF5Frames(self.path, f"{key}/{name}") for name in sorted(numbered, key=in_order)])
 
-    def chained(self, keys: list[str]) -> tuple[HDF5Frames | ChainedFrames, tuple[int, ...]]:
-        """Frames of several datasets, or groups of them, one after another, and the axes that they have themselves."""
+    def chained(self, keys: list[str], counts: set[int]) -> tuple[HDF5Frames | ChainedFrames, tuple[int, ...]]:
+        """Frames of several datasets, or groups of them, one after another, and the axes that they have themselves.
+
+        They stand along the first axis, however many positions there are, one of `counts`.
+        """
         parts = [self.frames(key) for key in keys]
         frames = parts[0] if len(parts) == 1 else ChainedFrames(parts)
         return frames, frames.raster
@@ -237,11 +241,6 @@ def unless_stated(stated: float | None, read: Callable[[], float | None]) -> flo
         if stated is None:
             raise
         return None
-
-
-def _by_number(name: str) -> list[str | int]:
-    """Key by which data_10 comes after data_9, with or without zeros before the number."""
-    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name)]
 
 
 @contextmanager

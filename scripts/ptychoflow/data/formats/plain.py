@@ -1,18 +1,22 @@
 """Plain files of any container, whose arrays the settings name one by one."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import h5py
 import numpy as np
 
+from ptychoflow.data.file_names import names_files
 from ptychoflow.data.formats.arrays import ArraySource, LoneArray, is_stack
 from ptychoflow.data.formats.coordinates import paired_axes, places
-from ptychoflow.data.formats.hdf5_source import HDF5Source, companion_path, hdf5_source, unless_stated
+from ptychoflow.data.formats.file_lists import listed_frames
+from ptychoflow.data.formats.hdf5_access import opened
+from ptychoflow.data.formats.hdf5_source import HDF5Source, companion_path, unless_stated
+from ptychoflow.data.formats.matlab import MATLAB_SIGN, MatlabHDF5Source, MatlabSource
 from ptychoflow.data.formats.npz import NpzSource
 from ptychoflow.data.geometry import energy_of
-from ptychoflow.data.raw_scan import RawScan
+from ptychoflow.data.raw_scan import Frames, RawScan
 from ptychoflow.errors import InputError
 from ptychoflow.settings.ingest import IngestSettings
 
@@ -38,14 +42,16 @@ def plain_source(path: Path, key: str) -> Iterator[HDF5Source | ArraySource]:
     with open(path, "rb") as stream:
         beginning = stream.read(4)
     if h5py.is_hdf5(path):
-        with hdf5_source(path) as source:
-            yield source
+        with opened(path) as file:
+            yield (MatlabHDF5Source if beginning == MATLAB_SIGN else HDF5Source)(path, file)
+    elif beginning == MATLAB_SIGN:
+        yield MatlabSource(path)
     elif beginning.startswith((b"PK", b"BZh")):
         yield NpzSource(path)
     elif is_stack(beginning) or key == POSITIONS:
         yield LoneArray(path, key)
     else:
-        raise InputError(f"{path} is of no known kind: expected HDF5, NPZ, .npy or TIFF")
+        raise InputError(f"{path} is of no known kind: expected HDF5, NPZ, MATLAB, .npy or TIFF")
 
 
 def _scan(source: HDF5Source | ArraySource, second: HDF5Source | ArraySource, settings: IngestSettings) -> RawScan:
@@ -68,8 +74,8 @@ def _scan(source: HDF5Source | ArraySource, second: HDF5Source | ArraySource, se
             raise InputError(f"key {key} is missing: the file has {source.names('/')[:12]}")
         return None if key is None else holder(key).number(key, unit=unit)
 
-    frames, raster = holder(named[FRAMES][0]).chained(named[FRAMES])
     coordinates = [holder(key).lengths(key, settings.positions.unit) for key in named[POSITIONS]]
+    frames, raster, files = _frames(source, holder, named[FRAMES], _counts(coordinates))
     if len(coordinates) == 1:
         positions = places(coordinates[0], len(frames), f"key {named[POSITIONS][0]}")
     else:
@@ -92,7 +98,31 @@ def _scan(source: HDF5Source | ArraySource, second: HDF5Source | ArraySource, se
         detector_distance=unless_stated(settings.detector_distance, lambda: number(paths.detector_distance)),
         detector_pixel_size=unless_stated(settings.detector_pixel_size, lambda: number(paths.detector_pixel_size)),
         companion=None if second is source else second.path,
+        files=files,
     )
+
+
+def _frames(
+    source: HDF5Source | ArraySource,
+    holder: Callable[[str], HDF5Source | ArraySource],
+    names: list[str],
+    counts: set[int],
+) -> tuple[Frames, tuple[int, ...], list[Path]]:
+    """Frames, the axes that they have among themselves, and the files that they are in where that is a list."""
+    listed = [name for name in names if names_files(name)]
+    if not listed:
+        return *holder(names[0]).chained(names, counts), []
+    if len(listed) < len(names):
+        raise InputError(f"paths.frames names {names}: expected files alone, or datasets alone")
+    frames, files = listed_frames(listed, source.path.parent)
+    return frames, frames.raster, files
+
+
+def _counts(coordinates: list[np.ndarray]) -> set[int]:
+    """How many frames there may be beside coordinates: as many, or as the axes of a raster cross."""
+    if len(coordinates) == 1:
+        return {coordinates[0].size // 2}
+    return {coordinates[0].size, coordinates[0].size * coordinates[1].size}
 
 
 def _probe(source: HDF5Source | ArraySource, key: str) -> np.ndarray:

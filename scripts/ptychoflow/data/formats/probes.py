@@ -6,7 +6,9 @@ from ptychoflow.errors import InputError
 
 
 def probe_modes(probe: np.ndarray) -> np.ndarray:
-    """Drop leading axes of length one and keep one for the modes, (modes, N, N) complex64."""
+    """Drop leading axes of length one and keep one for the modes, or the last for them, (modes, N, N) complex64."""
+    if probe.ndim == 3 and probe.shape[0] == probe.shape[1] != probe.shape[2]:
+        probe = np.moveaxis(probe, -1, 0)
     if probe.ndim < 2 or probe.shape[-1] != probe.shape[-2] or probe.size == 0:
         raise InputError(f"the probe has shape {probe.shape}: expected (N, N) or (modes, N, N)")
     modes = probe.shape[-3] if probe.ndim > 2 else 1
