@@ -14,8 +14,14 @@ from ptychoflow.files import sha256_of
 from ptychoflow.provenance import code_digest
 from ptychoflow.settings.reconstruction import BlindReconstructionSettings
 from ptychoflow.settings.inference import InferenceSettings, phase_rounds
+from ptychoflow.settings.ingest import IngestSettings
 from ptychoflow.settings.model import ModelSettings
+from ptychoflow.settings.simulation import SimulationSettings
+from ptychoflow.settings.solver import RefinementSettings, SolverSettings
 from ptychoflow.settings.tracking import TrackingSettings
+from ptychoflow.settings.training import TrainingSettings
+from ptychoflow.settings.values import plain
+from ptychoflow.settings.experiment import PretrainSettings
 
 # A plan of thousands of jobs is millions of objects that all stay: looking for garbage among them took a sixth of it.
 gc.set_threshold(50_000, 20, 100)
@@ -82,11 +88,16 @@ def unwatched(wildcards):
     return state(ingested(wildcards).get("path", ""), *further_files(wildcards))
 
 
+# Settings are written with every default, so that a default which someone writes out makes nothing again.
+DATASET_SETTINGS = {"simulate": SimulationSettings, "ingest": IngestSettings, "refine": RefinementSettings}
+
+
 def dataset_settings(wildcards):
     """What simulate.py, ingest.py or refine.py is told by --config; where its input is does not belong to it."""
-    (settings,) = DATASETS[wildcards.dataset].values()
+    ((kind, settings),) = DATASETS[wildcards.dataset].items()
     location = ("path", "url", "sha256", "dataset")
-    return as_yaml({k: v for k, v in settings.items() if k not in location})
+    said = {key: value for key, value in settings.items() if key not in location}
+    return as_yaml(plain(DATASET_SETTINGS[kind].of(said)))
 
 
 def unrefined(wildcards):
@@ -102,7 +113,12 @@ def training_settings(wildcards):
     loggers = TrackingSettings(**tracking).logger
     # The training figure is drawn from the CSV file.
     tracking = tracking | {"logger": loggers if "csv" in loggers else ["csv", *loggers]}
-    return as_yaml({"model": experiment.get("model", {})} | experiment.get("training", {}) | tracking)
+    settings = {
+        "model": plain(ModelSettings.of(experiment.get("model", {}))),
+        **plain(TrainingSettings.of(experiment.get("training", {}))),
+        **plain(TrackingSettings.of(tracking)),
+    }
+    return as_yaml(settings)
 
 
 def training_data(wildcards):

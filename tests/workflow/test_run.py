@@ -104,6 +104,14 @@ def test_nothing_is_left_to_do_however_the_path_of_the_checkout_is_spelled(
         assert "Nothing to be done" in run_snakemake(finished, SMALL, "--dry-run", "--snakefile", spelled).stdout
 
 
+def test_a_default_that_is_written_out_makes_nothing_again(finished: Path):
+    config = copy.deepcopy(SMALL)
+    config["experiments"]["small"]["training"] |= {"devices": 1, "schedule": "cosine"}
+    config["experiments"]["small"]["model"]["name"] = "unrolled"
+    config["datasets"]["seen"]["simulate"]["scan"]["kind"] = "raster"
+    assert "Nothing to be done" in run_snakemake(finished, config, "--dry-run").stdout
+
+
 def test_changed_stitching_spares_the_training(workflow: Path):
     config = copy.deepcopy(SMALL)
     config["experiments"]["small"]["stitching"] = {"phase_iterations": 3}
