@@ -7,19 +7,23 @@ export MLFLOW_DISABLE_TELEMETRY := true
 
 STORE = sqlite:///$(CURDIR)/results/mlflow/mlflow.db
 
-.PHONY: demo test bench mlflow lint format schema envs clean environment
+.PHONY: demo check test bench mlflow lint format schema envs clean environment
 
-# A job's log is no terminal: the training's is shown as it grows, so that its progress can be seen.
 demo: $(ENVIRONMENT)
-	@tail -n 0 -F results/demo/seed0/logs/train.log 2> /dev/null & \
-	trap "kill $$! 2> /dev/null" EXIT INT TERM; \
 	snakemake --configfile config/config.yaml
 	@echo "The network's image of a sample it never saw: results/demo/seed0/demo-unseen/figures/reconstruction.png"
 	@echo "Its scores: results/demo/seed0/demo-unseen/metrics.json"
 	@echo "The same sample by the pretrained network: results/pretrained/seed0/demo-unseen/figures/reconstruction.png"
 
+# After each edit: style, and the tests of the library that take less than some seconds.
+check: $(ENVIRONMENT)
+	ruff check
+	ruff format --check
+	pytest --quiet --numprocesses 2 --dist loadgroup -m "not slow" tests/unit
+
+# Two processes compute while the third waits for a cluster and for servers.
 test: $(ENVIRONMENT)
-	pytest
+	pytest --numprocesses 3 --dist loadgroup
 
 bench: $(ENVIRONMENT)
 	mkdir -p results/benchmarks

@@ -15,6 +15,16 @@ report: "rules/report/workflow.rst"
 include: "rules/checkout.smk"
 include: "rules/config.smk"
 include: "rules/common.smk"
+
+
+# Its environments are used where Snakemake is told to deploy by conda and apptainer.
+if config.get("container"):
+
+    containerized: config["container"]
+
+
+include: "rules/progress.smk"
+include: "rules/messages.smk"
 include: "rules/resources.smk"
 include: "rules/data.smk"
 include: "rules/train.smk"
@@ -40,18 +50,14 @@ include: "rules/track.smk"
 
 
 onsuccess:
-    if doubts():
-        print(doubts())
-    print("All done: results/runs.csv compares the results, snakemake results/report.html shows them.")
+    print(*doubts(), made(workflow.dag), sep="\n")
 
 
 onerror:
-    if doubts():
-        print(doubts())
-    print(failures(log))
+    print(*doubts(), *failures([log] if isinstance(log, str) else log), sep="\n")
     # A training that was killed could not say so itself.
     if tracked_in_mlflow():
-        shell("python {SCRIPTS:q}/close_runs.py || true")
+        print(*runs_closed(workflow), sep="\n")
 
 
 rule all:

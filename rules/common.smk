@@ -278,8 +278,26 @@ def tasks(wildcards):
 
 @signed
 def launcher(wildcards):
-    """What starts the processes of a training on several nodes."""
-    return "srun" if nodes(wildcards) > 1 else ""
+    """What starts the processes of a training on several nodes; srun knows nothing of what the job asked for."""
+    if nodes(wildcards) == 1:
+        return ""
+    each = setting("training", "devices", 1)(wildcards)
+    return (
+        f"srun --nodes={nodes(wildcards)} --ntasks={tasks(wildcards)} --ntasks-per-node={each}"
+        f" --cpus-per-task={CORES_OF_A_PROCESS}"
+    )
+
+
+CORES_OF_A_PROCESS = 2
+
+
+def processes(wildcards):
+    """Processes of a training that share the cores of one task: those that Lightning starts on one node."""
+    return 1 if nodes(wildcards) > 1 else setting("training", "devices", 1)(wildcards)
+
+
+def cores(wildcards):
+    return CORES_OF_A_PROCESS * processes(wildcards)
 
 
 def rounds(wildcards):
@@ -402,29 +420,3 @@ def unknown_results():
 def refused(wildcards):
     """Say what there is instead."""
     raise WorkflowError(refusal(wildcards.unknown, EXPERIMENTS, DATASETS, STUDIES))
-
-
-def doubts():
-    """Name what is doubtful about each dataset that is there, by the record that was written with it."""
-    sentences = []
-    for name in DATASETS:
-        record = Path(f"results/data/{name}.provenance.json")
-        if record.exists():
-            known = json.loads(record.read_text(encoding="utf-8")).get("warnings", [])
-            sentences += [f"warning: dataset {name}: {sentence}" for sentence in known]
-    return "\n".join(sentences)
-
-
-def failures(logs):
-    """Name each rule that failed, with its log and the last sentence of that."""
-    logs = [logs] if isinstance(logs, str) else logs
-    text = "\n".join(Path(log).read_text(encoding="utf-8", errors="replace") for log in logs)
-    sentences = []
-    for rule, file in re.findall(
-        r"^Error in (?:rule|group) ([\w-]+).*?^ +log: (\S+)", text, re.MULTILINE | re.DOTALL
-    ):
-        lines = Path(file).read_text(errors="replace").strip().splitlines() if Path(file).exists() else []
-        sentence = f"{rule} failed, see {file}" + (f": {lines[-1].strip()}" if lines else "")
-        if sentence not in sentences:
-            sentences.append(sentence)
-    return "\n".join(sentences) or "Something failed: see the messages above."

@@ -10,7 +10,7 @@ rule pretraining_settings:
         experiment=one_of(PRETRAINING),
     localrule: True
     conda:
-        "../envs/train.yaml"
+        environment("train")
     params:
         settings=lambda wildcards: as_yaml(
             plain(PretrainSettings.of(EXPERIMENTS[wildcards.experiment]["pretrain"]))
@@ -35,7 +35,6 @@ rule pretrain:
         "results/{experiment}/seed{seed}/benchmarks/pretrain.tsv"
     wildcard_constraints:
         experiment=one_of(PRETRAINING),
-    retries: 2
     conda:
         environment("train")
     threads: 2
@@ -49,7 +48,7 @@ rule pretrain:
         accelerator=accelerator,
         code=code("pretrain", "train"),
     message:
-        "pretrain {wildcards.experiment}, seed {wildcards.seed}; to see it live: tail -f {log}"
+        "pretrain {wildcards.experiment}, seed {wildcards.seed}"
     shell:
         "python {params.program:q} --config {input.settings:q} --output_dir {params.folder:q}"
         " --run_dir {params.folder:q}/run --seed {wildcards.seed} --pretraining.accelerator {params.accelerator}"

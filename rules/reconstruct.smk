@@ -11,7 +11,7 @@ rule reconstruction_settings:
         experiment=one_of(PRETRAINED),
     localrule: True
     conda:
-        "../envs/reconstruct.yaml"
+        environment("reconstruct")
     params:
         settings=lambda wildcards: as_yaml({"blind": vars(blind_settings(wildcards))}),
     message:

@@ -7,7 +7,7 @@ rule training_settings:
         experiment=one_of(LEARNED),
     localrule: True
     conda:
-        "../envs/train.yaml"
+        environment("train")
     params:
         settings=training_settings,
     message:
@@ -16,7 +16,7 @@ rule training_settings:
         "printf '%s' {params.settings:q} > {output:q} 2> {log:q}"
 
 
-# The working state in run/ is not an output: Snakemake would delete it with a failed job, and a retry goes on from it.
+# The working state in run/ is not an output: Snakemake would delete it with a failed job, and the next attempt goes on from it.
 rule train:
     input:
         settings="results/{experiment}/training.yaml",
@@ -39,10 +39,9 @@ rule train:
         "results/{experiment}/seed{seed}/benchmarks/train.tsv"
     wildcard_constraints:
         experiment=one_of(LEARNED),
-    retries: 2
     conda:
         environment("train")
-    threads: 2
+    threads: cores
     resources:
         gpu=gpus,
         nodes=nodes,
@@ -53,15 +52,16 @@ rule train:
         runtime=estimated(needs_of_training, "runtime"),
     params:
         program=program("train"),
+        processes=processes,
         folder=folder,
         initial=lambda wildcards, input: input.initial or "null",
         accelerator=accelerator,
         tags=tags,
         code=code("train", "train"),
     message:
-        "train {wildcards.experiment}, seed {wildcards.seed}; its progress: tail -f {log}"
+        "train {wildcards.experiment}, seed {wildcards.seed}"
     shell:
         "{resources.mpi} python {params.program:q} --config {input.settings:q} --train_data_file {input.data:q}"
         " --output_dir {params.folder:q} --run_dir {params.folder:q}/run --seed {wildcards.seed}"
-        " --init_from {params.initial:q} --tags {params.tags:q} --accelerator {params.accelerator} --threads {threads}"
-        " 2>> {log:q}"
+        " --init_from {params.initial:q} --tags {params.tags:q} --accelerator {params.accelerator}"
+        " --threads $(( ({threads} + {params.processes} - 1) / {params.processes} )) 2>> {log:q}"

@@ -1,4 +1,4 @@
-"""One small simulated scan for all tests."""
+"""One small simulated scan for all tests, and how tests share several processes."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -15,6 +15,30 @@ from ptychoflow.simulation.dataset import simulate
 
 # Jobs of one core each run fastest; two threads each on two cores crawl.
 torch.set_num_threads(1)
+
+# Those that take longest begin first, so that nobody waits for them in the end; the cluster's mostly wait.
+FIRST = ("slurm", "workflow", "rules", "unit")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let tests that share what is made once for their file, or a server, stay together in one process."""
+    for item in items:
+        file = item.path.relative_to(Path(__file__).parent)
+        if file.parts[0] != "unit":
+            item.add_marker(pytest.mark.slow)
+        scopes = {
+            definitions[-1].scope
+            for name in item.fixturenames
+            if (definitions := item.session._fixturemanager.getfixturedefs(name, item))
+        }
+        if "module" in scopes or "cluster" in item.fixturenames:
+            item.add_marker(pytest.mark.xdist_group(str(file.with_suffix(""))))
+
+    def rank(item: pytest.Item) -> int:
+        folder = item.path.relative_to(Path(__file__).parent).parts[0]
+        return FIRST.index(folder) if folder in FIRST else len(FIRST)
+
+    items.sort(key=rank)
 
 
 @pytest.fixture(scope="session")

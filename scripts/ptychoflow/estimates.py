@@ -43,7 +43,7 @@ class Needs:
 def training_needs(
     scans: list[int], size: int, model: ModelSettings, training: TrainingSettings, on_gpu: bool
 ) -> Needs:
-    """Estimate a training.
+    """Estimate a training, with the memory of all its processes on one node.
 
     Parameters
     ----------
@@ -74,7 +74,9 @@ def training_needs(
     # Counts and amplitudes; true patches of simulated scans weigh as much again.
     kept = 16 * held * area
     seconds = steps * seconds_of_group / (GPU_GAIN * training.devices * training.num_nodes if on_gpu else 1)
-    return Needs.of(kept + (0 if on_gpu else training.batch_size * bytes_of_group), seconds)
+    needs = Needs.of(kept + (0 if on_gpu else training.batch_size * bytes_of_group), seconds)
+    # Each device has a process of its own, with the frames and the packages; what is asked for holds for one node.
+    return Needs(training.devices * needs.mem_mb, needs.runtime)
 
 
 def inference_needs(frames: int, size: int, model: ModelSettings, inference: InferenceSettings) -> Needs:

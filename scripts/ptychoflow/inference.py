@@ -28,6 +28,7 @@ from ptychoflow.settings.inference import InferenceSettings, phase_rounds
 from ptychoflow.settings.training import GroupSettings
 from ptychoflow.stitching import Portion, stitch
 from ptychoflow.tracking.prediction_files import PredictionWriter
+from ptychoflow.tracking.progress import ProgressLines
 from ptychoflow.trainer import make_trainer
 from ptychoflow.training.checkpoint import load_checkpoint, restore, trained_frames
 from ptychoflow.training.module import Prediction, Reconstructor
@@ -203,7 +204,7 @@ class Inference:
         if output.suffix != ".h5":
             raise InputError(f"output is {output}: expected a name that ends in .h5")
         writer = PatchWriter(output, self, also)
-        trainer = make_trainer(accelerator=accelerator, devices=1, callbacks=[writer], **SILENT)
+        trainer = make_trainer(accelerator=accelerator, devices=1, callbacks=[writer, ProgressLines()], **SILENT)
         writer.loader = self.loader(batch_size, trainer.strategy.root_device)
         if len(writer.loader):
             trainer.predict(self.module, writer.loader, return_predictions=False)

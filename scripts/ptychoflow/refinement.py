@@ -26,6 +26,7 @@ from ptychoflow.physics.position_steps import (
     spectral_slopes,
 )
 from ptychoflow.physics.steps import object_change, regularised, wave_change
+from ptychoflow.progress import ProgressLog
 from ptychoflow.settings.solver import RefinementSettings
 
 FRAMES_AT_ONCE = 256
@@ -81,7 +82,7 @@ def refine_positions(dataset: Dataset, settings: RefinementSettings) -> Refineme
         fit = PositionFit(dataset, settings)
         for _ in range(FIRST_STEPS - 1):
             fit.step_object()
-        misfits = []
+        misfits, progress = [], ProgressLog("round", settings.rounds)
         for number in range(1, settings.rounds + 1):
             fit.step_object()
             if settings.deformation:
@@ -90,6 +91,7 @@ def refine_positions(dataset: Dataset, settings: RefinementSettings) -> Refineme
             misfits.append(float(frame_misfits.mean()) * fit.scale**2)
             if number % SEARCH_EVERY == 0 and number < settings.rounds:
                 fit.search(frame_misfits)
+            progress.tell(number)
         moved = fit.displacements().double().numpy()
     return Refinement(dataset.positions + moved, misfits, time.perf_counter() - begun)
 

@@ -24,6 +24,7 @@ from ptychoflow.files import sha256_of
 from ptychoflow.metrics.alignment import probe_displacement, scored_area
 from ptychoflow.metrics.photons import photon_deviance
 from ptychoflow.metrics.scoring import LEAST_VARIATION, read_scores, variation
+from ptychoflow.progress import ProgressLog
 from ptychoflow.provenance import circumstances, now, package_versions
 from ptychoflow.reconstruction import Reconstruction, read_reconstruction, seconds_of
 from ptychoflow.settings.solver import SolverSettings
@@ -242,7 +243,10 @@ def _run(
         probe_position_y_px=rows.copy(),
         valid_pixel_mask=dataset.mask,
     )
-    task.run()
+    progress = ProgressLog("epoch", settings.epochs)
+    for epoch in range(settings.epochs):
+        task.run(1)
+        progress.tell(epoch + 1)
     positions = np.empty((len(frames), 2))
     positions[order] = task.get_data_to_cpu("probe_positions", as_numpy=True)
     return (

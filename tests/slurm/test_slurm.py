@@ -1,4 +1,4 @@
-"""The workflow on a real SLURM cluster of one node: what jobs ask for, and how they come through trouble."""
+"""The workflow on a real SLURM cluster of two nodes: what jobs ask for, and how they come through trouble."""
 
 import copy
 import os
@@ -9,17 +9,37 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
-from workflow_runs import ROOT, SMALL, environment_of
+from workflow_runs import ROOT, SMALL, environment_of, finished
 
 from ptychoflow.estimates import training_needs
+from ptychoflow.reconstruction import read_reconstruction
 from ptychoflow.settings.model import ModelSettings
 from ptychoflow.settings.training import GroupSettings, TrainingSettings
 
+__all__ = ["finished"]
+
 FOLDER = Path(__file__).parent
-FIELDS = {"job": 12, "partition": 12, "state": 14, "memory": 12, "gpus": 30, "comment": 200}
-COLUMNS = ("jobid", "partition", "state", "minmemory", "tres-per-job", "comment")
+FIELDS = {
+    **{
+        "job": 12,
+        "partition": 12,
+        "state": 14,
+        "memory": 12,
+        "gpus": 30,
+        "cores": 6,
+        "nodes": 6,
+        "array": 12,
+        "task": 12,
+    },
+    "comment": 200,
+}
+COLUMNS = (
+    *("jobid", "partition", "state", "minmemory", "tres-per-job", "numcpus", "numnodes", "arrayjobid", "arraytaskid"),
+    "comment",
+)
 
 
 @pytest.fixture(scope="session")
@@ -56,24 +76,16 @@ def of_rule(rows: list[dict[str, str]], rule: str) -> list[dict[str, str]]:
 
 
 def submitted(folder: Path, config: dict, *arguments: str) -> subprocess.Popen[str]:
-    """Start Snakemake with the SLURM profile in a folder; only the waiting times are shorter than a cluster's."""
+    """Start Snakemake with the SLURM profile as it is shipped; only the waiting times are shorter than a cluster's."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
-    profile = yaml.safe_load((ROOT / "profiles/slurm/config.yaml").read_text())
-    profile |= {
-        "slurm-partition-config": str(ROOT / "profiles/slurm/partitions.yaml"),
-        "slurm-status-command": "squeue",
-        "slurm-init-seconds-before-status-checks": 2,
-        "seconds-between-status-checks": 2,
-        "latency-wait": 20,
-        "group-components": {"pictures": 2},  # no more cores than this one node has
-    }
-    (folder / "profile").mkdir(exist_ok=True)
-    (folder / "profile/config.yaml").write_text(yaml.safe_dump(profile))
     command = ["snakemake", "--snakefile", str(ROOT / "Snakefile"), "--directory", str(folder)]
-    command += ["--configfile", str(folder / "config.yaml"), "--workflow-profile", str(folder / "profile"), *arguments]
+    command += ["--configfile", str(folder / "config.yaml"), "--workflow-profile", str(ROOT / "profiles/slurm")]
+    command += ["--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "2"]
+    command += ["--seconds-between-status-checks", "2", "--latency-wait", "20", *arguments]
     log = open(folder / "log", "w")  # noqa: SIM115, closed with the process
-    return subprocess.Popen(command, env=environment_of(), stdout=log, stderr=log, text=True)
+    # From a directory that has nothing to do with the workflow.
+    return subprocess.Popen(command, cwd=folder, env=environment_of(), stdout=log, stderr=log, text=True)
 
 
 def known(folder: Path) -> set[str]:
@@ -97,9 +109,9 @@ def test_two_seeds_and_two_datasets_go_through_the_cluster(cluster: None, tmp_pa
         assert (row["partition"], row["memory"], row["gpus"]) == ("cpu", f"{needed}M", "N/A")
     assert len(of_rule(new, "infer")) == 4
     assert {row["state"] for row in new} == {"COMPLETED"}
-    # The four results are scored by twos.
-    assert len([row for row in new if row["comment"] == "rule_pictures_evaluate"]) == 2
-    assert len(new) == 2 + 2 + 4 + 4 + 2 + 1
+    # The four results are scored by one job.
+    assert len([row for row in new if row["comment"] == "rule_pictures_evaluate"]) == 1
+    assert len(new) == 2 + 2 + 4 + 4 + 1 + 1
     for name in ("seed0/seen", "seed0/unseen", "seed1/seen", "seed1/unseen"):
         assert (tmp_path / f"results/small/{name}/metrics.json").exists()
     assert (tmp_path / "results/runs.csv").read_text().count("\n") == 5
@@ -143,8 +155,29 @@ def test_a_gpu_experiment_asks_the_scheduler_for_its_gpus(cluster: None, tmp_pat
     config["experiments"]["small"]["training"]["devices"] = 2
     before = known(tmp_path)
     process = submitted(tmp_path, config, "results/small/seed3/model.ckpt")
-    # The GPUs are null devices: training refuses them in one sentence, and every attempt asks for them anew.
+    # The GPUs are null devices: training refuses them in one sentence, and what was refused is not tried again.
     assert process.wait(timeout=900) != 0
     asked = [row for row in of_rule(jobs(), "train") if row["job"] not in before]
-    assert [(row["partition"], row["gpus"]) for row in asked] == [("gpu", "gres:gpu:2")] * 3
+    assert [(row["partition"], row["gpus"]) for row in asked] == [("gpu", "gres:gpu:2")]
+    # Two processes on one node, with two cores and the memory of one each.
+    model = ModelSettings(**config["experiments"]["small"]["model"])
+    settings = config["experiments"]["small"]["training"] | {"groups": GroupSettings(size=4), "devices": 1}
+    alone = training_needs([49], 32, model, TrainingSettings(**settings), on_gpu=True).mem_mb
+    assert [(row["memory"], row["cores"]) for row in asked] == [(f"{2 * alone}M", "4")]
     assert "accelerator gpu" in (tmp_path / "results/small/seed3/logs/train.log").read_text()
+
+
+def test_parts_of_a_scan_are_tasks_of_a_job_array(cluster: None, finished: Path, tmp_path: Path):
+    shutil.copytree(finished / "results", tmp_path / "results", copy_function=shutil.copy2)
+    shutil.copytree(finished / ".snakemake", tmp_path / ".snakemake", copy_function=shutil.copy2)
+    before = known(tmp_path)
+    goal = "results/small/seed3/unseen/reconstruction.h5"
+    process = submitted(tmp_path, SMALL | {"parts": 3}, "--forcerun", "infer_part", "--", goal)
+    assert process.wait(timeout=900) == 0, (tmp_path / "log").read_text()
+    new = [row for row in jobs() if row["job"] not in before]
+    parts = of_rule(new, "infer_part")
+    assert len({row["array"] for row in parts}) == 1
+    assert sorted(row["task"] for row in parts) == ["1", "2", "3"]
+    assert {row["state"] for row in new} == {"COMPLETED"}
+    whole, merged = (read_reconstruction(folder / goal) for folder in (finished, tmp_path))
+    np.testing.assert_allclose(merged.object, whole.object, atol=2e-5)

@@ -37,6 +37,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "size", "members", "batch_size"), [("unrolled", 64, 16, 2), ("unrolled", 64, 1, 16), ("unet", 128, 4, 4)]
 )
@@ -80,6 +81,14 @@ def test_memory_stays_bounded_however_many_frames_there_are():
     few, many = (inference_needs(frames, 64, model, InferenceSettings()) for frames in (10**4, 10**6))
     assert many.mem_mb == few.mem_mb
     assert megabytes(10**6, dataclasses.replace(training, frames_in_memory=1000)) < megabytes(10**6)
+
+
+def test_each_device_of_a_node_has_a_process_with_memory_of_its_own():
+    model, one = ModelSettings(), TrainingSettings()
+    alone = training_needs([1000], 64, model, one, on_gpu=True)
+    for nodes in (1, 2):
+        four = dataclasses.replace(one, devices=4, num_nodes=nodes)
+        assert training_needs([1000], 64, model, four, on_gpu=True).mem_mb == 4 * alone.mem_mb
 
 
 def test_inference_follows_the_network_and_how_it_is_used():

@@ -116,6 +116,7 @@ def test_without_one_logger_the_others_say_the_same(missing: str, all_three: Pat
     assert (tmp_path / "mlflow.db").exists() == (missing != "mlflow")
 
 
+@pytest.mark.slow
 def test_a_run_that_goes_on_keeps_its_id_and_no_step_twice(
     all_three: Path, small_cxi: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -143,6 +144,7 @@ def test_a_run_that_goes_on_keeps_its_id_and_no_step_twice(
     assert_same(curves_of_run(store), expected, CIRCUMSTANCES)
 
 
+@pytest.mark.slow
 def test_metrics_of_an_epoch_are_not_lost_between_checkpoint_and_loggers(
     all_three: Path, small_cxi: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

@@ -28,6 +28,7 @@ def zone_plate(scale: float, rotation: float, orientation: int, factor: float = 
     return replace(dataset, positions=positions, object_shape=shape, truth=None, true_positions=None)
 
 
+@pytest.mark.slow
 def test_a_scan_that_is_turned_and_stretched_is_measured():
     dataset = zone_plate(1.02, 2.0, 1)
     found = measure(plain_engine(), dataset)
@@ -51,6 +52,7 @@ def upright() -> Measurement:
     return measure(plain_engine(), zone_plate(1.0, 0.0, 0, factor=0.5))
 
 
+@pytest.mark.slow
 def test_a_wrong_defocus_is_found_and_a_right_scan_is_left_alone(upright: Measurement):
     found = upright
     assert found.orientation == 0

@@ -51,6 +51,7 @@ def test_a_password_is_not_shown(uri: str, shown: str):
     assert without_password(uri) == shown
 
 
+@pytest.mark.slow
 def test_processes_that_create_one_store_together_all_log(tmp_path: Path, store: str):
     program = (
         "import sys; from pathlib import Path; from ptychoflow.tracking.mlflow_runs import MLflowRunLogger;"

@@ -167,6 +167,7 @@ print(memory_mb("VmHWM") - before)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="peak memory is reset by way of Linux's /proc")
 def test_memory_stays_flat_over_twenty_thousand_patches(inference: Inference, tmp_path: Path):
     model = Path(inference.provenance["checkpoint_file"])

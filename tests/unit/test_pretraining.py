@@ -63,6 +63,7 @@ def test_the_code_trains_as_it_did_when_the_shipped_weights_were_made():
     assert list(again.values()) == pytest.approx(list(description["rehearsal"].values()), rel=0.02)
 
 
+@pytest.mark.slow
 def test_training_twice_gives_the_same_bits_and_going_on_after_an_interruption_too(tmp_path: Path):
     whole = pretraining(tmp_path / "whole").run()
     again = pretraining(tmp_path / "again").run()

@@ -42,6 +42,7 @@ def solved(scan: tuple[Dataset, Path]) -> Reconstruction:
     return solve(SolverSettings(epochs=40, batch_size=20, held_out=0.1), *scan)
 
 
+@pytest.mark.slow
 def test_the_true_object_is_found_at_its_place(solved: Reconstruction, scan: tuple[Dataset, Path]):
     scores, _ = score(solved, scan[0])
     assert scores["amplitude_ssim"] > 0.95
@@ -127,6 +128,7 @@ def test_a_dark_frame_is_solved_for_as_well(scan: tuple[Dataset, Path]):
         assert np.isfinite(found.probe).all()
 
 
+@pytest.mark.slow
 def test_halves_are_solved_for_where_no_truth_is_known(scan: tuple[Dataset, Path], tmp_path: Path):
     dataset = dataclasses.replace(scan[0], truth=None)
     found = solve(SolverSettings(epochs=20, batch_size=20), dataset, scan[1])
@@ -138,6 +140,7 @@ def test_halves_are_solved_for_where_no_truth_is_known(scan: tuple[Dataset, Path
     assert scores["amplitude_ssim"] is None
 
 
+@pytest.mark.slow
 def test_positions_that_are_off_are_brought_nearer(scan: tuple[Dataset, Path]):
     dataset = scan[0]
     errors = np.random.default_rng(0).normal(0, 0.7, dataset.positions.shape)

@@ -70,6 +70,7 @@ def test_the_start_is_sharper_than_the_row_of_candidates():
     assert likeness(found.probe, truth) > likeness(found.candidate.probe, truth)
 
 
+@pytest.mark.slow
 def test_a_right_probe_is_kept_and_a_wrong_one_is_replaced():
     kept = started(zone_plate())
     assert kept.candidate.given
@@ -82,6 +83,7 @@ def test_a_right_probe_is_kept_and_a_wrong_one_is_replaced():
     assert flat.errors["the file's probe"] > 2 * min(flat.errors.values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("every_orientation", [False, True])
 def test_a_wrong_probe_is_compared_after_as_many_iterations_as_the_winner(every_orientation: bool):
     dataset = zone_plate(defocus_factor=-1.0)
@@ -105,6 +107,7 @@ def test_a_guess_of_any_power_is_the_same_guess():
     assert other.errors == pytest.approx(one.errors, rel=0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [1, 3, 6])
 def test_the_orientation_is_found_with_a_right_probe(number: int):
     dataset = zone_plate()

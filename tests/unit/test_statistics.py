@@ -1,5 +1,6 @@
 """The statistics of training are those of the optimiser, the gradients and the machine."""
 
+import pytest
 import torch
 
 from ptychoflow.tracking.statistics import memory_mb, optimizer_statistics
@@ -21,6 +22,7 @@ def test_the_probe_has_its_own_rate():
     assert optimizer_statistics(optimizer)["train/probe_lr"] == 0.5
 
 
+@pytest.mark.slow
 def test_memory_grows_by_what_is_taken():
     before = memory_mb(torch.device("cpu"))
     # Peak memory only grows once it is passed again.

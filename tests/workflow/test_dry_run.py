@@ -113,7 +113,9 @@ def test_what_a_training_runs_on_is_told_by_the_config(tmp_path: Path):
     assert "--accelerator gpu" in command_of_train(tmp_path, config)
     assert "srun" not in command_of_train(tmp_path, config)
     config["experiments"]["small"]["training"] |= {"num_nodes": 2, "devices": 4}
-    assert "srun python" in command_of_train(tmp_path, config)
+    # Within a job, srun knows neither how many processes were asked for nor their cores.
+    launched = "srun --nodes=2 --ntasks=8 --ntasks-per-node=4 --cpus-per-task=2 python"
+    assert launched in command_of_train(tmp_path, config)
 
 
 @pytest.mark.parametrize(

@@ -86,7 +86,10 @@ def test_the_checkpoint_says_what_made_it(finished: Path):
 def test_jobs_run_with_the_threads_of_their_rule(finished: Path):
     # Snakemake sets OMP_NUM_THREADS from threads, and the programs hand the same number to torch.
     output = run_snakemake(finished, SMALL, "--dry-run", "--forceall", "--printshellcmds", "--cores", "2").stdout
-    assert "--threads 2" in next(line for line in output.splitlines() if "/train.py" in line)
+    train, infer = (next(line for line in output.splitlines() if name in line) for name in ("/train.py", "/infer.py"))
+    assert "--threads 2" in infer
+    # Several processes of one training share them.
+    assert "--threads $(( (2 + 1 - 1) / 1 ))" in train
 
 
 def test_nothing_is_left_to_do_however_the_path_of_the_checkout_is_spelled(

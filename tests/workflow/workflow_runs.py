@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from filelock import FileLock
 
 ROOT = Path(__file__).parents[2]
 
@@ -35,8 +36,10 @@ def command_of(folder: Path, config: dict | Path, *arguments: str) -> list[str]:
     """Command that runs the repository's workflow in a folder, with a config given as a dictionary or as a file."""
     folder.mkdir(parents=True, exist_ok=True)
     if isinstance(config, dict):
-        path = folder / "config.yaml"
-        path.write_text(yaml.safe_dump(config), encoding="utf-8")
+        path, text = folder / "config.yaml", yaml.safe_dump(config)
+        # A folder that several tests look at is written to by none of them.
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            path.write_text(text, encoding="utf-8")
         config = path
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--directory", str(folder)]
     return [*command, "--configfile", str(config), "--cores", "2", *arguments]
@@ -93,8 +96,14 @@ def planned(output: str) -> dict[str, int]:
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder in which the small workflow has run to its end."""
-    folder = tmp_path_factory.mktemp("workflow")
-    result = run_snakemake(folder, SMALL)
-    assert result.returncode == 0, result.stdout + result.stderr
+    """Folder in which the small workflow has run to its end, once for all processes that test."""
+    # Each process of pytest-xdist has a folder of its own within the one of all.
+    base = tmp_path_factory.getbasetemp()
+    base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    folder, mark = base / "finished", base / "finished.complete"
+    with FileLock(base / "finished.lock"):
+        if not mark.exists():
+            result = run_snakemake(folder, SMALL)
+            assert result.returncode == 0, result.stdout + result.stderr
+            mark.touch()
     return folder

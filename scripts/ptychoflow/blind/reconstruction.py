@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from ptychoflow.metrics.doubts import doubts, misfit_line
 from ptychoflow.metrics.scoring import own_scores
 from ptychoflow.physics.gauge import centre_of
 from ptychoflow.physics.patches import fourier_shift
+from ptychoflow.progress import progress_line
 from ptychoflow.provenance import circumstances, now
 from ptychoflow.reconstruction import Reconstruction
 from ptychoflow.settings.reconstruction import BlindReconstructionSettings
@@ -76,7 +78,7 @@ def reconstruct(
     log.info("%s: %d frames of %d pixels, looking for a start", data, len(dataset.frames), dataset.size)
     began = time.perf_counter()
     solving = BlindReconstruction(network.to(device), dataset, settings, seed, device)
-    result = solving.run(_show)
+    result = solving.run(_shown())
     solving_seconds = time.perf_counter() - began
     halves = np.full((2, *result.object.shape), np.nan, np.complex64)
     if settings.halves and dataset.truth is None:
@@ -124,14 +126,19 @@ def reconstruct(
     return reconstruction
 
 
-def _show(progress: Progress) -> None:
-    log.info(
-        "iteration %d of %d: deviance of frames left out %.4g, %.3g s",
-        progress.iteration,
-        progress.planned,
-        progress.deviance,
-        progress.seconds,
-    )
+def _shown() -> Callable[[Progress], None]:
+    """Write a line for each iteration, with the time left from the second on."""
+    first: list[Progress] = []
+
+    def show(progress: Progress) -> None:
+        first.append(progress)
+        done = progress.iteration - first[0].iteration
+        each = (progress.seconds - first[0].seconds) / done if done else None
+        left = None if each is None else each * (progress.planned - progress.iteration)
+        found = f"deviance of frames left out {progress.deviance:.4g}, {progress.seconds:.3g} s"
+        log.info("%s", progress_line("iteration", progress.iteration, progress.planned, left, found))
+
+    return show
 
 
 def _halves(solving: BlindReconstruction, seed: int) -> np.ndarray:

@@ -27,6 +27,7 @@ from ptychoflow.settings.recipe import RecipeSettings
 from ptychoflow.settings.tracking import TrackingSettings
 from ptychoflow.settings.values import plain
 from ptychoflow.tracking.loggers import CSV_FOLDER, collect_metrics, make_loggers
+from ptychoflow.tracking.progress import ProgressLines
 from ptychoflow.tracking.statistics import EpochMetricsInCheckpoint, EpochReport
 from ptychoflow.trainer import make_trainer, process_environment
 from ptychoflow.training.checkpoint import WholeCheckpoints, save
@@ -142,6 +143,7 @@ class Pretraining:
                 ModelCheckpoint(
                     dirpath=self.run_dir, filename="last", enable_version_counter=False, save_on_train_epoch_end=True
                 ),
+                ProgressLines(),
                 EpochReport(),
                 EpochMetricsInCheckpoint(),
             ],

@@ -1,10 +1,12 @@
 """What a config file may say: datasets, experiments, and studies of many of both."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 from ptychoflow.settings.experiment import DatasetSettings, ExperimentSettings, Label, Name, SharedSettings
-from ptychoflow.settings.values import Count, Settings
+from ptychoflow.settings.values import Count, Pattern, Settings
+
+Image = Annotated[str, Pattern(r"^([a-z]+://)?\S+$", "an image such as docker://ghcr.io/me/ptychoflow:latest")]
 
 
 @dataclass
@@ -101,6 +103,9 @@ class WorkflowSettings(Settings):
         Questions asked of many experiments at once, by the name of the study; see docs/studies.md.
     scale : str, optional
         Which of the scales of the studies.
+    container : str, optional
+        Image with all environments, such as `docker://ghcr.io/me/ptychoflow:latest`, that rules run in with
+        `--software-deployment-method conda apptainer`; see docs/clusters.md.
     """
 
     parts: Count = 1
@@ -109,3 +114,4 @@ class WorkflowSettings(Settings):
     experiments: dict[Name, ExperimentSettings] = field(default_factory=dict)
     studies: dict[Name, StudySettings] = field(default_factory=dict)
     scale: Label | None = None
+    container: Image | None = None

@@ -1,45 +1,31 @@
-"""Signs of life of a training where no progress bar can be drawn: in a log file."""
+"""Signs of life of a training or a prediction where no progress bar can be drawn: in a log file."""
 
-import logging
-import time
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-log = logging.getLogger(__name__)
-
-SECONDS = 5.0
-"""Least time between two lines."""
-SHARE = 1 / 50
-"""Least time between two lines, as a share of the time gone: a training of a week leaves some 450 lines in its log."""
+from ptychoflow.progress import ProgressLog
 
 
 class ProgressLines(Callback):
-    """Says every few seconds, and ever more seldom, how far a training is: step, loss and the time left.
-
-    The first line follows the first step.
-    """
+    """Says how far a training is, in steps, and how far a prediction is, in batches."""
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.started = time.monotonic()
-        self.due = self.started
-        self.measured: tuple[int, float] | None = None
+        self.progress = ProgressLog("step", int(trainer.estimated_stepping_batches))
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, *arguments: Any) -> None:
-        now, step = time.monotonic(), trainer.global_step
-        if self.measured is None:
-            self.measured = step, now  # the first step allocates and compiles: it tells nothing of the others
-        if not trainer.is_global_zero or now < self.due:
-            return
-        self.due = now + max(SECONDS, SHARE * (now - self.started))
-        total, (first, since) = int(trainer.estimated_stepping_batches), self.measured
-        left = f", {duration((now - since) / (step - first) * (total - step))} left" if step > first else ""
-        # Only here: a loss that is read stops a GPU's queue.
-        log.info("step %d of %d: loss %.4g%s", step, total, float(outputs["loss"]), left)
+        def detail() -> str:
+            # Only where a line is written: a loss that is read stops a GPU's queue.
+            return f"epoch {trainer.current_epoch + 1} of {trainer.max_epochs}, loss {float(outputs['loss']):.4g}"
 
+        if trainer.is_global_zero:
+            self.progress.tell(trainer.global_step, detail)
 
-def duration(seconds: float) -> str:
-    """A time to read: in seconds below two minutes, then in minutes, then in hours."""
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.progress = ProgressLog("batch", int(sum(trainer.num_predict_batches)))
+
+    def on_predict_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, *arguments: Any
+    ) -> None:
+        if trainer.is_global_zero:
+            self.progress.tell(batch_idx + 1)

@@ -1,0 +1,60 @@
+# What is said at the end: what was made, what is doubtful about it, what failed and where its log is.
+
+import json
+import subprocess
+from pathlib import Path
+
+from snakemake_interface_executor_plugins.settings import DeploymentMethod
+
+from ptychoflow.job_logs import failures
+
+SHOWN = 6  # files that are named at the end, at most
+
+
+def doubts():
+    """Name what is doubtful about each dataset that is there, by the record that was written with it."""
+    sentences = []
+    for name in DATASETS:
+        record = Path(f"results/data/{name}.provenance.json")
+        if record.exists():
+            known = json.loads(record.read_text(encoding="utf-8")).get("warnings", [])
+            sentences += [f"warning: dataset {name}: {sentence}" for sentence in known]
+    return sentences
+
+
+def made(dag):
+    """Say what of that which was asked for was made now."""
+    asked = [str(file) for file in dag.targetfiles]
+    targets = [job for job in dag.jobs if job.rule in dag.targetrules]
+    for job in targets:
+        asked += [*map(str, job.input), *map(str, job.output)]
+    new = {str(file) for job in dag.jobs if dag.needrun(job) for file in job.output}
+    files = sorted(new & set(asked), key=lambda file: (file.count("/"), file))
+    if "results/runs.csv" in files:
+        return "All done: results/runs.csv compares the results, snakemake results/report.html shows them."
+    if not files:
+        return "Done."
+    more = f" and {len(files) - SHOWN} more" if len(files) > SHOWN else ""
+    return f"Done: made {', '.join(files[:SHOWN])}{more}."
+
+
+def runs_closed(workflow):
+    """Mark the tracked runs of killed trainings as failed, or say how that is done."""
+    program = SCRIPTS / "close_runs.py"
+    closed = subprocess.run([tracking_python(workflow), str(program)], capture_output=True, text=True)
+    if closed.returncode == 0:
+        return closed.stderr.splitlines()
+    reason = closed.stderr.strip().splitlines()[-1:]
+    return [
+        f"Runs of killed trainings may still look alive in MLflow, since close_runs.py could not run here ({' '.join(reason)}): "
+        f"python {program} closes them in an environment with mlflow, such as that of envs/train.yaml"
+    ]
+
+
+def tracking_python(workflow):
+    """Python of the trainings' own environment where they have one, else that of Snakemake."""
+    if DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method:
+        for job in workflow.dag.jobs:
+            if job.rule.name == "train" and job.conda_env:
+                return str(Path(job.conda_env.address) / "bin/python")
+    return sys.executable

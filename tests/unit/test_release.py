@@ -1,0 +1,44 @@
+"""The version stands in three places, and says the same in each."""
+
+from pathlib import Path
+
+import yaml
+
+from ptychoflow import __version__
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_citation_is_of_the_version_at_hand():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation["version"] == __version__
+    assert {"cff-version", "message", "title", "authors", "license"} <= citation.keys()
+
+
+def test_the_changelog_has_the_version_or_what_comes_into_it():
+    headings = [line for line in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8").splitlines() if line[:4] == "## ["]
+    assert headings[0] == "## [Unreleased]" or headings[0].startswith(f"## [{__version__}] - ")
+
+
+def test_actions_are_pinned_and_may_only_read_unless_they_must_write():
+    for path in (ROOT / ".github/workflows").glob("*.yml"):
+        text = path.read_text(encoding="utf-8")
+        workflow = yaml.safe_load(text)
+        assert workflow["permissions"] == {"contents": "read"}, path
+        for job in workflow["jobs"].values():
+            assert "timeout-minutes" in job, path
+            for step in job["steps"]:
+                _, _, version = step.get("uses", "@" + 40 * "0").partition("@")
+                assert len(version) == 40, (path, step)
+                int(version, 16)
+
+
+def test_the_guide_for_contributors_names_files_that_are_there():
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    library = ROOT / "scripts/ptychoflow"
+    for name in ("formats/hdf5.py", "data/readers.py", "settings/ingest.py", "settings/model.py", "models/__init__.py"):
+        assert name.replace("__", r"\_\_") in text or name in text, name
+        assert (library / name).exists() or (library / "data" / name).exists(), name
+    for name in ("rules/common.smk", "envs/write_environments.py", "tests/unit/foreign_files.py", "docs/formats.md"):
+        assert name in text, name
+        assert (ROOT / name).exists(), name
