@@ -32,6 +32,7 @@ def main(
     """
     from dataclasses import asdict
 
+    from ptychoflow.blind.geometry_check import geometry_doubts
     from ptychoflow.data.cxi import keep_dataset
     from ptychoflow.data.formats.rehearsal import is_ours
     from ptychoflow.data.readers import read_dataset
@@ -49,6 +50,9 @@ def main(
         key: value for key, value in dataset.provenance.items() if key in ("detector", "frames_left_out", "warnings")
     }
     if not is_ours(input, settings):
+        if settings.measure is not False:
+            doubts = geometry_doubts(dataset, str(input), whole=bool(settings.measure))
+            noted |= {"warnings": [*noted.get("warnings", []), *doubts]} if doubts else {}
         companion = dataset.provenance.get("companion")
         if companion is not None:
             source["companion"] = {"file": Path(companion).name, "sha256": sha256_of(Path(companion))}

@@ -14,7 +14,6 @@ def main(
     json: bool = False,
     png: Path | None = None,
     try_orientations: bool = False,
-    measure: bool = False,
     threads: PositiveInt | None = None,
 ) -> None:
     """Tell what a scan holds, and warn, in a sentence each, of what looks wrong.
@@ -31,19 +30,19 @@ def main(
         Picture to draw of positions, photons, mean frame and probe, named .png, .svg or .pdf.
     try_orientations : bool
         Reconstruct the middle of the scan under each sign and order of the positions, and compare their photons.
-    measure : bool
-        Measure orientation, scale and rotation of the scan, defocus and centre of the beam by the photons, in about a
-        minute.
     threads : int, optional
         CPU threads, no more than there are cores for; by default what the environment says.
     """
+    from dataclasses import replace
+
     from ptychoflow.data.inspection import as_json, as_text, inspect
     from ptychoflow.data.readers import read_dataset
     from ptychoflow.data.storage import storage_of
     from ptychoflow.settings.training import FRAMES_IN_MEMORY
 
     # A picture is drawn of all frames.
-    dataset = read_dataset(data, settings, FRAMES_IN_MEMORY if png is None else None, examined=False)
+    reading = replace(settings, measure=None)
+    dataset = read_dataset(data, reading, FRAMES_IN_MEMORY if png is None else None, examined=False)
     facts, warnings = inspect(dataset)
     # What reading it brought to light, or did when it was ingested.
     warnings += [sentence for sentence in dataset.provenance.get("warnings", []) if sentence not in warnings]
@@ -55,14 +54,14 @@ def main(
         use_threads(threads)
         facts["photon_errors"] = photon_errors(dataset)
         warnings += orientation_warnings(facts["photon_errors"])
-    if measure:
+    if settings.measure:
         from ptychoflow.blind.measured_facts import measured_facts
-        from ptychoflow.blind.measurement import measure as measured
+        from ptychoflow.blind.measurement import measure
         from ptychoflow.blind.pretrained import load_blind
         from ptychoflow.hardware import use_threads
 
         use_threads(threads)
-        own, doubts = measured_facts(measured(load_blind()[0], dataset), dataset)
+        own, doubts = measured_facts(measure(load_blind()[0], dataset), dataset)
         facts |= own
         warnings += doubts
     if png is not None:

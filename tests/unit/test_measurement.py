@@ -7,9 +7,10 @@ import pytest
 import torch
 from blind_scans import plain_engine, small_scan
 
+from ptychoflow.blind.error_bars import Estimate, error_bars
+from ptychoflow.blind.geometry_check import geometry_doubts
 from ptychoflow.blind.measured_facts import measured_facts
-from ptychoflow.blind.measurement import Estimate, Measurement, measure
-from ptychoflow.blind.profile import agreed, design, lowest
+from ptychoflow.blind.measurement import Measurement, measure
 from ptychoflow.blind.pupils import defocused, focus_of, refocused
 from ptychoflow.data.dataset import Dataset, object_frame
 from ptychoflow.data.position_axes import mapped, measured_settings_of, orientations, turned
@@ -35,12 +36,13 @@ def test_a_scan_that_is_turned_and_stretched_is_measured():
     assert found.orientation == 1
     assert found.orientation_told
     assert found.twin_excluded
-    assert found.rotation.value == pytest.approx(2.0, abs=0.3)
-    assert found.rotation.error < 0.5
-    assert found.scale.value == pytest.approx(1.02, abs=0.04)
-    assert found.defocus.value == pytest.approx(DEFOCUS, rel=0.1)
+    assert found.rotation.value == pytest.approx(2.0, abs=found.rotation.error)
+    assert found.rotation.error < 0.3
+    assert found.scale.value == pytest.approx(1.02, abs=found.scale.error)
+    assert found.scale.error < 0.02
+    assert found.defocus.value == pytest.approx(DEFOCUS, abs=found.defocus.error)
     for centre in found.centre:
-        assert abs(centre.value) < 1.0
+        assert abs(centre.value) < 0.2
     facts, warnings = measured_facts(found, dataset)
     assert "column_sign: -1" in facts["settings_to_paste"]
     assert any("turned by" in sentence for sentence in warnings)
@@ -72,31 +74,42 @@ def test_what_cannot_be_measured_is_refused():
         measure(plain_engine(), replace(dataset, propagation="near"))
 
 
-def test_the_lowest_point_of_a_polynomial_is_exact():
-    points, place = design(3), np.array([0.4, -0.7, 0.2])
-    form = np.array([[2.0, 0.5, 0.9], [0.5, 1.0, 0.0], [0.9, 0.0, 1.5]])
-    misfits = np.einsum("pi,ij,pj->p", points - place, form, points - place) + 5
-    found, told = lowest(points, misfits)
-    assert told.all()
-    np.testing.assert_allclose(found, place, atol=1e-10)
-    assert not lowest(points, -misfits)[1].any()
-    assert not lowest(points, np.ones(len(points)))[1].any()
-    far = np.einsum("pi,ij,pj->p", points - [0.0, 0.0, 5.0], np.eye(3), points - [0.0, 0.0, 5.0])
-    found, told = lowest(points, far)
-    assert told.tolist() == [True, True, False]
-    assert np.abs(found).max() == pytest.approx(2.0)
+def test_a_quick_look_says_what_is_far_off(upright: Measurement, caplog: pytest.LogCaptureFixture):
+    assert geometry_doubts(zone_plate(1.0, 0.0, 0), "right.npz", whole=False) == []
+    wrong = geometry_doubts(zone_plate(1.0, 5.0, 4, factor=0.4), "wrong.npz", whole=False)
+    assert any("rows and columns exchanged" in sentence for sentence in wrong)
+    assert any("turned by" in sentence for sentence in wrong)
+    assert any("defocus" in sentence for sentence in wrong)
+    assert any(message.startswith("wrong.npz") for message in caplog.messages)
+    few = small_scan()
+    few = replace(few, frames=few.frames[:8], positions=few.positions[:8])
+    assert geometry_doubts(few, "few.npz", whole=False) == []
+    with pytest.raises(InputError, match="at least 16"):
+        geometry_doubts(few, "few.npz", whole=True)
 
 
-def test_the_stated_error_covers_the_truth_as_often_as_it_says():
-    random, points, covered = np.random.default_rng(0), design(2), 0
-    groups = np.arange(160) // 10
-    for _ in range(300):
-        # Frames whose lowest points scatter about the true one, neighbours alike.
-        place = 0.3 + 0.4 * random.standard_normal((16, 2))[groups]
-        misfits = ((points[:, None] - place) ** 2).sum(axis=-1)
-        found, error = agreed(points, misfits, groups)
-        covered += abs(found[0] - 0.3) <= error[0]
-    assert 0.91 < covered / 300 < 0.99
+def test_errors_grow_with_what_windows_and_steps_differ_by():
+    quiet = np.tile([np.log(1.01), np.radians(2.0), 40.0], (2, 4, 1))
+    centres = np.array([[0.5, -1.0], [0.5, -1.0]])
+    scale, rotation, defocus, centre = error_bars(quiet, centres)
+    assert (scale.value, rotation.value, defocus.value) == pytest.approx((1.01, 2.0, 40.0))
+    assert [one.value for one in centre] == [0.5, -1.0]
+    apart, moving = quiet.copy(), quiet.copy()
+    apart[1] *= 1.05
+    moving[:, :, 0] += [0.0, 0.004, 0.008, 0.012]
+    assert error_bars(apart, centres)[2].error > 2 * defocus.error
+    assert error_bars(moving, centres)[0].error > 2 * scale.error
+    assert error_bars(quiet[:1], centres[:1])[1].error > rotation.error
+    moving[:, :, 0] *= 10
+    assert error_bars(moving, centres)[0].error is None
+
+
+def test_the_twin_has_the_opposite_defocus_and_positions_turned_round(upright: Measurement):
+    twin = upright.twin()
+    assert twin.orientation == 3
+    assert twin.defocus.value == -upright.defocus.value
+    assert twin.orientation_errors[3] == upright.orientation_errors[0]
+    assert twin.twin() == upright
 
 
 def test_the_focus_of_a_probe_is_the_defocus_that_was_put_in():
@@ -129,12 +142,12 @@ def test_settings_that_are_pasted_do_what_was_measured(number: int):
 
 
 def test_what_the_photons_do_not_tell_is_said(upright: Measurement):
-    found = replace(upright, defocus=Estimate(4e-5, 1e-6))
+    found = replace(upright, defocus=Estimate(4e-5, None))
     unsure = replace(found, scale=Estimate(1.01, None), rotation=Estimate(5.0, None))
     facts, warnings = measured_facts(unsure, zone_plate(1.0, 0.0, 0))
     assert facts["measured_rotation"] == facts["measured_scale"] == "the photons do not tell"
+    assert facts["measured_defocus"] == "the photons do not tell"
     assert "scale: 1, rotation: 0" in facts["settings_to_paste"]
-    assert "not calibrated" in facts["measured_defocus"]
     assert not warnings
     alike = replace(found, orientation_errors=[1.0] * 8)
     facts, warnings = measured_facts(alike, zone_plate(1.0, 0.0, 0))

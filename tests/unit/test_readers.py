@@ -235,7 +235,7 @@ def test_counts_of_any_number_type_are_read(frames_of: type, tmp_path: Path):
 
 @pytest.mark.parametrize("flux", [0.0, -1.0, float("nan"), float("inf")])
 def test_a_flux_that_cannot_be_is_refused(flux: float):
-    with pytest.raises(InputError, match=f"flux is {flux}: expected a positive number"):
+    with pytest.raises(InputError, match=f"flux is {flux}: expected a number above 0"):
         IngestSettings(flux=flux)
 
 

@@ -1,57 +1,45 @@
 """The geometry of a scan, measured by its photons: orientation, scale and rotation of the positions, defocus, centre.
 
-Frames that overlap agree about the object under the right positions alone. A scan that is stretched or turned carries
-its object with it, but inside each frame the object would have to be as large and upright as it is. So a few windows of
-the scan are reconstructed, object and probe together, under positions a little larger and smaller, turned to and fro,
-from probes a little more and less out of focus; the misfit's lowest point is the measurement. Defocus is one of the
-parameters because scale trades with it: behind a strongly curved beam a frame is a magnified shadow, which moves by
-step over defocus, and only its fringes tell the two apart. Rotation has no such partner.
+Frames that overlap agree about the object under the right positions alone. So windows of the scan are reconstructed,
+each with its scale and rotation, see `geometry_fit`: first from cropped frames, several times from an empty object on,
+since an image that was begun under wrong positions keeps faults that no small step mends; then from frames that hold
+nearly all photons, for what a crop cuts off makes a scan too wide. Scale trades with defocus: behind a strongly curved
+beam a frame is a magnified shadow, which moves by step over defocus, and only its fringes tell the two apart. Rotation
+has no such partner.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ptychoflow.blind.profile import agreed, design, half_width, lowest
-from ptychoflow.blind.pupils import coarse_probe, cropped, focus_of, pupil_radius, refocused
-from ptychoflow.blind.start import COARSE, FRAMES, Start, find_start, middle_of
+from ptychoflow.blind.error_bars import Estimate, error_bars
+from ptychoflow.blind.geometry_fit import GeometryFit, Place
+from ptychoflow.blind.pupils import coarse_probe, cropped, embedded, focus_of, pupil_radius
+from ptychoflow.blind.start import FRAMES, Start, find_start, middle_of
 from ptychoflow.blind.windows import Window, counts_of, neighbourhoods, window_of
 from ptychoflow.data.dataset import Dataset
 from ptychoflow.data.geometry import wavelength_of
-from ptychoflow.data.position_axes import mapped, turned
+from ptychoflow.data.position_axes import turned
 from ptychoflow.errors import InputError
 from ptychoflow.models.blind import Blind
 from ptychoflow.physics.diffraction import Propagator
-from ptychoflow.physics.gauge import centre_of
 
-KEPT = 0.95
-"""Share of the photons that frames cropped for the measurement must hold, if they need no more than the most pixels."""
-MOST_PIXELS = 128
-"""Edge of a frame that is looked at."""
-STEPS = ((0.02, 1.5, 0.4), (0.02, 1.5, 0.4), (0.01, 0.75, 0.2), (0.01, 0.75, 0.2))
-"""Of rounds: the logarithm of scale, of rotation in degrees, and of defocus in radians at the rim of the pupil."""
+EDGES = (64, 96, 128)
+"""Of frames that are looked at; larger ones are cropped to the first that holds enough of the photons, or the last."""
+FIRST_SHARE, LAST_SHARE = 0.95, 0.9999
+"""Of the photons that are enough, in the first rounds and in the last."""
+FIRST_ROUNDS, FIRST_STEPS, LAST_STEPS, AVERAGED = 3, 3, 6, 4
+"""Rounds from an empty object on, steps of each, steps of the last one, and those at its end that count."""
+QUICK_FRAMES, QUICK_ROUNDS = 30, 2
+"""Of a measurement of a few seconds, which has no last round."""
+CLEARLY_CURVED = 1.0
+"""Radians of phase at the rim of the pupil from which on a probe is on one side of its focus."""
 FEWEST = 16
 """Frames below which nothing is measured."""
 TELLS_APART = 1.1
 """Error of the next best orientation over that of the best, below which photons do not tell."""
-
-
-@dataclass
-class Estimate:
-    """A number, and by how much it may be wrong.
-
-    Parameters
-    ----------
-    value : float
-        As measured.
-    error : float or None
-        Half the width of an interval that covers the truth in 95 % of all cases; None where the photons do not tell.
-    """
-
-    value: float
-    error: float | None
 
 
 @dataclass
@@ -74,8 +62,12 @@ class Measurement:
         Metres from the focus to the sample.
     centre : tuple of Estimate
         (row, column) pixels of the middle of the beam on the detector less the pixel N // 2.
+    given_defocus : float, optional
+        Metres, of the dataset's probe, where it has one.
     start : Start
         The probe from which it went on.
+    rounds : list
+        What the errors were made of: scale (logarithm), rotation (radians), defocus (pixels²), by window and step.
     """
 
     orientation: int
@@ -85,7 +77,15 @@ class Measurement:
     rotation: Estimate
     defocus: Estimate
     centre: tuple[Estimate, Estimate]
+    given_defocus: float | None
     start: Start
+    rounds: list[list[list[float]]]
+
+    def twin(self) -> "Measurement":
+        """The same of the scan turned by half a circle under the opposite defocus, which diffracts alike."""
+        errors = [self.orientation_errors[number ^ 3] for number in range(8)]
+        defocus = replace(self.defocus, value=-self.defocus.value)
+        return replace(self, orientation=self.orientation ^ 3, orientation_errors=errors, defocus=defocus)
 
     @property
     def orientation_told(self) -> bool:
@@ -99,7 +99,7 @@ class Measurement:
         return min(others) > TELLS_APART * best
 
 
-def measure(network: Blind, dataset: Dataset, seed: int = 0) -> Measurement:
+def measure(network: Blind, dataset: Dataset, seed: int = 0, quick: bool = False) -> Measurement:
     """Measure the geometry of a scan; see the module.
 
     Parameters
@@ -110,6 +110,8 @@ def measure(network: Blind, dataset: Dataset, seed: int = 0) -> Measurement:
         Far fields; its frames may be in a file still. Its probe, where it has one, tells the twin apart.
     seed : int
         Fixes the order of the frames.
+    quick : bool
+        Look at fewer frames, cropped, for a few seconds; errors are those that this made of simulated scans.
 
     Raises
     ------
@@ -120,7 +122,7 @@ def measure(network: Blind, dataset: Dataset, seed: int = 0) -> Measurement:
         raise InputError("the frames are near fields: expected far ones, whose geometry can be measured (--measure)")
     if len(dataset.frames) < FEWEST:
         raise InputError(f"there are {len(dataset.frames)} frames: expected at least {FEWEST} (--measure)")
-    numbers = middle_of(dataset.positions, FRAMES)
+    numbers = middle_of(dataset.positions, QUICK_FRAMES if quick else FRAMES)
     counts, mask = counts_of(dataset, numbers), torch.fft.ifftshift(torch.from_numpy(dataset.mask))
     mean = counts.mean(dim=0)
     if not mean[mask].any():
@@ -129,56 +131,77 @@ def measure(network: Blind, dataset: Dataset, seed: int = 0) -> Measurement:
     start = find_start(
         network, counts, dataset.positions[numbers], mask, mean, Propagator(dataset.size), guess, True, seed
     )
-    size = _edge(mean)
-    placed = turned(dataset.positions, start.candidate.orientation) * size / dataset.size
-    windows = [window_of(dataset, some, placed, size) for some in neighbourhoods(placed)]
-    return _measured(network, dataset, start, windows, coarse_probe(start.probe, size), seed)
+    found, probe = _measured(network, dataset, start, mean, seed, quick)
+    if guess is None:
+        return found
+    found.given_defocus = focus_of(guess[0]) * dataset.pixel_size**2 / wavelength_of(dataset.energy)
+    # Where nothing else tells a scan from its twin, the side of the focus that the file names does.
+    return found.twin() if not found.twin_excluded and _opposite(guess[0], probe) else found
 
 
 def _measured(
-    network: Blind, dataset: Dataset, start: Start, windows: list[Window], probe: Tensor, seed: int
-) -> Measurement:
-    radius = pupil_radius(torch.fft.fft2(probe[0]).abs())
-    points, place = design(3), np.zeros(3)
-    for number, steps in enumerate(STEPS):
-        # The first rounds find the way in one window; the last is judged by all.
-        used = windows if number == len(STEPS) - 1 else windows[:1]
-        units = np.array([steps[0], steps[1], steps[2] / (np.pi * radius**2)])
-        tried = [place[:2] + (point * units)[:2] for point in points]
-        probes = torch.stack([refocused(probe, float((point * units)[2])) for point in points])
-        results = [
-            window.tried(network, [mapped(window.positions, np.exp(a), b) for a, b in tried], probes, seed)
-            for window in used
-        ]
-        misfits = np.concatenate([misfit for misfit, _ in results], axis=1)
-        best, _ = lowest(points, misfits.sum(axis=1))
-        nearest = int(((points - best) ** 2).sum(axis=1).argmin())
-        # What the trials learned of the probe is kept, in focus where the misfit is lowest.
-        probe = refocused(results[0][1][nearest], float(((best - points[nearest]) * units)[2]))
-        place = place + np.append((best * units)[:2], 0)
-    parts = [window.sectors + 100 * number for number, window in enumerate(used)]
-    _, error = agreed(points, misfits, np.concatenate(parts))
-    wide = [None if np.isnan(half) else float(half) for half in error * units]
-    scale = float(np.exp(place[0]))
+    network: Blind, dataset: Dataset, start: Start, mean: Tensor, seed: int, quick: bool
+) -> tuple[Measurement, Tensor]:
+    """The measurement, and the probe (n, n) complex that was found."""
+    orientation = start.candidate.orientation
+    positions = turned(dataset.positions, orientation)
+
+    def window(numbers: np.ndarray, edge: int) -> Window:
+        return window_of(dataset, numbers, positions * edge / dataset.size, edge)
+
+    edge = _edge(mean, FIRST_SHARE)
+    chosen = [middle_of(positions, QUICK_FRAMES)] if quick else neighbourhoods(positions)
+    first, place, probe = window(chosen[0], edge), Place(), coarse_probe(start.probe, edge)
+    for _ in range(QUICK_ROUNDS if quick else FIRST_ROUNDS):
+        fit = GeometryFit(network, first, probe, place, seed)
+        rounds = [_steps(fit, FIRST_STEPS)]
+        place, probe, centres = fit.place, fit.probe, [fit.beam_centre()]
+    errors = _orientation_errors(network, first, orientation, place, probe, seed)
+    if not quick:
+        edge, before, rounds, centres = _edge(mean, LAST_SHARE), probe, [], []
+        for numbers in chosen:
+            fit = GeometryFit(network, window(numbers, edge), embedded(before, edge), place, seed)
+            rounds.append(_steps(fit, LAST_STEPS))
+            centres.append(fit.beam_centre())
+            probe = fit.probe
     # Frames that are cropped have pixels at the sample that are wider.
-    metres = (dataset.pixel_size * dataset.size / probe.shape[-1]) ** 2 / wavelength_of(dataset.energy)
-    return Measurement(
-        orientation=start.candidate.orientation,
-        orientation_errors=_orientation_errors(network, windows[0], start.candidate.orientation, place, probe, seed),
+    metres = (dataset.pixel_size * dataset.size / edge) ** 2 / wavelength_of(dataset.energy)
+    scale, rotation, defocus, centre = error_bars(np.array(rounds)[:, -AVERAGED:], torch.stack(centres).numpy(), quick)
+    found = Measurement(
+        orientation=orientation,
+        orientation_errors=errors,
         twin_excluded=start.candidate.given,
-        scale=Estimate(scale, None if wide[0] is None else wide[0] * scale),
-        rotation=Estimate(float(place[1]), wide[1]),
-        defocus=Estimate(focus_of(probe[0]) * metres, None if wide[2] is None else wide[2] * metres),
-        centre=_centre(windows),
+        scale=scale,
+        rotation=rotation,
+        defocus=defocus.times(metres),
+        centre=centre,
+        given_defocus=None,
         start=start,
+        rounds=rounds,
     )
+    return found, probe[0]
+
+
+def _steps(fit: GeometryFit, count: int) -> list[list[float]]:
+    """Make steps; scale as a logarithm, rotation in radians and defocus in pixels² after each."""
+    rounds = []
+    for _ in range(count):
+        fit.step()
+        rounds.append([fit.place.scale, fit.place.rotation, focus_of(fit.probe[0])])
+    return rounds
+
+
+def _opposite(given: Tensor, found: Tensor) -> bool:
+    """Whether two probes (N, N) and (n, n) complex are on opposite sides of their focus, both clearly."""
+    rims = [np.pi * focus_of(probe) * pupil_radius(torch.fft.fft2(probe).abs()) ** 2 for probe in (given, found)]
+    return rims[0] * rims[1] < 0 and min(map(abs, rims)) > CLEARLY_CURVED
 
 
 def _orientation_errors(
-    network: Blind, window: Window, found: int, place: np.ndarray, probe: Tensor, seed: int
+    network: Blind, window: Window, found: int, place: Place, probe: Tensor, seed: int
 ) -> list[float]:
     """Errors of the eight orientations under the probe that was found, in their order."""
-    upright = mapped(window.positions, float(np.exp(place[0])), float(place[1]))
+    upright = place.positions(window.positions)
     places = [turned(_unturned(upright, found), number) for number in range(8)]
     misfits, _ = window.tried(network, places, probe[None].expand(8, -1, -1, -1), seed)
     return [float(error) for error in misfits.mean(axis=1)]
@@ -189,24 +212,8 @@ def _unturned(positions: np.ndarray, orientation: int) -> np.ndarray:
     return turned(positions, {5: 6, 6: 5}.get(orientation, orientation))
 
 
-def _centre(windows: list[Window]) -> tuple[Estimate, Estimate]:
-    """Where the middle of the beam lies on the detector, by the first harmonic of the mean frames of all sectors."""
-    means = []
-    for window in windows:
-        light = torch.where(window.mask, window.amplitudes, 0).square() * window.scale**2
-        means += [light[window.sectors == sector].mean(dim=0) for sector in np.unique(window.sectors)]
-    total = torch.fft.fftshift(torch.stack(means), dim=(-2, -1)).double()
-    whole = centre_of(total.mean(dim=0))
-    without = [centre_of((total.sum(dim=0) - one) / max(1, len(total) - 1)) for one in total]
-    errors = half_width(torch.stack(without).numpy()) if len(total) > 1 else (None, None)
-    return tuple(
-        Estimate(float(value), None if error is None else float(error))
-        for value, error in zip(whole, errors, strict=True)
-    )
-
-
-def _edge(mean: Tensor) -> int:
-    """Edge to which frames with a mean (N, N) are cropped."""
+def _edge(mean: Tensor, share: float) -> int:
+    """Edge to which frames with a mean (N, N) are cropped, so that a share of the photons is kept."""
     size = len(mean)
-    enough = [edge for edge in COARSE if edge < size and cropped(mean, edge).sum() >= KEPT * mean.sum()]
-    return min([size, *enough, *([MOST_PIXELS] if size > MOST_PIXELS else [])])
+    enough = [edge for edge in EDGES if edge < size and cropped(mean, edge).sum() >= share * mean.sum()]
+    return min([size, *enough, *([EDGES[-1]] if size > EDGES[-1] else [])])

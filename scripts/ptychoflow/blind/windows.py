@@ -15,10 +15,8 @@ from ptychoflow.physics.diffraction import Propagator
 from ptychoflow.physics.gauge import with_power
 from ptychoflow.physics.joint_steps import modelled_frames
 
-WINDOWS = 4
-"""Neighbourhoods of `FRAMES` frames that are reconstructed, of scans that have as many frames."""
-SECTORS = {1: 8, WINDOWS: 4}
-"""Parts of a window that are left out in turn for the error, by how many windows there are."""
+PLACES = (0.35, 0.65)
+"""Of the middles of windows of `FRAMES` frames, as shares of the scan along both axes."""
 ITERATIONS = 16
 """Of each trial of a round."""
 JUDGE = 4
@@ -41,15 +39,12 @@ class Window:
         (n, n) bool.
     scale : Tensor
         Scalar, root of the mean count.
-    sectors : ndarray
-        (frames,) int64, parts that are left out in turn.
     """
 
     amplitudes: Tensor
     positions: np.ndarray
     mask: Tensor
     scale: Tensor
-    sectors: np.ndarray
 
     @torch.inference_mode()
     def tried(self, network: Blind, places: list[np.ndarray], probes: Tensor, seed: int) -> tuple[np.ndarray, Tensor]:
@@ -107,20 +102,17 @@ def window_of(dataset: Dataset, numbers: np.ndarray, positions: np.ndarray, size
     mask = cropped(torch.fft.ifftshift(torch.from_numpy(dataset.mask)), size)
     scale = counts[:, mask].mean().clamp_min(1e-12).sqrt()
     places = positions[numbers]
-    sectors = SECTORS[1 if len(positions) < WINDOWS * FRAMES else WINDOWS]
-    middle = places - np.median(places, axis=0)
-    order = np.argsort(np.arctan2(*middle.T), kind="stable").argsort(kind="stable")
-    return Window(counts.sqrt() / scale, places, mask, scale, order * sectors // len(numbers))
+    return Window(counts.sqrt() / scale, places, mask, scale)
 
 
 def neighbourhoods(positions: np.ndarray) -> list[np.ndarray]:
     """Numbers int64, rising, of the frames of each window; one in the middle of a small scan."""
-    if len(positions) < WINDOWS * FRAMES:
-        return [middle_of(positions, 2 * FRAMES)]
+    if len(positions) < len(PLACES) * FRAMES:
+        return [middle_of(positions, FRAMES)]
     low, high = positions.min(axis=0), positions.max(axis=0)
     found = []
-    for row, column in ((0.3, 0.3), (0.7, 0.7), (0.3, 0.7), (0.7, 0.3)):
-        distance = np.abs(positions - low - (high - low) * [row, column]).max(axis=1)
+    for share in PLACES:
+        distance = np.abs(positions - low - share * (high - low)).max(axis=1)
         found.append(np.sort(np.argsort(distance, kind="stable")[:FRAMES]))
     return found
 

@@ -80,6 +80,13 @@ def paired(scan: RawScan, settings: FrameSettings, source: str) -> RawScan:
         )
     if not len(rows):
         raise InputError(f"frames.leave_out leaves out all of {frames} frames: expected some that are left")
+    strange = ~np.isfinite(scan.positions[order]).all(axis=1)
+    if strange.any():
+        numbers = rows[strange].tolist()
+        raise InputError(
+            f"{_named(rows[strange], 'have')} NaN or infinite positions: expected numbers, or the frames left out "
+            f"(frames.leave_out: [{', '.join(map(str, numbers[:8]))}{', …' if len(numbers) > 8 else ''}])"
+        )
     return chosen(scan, rows, order)
 
 
@@ -196,4 +203,5 @@ def far_frames(photons: np.ndarray, positions: np.ndarray) -> tuple[np.ndarray, 
 
 def _named(numbers: np.ndarray, verb: str) -> str:
     some = ", ".join(map(str, numbers[:8])) + (f" and {len(numbers) - 8} more" if len(numbers) > 8 else "")
-    return f"frames {some} {verb}" if len(numbers) > 1 else f"frame {some} {verb}s"
+    one = "has" if verb == "have" else f"{verb}s"
+    return f"frames {some} {verb}" if len(numbers) > 1 else f"frame {some} {one}"

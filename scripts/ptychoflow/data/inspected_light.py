@@ -9,6 +9,10 @@ from scipy.special import chdtri
 from ptychoflow.data.dataset import Dataset
 from ptychoflow.data.scan_shape import empty_beam
 
+LEAST_BEAM = 200.0
+"""Photons over all frames that an empty beam would throw on a pixel, from which on a sample leaves some of them."""
+MANY_FRAMES, LEAST_FLOOR = 16, 3.0
+"""Frames in which no count stays the same by chance, and counts that no darkness has in all of them."""
 LEAST_GROUPS, PARTS = 40, 24
 """Groups of pixels in each of so many parts, from the dimmest to the brightest."""
 LEAST_SUM = 60.0
@@ -145,9 +149,36 @@ def inspected_detector(sample: Dataset) -> tuple[dict[str, Any], list[str]]:
         warnings.append(
             f"{dead} pixels never count where their neighbours do: expected them in the mask (detector.find_dead)"
         )
+    warnings += _without_counts(sample, light)
     if masked > 0.2:
         warnings.append(f"the mask leaves out {masked:.0%} of the detector: expected a few per cent of bad pixels")
     return facts, warnings
+
+
+def _without_counts(sample: Dataset, light: np.ndarray) -> list[str]:
+    """Say where good pixels are dark under the beam, or hold one number always, or all count without light."""
+    warnings, good, count = [], sample.mask, len(sample.frames)
+    if sample.probe_known and sample.propagation == "far":
+        dark = int(np.count_nonzero(good & (light == 0) & (count * empty_beam(sample.probe) > LEAST_BEAM)))
+        if dark:
+            warnings.append(
+                f"{dark} pixels never count where the probe's own light falls: expected gaps of modules "
+                "and beam stops in the mask (detector.mask_file, detector.gaps)"
+            )
+    if count >= MANY_FRAMES:
+        still = int(np.count_nonzero(good & (light > 0) & (np.ptp(sample.frames, axis=0) == 0)))
+        if still:
+            warnings.append(
+                f"{still} pixels hold the same number in each of {count} frames: expected them in the mask "
+                "(detector.gaps, detector.mask_file, detector.hot_factor)"
+            )
+        floor = float(sample.frames[:, good].min())
+        if sample.propagation == "far" and floor >= LEAST_FLOOR:
+            warnings.append(
+                f"no pixel ever counts less than {floor:g}: expected none where no light falls (detector.dark_file, "
+                "detector.pedestal, detector.background)"
+            )
+    return warnings
 
 
 def in_corner(light: np.ndarray, good: np.ndarray, probe: np.ndarray) -> bool:

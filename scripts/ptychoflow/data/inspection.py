@@ -22,6 +22,10 @@ from ptychoflow.data.scan_shape import (
 
 MOST_PIXELS = 2**23
 """Of the frames that are looked at; a second or two for those of any size."""
+STUCK = 4
+"""Frames at one place, beyond which others should be there as often."""
+LONELY = 0.1
+"""Share of the places that lie apart, up to which that is a fault and not what the scan is like."""
 PAIRS = 32
 """Neighbouring frames whose scatter is compared."""
 
@@ -151,4 +155,35 @@ def _scan(dataset: Dataset) -> tuple[dict[str, Any], list[str]]:
         )
     elif dataset.probe_known:
         warnings += overlap_warnings(step, width)
-    return facts, warnings
+    return facts, warnings + position_faults(positions, dataset.size)
+
+
+def position_faults(positions: np.ndarray, size: int) -> list[str]:
+    """Say where single positions lie off the scan, or stand still while others move.
+
+    Parameters
+    ----------
+    positions : ndarray
+        (frames, 2) float, pixels.
+    size : int
+        Edge length N of a frame.
+    """
+    warnings = []
+    places, back, counts = np.unique(np.round(positions, 3), axis=0, return_inverse=True, return_counts=True)
+    most = int(counts.max())
+    if len(places) > 1 and most > max(STUCK, 3 * np.median(counts)):
+        first = int(np.flatnonzero(back.reshape(-1) == counts.argmax())[0])
+        warnings.append(
+            f"{most} frames, from frame {first} on, have one position while others have their own: expected a scan "
+            "that moves (frames.leave_out)"
+        )
+    if len(places) > STUCK:
+        alone = np.flatnonzero(cKDTree(places).query(places, k=2)[0][:, 1] > size)
+        if 0 < len(alone) <= LONELY * len(places):
+            numbers = np.flatnonzero(np.isin(back.reshape(-1), alone))
+            some = ", ".join(map(str, numbers[:8])) + (", …" if len(numbers) > 8 else "")
+            warnings.append(
+                f"frames {some} lie further from all others than a frame is wide: expected positions without gaps "
+                f"(frames.leave_out: [{some}])"
+            )
+    return warnings

@@ -240,6 +240,10 @@ class IngestSettings(Settings):
         Whether frames are far fields or, behind a short distance, `near` ones (Fresnel's).
     source_distance : float, optional
         Metres from the point source of a cone beam to the sample; the beam of a near field is parallel if not given.
+    measure : bool, optional
+        Whether the photons are asked for the geometry, to warn of where the file says otherwise: `true` for the whole
+        of `inspect_dataset.py --measure`, half a minute; `false` for nothing; if not given, a few seconds for what is
+        far off.
     detector : DetectorSettings
         Bad pixels, background, gain, crop and binning, in the pixels of the frames as they are stored.
     """
@@ -261,6 +265,7 @@ class IngestSettings(Settings):
     detector_pixel_size: Positive | None = None
     propagation: Literal["far", "near"] = "far"
     source_distance: Positive | None = None
+    measure: bool | None = None
     detector: DetectorSettings = field(default_factory=DetectorSettings)
 
     def settle(self) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ptychoflow.data.formats.numbers import only_number
 from ptychoflow.data.formats.probes import probe_modes
 from ptychoflow.errors import InputError
 
@@ -94,15 +95,12 @@ class ArraySource:
         return value
 
     def lengths(self, name: str, unit: str) -> np.ndarray:
-        """Lengths as they stand, float64."""
-        return self.real(name).astype(np.float64)
+        """Lengths as they stand, float64; NaN may stand among them, for frames that are left out."""
+        return self.frames(name).astype(np.float64)
 
     def number(self, name: str, unit: str = "m") -> float:
         """One number, in metres or electronvolts."""
-        value = self.real(name)
-        if value.size != 1:
-            raise InputError(f"key {name} has shape {value.shape}: expected one number")
-        return float(value.reshape(()))
+        return only_number(self.real(name), name)
 
     def probe(self, name: str) -> np.ndarray:
         """Probe modes (modes, N, N) complex64; other leading axes must have length one."""

@@ -18,6 +18,8 @@ MOST_PACKED = 4000
 """No filter packs data more tightly; a dataset that says so has nothing behind its shape."""
 
 
+COMPLEX_PARTS = (("real", "imag"), ("re", "im"), ("Re", "Im"))
+"""Names of the parts of complex numbers, beside those that h5py knows itself."""
 MOST_NESTED = 4
 """Virtual datasets of virtual datasets."""
 
@@ -107,8 +109,8 @@ def dataset_of(file: h5py.File, key: str) -> h5py.Dataset:
 
 
 def require_numbers(key: str, dtype: np.dtype) -> None:
-    """Refuse texts, references and records; two parts named as MATLAB names them are complex numbers."""
-    if not (dtype.kind in "biufc" or dtype.names == ("real", "imag")):
+    """Refuse texts, references and records; two parts named as MATLAB and others name them are complex numbers."""
+    if not (dtype.kind in "biufc" or dtype.names in COMPLEX_PARTS):
         raise InputError(f"key {key} has dtype {dtype}: expected numbers")
 
 

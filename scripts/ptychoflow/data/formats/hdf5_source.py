@@ -12,6 +12,7 @@ import numpy as np
 from ptychoflow.data.file_names import in_order
 from ptychoflow.data.formats.chained import ChainedFrames
 from ptychoflow.data.formats.hdf5_access import HDF5Frames, dataset_of, opened, require_content, require_numbers
+from ptychoflow.data.formats.numbers import only_number
 from ptychoflow.data.formats.probes import first_coherent
 from ptychoflow.data.geometry import JOULES
 from ptychoflow.errors import InputError
@@ -117,8 +118,8 @@ class HDF5Source:
         frames = parts[0] if len(parts) == 1 else ChainedFrames(parts)
         return frames, frames.raster
 
-    def array(self, *keys: str) -> np.ndarray:
-        """Numbers of the first key that is there, without NaN; complex where MATLAB keeps two parts.
+    def numbers(self, *keys: str) -> np.ndarray:
+        """Numbers of the first key that is there, complex where MATLAB and others keep two parts.
 
         Raises
         ------
@@ -136,7 +137,12 @@ class HDF5Source:
         except Exception as error:
             raise InputError(f"key {key} cannot be read: {error}") from None
         if value.dtype.names:
-            value = value["real"] + 1j * value["imag"]
+            value = value[value.dtype.names[0]] + 1j * value[value.dtype.names[1]]
+        return value
+
+    def array(self, *keys: str) -> np.ndarray:
+        """As `numbers`, without NaN."""
+        value, key = self.numbers(*keys), self._found(*keys)
         if not np.isfinite(value).all():
             raise InputError(
                 f"key {key} holds {np.count_nonzero(~np.isfinite(value))} NaN or infinite values: expected none"
@@ -155,26 +161,33 @@ class HDF5Source:
         key = self.first(*keys)
         if key is None:
             return None
-        value = self.real(key)
-        if value.size != 1:
-            raise InputError(f"key {key} has shape {value.shape}: expected one number")
-        return float(value.reshape(())) * self.scale(key, unit)
+        return only_number(self.real(key), key) * self.scale(key, unit)
 
     def scale(self, key: str, unit: str) -> float:
         """Metres or electronvolts in the unit of a dataset, which is `unit` where it says none."""
         named = self.attribute(key, "units", "unit")
-        if named is None:
+        name = "" if named is None else (_text(named) if isinstance(named, bytes) else str(named))
+        name = name.strip().strip("[]()").strip().lower()
+        if not name:
             return UNITS[unit]
-        name = (_text(named) if isinstance(named, bytes) else str(named)).strip().lower()
         name = name.rstrip("s") if len(name) > 2 else name
         name = LONG_NAMES.get(name, name)
         if name not in UNITS or (name in ENERGIES) != (unit in ENERGIES):
-            raise InputError(f"key {key} has the unit {named}: expected one such as {unit}")
+            raise InputError(
+                f"key {key} has the unit {named}: expected one such as {unit}, or a setting in its place "
+                "(positions.unit, energy, detector_distance, detector_pixel_size)"
+            )
         return UNITS[name]
 
     def lengths(self, key: str, unit: str) -> np.ndarray:
-        """Lengths in metres by the dataset's own attribute `units`, or as they stand where the settings name a unit."""
-        return self.real(key) * (self.scale(key, "m") if unit == "default" else 1.0)
+        """Lengths in metres by the dataset's own attribute `units`, or as they stand where the settings name a unit.
+
+        NaN may stand among them, for frames that are left out.
+        """
+        value = self.numbers(key)
+        if np.iscomplexobj(value):
+            raise InputError(f"key {key} has dtype {value.dtype}: expected real numbers")
+        return value.astype(np.float64) * (self.scale(key, "m") if unit == "default" else 1.0)
 
     def attribute(self, key: str, *names: str) -> Any | None:
         """First attribute that an object has, none where it has none of them."""

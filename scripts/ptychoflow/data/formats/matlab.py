@@ -76,9 +76,9 @@ class MatlabSource(ArraySource):
 class MatlabHDF5Source(HDF5Source):
     """A file of version 7.3 that is open."""
 
-    def array(self, *keys: str) -> np.ndarray:
+    def numbers(self, *keys: str) -> np.ndarray:
         """As of any HDF5 file, with the axes that MATLAB shows."""
-        return super().array(*keys).T
+        return super().numbers(*keys).T
 
     def chained(self, keys: list[str], counts: set[int]) -> tuple[Frames, tuple[int, ...]]:
         """As of any HDF5 file, of frames that stand along MATLAB's last axis, which is the first of HDF5."""
@@ -87,7 +87,7 @@ class MatlabHDF5Source(HDF5Source):
         stored = HDF5Frames(self.path, keys[0])
         shape = (*stored.shape[:0:-1], *stored.raster[::-1])
         _require_three(keys[0], shape)
-        frames = np.asarray(super().array(keys[0])).T if _first_fits(shape, counts) else TransposedFrames(stored)
+        frames = self.numbers(keys[0]) if _first_fits(shape, counts) else TransposedFrames(stored)
         return frames, (len(frames),)
 
     def probe(self, *keys: str) -> np.ndarray | None:

@@ -1,0 +1,89 @@
+"""Numbers that were measured, and how far they may be off.
+
+Photons alone would allow errors of a few parts in ten thousand. What is larger is how far a fit has come, and how much
+its object tells of the scale at all. Both show in how windows of a scan differ, and in how far their last steps still
+went. How these are to be weighed was found on simulated scans, see tests/benchmarks/measured_geometry.py.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+QUICK = (0.04, 1.0, 0.15)
+"""Errors of a quick measurement: relative scale, rotation in degrees, relative defocus."""
+WIDER = (2.5, 3.0, 3.0)
+"""Error over the scatter of scale, rotation and defocus."""
+LEAST = (0.0015, 0.01, 0.01)
+"""Scatter below which none is believed: relative scale, rotation in degrees, relative defocus."""
+ONE_WINDOW = 2.0
+"""Factor where there is one window, which no other can gainsay."""
+MOST = (0.05, 3.0, 0.25)
+"""Errors from which on photons do not tell."""
+CENTRE, CENTRE_WIDER = 0.02, 3.0
+"""Least scatter in pixels, and error over scatter, of the middle of the beam."""
+
+
+@dataclass
+class Estimate:
+    """A number, and by how much it may be wrong.
+
+    Parameters
+    ----------
+    value : float
+        As measured.
+    error : float or None
+        Half the width of an interval that covers the truth in nine of ten cases and more; None where the photons do
+        not tell.
+    """
+
+    value: float
+    error: float | None
+
+    def times(self, factor: float) -> "Estimate":
+        """In another unit."""
+        return Estimate(self.value * factor, None if self.error is None else self.error * abs(factor))
+
+
+def error_bars(
+    rounds: np.ndarray, centres: np.ndarray, quick: bool = False
+) -> tuple[Estimate, Estimate, Estimate, tuple[Estimate, Estimate]]:
+    """Estimate what windows and their last steps agree about.
+
+    Parameters
+    ----------
+    rounds : ndarray
+        (windows, steps, 3) float: logarithm of the scale, rotation in radians, defocus.
+    centres : ndarray
+        (windows, 2) float, pixels.
+    quick : bool
+        Whether there was no last round.
+
+    Returns
+    -------
+    scale, rotation, defocus : Estimate
+        A factor, degrees, and in the unit it came in.
+    centre : tuple of Estimate
+        (row, column) pixels.
+    """
+    windows = rounds.mean(axis=1)
+    if quick:
+        windows = rounds[:, -1]
+    scale, rotation, defocus = windows.mean(axis=0)
+    units = np.array([1.0, np.degrees(1.0), 1 / max(abs(defocus), 1e-12)])
+    scatter = np.hypot(_apart(windows), np.ptp(rounds, axis=1).max(axis=0)) * units
+    errors = np.array(WIDER) * np.hypot(scatter, LEAST) * (1 if len(rounds) > 1 else ONE_WINDOW)
+    errors = np.array(QUICK) if quick else errors
+    wide = [float(error) if error < most else None for error, most in zip(errors, MOST, strict=True)]
+    factor = float(np.exp(scale))
+    around = CENTRE_WIDER * np.hypot(_apart(centres), CENTRE)
+    return (
+        Estimate(1.0, wide[0]).times(factor),
+        Estimate(float(np.degrees(rotation)), wide[1]),
+        Estimate(1.0, wide[2]).times(float(defocus)),
+        tuple(Estimate(float(v), float(e)) for v, e in zip(centres.mean(axis=0), around, strict=True)),
+    )
+
+
+def _apart(windows: np.ndarray) -> np.ndarray:
+    """Standard error of the mean of windows (windows, …), 0 of one."""
+    return windows.std(axis=0, ddof=1) / np.sqrt(len(windows)) if len(windows) > 1 else 0 * windows[0]

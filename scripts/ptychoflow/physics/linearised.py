@@ -1,0 +1,177 @@
+"""Modelled amplitudes of a scan to first order in object, probe and geometry at once, and least squares with them.
+
+What photons tell of a scan's geometry is what is left of its derivatives once object and probe have made up for all
+that they can. So all three are solved for together, by conjugate gradients on the linearised amplitudes, whose noise
+is the same everywhere.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ptychoflow.physics.diffraction import Propagator, exit_waves, incoherent_sum
+from ptychoflow.physics.joint_steps import FLOOR
+from ptychoflow.physics.patches import add_patches, crop_patches, shift_factors, split_positions
+from ptychoflow.physics.position_steps import spectral_slopes
+from ptychoflow.physics.steps import object_change, probe_change
+
+DAMPING = 0.01
+"""Share of the largest light that damps the preconditioner where little of it falls."""
+
+
+@dataclass
+class Change:
+    """A change of all that is solved for, or a gradient by it.
+
+    Parameters
+    ----------
+    object : Tensor
+        (H, W) complex.
+    probe : Tensor
+        (modes, N, N) complex.
+    geometry : Tensor
+        (parameters,) float.
+    """
+
+    object: Tensor
+    probe: Tensor
+    geometry: Tensor
+
+    def dot(self, other: "Change") -> Tensor:
+        """Real inner product."""
+        return (
+            _real_dot(self.object, other.object)
+            + _real_dot(self.probe, other.probe)
+            + (self.geometry * other.geometry).sum()
+        )
+
+    def plus(self, other: "Change", factor: Tensor | float) -> "Change":
+        return Change(*(a + factor * b for a, b in zip(vars(self).values(), vars(other).values(), strict=True)))
+
+    def times(self, other: "Change") -> "Change":
+        return Change(*(a * b for a, b in zip(vars(self).values(), vars(other).values(), strict=True)))
+
+
+class LinearisedScan:
+    """Amplitudes of the frames of a scan, and their derivatives, at an object, a probe and positions.
+
+    Parameters
+    ----------
+    canvas : Tensor
+        (H, W) complex object.
+    probe : Tensor
+        (modes, N, N) complex.
+    positions : Tensor
+        (frames, 2) float pixels.
+    mask : Tensor
+        (N, N) bool.
+    propagator : Propagator
+        Of exit waves.
+    least : float
+        Added to the modelled intensities, whose roots the amplitudes are.
+    """
+
+    def __init__(
+        self,
+        canvas: Tensor,
+        probe: Tensor,
+        positions: Tensor,
+        mask: Tensor,
+        propagator: Propagator,
+        least: float = FLOOR,
+    ) -> None:
+        self.shape, self.size, self.mask = canvas.shape, probe.shape[-1], mask
+        self.corner, self.fraction = split_positions(positions, self.size)
+        self.propagator = propagator.moved(self.fraction)
+        self.factors = shift_factors((self.size, self.size), self.fraction)[:, None]
+        self.spectrum = torch.fft.fft2(probe)
+        self.canvas = canvas
+        self.patches = self._cut(canvas)
+        self.moved = torch.fft.ifft2(self.spectrum * self.factors)
+        self.waves = self.propagator(exit_waves(self.patches, self.moved))
+        self.amplitudes = (incoherent_sum(self.waves) + least).sqrt()
+        self.directions = self.waves.conj() / self.amplitudes[:, None] * mask
+        self.columns: Tensor = self.amplitudes.new_zeros(0, *self.amplitudes.shape)
+
+    def derivative(self, waves: Tensor) -> Tensor:
+        """Change (frames, N, N) of the amplitudes by that of the exit waves (frames, modes, N, N)."""
+        return (self.directions * self.propagator(waves)).real.sum(dim=1)
+
+    def prepare_geometry(self) -> None:
+        """Prepare the derivatives by scale (logarithm), rotation (radians) and defocus (pixels²).
+
+        A scan that is stretched or turned carries its object with it: a frame still sees the same place, but sees it
+        deformed, so that its patch changes by minus the slope times the distance from the patch's centre.
+        """
+        axis = torch.arange(self.size, device=self.fraction.device) - self.size // 2
+        lever = (self.fraction[..., None] - axis)[..., None]
+        rows, columns = lever[:, 0], lever[:, 1].mT
+        by_row, by_column = (self._cut(slope) for slope in spectral_slopes(self.canvas))
+        frequency = torch.fft.fftfreq(self.size, device=axis.device)
+        square = frequency[:, None] ** 2 + frequency**2
+        focused = torch.fft.ifft2(-1j * torch.pi * square * self.spectrum * self.factors)
+        self.columns = torch.stack(
+            [
+                self.derivative(exit_waves(by_row * rows + by_column * columns, self.moved)),
+                self.derivative(exit_waves(by_column * rows - by_row * columns, self.moved)),
+                self.derivative(exit_waves(self.patches, focused)),
+            ]
+        )
+
+    def forward(self, change: Change) -> Tensor:
+        """Change (frames, N, N) of the amplitudes, to first order."""
+        moved = torch.fft.ifft2(torch.fft.fft2(change.probe) * self.factors)
+        waves = exit_waves(self.patches, moved) + exit_waves(self._cut(change.object), self.moved)
+        return self.derivative(waves) + torch.einsum("g,gfij->fij", change.geometry, self.columns)
+
+    def adjoint(self, residual: Tensor) -> Change:
+        """Gradient by all that is solved for of the inner product of a residual (frames, N, N) with the amplitudes."""
+        waves = self.propagator.adjoint(self.directions.conj() * residual[:, None])
+        (objects,) = add_patches(
+            torch.view_as_real(object_change(waves, self.moved))[None], self.corner[None], self.shape
+        )
+        probes = torch.fft.fft2(probe_change(waves, self.patches)) * self.factors.conj()
+        return Change(
+            torch.view_as_complex(objects.contiguous()),
+            torch.fft.ifft2(probes.sum(dim=0)),
+            torch.einsum("gfij,fij->g", self.columns, residual),
+        )
+
+    def preconditioner(self) -> Change:
+        """What a gradient is multiplied by to become a step: one over the light that each part came with."""
+        (light,) = add_patches(incoherent_sum(self.moved)[None, ..., None], self.corner[None], self.shape)
+        light, transmission = light[..., 0], self.patches.abs().square().sum(dim=0)
+        return Change(
+            1 / (light + DAMPING * light.max()),
+            1 / (transmission + DAMPING * transmission.max()).expand_as(self.spectrum),
+            1 / self.columns.square().sum(dim=(-3, -2, -1)).clamp_min(1e-12),
+        )
+
+    def _cut(self, canvas: Tensor) -> Tensor:
+        return crop_patches(canvas[None], self.corner[None], self.size)[0]
+
+
+def least_squares(scan: LinearisedScan, residual: Tensor, iterations: int) -> Change:
+    """Change that makes up for a residual (frames, N, N), by conjugate gradients.
+
+    Too few iterations leave out what hardly shows; nothing else holds it down.
+    """
+    weight = scan.preconditioner()
+    gradient = scan.adjoint(residual)
+    step = weight.times(gradient)
+    found, power = Change(*(torch.zeros_like(part) for part in vars(step).values())), gradient.dot(step)
+    direction = step
+    for _ in range(iterations):
+        image = scan.forward(direction)
+        length = power / image.square().sum().clamp_min(1e-30)
+        found, residual = found.plus(direction, length), residual - length * image
+        gradient = scan.adjoint(residual)
+        step = weight.times(gradient)
+        before, power = power, gradient.dot(step)
+        direction = step.plus(direction, power / before)
+    return found
+
+
+def _real_dot(one: Tensor, other: Tensor) -> Tensor:
+    return (one.real * other.real).sum() + (one.imag * other.imag).sum()

@@ -1,0 +1,99 @@
+"""Amplitudes to first order against finite differences, their adjoint, and least squares against the truth."""
+
+import numpy as np
+import pytest
+import torch
+
+from ptychoflow.blind.pupils import defocused, refocused
+from ptychoflow.physics.diffraction import Propagator
+from ptychoflow.physics.linearised import Change, LinearisedScan, least_squares
+
+SIZE = 16
+
+
+@pytest.fixture
+def scan() -> LinearisedScan:
+    """A smooth object under a defocused pupil, in double precision."""
+    generator = torch.Generator().manual_seed(0)
+    frequency = torch.hypot(torch.fft.fftfreq(40)[:, None], torch.fft.fftfreq(40)[None, :])
+    noise = torch.randn(40, 40, dtype=torch.complex128, generator=generator)
+    canvas = 1 + 3 * torch.fft.ifft2(torch.fft.fft2(noise) * (frequency < 0.1))
+    pupil = (torch.hypot(*torch.meshgrid(*[torch.fft.fftfreq(SIZE)] * 2, indexing="ij")) < 0.2).double()
+    probe = torch.stack([defocused(pupil, 10.0), 0.3 * defocused(pupil, -5.0)]).to(torch.complex128)
+    positions = 12 + 16 * torch.rand(9, 2, dtype=torch.float64, generator=generator)
+    mask = torch.ones(SIZE, SIZE, dtype=torch.bool)
+    mask[3:5] = False
+    return at(canvas, probe, positions, mask)
+
+
+def at(canvas: torch.Tensor, probe: torch.Tensor, positions: torch.Tensor, mask: torch.Tensor) -> LinearisedScan:
+    found = LinearisedScan(canvas, probe, positions, mask, Propagator(SIZE), 0.01)
+    found.prepare_geometry()
+    found.given = (probe, positions)
+    return found
+
+
+def random_change(scan: LinearisedScan, seed: int) -> Change:
+    generator = torch.Generator().manual_seed(seed)
+    return Change(
+        torch.randn(scan.canvas.shape, dtype=torch.complex128, generator=generator),
+        torch.randn(scan.spectrum.shape, dtype=torch.complex128, generator=generator),
+        torch.randn(3, dtype=torch.float64, generator=generator),
+    )
+
+
+def test_derivatives_by_object_and_probe_are_those_of_the_model(scan: LinearisedScan):
+    change, (probe, positions) = random_change(scan, 1), scan.given
+    change.geometry *= 0
+    small = 1e-6
+    ends = [
+        at(scan.canvas + sign * small * change.object, probe + sign * small * change.probe, positions, scan.mask)
+        for sign in (1, -1)
+    ]
+    expected = torch.where(scan.mask, (ends[0].amplitudes - ends[1].amplitudes) / (2 * small), 0)
+    torch.testing.assert_close(scan.forward(change), expected, atol=1e-6, rtol=1e-5)
+
+
+def test_the_derivative_by_defocus_is_that_of_the_model(scan: LinearisedScan):
+    probe, positions = scan.given
+    ends = [at(scan.canvas, refocused(probe, sign * 1e-4), positions, scan.mask) for sign in (1, -1)]
+    expected = torch.where(scan.mask, (ends[0].amplitudes - ends[1].amplitudes) / 2e-4, 0)
+    torch.testing.assert_close(scan.columns[2], expected, atol=1e-5, rtol=1e-4)
+
+
+def test_a_scan_and_its_object_deform_together():
+    # Of an object that is a plane wave, the deformed one is known: its frequency is that of the patch's own pixels.
+    rows, columns = torch.meshgrid(torch.arange(40.0).double(), torch.arange(40.0).double(), indexing="ij")
+    # A curved Gaussian that ends well within its frame: nothing comes back at the other side of it.
+    square = (torch.arange(SIZE) - SIZE // 2).double().square()
+    probe = torch.exp((-0.2 + 0.03j) * (square[:, None] + square))[None]
+    positions, middle = torch.tensor([[15.3, 20.6], [22.2, 17.9]], dtype=torch.float64), 20.0
+    mask = torch.ones(SIZE, SIZE, dtype=torch.bool)
+
+    def waves(scale: float, turn: float) -> LinearisedScan:
+        cosine, sine = np.cos(turn) / scale, np.sin(turn) / scale
+        row, column = (
+            cosine * (rows - middle) + sine * (columns - middle),
+            cosine * (columns - middle) - sine * (rows - middle),
+        )
+        canvas = 1 + 0.3 * torch.exp(2j * torch.pi * (4 * row + 2 * column) / 40)
+        linear = scale * torch.tensor([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+        return at(canvas, probe, middle + (positions - middle) @ linear.T, mask)
+
+    for number, step in enumerate([(1e-5, 0.0), (0.0, 1e-5)]):
+        ends = [waves(np.exp(sign * step[0]), sign * step[1]) for sign in (1, -1)]
+        expected = (ends[0].amplitudes - ends[1].amplitudes) / 2e-5
+        torch.testing.assert_close(waves(1.0, 0.0).columns[number], expected, atol=5e-5, rtol=1e-3)
+
+
+def test_the_gradient_is_the_adjoint_of_the_derivative(scan: LinearisedScan):
+    change = random_change(scan, 2)
+    residual = torch.randn(scan.amplitudes.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
+    image, gradient = scan.forward(change), scan.adjoint(residual)
+    assert float((image * residual).sum()) == pytest.approx(float(change.dot(gradient)), rel=1e-9)
+
+
+def test_least_squares_leave_little_of_what_a_change_makes(scan: LinearisedScan):
+    residual = scan.forward(random_change(scan, 4).times(scan.preconditioner()))
+    left = residual - scan.forward(least_squares(scan, residual, 60))
+    assert float(left.square().sum()) < 1e-3 * float(residual.square().sum())
