@@ -18,7 +18,6 @@ def drawn(*shape: int, seed: int) -> torch.Tensor:
 
 def scans(modes: int, masked: bool = True) -> dict[str, torch.Tensor]:
     """Two scans of five frames between pixels that have nothing to do with their photons."""
-    # Photons are many, so that their amplitudes tell them: the few have a test of their own.
     generator = torch.Generator().manual_seed(5)
     places = torch.rand(BATCH, FRAMES, 2, dtype=torch.float64, generator=generator)
     return {
@@ -28,7 +27,7 @@ def scans(modes: int, masked: bool = True) -> dict[str, torch.Tensor]:
         "positions": SIZE // 2 + places * (torch.tensor(SHAPE) - SIZE),
         "mask": torch.rand(BATCH, 1, SIZE, SIZE, generator=generator) > (0.3 if masked else -1),
         "background": torch.tensor([0.3, 0.02], dtype=torch.float64),
-        "scale": torch.tensor([1e6, 1e8], dtype=torch.float64),
+        "scale": torch.tensor([3.0, 1e4], dtype=torch.float64),
     }
 
 

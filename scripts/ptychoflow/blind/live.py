@@ -327,6 +327,7 @@ class BlindLiveReconstruction:
             self.mask[None, None],
             self.scale[None],
             self.propagator,
+            unbiased=True,
         )
 
     def _mean_counts(self) -> Tensor:
