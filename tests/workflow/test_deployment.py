@@ -152,7 +152,7 @@ def test_snakedeploy_deploys_it(hosted: dict[str, str], tmp_path: Path):
     deployed = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert deployed.returncode == 0, deployed.stdout + deployed.stderr
     jobs = planned(snakemake(work, "--dry-run", **hosted).stdout)
-    assert (jobs["ptychoflow_train"], jobs["ptychoflow_reconstruct"]) == (1, 1)  # the demo, whose config came along
+    assert (jobs["train"], jobs["reconstruct"]) == (1, 1)  # the demo, whose config came along
     (work / "config/config.yaml").write_text(yaml.safe_dump(SHIPPED))
     result = snakemake(work, IMAGE, **hosted)
     assert result.returncode == 0, result.stdout + result.stderr
