@@ -12,7 +12,9 @@ rule solver_settings:
     conda:
         "../envs/baseline.yaml"
     params:
-        settings=lambda wildcards: as_yaml(EXPERIMENTS[wildcards.experiment]["solver"]),
+        settings=lambda wildcards: as_yaml(
+            plain(SolverSettings.of(EXPERIMENTS[wildcards.experiment]["solver"]))
+        ),
     message:
         "settings of {wildcards.experiment}"
     shell:

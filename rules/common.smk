@@ -1,3 +1,5 @@
+import gc
+import inspect
 import json
 import os
 import re
@@ -12,8 +14,23 @@ from ptychoflow.files import sha256_of
 from ptychoflow.provenance import code_digest
 from ptychoflow.settings.reconstruction import BlindReconstructionSettings
 from ptychoflow.settings.inference import InferenceSettings, phase_rounds
+from ptychoflow.settings.ingest import IngestSettings
 from ptychoflow.settings.model import ModelSettings
+from ptychoflow.settings.simulation import SimulationSettings
+from ptychoflow.settings.solver import RefinementSettings, SolverSettings
 from ptychoflow.settings.tracking import TrackingSettings
+from ptychoflow.settings.training import TrainingSettings
+from ptychoflow.settings.values import plain
+from ptychoflow.settings.experiment import PretrainSettings
+
+# A plan of thousands of jobs is millions of objects that all stay: looking for garbage among them took a sixth of it.
+gc.set_threshold(50_000, 20, 100)
+
+
+def signed(function):
+    """Keep the signature of a function of wildcards with it: Snakemake asks for it several times a job."""
+    function.__signature__ = inspect.signature(function)
+    return function
 
 
 def one_of(names):
@@ -71,11 +88,16 @@ def unwatched(wildcards):
     return state(ingested(wildcards).get("path", ""), *further_files(wildcards))
 
 
+# Settings are written with every default, so that a default which someone writes out makes nothing again.
+DATASET_SETTINGS = {"simulate": SimulationSettings, "ingest": IngestSettings, "refine": RefinementSettings}
+
+
 def dataset_settings(wildcards):
     """What simulate.py, ingest.py or refine.py is told by --config; where its input is does not belong to it."""
-    (settings,) = DATASETS[wildcards.dataset].values()
+    ((kind, settings),) = DATASETS[wildcards.dataset].items()
     location = ("path", "url", "sha256", "dataset")
-    return as_yaml({k: v for k, v in settings.items() if k not in location})
+    said = {key: value for key, value in settings.items() if key not in location}
+    return as_yaml(plain(DATASET_SETTINGS[kind].of(said)))
 
 
 def unrefined(wildcards):
@@ -91,7 +113,12 @@ def training_settings(wildcards):
     loggers = TrackingSettings(**tracking).logger
     # The training figure is drawn from the CSV file.
     tracking = tracking | {"logger": loggers if "csv" in loggers else ["csv", *loggers]}
-    return as_yaml({"model": experiment.get("model", {})} | experiment.get("training", {}) | tracking)
+    settings = {
+        "model": plain(ModelSettings.of(experiment.get("model", {}))),
+        **plain(TrainingSettings.of(experiment.get("training", {}))),
+        **plain(TrackingSettings.of(tracking)),
+    }
+    return as_yaml(settings)
 
 
 def training_data(wildcards):
@@ -113,6 +140,7 @@ def lender(wildcards):
     return EXPERIMENTS[wildcards.experiment].get("network_of", wildcards.experiment)
 
 
+@signed
 def network(wildcards):
     return f"results/{lender(wildcards)}/seed{wildcards.seed}/model.ckpt"
 
@@ -145,6 +173,7 @@ def blind_settings(wildcards):
 def image_of(role, name="reconstruction.h5"):
     """File of the same dataset and seed by the experiment that has this role for another one, its image if not named."""
 
+    @signed
     def image(wildcards):
         experiment = EXPERIMENTS[wildcards.experiment].get(role)
         folder = f"results/{experiment}/seed{wildcards.seed}/{wildcards.dataset}"
@@ -153,6 +182,7 @@ def image_of(role, name="reconstruction.h5"):
     return image
 
 
+@signed
 def tags(wildcards):
     """What the tracked run of a training says about the job."""
     named = ", ".join(f"{name}={value}" for name, value in wildcards.items())
@@ -190,9 +220,11 @@ def inference_flags(wildcards):
 
 def program(name):
     """Path of a program; as a function of the input it is no parameter that makes results stale in a moved checkout."""
-    return lambda wildcards, input: str(SCRIPTS / f"{name}.py")
+    path = str(SCRIPTS / f"{name}.py")
+    return signed(lambda wildcards, input: path)
 
 
+@signed
 def folder(wildcards, output):
     """Folder of a job's first file, wherever a module's prefix puts it."""
     return os.path.dirname(output[0])
@@ -217,6 +249,7 @@ def on_gpu(wildcards):
     return EXPERIMENTS[wildcards.experiment].get("device", "cpu") == "gpu"
 
 
+@signed
 def accelerator(wildcards):
     return "gpu" if on_gpu(wildcards) else "cpu"
 
@@ -226,20 +259,24 @@ def environment(name):
     return lambda wildcards: f"../envs/{name}{'-gpu' if on_gpu(wildcards) else ''}.yaml"
 
 
+@signed
 def nodes(wildcards):
     return setting("training", "num_nodes", 1)(wildcards)
 
 
+@signed
 def gpus(wildcards):
     """GPUs of a training job, those of all its nodes together."""
     return setting("training", "devices", 1)(wildcards) * nodes(wildcards) if on_gpu(wildcards) else 0
 
 
+@signed
 def tasks(wildcards):
     """Processes that the scheduler starts: one on one node, where Lightning starts the others, else one for each device."""
     return nodes(wildcards) * setting("training", "devices", 1)(wildcards) if nodes(wildcards) > 1 else 1
 
 
+@signed
 def launcher(wildcards):
     """What starts the processes of a training on several nodes; srun knows nothing of what the job asked for."""
     if nodes(wildcards) == 1:

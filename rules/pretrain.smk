@@ -12,7 +12,9 @@ rule pretraining_settings:
     conda:
         environment("train")
     params:
-        settings=lambda wildcards: as_yaml(EXPERIMENTS[wildcards.experiment]["pretrain"]),
+        settings=lambda wildcards: as_yaml(
+            plain(PretrainSettings.of(EXPERIMENTS[wildcards.experiment]["pretrain"]))
+        ),
     message:
         "settings of {wildcards.experiment}"
     shell:

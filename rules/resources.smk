@@ -6,12 +6,13 @@ from ptychoflow.settings.training import TrainingSettings
 
 def growing(amount):
     """Resource that grows with each attempt at a job: what failed for want of it succeeds with more."""
-    return lambda wildcards, attempt: amount * attempt
+    return signed(lambda wildcards, attempt: amount * attempt)
 
 
 def estimated(needs, key):
     """Resource that is estimated from the datasets of a job, once they are there, and grows with each attempt."""
 
+    @signed
     def amount(wildcards, input, attempt):
         shapes = [shape_of(path) for path in ([input.data] if isinstance(input.data, str) else input.data)]
         frames, sizes = zip(*shapes)

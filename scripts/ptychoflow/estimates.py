@@ -117,8 +117,8 @@ def blind_needs(frames: int, size: int, settings: BlindReconstructionSettings, o
         Whether a GPU computes; its own memory is not estimated.
     """
     modes = settings.probe_modes or 1
-    # Halves take ten passes, those that tell the uncertainty as many as planned; the search has a few dozen frames.
-    passes = settings.most_iterations + 10 * settings.halves + settings.iterations * settings.uncertainty
+    # Halves take ten passes, those that tell the uncertainty as many as the image; the search has a few dozen frames.
+    passes = (1 + settings.uncertainty) * settings.most_iterations + 10 * settings.halves
     search = 20 * (8 if settings.orientation else 1)
     seconds = passes * (1e-8 + 2.5e-8 * modes) * frames * size**2 / (GPU_GAIN if on_gpu else 1) + search
     # Counts and amplitudes; the object and its features, which grow with the scan.

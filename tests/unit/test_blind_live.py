@@ -78,15 +78,15 @@ def test_a_frame_that_grows_holds_the_same_image(learned: bool):
 
 def test_frames_held_out_only_judge():
     scan = small_scan()
-    clean = live_of(scan, held_out=0.2, learned=False)
+    clean = live_of(scan, held_out=0.2, learned=False, smoothing=False)
     feed(clean, scan)
     assert 4 <= clean.held_out.sum() <= 24
     # They are the same however the frames are delivered.
-    other = live_of(scan, held_out=0.2, learned=False)
+    other = live_of(scan, held_out=0.2, learned=False, smoothing=False)
     feed(other, scan, 5)
     np.testing.assert_array_equal(other.held_out, clean.held_out)
     scan.frames[clean.held_out] = np.random.default_rng(0).permuted(scan.frames[clean.held_out])
-    noisy = live_of(scan, held_out=0.2, learned=False)
+    noisy = live_of(scan, held_out=0.2, learned=False, smoothing=False)
     feed(noisy, scan)
     torch.testing.assert_close(noisy.object, clean.object)
     assert noisy.deviance() > 2 * clean.deviance()

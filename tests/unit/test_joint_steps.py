@@ -97,6 +97,17 @@ def test_frames_of_other_brightness_ask_by_their_gradient_too(name: str):
         torch.testing.assert_close(getattr(once, key), value)
 
 
+def test_few_photons_are_asked_for_without_bias_on_request_and_many_as_ever():
+    scan = scans(2)
+    for scale, alike in ((1e6, True), (1.0, False)):
+        scan["scale"] = torch.full((BATCH,), scale, dtype=torch.float64)
+        plain, other = (joint_change(**scan, propagator=PROPAGATORS["far"], unbiased=how) for how in (False, True))
+        for name in ("objects", "probes"):
+            assert torch.allclose(getattr(plain, name), getattr(other, name), rtol=1e-4, atol=1e-6) == alike
+        for name in ("light", "transmission", "slope", "curvature", "misfit", "noise"):
+            torch.testing.assert_close(getattr(plain, name), getattr(other, name))
+
+
 @pytest.mark.parametrize("pixels", [1, 2**20])
 def test_light_falls_as_bright_as_the_frame_is(pixels: int, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(joint_steps, "PIXELS_AT_ONCE", pixels)

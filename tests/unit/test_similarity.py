@@ -85,6 +85,8 @@ def test_correlation_is_pearsons(pair: tuple):
     assert pearson(-2 * truth + 5, truth) == pytest.approx(-1)
     assert pearson(2j * truth + 1, truth + 0j) == pytest.approx(1)
     assert pearson(np.ones_like(truth), truth) is None
+    rounded = np.float32(1.7) + 6e-8 * np.random.default_rng(0).standard_normal(truth.shape)
+    assert pearson(truth + 0j, (rounded * np.exp(0.3j)).astype(np.complex64)) is None
 
 
 def test_an_image_is_wholly_similar_to_itself_and_a_flat_reference_to_nothing(pair: tuple):

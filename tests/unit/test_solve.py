@@ -9,12 +9,12 @@ import pytest
 import torch
 from blind_scans import correlation, harmful, plain_engine, settings_of, small_scan
 
-from ptychoflow.blind.judged import at_home, judged_correction
+from ptychoflow.blind.judged import at_home, judged_correction, judged_smoothing
 from ptychoflow.blind.result import BlindResult, Progress
 from ptychoflow.blind.solve import PATIENCE, BlindReconstruction
 from ptychoflow.data.dataset import Dataset
 from ptychoflow.errors import InputError
-from ptychoflow.models.blind import Blind
+from ptychoflow.models.blind import Blind, doubt
 from ptychoflow.physics.gauge import centre_of
 from ptychoflow.refinement import position_error
 
@@ -149,7 +149,9 @@ def test_an_object_and_its_probe_that_wander_off_together_are_brought_home(datas
 
 
 def test_the_image_that_is_kept_explains_held_out_frames_best(dataset: Dataset, monkeypatch: pytest.MonkeyPatch):
-    run = BlindReconstruction(plain_engine(), dataset, settings_of(iterations=6, most_iterations=30, learned=False))
+    run = BlindReconstruction(
+        plain_engine(), dataset, settings_of(iterations=6, most_iterations=30, learned=False, smoothing=False)
+    )
     told, states = iter([5.0, 3.0, 2.0, 2.5, 2.2, 2.4, *[9.0] * 30]), []
 
     def deviance(state: object, frames: object = None) -> float:
@@ -166,7 +168,7 @@ def test_the_image_that_is_kept_explains_held_out_frames_best(dataset: Dataset, 
 
 
 def test_it_goes_on_while_held_out_frames_are_explained_better(dataset: Dataset, monkeypatch: pytest.MonkeyPatch):
-    settings = settings_of(iterations=3, most_iterations=12, learned=False)
+    settings = settings_of(iterations=3, most_iterations=12, learned=False, smoothing=False)
     falling = [1 / number for number in range(1, 8)]
     for told, expected in ((falling + [1.0] * 20, 7 + PATIENCE), ([0.9**n for n in range(50)], 12), ([1.0] * 50, 4)):
         run = BlindReconstruction(plain_engine(), dataset, settings)
@@ -212,6 +214,33 @@ def test_a_correction_is_taken_only_where_it_helps_frames_that_were_left_out(dat
             assert (run.deviance(found) < before) == taken
             assert (found is state) == (not taken)
             assert run.gain == pytest.approx(gain * (1.5 if taken else 0.5))
+
+
+def test_an_object_is_smoothed_only_as_far_as_frames_that_were_left_out_bear_it(dataset: Dataset):
+    run = BlindReconstruction(plain_engine(), dataset, settings_of(iterations=12, most_iterations=12))
+    with torch.no_grad():
+        run.run()
+        sharp, before = run.state, run.deviance(run.state)
+        noise = torch.randn(sharp.objects.shape, generator=torch.Generator().manual_seed(0))
+        noisy = replace(sharp, objects=sharp.objects + 0.05 * noise)
+        # Noise is taken out where there is some; where there is none, strong smoothing is refused.
+        level = 0.05 / float(doubt(noisy, run.frames).max())
+        found, following = judged_smoothing(noisy, run.frames, level, run.deviance)
+        assert before < run.deviance(found) < run.deviance(noisy)
+        assert following in (level, 2 * level)
+        found, following = judged_smoothing(sharp, run.frames, 20 * level, run.deviance)
+        assert found is sharp
+        assert following == 10 * level
+
+
+def test_few_photons_make_a_better_image_with_smoothing():
+    scan = small_scan({"flux": 2e3})
+    images = {}
+    for smoothing in (False, True):
+        settings = settings_of(learned=False, smoothing=smoothing, held_out=0.1)
+        images[smoothing] = BlindReconstruction(plain_engine(), scan, settings).run()
+    assert correlation(images[True].object, scan) > correlation(images[False].object, scan) + 0.01
+    assert images[True].deviance < images[False].deviance
 
 
 def test_frames_that_stay_in_a_file_give_the_same(dataset: Dataset, solved: BlindResult):

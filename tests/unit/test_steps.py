@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from scipy.stats import poisson
 
 from ptychoflow.physics.diffraction import Propagator
 from ptychoflow.physics.steps import (
@@ -10,6 +11,7 @@ from ptychoflow.physics.steps import (
     object_change,
     probe_change,
     regularised,
+    unbiased_ratio,
     wave_change,
 )
 
@@ -89,3 +91,32 @@ def test_a_step_is_whole_in_much_light_and_damped_in_little():
     torch.testing.assert_close(
         regularised(wanted * light, light, torch.tensor(1.0)), wanted * torch.tensor([0.0, 0.5, 1 / 1.1, 1.0])
     )
+
+
+@pytest.mark.parametrize("mean", [0.003, 0.05, 0.5, 3.0, 30.0, 1e4])
+def test_few_photons_ask_for_no_change_on_average(mean: float):
+    counts = torch.arange(int(mean + 10 * mean**0.5 + 20), dtype=torch.float64)
+    chances = torch.from_numpy(poisson.pmf(counts.numpy(), mean))
+    # In units of a hundred photons: the unit must not matter.
+    asked = unbiased_ratio((counts / 100).sqrt(), torch.full_like(counts, mean / 100), torch.tensor(100.0))
+    assert abs((chances * asked).sum()) < 0.02
+    if mean <= 0.5:
+        assert (chances * (counts / mean).sqrt()).sum() - 1 < -0.2
+
+
+def test_many_photons_are_asked_for_by_their_amplitude():
+    intensity = torch.rand(50, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) + 0.1
+    amplitudes = 3 * intensity.flip(0).sqrt()
+    expected = amplitudes / intensity.sqrt() - 1
+    torch.testing.assert_close(unbiased_ratio(amplitudes, intensity, torch.tensor(1e12)), expected)
+
+
+def test_a_dark_model_does_not_overshoot_what_it_lacks():
+    intensity = torch.logspace(-6, 2, 40, dtype=torch.float64)
+    for count in (1.0, 10.0, 1e3):
+        amplitude = torch.full_like(intensity, count**0.5)
+        wave = intensity.sqrt() * (1 + unbiased_ratio(amplitude, intensity, torch.tensor(1.0)))
+        assert (wave <= 2 * amplitude.maximum(intensity.sqrt())).all()
+        assert (wave >= 0.5 * amplitude.minimum(intensity.sqrt())).all() or count == 0
+    dark = intensity.sqrt() * (1 + unbiased_ratio(torch.zeros_like(intensity), intensity, torch.tensor(1.0)))
+    assert ((dark >= 0) & (dark < intensity.sqrt())).all()

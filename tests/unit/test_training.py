@@ -179,17 +179,46 @@ def test_a_damaged_state_starts_afresh(small_cxi: Path, tmp_path: Path, monkeypa
 
 
 @pytest.mark.slow
-def test_a_finished_run_and_one_of_other_settings_start_afresh(
-    small_cxi: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+def test_a_finished_run_is_published_again_and_one_of_other_settings_starts_afresh(
+    small_cxi: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ):
     caplog.set_level("INFO")
+    published = ("model.ckpt", "metrics.csv", "config.yaml", "provenance.json")
     first = weights(train(small_cxi, tmp_path))
-    train(small_cxi, tmp_path)
-    assert "of a finished run" in caplog.text
+    before = {name: (tmp_path / name).read_bytes() for name in published}
+    for name in published:
+        (tmp_path / name).unlink()
+    with monkeypatch.context() as patch:
+        patch.setattr("lightning.pytorch.Trainer.fit", fail_to_publish)
+        train(small_cxi, tmp_path)
+    assert "of this very training, finished: published again" in caplog.text
+    assert {name: (tmp_path / name).read_bytes() for name in published} == before
     again = weights(train(small_cxi, tmp_path, learning_rate=1e-4))
     assert "of other settings, data or code" in caplog.text
     assert not torch.equal(first["network.step_sizes"], again["network.step_sizes"])
     assert len(epoch_values(tmp_path, "train/loss/epoch")) == 2
+
+
+@pytest.mark.slow
+def test_a_finished_training_goes_on_with_more_epochs(
+    small_cxi: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+):
+    caplog.set_level("INFO")
+    steady = {"schedule": "constant", "warmup": 0.0}
+    train(small_cxi, tmp_path / "in two", max_epochs=1, **steady)
+    # An interruption on the way changes nothing.
+    with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="the disk is full"):
+        patch.setattr(TrainingRun, "_publish", fail_to_publish)
+        train(small_cxi, tmp_path / "in two", max_epochs=3, **steady)
+    assert "ended after 1 epochs, to epoch 3" in caplog.text
+    assert "what the constant schedule of 3 epochs says" in caplog.text
+    more = train(small_cxi, tmp_path / "in two", max_epochs=3, **steady)
+    assert_same_weights(more, train(small_cxi, tmp_path / "in one", max_epochs=3, **steady))
+    losses = [epoch_values(tmp_path / name, "train/loss/epoch") for name in ("in two", "in one")]
+    np.testing.assert_array_equal(*losses)
+    assert load_checkpoint(more)["ptychoflow"]["provenance"]["went_on_from"]["max_epochs"] == 1
+    train(small_cxi, tmp_path / "in two", max_epochs=2, **steady)
+    assert "starting afresh" in caplog.text
 
 
 def test_the_published_checkpoint_describes_itself(small_cxi: Path, tmp_path: Path):

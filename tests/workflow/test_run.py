@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from workflow_runs import ROOT, SMALL, kill, planned, run_snakemake, start_snakemake
+from workflow_runs import ROOT, SMALL, checkout, kill, planned, run_snakemake, start_snakemake
 
 from ptychoflow.data.readers import read_dataset
 from ptychoflow.reconstruction import read_reconstruction
@@ -92,8 +92,27 @@ def test_jobs_run_with_the_threads_of_their_rule(finished: Path):
     assert "--threads $(( (2 + 1 - 1) / 1 ))" in train
 
 
-def test_nothing_is_left_to_do(finished: Path):
+def test_nothing_is_left_to_do_however_the_path_of_the_checkout_is_spelled(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     assert "Nothing to be done" in run_snakemake(finished, SMALL, "--dry-run").stdout
+    (tmp_path / "link").symlink_to(ROOT)
+    for place, spelled in (
+        (ROOT, "Snakefile"),
+        (ROOT / "docs", "../Snakefile"),
+        (tmp_path, str(tmp_path / "link/Snakefile")),
+        (tmp_path / "link/docs", "../Snakefile"),
+    ):
+        monkeypatch.chdir(place)
+        assert "Nothing to be done" in run_snakemake(finished, SMALL, "--dry-run", "--snakefile", spelled).stdout
+
+
+def test_a_default_that_is_written_out_makes_nothing_again(finished: Path):
+    config = copy.deepcopy(SMALL)
+    config["experiments"]["small"]["training"] |= {"devices": 1, "schedule": "cosine"}
+    config["experiments"]["small"]["model"]["name"] = "unrolled"
+    config["datasets"]["seen"]["simulate"]["scan"]["kind"] = "raster"
+    assert "Nothing to be done" in run_snakemake(finished, config, "--dry-run").stdout
 
 
 def test_changed_stitching_spares_the_training(workflow: Path):
@@ -110,13 +129,6 @@ def test_changed_training_reruns_all_that_follows_from_it(workflow: Path):
     rules = rerun_rules(workflow, config)
     assert {"training_settings", "train", "infer", "stitch", "evaluate", "plot_training"} <= rules
     assert "simulate" not in rules
-
-
-def checkout(folder: Path) -> Path:
-    """A copy of the repository's workflow, to change its code."""
-    for name in ("rules", "envs", "config", "scripts", "profiles"):
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    return Path(shutil.copy2(ROOT / "Snakefile", folder))
 
 
 @pytest.mark.parametrize(

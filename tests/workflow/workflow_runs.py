@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -57,6 +58,15 @@ def run_snakemake(
     """Run the workflow to its end and keep what it prints; keywords are environment variables."""
     command = command_of(folder, config, *arguments)
     return subprocess.run(command, capture_output=True, text=True, env=environment_of(**environment))
+
+
+def checkout(folder: Path) -> Path:
+    """A copy of the repository's workflow, to change its code."""
+    for name in ("rules", "envs", "config", "scripts", "profiles"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in (".gitattributes", ".git_archival.txt", "LICENSE"):
+        shutil.copy2(ROOT / name, folder)
+    return Path(shutil.copy2(ROOT / "Snakefile", folder))
 
 
 def start_snakemake(folder: Path, config: dict, *arguments: str) -> subprocess.Popen[bytes]:

@@ -62,6 +62,7 @@ def scan_frames(dataset: Dataset, border: int, mean: Tensor, device: torch.devic
         "mask": mask[None, None].to(device),
         "scale": scale[None],
         "propagator": Propagator(dataset.size, dataset.fresnel_number).to(device),
+        "unbiased": True,
     }
     if isinstance(dataset.frames, np.ndarray):
         return ScanFrames((amplitudes_of(dataset.frames).to(device) / scale)[None], **parts)

@@ -1,10 +1,14 @@
 """Two images of a scan that share no photon, from the even and from the odd frames, to tell its resolution."""
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
-from ptychoflow.models.blind import BlindState, subsets
+from ptychoflow.blind.judged import SMOOTHED_FROM
+from ptychoflow.models.blind import BlindState, doubt, subsets
 from ptychoflow.models.scan_frames import ScanFrames
+from ptychoflow.physics.total_variation import smoothed
 
 ITERATIONS = 10
 FIRST_STEP, LAST_STEP = 1.0, 0.5
@@ -13,7 +17,7 @@ DAMPING = 0.05
 
 
 @torch.no_grad()
-def half_objects(state: BlindState, frames: ScanFrames, used: Tensor, seed: int) -> Tensor:
+def half_objects(state: BlindState, frames: ScanFrames, used: Tensor, seed: int, smoothing: float = 0.0) -> Tensor:
     """Solve for the object alone from each half of the frames, beginning with nothing.
 
     Probe, positions and background are those that all frames told, so that both images lie in one place.
@@ -28,6 +32,8 @@ def half_objects(state: BlindState, frames: ScanFrames, used: Tensor, seed: int)
         (used,) int64, numbers of those that may be used.
     seed : int
         Fixes their order.
+    smoothing : float
+        How strongly the image of all frames was smoothed, in units of what a pixel may be wrong by.
 
     Returns
     -------
@@ -45,5 +51,9 @@ def half_objects(state: BlindState, frames: ScanFrames, used: Tensor, seed: int)
             for chosen in subsets(used[half::2], progress, generator):
                 change = frames.change(objects, state.probes, state.background, chosen)
                 objects = objects + size * change.object_step(damping)
+            if smoothing > 0 and progress >= SMOOTHED_FROM:
+                # Half of the light is twice the doubt's square.
+                level = doubt(replace(state, light=state.light / 2), frames)
+                objects = smoothed(objects, smoothing * level)
         halves.append(objects[0])
     return torch.stack(halves)

@@ -6,10 +6,16 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from ptychoflow.models.blind import Blind, BlindState
+from ptychoflow.models.blind import Blind, BlindState, doubt
 from ptychoflow.models.scan_frames import ScanFrames
 from ptychoflow.physics.gauge import centre_of, mix_modes, orthogonal_modes
 from ptychoflow.physics.patches import fourier_shift
+from ptychoflow.physics.total_variation import smoothed
+
+SMOOTHED_FROM = 0.5
+"""Progress from which objects are smoothed: before, what is still to be found has no edges to keep."""
+MOST_SMOOTHING = 20.0
+"""Largest strength of smoothing in units of what a pixel may be wrong by."""
 
 
 def judged_correction(
@@ -48,6 +54,46 @@ def judged_correction(
     if deviance(corrected) <= deviance(state):
         return corrected, min(1.0, 1.5 * gain)
     return state, 0.5 * gain
+
+
+def judged_smoothing(
+    state: BlindState,
+    frames: ScanFrames,
+    strength: float,
+    deviance: Callable[[BlindState], float],
+    where: Tensor | float = 1.0,
+) -> tuple[BlindState, float]:
+    """Smooth the object as far as helps the frames that judge: what is noise explains none of them.
+
+    Parameters
+    ----------
+    state : BlindState
+        After a pass.
+    frames : ScanFrames
+        All frames.
+    strength : float
+        What is tried, in units of what a pixel may be wrong by.
+    deviance : callable
+        Of the frames that judge, in a state.
+    where : Tensor or float
+        (H, W) share of the strength.
+
+    Returns
+    -------
+    state : BlindState
+        Smoothed so or twice as strongly, or as it was where they are explained worse.
+    strength : float
+        What is tried next: that which helped most, and half of it where neither did.
+    """
+    level = where * doubt(state, frames)
+    tried = {
+        factor: replace(state, objects=smoothed(state.objects, factor * strength * level)) for factor in (1.0, 2.0)
+    }
+    told = {factor: deviance(one) for factor, one in tried.items()}
+    best = min(told, key=told.__getitem__)
+    if told[best] <= deviance(state):
+        return tried[best], min(MOST_SMOOTHING, best * strength)
+    return state, 0.5 * strength
 
 
 def wandered(state: BlindState, home: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ptychoflow.blind.frames import amplitudes_of
-from ptychoflow.blind.judged import at_home, judged_correction, object_at_home, probe_at_home
+from ptychoflow.blind.judged import at_home, judged_correction, judged_smoothing, object_at_home, probe_at_home
 from ptychoflow.blind.live_windows import LiveFrames, LiveImage, Window, light_of, window_of
 from ptychoflow.blind.modes import coherence_modes
 from ptychoflow.blind.start import FRAMES, GIVEN, Start, find_start, middle_of
@@ -108,7 +108,8 @@ class BlindLiveReconstruction:
         self.state: BlindState | None = None
         self.start: Start | None = None
         self.scale, self.home = torch.ones(()), torch.zeros(2)
-        self.passes, self.gain, self.tried, self.waited = 0, 1.0, 0, 0
+        self.passes, self.tried, self.waited = 0, 0, 0
+        self.gain, self.smoothing = 1.0, 1.0
 
     @property
     def origin(self) -> Tensor:
@@ -214,7 +215,8 @@ class BlindLiveReconstruction:
         modes = torch.from_numpy(coherence_modes(probe.cpu().numpy(), self.settings.probe_modes)).to(self.device)
         power = self._mean_counts()[self.mask].sum() / self.scale**2
         shape = tuple(length + 2 * BORDER for length in self.frame.shape)
-        self.state, self.passes, self.gain = BlindState.start(with_power(modes, power)[None], shape), 0, 1.0
+        self.state, self.passes = BlindState.start(with_power(modes, power)[None], shape), 0
+        self.gain, self.smoothing = 1.0, 1.0
         for _ in range(SETTLING):
             self._pass(self._drawn(MOST_IN_PASS))
 
@@ -276,11 +278,16 @@ class BlindLiveReconstruction:
         factor = 1 / state.objects[0, 0, 0].real
         state.objects[0, 0, 0] = corner / factor
         state.light = self._light(self._fitted(), window, state)[None]
+        judges = self._judges(window)
+
+        def deviance(tried: BlindState) -> float:
+            return self._deviance(tried, frames, judges)
+
         if self.settings.learned:
-            judges = self._judges(window)
-            state, self.gain = judged_correction(
-                self.network, state, frames, progress, self.gain, lambda tried: self._deviance(tried, frames, judges)
-            )
+            state, self.gain = judged_correction(self.network, state, frames, progress, self.gain, deviance)
+        if self.settings.smoothing and self.passes >= SETTLING // 2:
+            # Where no frame of the pass lies, nothing would bring back what smoothing takes each time.
+            state, self.smoothing = judged_smoothing(state, frames, self.smoothing, deviance, touched)
         changed = {name: getattr(whole, name) / factor for name in IN_PLACE}
         for name, values in changed.items():
             values[..., *window] = getattr(state, name)
@@ -320,6 +327,7 @@ class BlindLiveReconstruction:
             self.mask[None, None],
             self.scale[None],
             self.propagator,
+            unbiased=True,
         )
 
     def _mean_counts(self) -> Tensor:

@@ -143,7 +143,7 @@ def _shown() -> Callable[[Progress], None]:
 
 def _halves(solving: BlindReconstruction, seed: int) -> np.ndarray:
     """Objects of the even and of the odd frames, (2, H, W) complex64, placed as `BlindReconstruction.result` does."""
-    canvases = half_objects(solving.state, solving.frames, solving.fitted, seed)
+    canvases = half_objects(solving.state, solving.frames, solving.fitted, seed, solving.smoothed)
     away = solving.home - centre_of(solving.state.probes.abs().square().sum(dim=1))[0]
     edge = solving.border
     return fourier_shift(canvases, away)[:, edge:-edge, edge:-edge].cpu().numpy()
@@ -163,6 +163,7 @@ def _findings(result: BlindResult, solving: BlindReconstruction) -> dict[str, An
         },
         "iterations": len(result.history),
         "gains": [one.gain for one in result.history],
+        "smoothing": solving.smoothed,
         "deviances": [one.deviance for one in result.history],
         "background": result.background,
         "brightness_rms": None if result.brightness is None else float(np.std(result.brightness[result.used])),

@@ -10,7 +10,14 @@ from torch import Tensor
 
 from ptychoflow.blind.brightness import brightened
 from ptychoflow.blind.frames import mean_frame, scan_frames
-from ptychoflow.blind.judged import at_home, judged_correction, object_at_home, probe_at_home
+from ptychoflow.blind.judged import (
+    SMOOTHED_FROM,
+    at_home,
+    judged_correction,
+    judged_smoothing,
+    object_at_home,
+    probe_at_home,
+)
 from ptychoflow.blind.modes import coherence_modes
 from ptychoflow.blind.result import BlindResult, Progress
 from ptychoflow.blind.start import FRAMES, Start, find_start, middle_of
@@ -101,7 +108,7 @@ class BlindReconstruction:
         self.fitted = torch.from_numpy(self.used)
         judges = self.held_out if len(self.held_out) else self.used
         self.judges = torch.from_numpy(judges[:: -(-len(judges) // JUDGES)])
-        self.gain, self.history = 1.0, []
+        self.gain, self.smoothing, self.history = 1.0, 1.0, []
 
     def _find_start(self, dataset: Dataset) -> Start:
         settings = self.settings
@@ -168,6 +175,8 @@ class BlindReconstruction:
         if settings.learned:
             args = self.network, state, self.frames, progress, self.gain, self.deviance
             state, self.gain = judged_correction(*args)
+        if settings.smoothing and progress >= SMOOTHED_FROM:
+            state, self.smoothing = judged_smoothing(state, self.frames, self.smoothing, self.deviance)
         self.state = at_home(state, self.home)
         if settings.solve_positions and progress >= POSITIONS_FROM:
             self._move_frames()
@@ -200,6 +209,11 @@ class BlindReconstruction:
         moved = moved - moved[self.fitted].mean(dim=0)
         moved = moved / (moved.norm(dim=-1, keepdim=True) / self.settings.position_bound).clamp_min(1)
         frames.positions = (self.given[0] + moved)[None]
+
+    @property
+    def smoothed(self) -> float:
+        """How strongly the object was smoothed in the end, in units of what a pixel may be wrong by."""
+        return self.smoothing if self.settings.smoothing else 0.0
 
     def deviance(self, state: BlindState, frames: Tensor | None = None) -> float:
         """Poisson deviance per good pixel of frames (chosen,) int64, by default those that judge."""

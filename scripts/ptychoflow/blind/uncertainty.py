@@ -13,19 +13,23 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
-from ptychoflow.blind.judged import object_at_home, probe_at_home
+from ptychoflow.blind.judged import SMOOTHED_FROM, object_at_home, probe_at_home
 from ptychoflow.blind.solve import BlindReconstruction
 from ptychoflow.metrics.alignment import between_probes, register, scored_area
-from ptychoflow.models.blind import BlindState, photons_per_pixel, subsets
+from ptychoflow.models.blind import BlindState, doubt, photons_per_pixel, subsets
+from ptychoflow.physics.total_variation import smoothed
 from ptychoflow.reconstruction import Reconstruction
 
 NEIGHBOURHOOD = 2.0
 """Pixels, standard deviation of the window over which differences are averaged: two of them tell little of a pixel."""
 FEWEST = 8
 """Frames of a scan whose halves tell anything."""
-AMPLITUDE_FACTOR, PHASE_FACTOR = 1.14, 1.65
+AMPLITUDE_FACTOR, PHASE_FACTOR = 1.15, 1.66
 """Errors over what halves differ by, such that 90 % of them are within 1.645 deviations: on average over 21 simulated
 scans, of seven kinds of objects at 10⁴, 10⁶ and 10⁸ photons. What came of it on others stands in docs/pretrained.md."""
+PHASE_EXPONENT, USUAL_PHOTONS = -0.035, 1e4
+"""Where few photons fall on a pixel, halves share more of the phase's error: its slow waves, which no few of them tell.
+The factor is the one above at the usual number, and goes as this power of it, measured on the same scans."""
 
 
 def deviations(
@@ -51,7 +55,9 @@ def deviations(
         moved, _ = register(canvas, image, area, *between_probes(probe, reconstruction.probe))
         squares[0] += (np.abs(moved) - np.abs(image)) ** 2 / 2
         squares[1] += np.angle(moved * image.conj()) ** 2 / 2
-    amplitude, phase = np.sqrt(local_mean(squares, area)) * np.array([AMPLITUDE_FACTOR, PHASE_FACTOR])[:, None, None]
+    photons = float(photons_per_pixel(solving.state, solving.frames)) / USUAL_PHOTONS
+    factors = np.array([AMPLITUDE_FACTOR, PHASE_FACTOR * max(photons, 1e-4) ** PHASE_EXPONENT])
+    amplitude, phase = np.sqrt(local_mean(squares, area)) * factors[:, None, None]
     return tuple(np.where(area, part, np.nan).astype(np.float32) for part in (amplitude, phase))
 
 
@@ -70,14 +76,17 @@ def half_images(solving: BlindReconstruction, seed: int) -> list[tuple[np.ndarra
 
 
 def _solved(solving: BlindReconstruction, half: Tensor, generator: torch.Generator) -> BlindState:
-    """What the plain engine makes of some of the frames (chosen,) int64, in as many iterations as were planned."""
-    found, frames, iterations = solving.state, solving.frames, solving.settings.iterations
+    """What the plain engine makes of some of the frames (chosen,) int64, in as many iterations as there were of all."""
+    found, frames, iterations = solving.state, solving.frames, len(solving.history)
     state = BlindState.start(found.probes, tuple(found.objects.shape[-2:]))
     state = replace(state, background=found.background)
     for number in range(iterations):
         progress = number / iterations
         order = subsets(half, progress, generator, photons_per_pixel(state, frames))
         state = solving.network.iterate(state, frames, order, progress, solve_background=False, learned_rates=False)
+        if solving.smoothed > 0 and progress >= SMOOTHED_FROM:
+            level = solving.smoothed * doubt(state, frames)
+            state = replace(state, objects=smoothed(state.objects, level))
     return state
 
 

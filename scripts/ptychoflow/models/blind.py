@@ -238,9 +238,8 @@ def correction_input(state: BlindState, frames: ScanFrames, progress: float) -> 
     light = state.light / state.light.amax(dim=(-2, -1), keepdim=True)
     turn = (objects * light).sum(dim=(-2, -1), keepdim=True)
     turn = turn.conj() / turn.abs().clamp_min(1e-12)
-    photons = state.light * _per(frames.scale, 2) ** 2
+    level = doubt(state, frames)
     misfit = state.misfit.clamp(0.1, 1e3)
-    level = (_per(misfit.clamp_min(1), 2) / (1 + photons)).sqrt().clamp_max(0.5) * (light / (light + 0.01))
     told = torch.stack([misfit.log10(), torch.full_like(misfit, progress)], dim=1)
     seen = torch.cat(
         [
@@ -253,6 +252,17 @@ def correction_input(state: BlindState, frames: ScanFrames, progress: float) -> 
         dim=1,
     )
     return seen, turn, level
+
+
+def doubt(state: BlindState, frames: ScanFrames) -> Tensor:
+    """What each pixel of the objects may be wrong by, (batch, H, W) float: for want of photons or of a right model.
+
+    It is 0 where no light fell.
+    """
+    light = state.light / state.light.amax(dim=(-2, -1), keepdim=True)
+    photons = state.light * _per(frames.scale, 2) ** 2
+    misfit = state.misfit.clamp(1, 1e3)
+    return (_per(misfit, 2) / (1 + photons)).sqrt().clamp_max(0.5) * (light / (light + 0.01))
 
 
 def photons_per_pixel(state: BlindState, frames: ScanFrames) -> Tensor:

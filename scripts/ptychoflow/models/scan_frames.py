@@ -29,6 +29,8 @@ class ScanFrames:
         Of all frames.
     brightness : Tensor, optional
         (batch, frames) float32, the light of each frame, 1 on average; 1 if not given.
+    unbiased : bool
+        Whether few photons are asked for without bias, see `joint_change`.
     """
 
     amplitudes: Tensor
@@ -37,6 +39,7 @@ class ScanFrames:
     scale: Tensor
     propagator: Propagator
     brightness: Tensor | None = field(default=None, kw_only=True)
+    unbiased: bool = field(default=False, kw_only=True)
 
     def subset(self, frames: Tensor) -> tuple[Tensor, Tensor]:
         """Amplitudes (batch, chosen, N, N) and positions (batch, chosen, 2) of some frames (chosen,) int64."""
@@ -64,6 +67,7 @@ class ScanFrames:
                     background,
                     self.scale,
                     self.light(piece),
+                    self.unbiased,
                 )
                 for piece in self.pieces(frames)
             ),

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ptychoflow.physics.diffraction import Propagator, exit_waves, incoherent_sum
 from ptychoflow.physics.patches import add_patches, crop_patches, shift_factors, split_positions
-from ptychoflow.physics.steps import object_change, probe_change
+from ptychoflow.physics.steps import object_change, probe_change, unbiased_ratio
 
 PIXELS_AT_ONCE = 2**20
 """Of frames and modes whose waves are in memory at a time: beyond the cache, more at once take longer."""
@@ -73,6 +73,7 @@ def joint_change(
     background: Tensor,
     scale: Tensor,
     brightness: Tensor | None = None,
+    unbiased: bool = False,
 ) -> JointChange:
     """Add up the changes that frames ask of objects and probes.
 
@@ -96,6 +97,9 @@ def joint_change(
         (batch,) float, whose square is the photons of a unit of intensity.
     brightness : Tensor, optional
         (batch, frames) float, the light of each frame over that of the probes; 1 if not given.
+    unbiased : bool
+        Whether few photons ask for no change on average where the model is right, see `unbiased_ratio`; by amplitudes
+        they ask for less light, which keeps their noise out as well.
     """
     size, modes = amplitudes.shape[-1], probes.shape[1]
     piece = max(1, PIXELS_AT_ONCE // (len(objects) * modes * size**2))
@@ -105,7 +109,16 @@ def joint_change(
         some = slice(first, first + piece)
         light = None if brightness is None else brightness[:, some]
         part = _piece(
-            objects, spectra, amplitudes[:, some], positions[:, some], mask, propagator, background, scale, light
+            objects,
+            spectra,
+            amplitudes[:, some],
+            positions[:, some],
+            mask,
+            propagator,
+            background,
+            scale,
+            light,
+            unbiased,
         )
         total = part if total is None else total + part
     # The sum of the frames' changes is moved back to the probe's own place at once.
@@ -153,6 +166,7 @@ def _piece(
     background: Tensor,
     scale: Tensor,
     brightness: Tensor | None,
+    unbiased: bool,
 ) -> JointChange:
     """Changes of a few frames, from the spectra of the probes; that of the probes is a spectrum as well."""
     patches, moved, corner, factors, propagator = _placed(objects, spectra, positions, propagator, brightness)
@@ -160,7 +174,10 @@ def _piece(
     intensity = incoherent_sum(waves) + background[:, None, None, None] + FLOOR
     modelled = intensity.sqrt()
     ratio = torch.where(mask, amplitudes / modelled - 1, 0)
-    change = propagator.adjoint(ratio.unsqueeze(-3) * waves)
+    asked = ratio
+    if unbiased:
+        asked = torch.where(mask, unbiased_ratio(amplitudes, intensity, scale[:, None, None, None].square()), 0)
+    change = propagator.adjoint(asked.unsqueeze(-3) * waves)
     values = torch.cat([torch.view_as_real(object_change(change, moved)), incoherent_sum(moved).unsqueeze(-1)], dim=-1)
     added = add_patches(values, corner, objects.shape[-2:])
     probes = (torch.fft.fft2(probe_change(change, patches)) * factors.conj()).sum(dim=1)

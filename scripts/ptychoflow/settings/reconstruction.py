@@ -38,6 +38,8 @@ class BlindReconstructionSettings(Settings):
         Use the learned network; without it the plain engine iterates.
     learned_rates : bool
         Use learned sizes, damping and momentum of the steps as well: they find far starts sooner, and end less exactly.
+    smoothing : bool
+        Smooth the object, edges kept, as far as the frames that are left out are explained better for it.
     halves : bool
         Where no truth is known, make two more images, from the even and from the odd frames, which tell the resolution.
     uncertainty : bool
@@ -57,6 +59,7 @@ class BlindReconstructionSettings(Settings):
     solve_background: bool = True
     learned: bool = True
     learned_rates: bool = False
+    smoothing: bool = True
     halves: bool = True
     uncertainty: bool = False
 

@@ -3,9 +3,9 @@
 import hashlib
 import json
 import logging
-import shutil
 import signal
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,17 +32,16 @@ from ptychoflow.settings.tracking import TrackingSettings
 from ptychoflow.settings.training import TrainingSettings
 from ptychoflow.settings.values import plain
 from ptychoflow.tracking.images import ReconstructionImages
-from ptychoflow.tracking.loggers import CSV_FOLDER, EVENTS_FOLDER, collect_metrics, make_loggers
-from ptychoflow.tracking.mlflow_runs import RUN_FILE, MLflowRunLogger, without_password
+from ptychoflow.tracking.loggers import CSV_FOLDER, collect_metrics, make_loggers
+from ptychoflow.tracking.mlflow_runs import MLflowRunLogger, without_password
 from ptychoflow.tracking.prediction_files import PredictionWriter
 from ptychoflow.tracking.progress import ProgressLines
 from ptychoflow.tracking.statistics import EpochMetricsInCheckpoint, EpochReport, TrainingStatistics
 from ptychoflow.trainer import make_trainer, process_environment, settle
 from ptychoflow.training.checkpoint import WholeCheckpoints, describe, load_checkpoint, load_network, publish
 from ptychoflow.training.module import Reconstructor
+from ptychoflow.training.working_state import BEST, FINISHED, LAST, Beginning, beginning, clear, write_record
 
-LAST = "last.ckpt"
-PUBLISHED_MARK = "published"
 log = logging.getLogger(__name__)
 
 
@@ -85,6 +84,7 @@ class TrainingRun:
     init_from: Path | None = None
     test_data: Path | None = None
     settled: TrainingSettings = field(init=False)
+    _decisive: list[Any] = field(init=False)
 
     def run(self) -> Path:
         """Train, or go on from the last whole epoch of the same run, publish, and test if there is something to test.
@@ -105,20 +105,32 @@ class TrainingRun:
         seed_everything(self.seed, verbose=False)
         module_data = ScanDataModule(scans, self.training, self.seed)
         module = self._module(scans, module_data)
-        start = self._resume_from(module.description["fingerprint"])
+        begun = beginning(self.run_dir, self._fingerprint, self.training.max_epochs)
+        start, tested_on = begun.checkpoint, sha256_of(self.test_data) if self.test_data else None
+        checkpoint = self.output_dir / "model.ckpt"
+        if begun.finished and tested_on in (None, begun.finished["tested_on"]):
+            if rank_zero_only.rank == 0:
+                self._publish(begun.finished["provenance"])
+            return checkpoint
+        self._prepare(module, begun)
         loggers = self._loggers(module, start)
         trainer = self._trainer(loggers, validate=module_data.has_validation)
-        self.run_dir.mkdir(parents=True, exist_ok=True)
-        checkpoint = self.output_dir / "model.ckpt"
         try:
             self._introduce(module, loggers, start)
-            trainer.fit(module, module_data, ckpt_path=start)
+            if begun.finished:
+                provenance = begun.finished["provenance"]
+            else:
+                trainer.fit(module, module_data, ckpt_path=start)
+                made = {"finished": now(), "device": device_name(module.device)}
+                # As it is read back later, so that what is published again is the same to the last byte.
+                provenance = json.loads(json.dumps(module.description["provenance"] | made))
             if trainer.is_global_zero:
-                self._publish(module, loggers)
+                self._publish(provenance, loggers)
             trainer.strategy.barrier()
             if test is not None:
                 self._test(trainer, checkpoint, test)
-            self._finish(trainer)
+            if trainer.is_global_zero:
+                self._finish(provenance, tested_on)
         except BaseException as error:
             for logger in loggers:
                 logger.finalize("failed")
@@ -160,8 +172,15 @@ class TrainingRun:
             {"file": source["file"], "sha256": source["sha256"], "frames": source["frames"]} for source in sources
         ]
         # What the machine decided belongs to a run, which would end with other weights on another kind of processor.
-        parts = [plain(self.model), plain(self.settled), identity, self.seed, code_digest(Path(__file__)), parent]
-        fingerprint = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+        self._decisive = [
+            plain(self.model),
+            plain(self.settled),
+            identity,
+            self.seed,
+            code_digest(Path(__file__)),
+            parent,
+        ]
+        fingerprint = self._fingerprint(self.training.max_epochs)
         provenance = {
             "result": "model",
             "run_id": None,
@@ -182,30 +201,22 @@ class TrainingRun:
             module.network.compile()
         return module
 
-    def _resume_from(self, fingerprint: str) -> Path | None:
-        """Give the checkpoint to go on from; clear away the state of another run, or of one that was published."""
-        last = self.run_dir / LAST
-        if not last.exists():
-            self._clear()
-            return None
-        try:
-            same = load_checkpoint(last)["ptychoflow"]["fingerprint"] == fingerprint
-        except InputError:
-            same = False
-        if same and not (self.run_dir / PUBLISHED_MARK).exists():
-            log.info("going on from %s", last)
-            return last
-        other = "other settings, data or code, or was begun in another precision"
-        log.info("starting afresh: %s is of %s", last, "a finished run" if same else other)
-        self._clear()
-        return None
+    def _fingerprint(self, max_epochs: int) -> str:
+        """Digest of all that decides what comes out, were it a training of this many epochs."""
+        model, settings, *others = self._decisive
+        parts = [model, settings | {"max_epochs": max_epochs}, *others]
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
-    @rank_zero_only  # another process would clear away what the first has begun
-    def _clear(self) -> None:
-        for name in (LAST, "best.ckpt", PUBLISHED_MARK, RUN_FILE):
-            (self.run_dir / name).unlink(missing_ok=True)
-        for name in (CSV_FOLDER, EVENTS_FOLDER, "images", "predictions"):
-            shutil.rmtree(self.run_dir / name, ignore_errors=True)
+    def _prepare(self, module: Reconstructor, begun: Beginning) -> None:
+        """Bring the run folder to where the training begins; another process would clear away what the first has."""
+        if begun.earlier:
+            module.description["provenance"] |= {"went_on_from": begun.earlier}
+        if rank_zero_only.rank == 0:
+            self.run_dir.mkdir(parents=True, exist_ok=True)
+            if begun.checkpoint is None:
+                clear(self.run_dir)
+            elif not begun.finished:
+                (self.run_dir / FINISHED).unlink(missing_ok=True)
 
     def _loggers(self, module: Reconstructor, start: Path | None) -> list[Logger]:
         provenance, tags = module.description["provenance"], self.tracking.tags
@@ -279,20 +290,18 @@ class TrainingRun:
             if isinstance(logger, MLflowRunLogger):
                 provenance |= {"run_id": logger.run_id, "mlflow": without_password(logger.uri)}
         if rank_zero_only.rank == 0:
-            self._write_config(self.run_dir / "config.yaml")
+            self._write_config(self.run_dir / "config.yaml", self.resolved())
         for logger in loggers:
             if start is None:
                 logger.log_hyperparams(self.resolved())
             if isinstance(logger, MLflowRunLogger):
                 logger.log_file(self.run_dir / "config.yaml")
 
-    def _publish(self, module: Reconstructor, loggers: list[Logger]) -> None:
-        best = self.run_dir / "best.ckpt"
+    def _publish(self, provenance: dict[str, Any], loggers: Iterable[Logger] = ()) -> None:
+        best = self.run_dir / BEST
         use_best = self.training.publish == "best" and best.exists()
-        if "csv" in self.tracking.logger:
-            collect_metrics(self.run_dir / CSV_FOLDER, self.output_dir / "metrics.csv")
-        self._write_config(self.output_dir / "config.yaml")
-        provenance = module.description["provenance"] | {"finished": now(), "device": device_name(module.device)}
+        self._collect_metrics()
+        self._write_config(self.output_dir / "config.yaml", provenance["config"])
         checkpoint = self.output_dir / "model.ckpt"
         publish(best if use_best else self.run_dir / LAST, checkpoint, provenance)
         record = self.output_dir / "provenance.json"
@@ -303,22 +312,24 @@ class TrainingRun:
                 if self.tracking.log_checkpoint:
                     logger.log_file(checkpoint)
 
+    def _collect_metrics(self) -> None:
+        if "csv" in self.tracking.logger:
+            collect_metrics(self.run_dir / CSV_FOLDER, self.output_dir / "metrics.csv")
+
     def _test(self, trainer: Trainer, checkpoint: Path, test: Dataset) -> None:
         inference = Inference(checkpoint, test, self.test_data, held_out=0.0)  # the loss of a test is of all frames
         loader = inference.loader(self.training.batch_size, trainer.strategy.root_device, with_truth=True)
         (scores,) = trainer.test(inference.module, loader, verbose=False)
         log.info("Poisson deviance per pixel of %s: %.4g", self.test_data, scores["test/metrics/deviance/epoch"])
 
-    def _finish(self, trainer: Trainer) -> None:
+    def _finish(self, provenance: dict[str, Any], tested_on: str | None) -> None:
         """Publish what the test added to the metrics; from now on there is nothing to go on with."""
-        if trainer.is_global_zero:
-            if "csv" in self.tracking.logger:
-                collect_metrics(self.run_dir / CSV_FOLDER, self.output_dir / "metrics.csv")
-            (self.run_dir / PUBLISHED_MARK).touch()
+        self._collect_metrics()
+        write_record(self.run_dir, provenance, tested_on)
 
-    def _write_config(self, path: Path) -> None:
+    def _write_config(self, path: Path, config: dict[str, Any]) -> None:
         with replacing(path) as temporary:
-            temporary.write_text(yaml.safe_dump(self.resolved(), sort_keys=False), encoding="utf-8")
+            temporary.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
 
     def resolved(self) -> dict[str, Any]:
         """Everything this run was told, as plain containers: train.py --config takes it as it is."""
