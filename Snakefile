@@ -69,6 +69,7 @@ rule all:
         pictures(),
         uncertainties(),
         study_outputs(*STUDY_TABLES, *STUDY_FIGURES),
+        tracked_results(),
         "results/runs.csv",
         "results/warnings.html",
     localrule: True

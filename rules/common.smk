@@ -135,9 +135,13 @@ def initial_checkpoint(wildcards):
     )
 
 
-def lender(wildcards):
+def lender_of(experiment):
     """Experiment whose network is used: mostly its own."""
-    return EXPERIMENTS[wildcards.experiment].get("network_of", wildcards.experiment)
+    return EXPERIMENTS[experiment].get("network_of", experiment)
+
+
+def lender(wildcards):
+    return lender_of(wildcards.experiment)
 
 
 @signed
@@ -186,15 +190,30 @@ def image_of(role, name="reconstruction.h5"):
 def tags(wildcards):
     """What the tracked run of a training says about the job."""
     named = ", ".join(f"{name}={value}" for name, value in wildcards.items())
+    studies = [study for study, entry in STUDIES.items() if wildcards.experiment in entry.combinations]
     return json.dumps(
-        {"experiment": wildcards.experiment, "snakemake_rule": "train", "snakemake_wildcards": named}
+        {
+            "experiment": wildcards.experiment,
+            "seeds": str(len(seeds_of(wildcards.experiment))),
+            "snakemake_rule": "train",
+            "snakemake_wildcards": named,
+        }
+        | ({"study": studies[0]} if studies else {})
     )
+
+
+def in_mlflow(experiment):
+    return "mlflow" in EXPERIMENTS[experiment].get("tracking", {}).get("logger", [])
 
 
 def tracked_in_mlflow():
-    return any(
-        "mlflow" in settings.get("tracking", {}).get("logger", []) for settings in EXPERIMENTS.values()
-    )
+    return any(map(in_mlflow, EXPERIMENTS))
+
+
+def tracked_results():
+    """Records of results whose scores and figures stand in the run that made their network."""
+    experiments = [name for name in ASKED_FOR if name in BY_NETWORK and in_mlflow(lender_of(name))]
+    return each_result("tracked.json", experiments=experiments)
 
 
 def setting(section, key, default):

@@ -94,3 +94,37 @@ rule make_crate:
     shell:
         "python {params.program:q} --results {params.folders:q} --workflow {params.workflow:q}"
         " --output {output:q} 2> {log:q}"
+
+
+# The run that made the network, which may be another experiment's, takes the scores of what it is used for as well.
+rule track_result:
+    input:
+        scores="results/{experiment}/seed{seed}/{dataset}/metrics.json",
+        provenance="results/{experiment}/seed{seed}/{dataset}/provenance.json",
+        figures=expand(
+            "results/{{experiment}}/seed{{seed}}/{{dataset}}/figures/{kind}.png",
+            kind=("reconstruction", "correlation", "probe", "scan"),
+        ),
+    output:
+        "results/{experiment}/seed{seed}/{dataset}/tracked.json",
+    log:
+        "results/{experiment}/seed{seed}/{dataset}/logs/track_result.log",
+    benchmark:
+        "results/{experiment}/seed{seed}/{dataset}/benchmarks/track_result.tsv"
+    wildcard_constraints:
+        experiment=one_of(BY_NETWORK),
+    conda:
+        "../envs/train.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(2000),
+        runtime=growing(30),
+    params:
+        program=program("track_result"),
+        folder="results/{experiment}/seed{seed}/{dataset}",
+        run=lambda wildcards: f"results/{lender(wildcards)}/seed{wildcards.seed}/run",
+        code=code("track_result", "train"),
+    message:
+        "tell MLflow of {wildcards.dataset} by {wildcards.experiment}, seed {wildcards.seed}"
+    shell:
+        "python {params.program:q} --result {params.folder:q} --run_dir {params.run:q} --output {output:q} 2> {log:q}"

@@ -15,14 +15,15 @@ def main(results: list[Path], output: Path, page: Path | None = None) -> None:
     output : Path
         CSV file to write.
     page : Path, optional
-        HTML file with the scores alone to write.
+        HTML file to write that shows them side by side: images, scores, and what differs in their settings.
     """
-    from ptychoflow.tracking.comparison import result_row, write_page, write_table
+    from ptychoflow.tracking.comparison import result_row, write_table
 
-    rows = [result_row(folder) for folder in results]
-    write_table(output, rows)
+    write_table(output, [result_row(folder) for folder in results])
     if page is not None:
-        write_page(page, rows)
+        from ptychoflow.tracking.page import write_page
+
+        write_page(page, results)
 
 
 if __name__ == "__main__":

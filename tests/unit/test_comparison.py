@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from ptychoflow.errors import InputError
-from ptychoflow.tracking.comparison import flattened, result_row, write_page, write_table
+from ptychoflow.settings.values import flattened
+from ptychoflow.tracking.comparison import result_row, write_table
 
 
 def result(place: Path, seed: int, **scores: float | None) -> Path:
@@ -74,15 +75,6 @@ def test_results_of_different_columns_stand_in_one_table(tmp_path: Path):
         ("0", "0.9", ""),
         ("1", "", "0.8"),
     ]
-
-
-def test_the_page_shows_the_scores_that_there_are(tmp_path: Path):
-    row = result_row(result(tmp_path / "a", 0, phase_ssim=0.98764)) | {"experiment": "<first>"}
-    write_page(tmp_path / "runs.html", [row])
-    page = (tmp_path / "runs.html").read_text()
-    for text in ("&lt;first&gt;", "<th>phase ssim</th>", "<td>0.9876</td>"):
-        assert text in page
-    assert "amplitude ssim" not in page
 
 
 def test_nested_settings_become_one_level():

@@ -8,11 +8,11 @@ from pathlib import Path
 import mlflow
 import pytest
 
-from ptychoflow.tracking.mlflow_runs import (
+from ptychoflow.tracking.delivery import RUN_FILE
+from ptychoflow.tracking.mlflow_runs import MLflowRunLogger
+from ptychoflow.tracking.mlflow_store import (
     HOST_TAG,
     PROCESS_TAG,
-    RUN_FILE,
-    MLflowRunLogger,
     close_dead_runs,
     connect,
     store_uri,
@@ -56,7 +56,7 @@ def test_processes_that_create_one_store_together_all_log(tmp_path: Path, store:
     program = (
         "import sys; from pathlib import Path; from ptychoflow.tracking.mlflow_runs import MLflowRunLogger;"
         f"logger = MLflowRunLogger({store!r}, 'new', Path(sys.argv[1]), 'name', {{}}, False);"
-        "logger.log_metrics({'loss': 1.0}, 0); logger.finalize('success')"
+        "logger.log_metrics({'loss': 1.0}, 0); logger.finalize('success'); logger.close()"
     )
     processes = [
         subprocess.Popen(
@@ -81,11 +81,14 @@ def test_a_resumed_logger_drops_what_the_run_has(tmp_path: Path, store: str):
         first.log_metrics({"loss": 1.0 + step}, step)
     first.log_metrics({"epoch": 0, "score": 5.0}, 2)
     first.finalize("failed")
+    first.close()
     second = logger_of(store, tmp_path, resumed=True)
     assert second.run_id == first.run_id
+    second.outbox.flush(30)
     assert second.experiment.get_run(second.run_id).info.status == "RUNNING"
     for step in range(1, 5):
         second.log_metrics({"loss": 10.0 + step, "epoch": 0}, step)
+    second.close()
     history = second.experiment.get_metric_history(second.run_id, "loss")
     assert [(metric.step, metric.value) for metric in history] == [(0, 1), (1, 2), (2, 3), (3, 13), (4, 14)]
     assert len(second.experiment.get_metric_history(second.run_id, "score")) == 1
@@ -94,8 +97,12 @@ def test_a_resumed_logger_drops_what_the_run_has(tmp_path: Path, store: str):
 def test_a_run_that_another_store_knows_is_begun_anew(tmp_path: Path, store: str):
     first = logger_of(store, tmp_path)
     assert first.run_id == (tmp_path / RUN_FILE).read_text()
+    first.log_metrics({"loss": 1.0}, 0)
+    first.close()
     elsewhere = logger_of(f"sqlite:///{tmp_path}/other.db", tmp_path, resumed=True)
     assert elsewhere.run_id != first.run_id
+    elsewhere.close()
+    assert elsewhere.experiment.get_run(elsewhere.run_id).data.metrics == {"loss": 1.0}
 
 
 def test_runs_of_killed_processes_are_closed_and_no_others(tmp_path: Path, store: str):
@@ -103,6 +110,8 @@ def test_runs_of_killed_processes_are_closed_and_no_others(tmp_path: Path, store
     dead.wait()
     alive, finished = logger_of(store, tmp_path / "alive"), logger_of(store, tmp_path / "finished")
     killed, elsewhere = logger_of(store, tmp_path / "killed"), logger_of(store, tmp_path / "elsewhere")
+    for logger in (alive, finished, killed, elsewhere):
+        logger.outbox.flush(30)
     killed.experiment.set_tag(killed.run_id, PROCESS_TAG, str(dead.pid))
     elsewhere.experiment.set_tag(elsewhere.run_id, PROCESS_TAG, str(dead.pid))
     elsewhere.experiment.set_tag(elsewhere.run_id, HOST_TAG, "another-host")

@@ -194,7 +194,7 @@ def test_a_finished_run_is_published_again_and_one_of_other_settings_starts_afre
     assert "of this very training, finished: published again" in caplog.text
     assert {name: (tmp_path / name).read_bytes() for name in published} == before
     again = weights(train(small_cxi, tmp_path, learning_rate=1e-4))
-    assert "of other settings, data or code" in caplog.text
+    assert "was begun with learning_rate 0.003 (now 0.0001)" in caplog.text
     assert not torch.equal(first["network.step_sizes"], again["network.step_sizes"])
     assert len(epoch_values(tmp_path, "train/loss/epoch")) == 2
 
@@ -549,7 +549,7 @@ def test_a_run_goes_on_in_the_precision_that_it_was_begun_in_or_starts_afresh(
         train(small_cxi, tmp_path / "run", precision=begun)
     resumed = train(small_cxi, tmp_path / "run", precision="auto")
     assert ("going on from" in caplog.text) is goes_on
-    assert ("begun in another precision" in caplog.text) is not goes_on
+    assert ("begun with precision bf16-mixed (now 32-true)" in caplog.text) is not goes_on
     assert_same_weights(resumed, train(small_cxi, tmp_path / "undisturbed", precision="32-true"))
 
 
@@ -564,5 +564,5 @@ def test_auto_starts_afresh_where_another_processor_means_another_precision(
         train(small_cxi, tmp_path / "moved", precision="auto")
     monkeypatch.setattr("ptychoflow.trainer.computes_bfloat16", lambda on_gpu: False)
     moved = train(small_cxi, tmp_path / "moved", precision="auto")
-    assert "begun in another precision" in caplog.text
+    assert "begun with precision bf16-mixed (now 32-true)" in caplog.text
     assert_same_weights(moved, train(small_cxi, tmp_path / "undisturbed"))

@@ -2,6 +2,7 @@
 
 import copy
 import csv
+import hashlib
 import json
 import os
 import shutil
@@ -113,7 +114,13 @@ def test_two_jobs_at_once_lose_nothing_on_a_server(server: str, finished: Path, 
     config = tracked([3, 4])
     shutil.copytree(finished / "results/data", tmp_path / "results/data", copy_function=shutil.copy2)
     result = run_snakemake(
-        tmp_path, config, *checkpoints(config), "--set-threads", "train=1", MLFLOW_TRACKING_URI=server
+        tmp_path,
+        config,
+        *checkpoints(config),
+        "results/small/seed3/unseen/tracked.json",
+        "--set-threads",
+        "train=1",
+        MLFLOW_TRACKING_URI=server,
     )
     assert result.returncode == 0, result.stderr
     (experiment,) = [
@@ -122,16 +129,22 @@ def test_two_jobs_at_once_lose_nothing_on_a_server(server: str, finished: Path, 
         if found["name"] == "ptychoflow"
     ]
     runs = rest(server, "runs/search", experiment_ids=[experiment["experiment_id"]])["runs"]
-    assert [run["info"]["status"] for run in runs] == ["FINISHED"] * 2
+    assert [run["info"]["status"] for run in runs] == ["FINISHED"] * 3
+    (parent,) = (run["info"]["run_id"] for run in runs if run["info"]["run_name"] == "small")
+    runs = [run for run in runs if run["info"]["run_id"] != parent]
     for run in runs:
         tags = {tag["key"]: tag["value"] for tag in run["data"]["tags"]}
         assert (tags["experiment"], tags["snakemake_rule"], tags["dataset"]) == ("small", "train", "seen")
+        assert tags["mlflow.parentRunId"] == parent
         assert tags["snakemake_wildcards"] == f"experiment=small, seed={tags['seed']}"
         folder = tmp_path / f"results/small/seed{tags['seed']}"
         table = curves_of_table(folder / "metrics.csv")
         events = EventAccumulator(str(folder / "run/tensorboard"), size_guidance={"scalars": 0})
         events.Reload()
-        assert {metric["key"] for metric in run["data"]["metrics"]} - {"epoch"} == table.keys()
+        told = {metric["key"] for metric in run["data"]["metrics"]} - {"epoch"}
+        scored = {key for key in told if key.startswith("unseen/")}
+        assert {key for key in told - scored if not key.startswith("system/")} == table.keys()
+        assert bool(scored) == (tags["seed"] == "3")
         for key, points in table.items():
             told = history(server, run["info"]["run_id"], key)
             shown = [(event.step, event.value) for event in events.Scalars(key)]
@@ -141,6 +154,18 @@ def test_two_jobs_at_once_lose_nothing_on_a_server(server: str, finished: Path, 
         provenance = json.loads((folder / "provenance.json").read_text())
         assert (provenance["run_id"], provenance["mlflow"]) == (run["info"]["run_id"], server)
         client = mlflow.MlflowClient(server)
+        if scored:
+            scores = json.loads((folder / "unseen/metrics.json").read_text())
+            known = {metric["key"]: metric["value"] for metric in run["data"]["metrics"]}
+            assert known["unseen/phase_ssim"] == pytest.approx(scores["phase_ssim"])
+            figures = {file.path for file in client.list_artifacts(run["info"]["run_id"], "unseen")}
+            assert "unseen/reconstruction.png" in figures
+            shown = f"get-artifact?path=unseen%2Freconstruction.png&run_uuid={run['info']['run_id']}"
+            assert shown in tags["mlflow.note.content"]
+            with urllib.request.urlopen(f"{server}/{shown}") as answer:
+                assert answer.read() == (folder / "unseen/figures/reconstruction.png").read_bytes()
+            named = client.get_run(run["info"]["run_id"]).inputs.dataset_inputs
+            assert {entry.dataset.name for entry in named} == {"seen", "unseen"}
         kept = {file.path for file in client.list_artifacts(run["info"]["run_id"], "epoch_0002/patch_00")}
         assert len(kept) == 9
         copy_of_config = client.download_artifacts(run["info"]["run_id"], "config.yaml", str(tmp_path))
@@ -263,11 +288,25 @@ def test_all_results_stand_in_one_table_and_one_crate(finished: Path, tmp_path: 
     entities = {entity["@id"]: entity for entity in metadata["@graph"]}
     assert entities["./"]["mainEntity"] == {"@id": "workflow/Snakefile"}
     actions = [entity for entity in entities.values() if entity["@type"] == "CreateAction"]
-    assert {action["name"] for action in actions} == {"train", "reconstruct"}
+    conforms = {profile["@id"] for profile in entities["./"]["conformsTo"]}
+    assert {"https://w3id.org/ro/wfrun/process/0.6", "https://w3id.org/ro/wfrun/workflow/0.6"} < conforms
+    assert entities["ro-crate-metadata.json"]["conformsTo"] == {"@id": "https://w3id.org/ro/crate/1.3"}
+    by_name: dict[str, list[dict]] = {}
     for action in actions:
-        assert action["instrument"] == {"@id": "workflow/Snakefile"}
+        by_name.setdefault(action["name"], []).append(action)
         assert action["startTime"] <= action["endTime"]
-        assert all(part["@id"] in entities for part in [*action["object"], *action["result"]])
+        for part in [*action["object"], *action["result"]]:
+            entity = entities[part["@id"]]
+            file = folder / "results" / part["@id"]
+            if file.is_file():
+                assert entity["sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
+    jobs = {"simulate": 2, "train": 1, "infer": 1, "stitch": 1, "evaluate": 1, "plot_reconstruction": 1, "workflow": 1}
+    assert {name: len(by_name[name]) for name in jobs} == jobs
+    (train,) = by_name["train"]
+    assert train["instrument"] == {"@id": "workflow/scripts/train.py"}
+    assert "--seed 3" in train["description"]
+    assert {"@id": "small/seed3/model.ckpt"} in train["result"]
+    assert by_name["workflow"][0]["instrument"] == {"@id": "workflow/Snakefile"}
     files = {name for name, entity in entities.items() if "File" in entity["@type"]}
     assert files == packed - {"ro-crate-metadata.json"}
 

@@ -26,7 +26,10 @@ from ptychoflow.settings.blind import BlindSettings, PretrainingSettings
 from ptychoflow.settings.recipe import RecipeSettings
 from ptychoflow.settings.tracking import TrackingSettings
 from ptychoflow.settings.values import plain
-from ptychoflow.tracking.loggers import CSV_FOLDER, collect_metrics, make_loggers
+from ptychoflow.tracking.delivery import RUN_FILE
+from ptychoflow.tracking.guard import begin
+from ptychoflow.tracking.journal import set_aside
+from ptychoflow.tracking.loggers import CSV_FOLDER, close, collect_metrics, make_loggers
 from ptychoflow.tracking.progress import ProgressLines
 from ptychoflow.tracking.statistics import EpochMetricsInCheckpoint, EpochReport
 from ptychoflow.trainer import make_trainer, process_environment
@@ -129,9 +132,11 @@ class Pretraining:
         module.description = self._description()
         self.run_dir.mkdir(parents=True, exist_ok=True)
         start = self._resume_from(module.description["fingerprint"])
-        step = load_checkpoint(start)["global_step"] if start else 0
+        step = load_checkpoint(start)["global_step"] if start else None
         name = f"{self.tracking.tags.get('experiment', self.output_dir.name)}/seed{self.seed}"
-        loggers = make_loggers(self.tracking, self.run_dir, step, name, self.tracking.tags | {"stage": "pretrain"})
+        loggers, guards = make_loggers(
+            self.tracking, self.run_dir, step, name, self.tracking.tags | {"stage": "pretrain"}
+        )
         trainer = make_trainer(
             accelerator=self.settings.accelerator,
             devices=1,
@@ -159,11 +164,14 @@ class Pretraining:
             for logger in loggers:
                 if start is None:
                     logger.log_hyperparams(self.resolved())
+            begin(guards)
             trainer.fit(module, PretrainingData(self.recipe, self.settings, self.seed), ckpt_path=start)
         except BaseException:
             for logger in loggers:
                 logger.finalize("failed")
             raise
+        finally:
+            close(loggers)
         self.device = device_name(module.device)
         return {name: float(value) for name, value in trainer.callback_metrics.items()}
 
@@ -217,6 +225,7 @@ class Pretraining:
             pass
         log.info("starting afresh: %s is of another recipe, seed or code", last)
         last.unlink()
+        set_aside(self.run_dir, RUN_FILE)
         return None
 
     def publish(self) -> Path:

@@ -197,6 +197,17 @@ def plain(settings: Any) -> dict[str, Any]:
     return json.loads(json.dumps(asdict(settings)))
 
 
+def flattened(settings: dict[str, Any], separator: str = ".", before: str = "") -> dict[str, Any]:
+    """Give nested settings as one level, ``groups.size`` for ``{groups: {size: …}}``."""
+    flat: dict[str, Any] = {}
+    for name, value in settings.items():
+        if isinstance(value, dict):
+            flat |= flattened(value, separator, f"{before}{name}{separator}")
+        else:
+            flat[f"{before}{name}"] = value
+    return flat
+
+
 def names_of(settings: type) -> list[str]:
     """Names of the fields of a settings class."""
     return [field.name for field in fields(settings)]

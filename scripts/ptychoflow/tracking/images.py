@@ -28,7 +28,7 @@ from ptychoflow.metrics.alignment import align, between_probes, scored_area
 from ptychoflow.metrics.patches import align_patches, lit_area
 from ptychoflow.settings.tracking import TrackingSettings
 from ptychoflow.stitching import Portion, stitch
-from ptychoflow.tracking.loggers import EventLogger
+from ptychoflow.tracking.events import EventLogger
 from ptychoflow.tracking.mlflow_runs import MLflowRunLogger
 from ptychoflow.training.module import Reconstructor
 
@@ -157,10 +157,10 @@ def log_pictures(logger: Logger, folder: Path, pictures: dict[str, np.ndarray], 
         for name, picture in pictures.items():
             logger.log_picture(name, picture, step)
     elif isinstance(logger, MLflowRunLogger):
-        logger.log_folder(folder)
-        for name, picture in pictures.items():
+        logger.log_file(folder, folder.name)
+        for name in pictures:
             if name.endswith("_pred"):
-                logger.log_picture(name, picture, step)
+                logger.log_picture(name, folder / f"{name}.png", step)
     elif hasattr(logger, "log_image"):
         for name, picture in pictures.items():
             logger.log_image(key=name, images=[picture], step=step)

@@ -2,21 +2,24 @@
 
 import csv
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import jsonargparse
-import numpy as np
-from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
+from lightning.pytorch.loggers import CSVLogger, Logger
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
-from ptychoflow.errors import InputError
+from ptychoflow.extensions import made_by
 from ptychoflow.files import replacing
 from ptychoflow.settings.tracking import TrackingSettings
-from ptychoflow.tracking.mlflow_runs import MLflowRunLogger, store_uri
+from ptychoflow.tracking.events import EventLogger
+from ptychoflow.tracking.guard import Guard
+from ptychoflow.tracking.mlflow_runs import MLflowRunLogger
+from ptychoflow.tracking.mlflow_store import store_uri
+from ptychoflow.tracking.mlflow_training import parents_of
 from ptychoflow.tracking.new_steps import OnlyNewSteps
 
-CSV_FOLDER, EVENTS_FOLDER = "logs", "tensorboard"
+CSV_FOLDER = "logs"
 
 
 class TableLogger(OnlyNewSteps, CSVLogger):
@@ -30,22 +33,14 @@ class TableLogger(OnlyNewSteps, CSVLogger):
         """Nothing: config.yaml beside the checkpoint is the table's."""
 
 
-class EventLogger(OnlyNewSteps, TensorBoardLogger):
-    """TensorBoard events in run_dir/tensorboard."""
-
-    def __init__(self, run_dir: Path) -> None:
-        super().__init__(run_dir, name=None, version=EVENTS_FOLDER, default_hp_metric=False)
-        self.last_steps = last_event_steps(run_dir / EVENTS_FOLDER)
-
-    @rank_zero_only
-    def log_picture(self, name: str, picture: np.ndarray, step: int) -> None:
-        """Log an image (H, W, 3) uint8, unless it has one of this step or a later one."""
-        if step > self.last_steps.get(name, -1):
-            self.last_steps[name] = step
-            self.experiment.add_image(name, picture, step, dataformats="HWC")
-
-
-def make_loggers(settings: TrackingSettings, run_dir: Path, start: int, run_name: str, tags: dict[str, str]) -> list:
+def make_loggers(
+    settings: TrackingSettings,
+    run_dir: Path,
+    start: int | None,
+    run_name: str,
+    tags: dict[str, str],
+    own: Iterable[Logger] | None = None,
+) -> tuple[list[Logger], list[Guard]]:
     """Make the loggers that the settings name; csv comes first, so that Lightning's own folder is the run's.
 
     Parameters
@@ -54,12 +49,21 @@ def make_loggers(settings: TrackingSettings, run_dir: Path, start: int, run_name
         Which loggers, and where MLflow's store is.
     run_dir : Path
         Working folder of the run.
-    start : int
-        Step from which the run goes on, 0 at its beginning.
+    start : int, optional
+        Step from which the run goes on; None where it begins.
     run_name : str
         What MLflow calls the run.
     tags : dict
         Tags of the MLflow run.
+    own : iterable of Logger, optional
+        Those named by class path, where `own_loggers` has made them already.
+
+    Returns
+    -------
+    loggers : list of Logger
+        In the order of their names in the settings, csv first.
+    guards : list of Guard
+        What keeps each from ending the training, once it has begun.
 
     Raises
     ------
@@ -67,41 +71,50 @@ def make_loggers(settings: TrackingSettings, run_dir: Path, start: int, run_name
         Where a class path names no logger that is installed, or MLflow's store cannot be reached.
     """
     made: list[Logger] = []
-    for choice in sorted(settings.logger, key=lambda choice: choice != "csv"):
+    begun, others = start is not None or not settings.require, iter(own_loggers(settings) if own is None else own)
+    chosen = sorted(settings.logger, key=lambda choice: choice != "csv")
+    for choice in chosen:
         if choice == "csv":
-            made.append(TableLogger(run_dir, start))
+            made.append(TableLogger(run_dir, start or 0))
         elif choice == "tensorboard":
             made.append(EventLogger(run_dir))
         elif choice == "mlflow":
-            uri = store_uri(settings.mlflow_tracking_uri)
-            made.append(MLflowRunLogger(uri, settings.mlflow_experiment, run_dir, run_name, tags, resumed=start > 0))
+            uri, resumed = store_uri(settings.mlflow_tracking_uri), start is not None
+            made.append(
+                MLflowRunLogger(
+                    uri,
+                    settings.mlflow_experiment,
+                    run_dir,
+                    run_name,
+                    tags,
+                    resumed,
+                    settings.require,
+                    parents_of(tags),
+                    settings.system_metrics,
+                )
+            )
         else:
-            made.append(_by_class_path(choice))
-    return made
+            made.append(next(others))
+    names = [choice if isinstance(choice, str) else choice["class_path"] for choice in chosen]
+    return made, [Guard(logger, name, begun) for logger, name in zip(made, names, strict=True)]
 
 
-def _by_class_path(choice: dict[str, Any]) -> Logger:
-    parser = jsonargparse.ArgumentParser(exit_on_error=False)
-    parser.add_argument("--logger", type=Logger)
-    try:
-        return parser.instantiate(parser.parse_object({"logger": choice})).logger
-    except (jsonargparse.ArgumentError, ImportError, TypeError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(
-            f"logger {choice['class_path']} cannot be made ({reason:.300}): expected an installed Lightning logger"
-        ) from None
+def own_loggers(settings: TrackingSettings) -> list[Logger]:
+    """Make the loggers that are named by class path.
+
+    Raises
+    ------
+    InputError
+        Where one names no logger that is installed.
+    """
+    return [made_by(choice, Logger, "logger") for choice in settings.logger if isinstance(choice, dict)]
 
 
-def last_event_steps(folder: Path) -> dict[str, int]:
-    """Last step of each scalar and image in a folder of TensorBoard events; empty where there are none."""
-    if not folder.is_dir():
-        return {}
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    events = EventAccumulator(str(folder), size_guidance={"scalars": 1, "images": 1})
-    events.Reload()
-    steps = {key: events.Scalars(key)[-1].step for key in events.Tags()["scalars"]}
-    return steps | {key: events.Images(key)[-1].step for key in events.Tags()["images"]}
+def close(loggers: list[Logger]) -> None:
+    """End what runs beside the training; MLflow gets what waits for it, if it takes it now."""
+    for logger in loggers:
+        if isinstance(logger, MLflowRunLogger):
+            logger.close()
 
 
 def read_rows(logs: Path) -> list[dict[str, str]]:

@@ -17,11 +17,15 @@ class OnlyNewSteps:
         super().__init__(*args, **kwargs)
         self.last_steps: dict[str, int] = {}
 
-    @rank_zero_only
-    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Log the metrics that are new at this step."""
+    def new_ones(self, metrics: Mapping[str, float], step: int | None) -> Mapping[str, float]:
+        """Give the metrics that are new at this step, which from now on they are no more."""
         if step is not None:
             metrics = {key: value for key, value in metrics.items() if step > self.last_steps.get(key, -1)}
             self.last_steps.update(dict.fromkeys(metrics, step))
-        if metrics:
+        return metrics
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Log the metrics that are new at this step."""
+        if metrics := self.new_ones(metrics, step):
             super().log_metrics(metrics, step)

@@ -18,6 +18,8 @@ from PIL import Image
 from torch import Tensor
 
 from ptychoflow.data.loading import Batch
+from ptychoflow.errors import InputError
+from ptychoflow.extensions import class_of
 from ptychoflow.files import replacing, replacing_folder
 from ptychoflow.physics.losses import poisson_deviance
 from ptychoflow.training.module import Prediction, Reconstructor
@@ -153,6 +155,16 @@ FORMATS: dict[str, tuple[str, Callable[[Path, int, int], PredictionFile]]] = {
 TABLES = {"csv", "parquet"}
 
 
+def _format(name: str | dict[str, Any]) -> tuple[str, Callable[..., PredictionFile], dict[str, Any]]:
+    """Suffix, class and further arguments of a format; one's own class has its ``suffix`` itself, a folder's no dot."""
+    if isinstance(name, str):
+        return *FORMATS[name], {}
+    kind = class_of(name, "format of predictions")
+    if not all(hasattr(kind, part) for part in ("suffix", "write", "close")):
+        raise InputError(f"format of predictions {name['class_path']} lacks suffix, write or close: expected all three")
+    return kind.suffix, kind, name.get("init_args", {})
+
+
 class PredictionWriter(Callback):
     """Writes the predictions of validation, test or prediction into files beside each other.
 
@@ -160,13 +172,20 @@ class PredictionWriter(Callback):
     ----------
     stem : callable
         Gives the files' common path without suffix for a mode, ``val``, ``test`` or ``predict``.
-    formats : iterable of str
-        Names of `FORMATS`.
+    formats : iterable
+        Names of `FORMATS`, or classes of one's own as {class_path: ..., init_args: {...}}.
+
+    Raises
+    ------
+    InputError
+        Where a class of one's own is no format.
     """
 
-    def __init__(self, stem: Callable[[str], Path], formats: Iterable[str]) -> None:
+    def __init__(self, stem: Callable[[str], Path], formats: Iterable[str | dict[str, Any]]) -> None:
         self.stem = stem
         self.formats = tuple(formats)
+        for name in self.formats:
+            _format(name)
         self.files: list[PredictionFile] = []
         self.pending = ExitStack()
 
@@ -176,13 +195,15 @@ class PredictionWriter(Callback):
         if trainer.world_size > 1:
             stem = stem.with_name(f"{stem.name}_rank{trainer.global_rank}")
         for name in self.formats:
-            suffix, kind = FORMATS[name]
+            suffix, kind, arguments = _format(name)
             target = stem.with_name(stem.name + suffix)
-            place = self.pending.enter_context(replacing_folder(target) if name == "png" else replacing(target))
-            self.files.append(kind(place, loader.groups_here, loader.table.size))
+            folder = "." not in suffix
+            place = self.pending.enter_context(replacing_folder(target) if folder else replacing(target))
+            self.files.append(kind(place, loader.groups_here, loader.table.size, **arguments))
 
     def _write(self, module: Reconstructor, prediction: Prediction, batch: Batch) -> None:
-        table = frame_table(module, prediction, batch) if TABLES & set(self.formats) else {}
+        own = any(isinstance(name, dict) or name in TABLES for name in self.formats)
+        table = frame_table(module, prediction, batch) if own else {}
         frames, patches = prediction.frames.cpu().numpy(), prediction.patches.cpu().numpy()
         for file in self.files:
             file.write(frames, patches, table)

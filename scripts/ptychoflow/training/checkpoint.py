@@ -22,7 +22,7 @@ from ptychoflow.files import replacing
 from ptychoflow.models.trained import load_checkpoint, network_weights
 from ptychoflow.settings.model import ModelSettings
 from ptychoflow.settings.training import TrainingSettings
-from ptychoflow.settings.values import plain
+from ptychoflow.settings.values import flattened, plain
 from ptychoflow.training.module import Reconstructor
 
 PUBLISHED = ("state_dict", "ptychoflow", "epoch", "global_step", "pytorch-lightning_version")
@@ -90,6 +90,10 @@ def save(checkpoint: dict[str, Any], path: Path) -> None:
         temporary.write_bytes(content.getbuffer())
 
 
+SETTLED = {"precision": "precision", "compile": "compiled"}
+"""Settings that the machine decides, by their names in the provenance."""
+
+
 class WholeCheckpoints(TorchCheckpointIO):
     """Checkpoints of a running training, renamed in their own folder: a copy from elsewhere could be cut short."""
 
@@ -116,6 +120,31 @@ def describe(
         "fingerprint": fingerprint,
         "provenance": provenance,
     }
+
+
+def drift(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """Say in what a training differs from the one that left a checkpoint: settings by name, seed, data, code.
+
+    Parameters
+    ----------
+    before, now : dict
+        The ``ptychoflow`` entries of the checkpoint and of the training.
+    """
+    parts = []
+    for entry in (before, now):
+        settled = {name: entry["provenance"].get(key) for name, key in SETTLED.items()}
+        parts.append(flattened({"model": entry["model"], **entry["training"], **settled, "seed": entry["seed"]}))
+    old, new = parts
+    said = [f"{name} {old.get(name)} (now {new[name]})" for name in new if old.get(name) != new[name]]
+    scans, found = before["scans"], now["scans"]
+    if [scan["sha256"] for scan in scans] != [scan["sha256"] for scan in found]:
+        said.append(f"data {', '.join(scan['file'] for scan in scans)} of another content or order")
+    elif [scan["frames"] for scan in scans] != [scan["frames"] for scan in found]:
+        said.append("other frames")
+    for key, name in (("parent", "another init_from"), ("extensions", "other parts of one's own")):
+        if before["provenance"].get(key) != now["provenance"].get(key):
+            said.append(name)
+    return said or ["other code"]
 
 
 def trained_frames(description: dict[str, Any], sha256: str, made_by: dict[str, Any], frames: int) -> Tensor:

@@ -43,6 +43,14 @@ class Evaluation(NamedTuple):
     intensity: Tensor
 
 
+class BatchMetric:
+    """A metric of one's own, to be subclassed: a number for each batch, which an epoch averages over its frames."""
+
+    def __call__(self, evaluation: Evaluation, batch: Batch, module: "Reconstructor") -> Tensor:
+        """Give the number, a scalar, for a batch that was reconstructed; no gradients are kept."""
+        raise NotImplementedError
+
+
 class Prediction(NamedTuple):
     """What validation, test and prediction give for the wanted frames of a batch.
 
@@ -103,6 +111,7 @@ class Reconstructor(LightningModule):
         self.log_flux = nn.Parameter(torch.zeros(()), requires_grad=learns_flux)
         self.use_probes(probes, masks)
         self.predicts_halves = False
+        self.own_metrics: dict[str, BatchMetric] = {}
         self.description: dict = {}
 
     def on_save_checkpoint(self, checkpoint: dict) -> None:
@@ -243,6 +252,7 @@ class Reconstructor(LightningModule):
             with torch.autocast(self.device.type, enabled=False):
                 alone, patches = batch.alone(), evaluation.patches[:, : batch.wanted].flatten(0, 1)
                 metrics |= patch_scores(patches, alone.truth[:, 0], self.illumination(alone), self.lit_half)
+        metrics |= {name: metric(evaluation, batch, self) for name, metric in self.own_metrics.items()}
         values = {f"{mode}/loss/epoch": evaluation.loss.detach()}
         values |= {f"{mode}/loss/{name}/epoch": part for name, part in evaluation.parts.items()}
         values |= {f"{mode}/metrics/{name}/epoch": value for name, value in metrics.items()}

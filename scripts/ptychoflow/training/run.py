@@ -23,6 +23,7 @@ from ptychoflow.data.flux import probe_by_photons
 from ptychoflow.data.module import ScanDataModule
 from ptychoflow.data.readers import read_dataset
 from ptychoflow.errors import InputError
+from ptychoflow.extensions import digests, made_by
 from ptychoflow.files import replacing, sha256_of
 from ptychoflow.hardware import device_name
 from ptychoflow.inference import Inference
@@ -31,15 +32,18 @@ from ptychoflow.settings.model import ModelSettings
 from ptychoflow.settings.tracking import TrackingSettings
 from ptychoflow.settings.training import TrainingSettings
 from ptychoflow.settings.values import plain
+from ptychoflow.tracking.guard import Guard, begin
 from ptychoflow.tracking.images import ReconstructionImages
-from ptychoflow.tracking.loggers import CSV_FOLDER, collect_metrics, make_loggers
-from ptychoflow.tracking.mlflow_runs import MLflowRunLogger, without_password
+from ptychoflow.tracking.loggers import CSV_FOLDER, close, collect_metrics, make_loggers, own_loggers
+from ptychoflow.tracking.mlflow_runs import MLflowRunLogger
+from ptychoflow.tracking.mlflow_store import without_password
+from ptychoflow.tracking.mlflow_training import log_datasets, log_network, note
 from ptychoflow.tracking.prediction_files import PredictionWriter
 from ptychoflow.tracking.progress import ProgressLines
 from ptychoflow.tracking.statistics import EpochMetricsInCheckpoint, EpochReport, TrainingStatistics
 from ptychoflow.trainer import make_trainer, process_environment, settle
 from ptychoflow.training.checkpoint import WholeCheckpoints, describe, load_checkpoint, load_network, publish
-from ptychoflow.training.module import Reconstructor
+from ptychoflow.training.module import BatchMetric, Reconstructor
 from ptychoflow.training.working_state import BEST, FINISHED, LAST, Beginning, beginning, clear, write_record
 
 log = logging.getLogger(__name__)
@@ -105,7 +109,9 @@ class TrainingRun:
         seed_everything(self.seed, verbose=False)
         module_data = ScanDataModule(scans, self.training, self.seed)
         module = self._module(scans, module_data)
-        begun = beginning(self.run_dir, self._fingerprint, self.training.max_epochs)
+        # What cannot be made shall be refused before anything of a run is touched.
+        own, others = self._own_callbacks(), own_loggers(self.tracking)
+        begun = beginning(self.run_dir, self._fingerprint, module.description)
         start, tested_on = begun.checkpoint, sha256_of(self.test_data) if self.test_data else None
         checkpoint = self.output_dir / "model.ckpt"
         if begun.finished and tested_on in (None, begun.finished["tested_on"]):
@@ -113,15 +119,17 @@ class TrainingRun:
                 self._publish(begun.finished["provenance"])
             return checkpoint
         self._prepare(module, begun)
-        loggers = self._loggers(module, start)
-        trainer = self._trainer(loggers, validate=module_data.has_validation)
+        loggers, guards = self._loggers(module, start, others)
+        trainer = self._trainer(loggers, own, validate=module_data.has_validation)
         try:
             self._introduce(module, loggers, start)
+            begin(guards)
             if begun.finished:
                 provenance = begun.finished["provenance"]
             else:
                 trainer.fit(module, module_data, ckpt_path=start)
-                made = {"finished": now(), "device": device_name(module.device)}
+                # The run may be another one by now, in place of one that was deleted or not yet there.
+                made = _tracked_as(loggers) | {"finished": now(), "device": device_name(module.device)}
                 # As it is read back later, so that what is published again is the same to the last byte.
                 provenance = json.loads(json.dumps(module.description["provenance"] | made))
             if trainer.is_global_zero:
@@ -137,6 +145,8 @@ class TrainingRun:
             if isinstance(error, SIGTERMException):  # which would end the process as if all were well
                 raise SystemExit(128 + signal.SIGTERM) from None
             raise
+        finally:
+            close(loggers)
         return checkpoint
 
     def _module(self, scans: list[Dataset], data: ScanDataModule) -> Reconstructor:
@@ -158,6 +168,9 @@ class TrainingRun:
                 "expected one number to train together"
             )
         module = Reconstructor(self.model, self.training, probes, masks, fresnel_number)
+        module.own_metrics = {
+            name: made_by(choice, BatchMetric, "metric") for name, choice in self.tracking.metrics.items()
+        }
         sources = [
             {"file": path.name, "sha256": sha256_of(path), "frames": frames.tolist(), "made_by": scan.provenance}
             for path, frames, scan in zip(self.data, data.training, scans, strict=True)
@@ -180,6 +193,8 @@ class TrainingRun:
             code_digest(Path(__file__)),
             parent,
         ]
+        if self.tracking.callbacks:  # which may change the course of the training
+            self._decisive += [self.tracking.callbacks, digests({"callback": self.tracking.callbacks})]
         fingerprint = self._fingerprint(self.training.max_epochs)
         provenance = {
             "result": "model",
@@ -192,6 +207,7 @@ class TrainingRun:
             "compiled": self.settled.compile,
             "data": [{**source, "frames": len(source["frames"])} for source in sources],
             "device": None,
+            "extensions": digests(self._own_classes()),
             **circumstances(),
         }
         module.description = describe(
@@ -218,30 +234,39 @@ class TrainingRun:
             elif not begun.finished:
                 (self.run_dir / FINISHED).unlink(missing_ok=True)
 
-    def _loggers(self, module: Reconstructor, start: Path | None) -> list[Logger]:
+    def _loggers(
+        self, module: Reconstructor, start: Path | None, others: list[Logger]
+    ) -> tuple[list[Logger], list[Guard]]:
         provenance, tags = module.description["provenance"], self.tracking.tags
         parent = (provenance["parent"] or {}).get("run_id")
         tags = tags | {
             "dataset": ",".join(path.stem for path in self.data),
             "seed": str(self.seed),
             "commit": provenance["commit"],
+            "mlflow.source.git.commit": provenance["commit"],
             "stage": provenance["stage"],
             "encoder_frozen": str(self.training.freeze_encoder).lower(),
         }
         if parent:
             tags |= {"parent_run": parent, "mlflow.parentRunId": parent}
         name = f"{tags.get('experiment', self.output_dir.name)}/seed{self.seed}"
-        step = load_checkpoint(start)["global_step"] if start else 0
-        return make_loggers(self.tracking, self.run_dir, step, name, tags)
+        step = load_checkpoint(start)["global_step"] if start else None
+        return make_loggers(self.tracking, self.run_dir, step, name, tags, others)
 
-    def _trainer(self, loggers: list[Logger], validate: bool) -> Trainer:
+    def _own_callbacks(self) -> list[Callback]:
+        """Callbacks that hold what may be named by class path: the writer of predictions, and those of one's own."""
+        named = [made_by(choice, Callback, "callback") for choice in self.tracking.callbacks]
+        if self.tracking.write_predictions:
+            folder = self.run_dir / "predictions"
+            named.insert(0, PredictionWriter(lambda mode: folder / mode, self.tracking.write_predictions))
+        return named
+
+    def _trainer(self, loggers: list[Logger], own: list[Callback], validate: bool) -> Trainer:
         settings, tracking = self.settled, self.tracking
         callbacks: list[Callback] = [TrainingStatistics()]
         if tracking.recon_log_every_n_epochs is not None:
             callbacks.append(ReconstructionImages(tracking, self.run_dir))
-        if tracking.write_predictions:
-            folder = self.run_dir / "predictions"
-            callbacks.append(PredictionWriter(lambda mode: folder / mode, tracking.write_predictions))
+        callbacks += own
         # Two of them: with save_last a single one would renew last.ckpt only in epochs that are the best so far.
         kept = {"best": "val/loss/epoch", "last": None} if validate else {"last": None}
         callbacks += [
@@ -285,10 +310,7 @@ class TrainingRun:
 
     def _introduce(self, module: Reconstructor, loggers: list[Logger], start: Path | None) -> None:
         """Tell each logger the resolved config, and the checkpoint its run."""
-        provenance = module.description["provenance"]
-        for logger in loggers:
-            if isinstance(logger, MLflowRunLogger):
-                provenance |= {"run_id": logger.run_id, "mlflow": without_password(logger.uri)}
+        module.description["provenance"] |= _tracked_as(loggers)
         if rank_zero_only.rank == 0:
             self._write_config(self.run_dir / "config.yaml", self.resolved())
         for logger in loggers:
@@ -296,6 +318,9 @@ class TrainingRun:
                 logger.log_hyperparams(self.resolved())
             if isinstance(logger, MLflowRunLogger):
                 logger.log_file(self.run_dir / "config.yaml")
+                if start is None:
+                    log_datasets(logger, self.data, module.description["provenance"])
+                    logger.log_note(note(module.description["provenance"]))
 
     def _publish(self, provenance: dict[str, Any], loggers: Iterable[Logger] = ()) -> None:
         best = self.run_dir / BEST
@@ -310,7 +335,8 @@ class TrainingRun:
             if isinstance(logger, MLflowRunLogger):
                 logger.log_file(record)
                 if self.tracking.log_checkpoint:
-                    logger.log_file(checkpoint)
+                    name = self.tracking.tags.get("experiment", self.output_dir.name)
+                    log_network(logger, checkpoint, provenance, name, self.tracking)
 
     def _collect_metrics(self) -> None:
         if "csv" in self.tracking.logger:
@@ -327,6 +353,16 @@ class TrainingRun:
         self._collect_metrics()
         write_record(self.run_dir, provenance, tested_on)
 
+    def _own_classes(self) -> dict[str, list[Any]]:
+        """What may be named by class path, by what it is for."""
+        tracking = self.tracking
+        return {
+            "logger": tracking.logger,
+            "callback": tracking.callbacks,
+            "metric": list(tracking.metrics.values()),
+            "format of predictions": tracking.write_predictions,
+        }
+
     def _write_config(self, path: Path, config: dict[str, Any]) -> None:
         with replacing(path) as temporary:
             temporary.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
@@ -338,6 +374,12 @@ class TrainingRun:
             if getattr(self, name) is not None:
                 given[{"test_data": "test_data_file"}.get(name, name)] = str(getattr(self, name))
         return {**given, "model": plain(self.model), **plain(self.training), **plain(self.tracking)}
+
+
+def _tracked_as(loggers: list[Logger]) -> dict[str, Any]:
+    """Run and store of MLflow, for the provenance; nothing where none of the loggers is MLflow's."""
+    runs = [logger for logger in loggers if isinstance(logger, MLflowRunLogger)]
+    return {"run_id": runs[0].run_id, "mlflow": without_password(runs[0].uri)} if runs else {}
 
 
 class LastingStop(EarlyStopping):

@@ -10,9 +10,11 @@ from typing import Any
 
 from ptychoflow.errors import InputError
 from ptychoflow.files import replacing
-from ptychoflow.tracking.loggers import CSV_FOLDER, EVENTS_FOLDER
-from ptychoflow.tracking.mlflow_runs import RUN_FILE
-from ptychoflow.training.checkpoint import load_checkpoint
+from ptychoflow.tracking.delivery import RUN_FILE
+from ptychoflow.tracking.events import EVENTS_FOLDER
+from ptychoflow.tracking.journal import set_aside
+from ptychoflow.tracking.loggers import CSV_FOLDER
+from ptychoflow.training.checkpoint import drift, load_checkpoint
 
 LAST, BEST = "last.ckpt", "best.ckpt"
 FINISHED = "finished.json"
@@ -39,7 +41,7 @@ class Beginning:
     earlier: dict[str, Any] | None = None
 
 
-def beginning(folder: Path, fingerprint: Callable[[int], str], max_epochs: int) -> Beginning:
+def beginning(folder: Path, fingerprint: Callable[[int], str], now: dict[str, Any]) -> Beginning:
     """Look where a training begins, and say so.
 
     Parameters
@@ -48,10 +50,10 @@ def beginning(folder: Path, fingerprint: Callable[[int], str], max_epochs: int) 
         Run folder.
     fingerprint : callable
         Gives the training's fingerprint, were it of this many epochs.
-    max_epochs : int
-        Of how many it is.
+    now : dict
+        The ``ptychoflow`` entry that its checkpoints will have.
     """
-    last = folder / LAST
+    last, max_epochs = folder / LAST, now["training"]["max_epochs"]
     if not last.exists():
         return Beginning()
     try:
@@ -59,7 +61,7 @@ def beginning(folder: Path, fingerprint: Callable[[int], str], max_epochs: int) 
         description = checkpoint["ptychoflow"]
         known, had = description["fingerprint"], description["training"]["max_epochs"]
     except (InputError, KeyError):
-        known, had = None, 0
+        known, had, description = None, 0, None
     record = read_record(folder)
     if known == fingerprint(max_epochs):
         if record is None:
@@ -75,16 +77,17 @@ def beginning(folder: Path, fingerprint: Callable[[int], str], max_epochs: int) 
         )
         times = {key: (record or {}).get("provenance", {}).get(key) for key in ("started", "finished")}
         return Beginning(last, earlier={"max_epochs": had, **times})
-    log.info(
-        "starting afresh: %s is of other settings, data or code, or was begun in another precision; more epochs alone "
-        "would have gone on from it",
+    log.warning(
+        "starting afresh: %s was begun with %s; more epochs alone would have gone on from it",
         last,
+        ", ".join(drift(description, now)) if description else "what cannot be read",
     )
     return Beginning()
 
 
 def clear(folder: Path) -> None:
     """Clear away the state of another run."""
+    set_aside(folder, RUN_FILE, "config.yaml", "images")
     for name in (LAST, BEST, FINISHED, RUN_FILE):
         (folder / name).unlink(missing_ok=True)
     for name in (CSV_FOLDER, EVENTS_FOLDER, "images", "predictions"):
