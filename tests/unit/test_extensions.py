@@ -53,11 +53,12 @@ def test_the_example_of_the_documentation_does_what_it_says(small_cxi: Path, tmp
 def test_the_logger_of_the_example_keeps_its_runs_offline(
     small_cxi: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    pytest.importorskip("wandb", reason="needs wandb, which is not one of our packages")
+    wandb = pytest.importorskip("wandb", reason="needs wandb, which is not one of our packages")
     monkeypatch.setenv("WANDB_SILENT", "true")
     other = EXAMPLE["logger"][1]
     other["init_args"]["save_dir"] = str(tmp_path)
     train(small_cxi, tmp_path / "out", logger=["csv", other])
+    wandb.finish()  # it writes beside the training, and a process's end would wait for it
     (run,) = (tmp_path / "wandb").glob("offline-run-*/run-*.wandb")
     content = run.read_bytes()
     assert b"train/loss/epoch" in content

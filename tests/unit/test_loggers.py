@@ -229,7 +229,7 @@ def test_an_unknown_logger_is_refused_with_those_that_are_known(given: object):
 def test_no_logger_leaves_no_trace_of_metrics(small_cxi: Path, tmp_path: Path):
     train(small_cxi, tmp_path, tmp_path / "mlflow.db", ["none"])
     left = {path.name for path in tmp_path.rglob("*") if path.is_file()}
-    assert left == {"model.ckpt", "config.yaml", "provenance.json", "last.ckpt", "best.ckpt", "published"}
+    assert left == {"model.ckpt", "config.yaml", "provenance.json", "last.ckpt", "best.ckpt", "finished.json"}
 
 
 def test_a_store_that_cannot_be_reached_is_one_sentence(small_cxi: Path, tmp_path: Path):

@@ -97,13 +97,16 @@ function choose() {
     row.className = chosen.has(run) ? "chosen" : "";
     box.checked = chosen.has(run);
   }
+  $("count").textContent = $("count").textContent.replace(/\\d+ chosen/, chosen.size + " chosen");
+  frames(); update();
+}
+function update() {
   const all = new Set([...chosen].flatMap(run => Object.keys(run.images[dataset()] || {})));
   const before = epochs[$("epoch").value];
   epochs = [...all].sort((a, b) => (a === "end") - (b === "end") || a - b);
   $("epoch").max = Math.max(0, epochs.length - 1);
   $("epoch").value = epochs.includes(before) ? epochs.indexOf(before) : epochs.length - 1;
-  $("count").textContent = $("count").textContent.replace(/\\d+ chosen/, chosen.size + " chosen");
-  frames(); images(); scoreTable(); settingTable();
+  images(); scoreTable(); settingTable();
 }
 let figures = [];
 function frames() {
@@ -159,7 +162,7 @@ const scoreTable = () => table($("scores"), scores, valueOf, false);
 const settingNames = () => [...new Set([...chosen].flatMap(run => Object.keys(run.settings)))].sort(order);
 const settingTable = () => table($("settings"), settingNames(), (run, name) => run.settings[name], true);
 $("dataset").max = Math.max(0, datasets.length - 1);
-$("dataset").addEventListener("input", () => { list(); choose(); });
+$("dataset").addEventListener("input", () => { list(); update(); });
 $("epoch").addEventListener("input", images);
 $("filter").addEventListener("input", list);
 $("clear").addEventListener("click", () => { chosen.clear(); choose(); list(); });
