@@ -121,7 +121,7 @@ rule track_result:
         runtime=growing(30),
     params:
         program=program("track_result"),
-        folder="results/{experiment}/seed{seed}/{dataset}",
+        folder=lambda wildcards, input: str(Path(input.scores).parent),
         run=lambda wildcards: f"results/{lender(wildcards)}/seed{wildcards.seed}/run",
         code=code("track_result", "train"),
     message:
