@@ -20,8 +20,12 @@ torch.set_num_threads(1)
 FIRST = ("slurm", "workflow", "rules", "unit")
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let tests that share what is made once for their file, or a server, stay together in one process."""
+    """Let tests that share what is made once for their file, or a server, stay together in one process.
+
+    First of all, before the names of their groups are read.
+    """
     for item in items:
         file = item.path.relative_to(Path(__file__).parent)
         if file.parts[0] != "unit":
