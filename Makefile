@@ -19,11 +19,11 @@ demo: $(ENVIRONMENT)
 check: $(ENVIRONMENT)
 	ruff check
 	ruff format --check
-	pytest --quiet --numprocesses 2 --dist loadgroup -m "not slow" tests/unit
+	pytest --quiet --numprocesses 2 --dist loadfile -m "not slow" tests/unit
 
 # Two processes compute while the third waits for a cluster and for servers.
 test: $(ENVIRONMENT)
-	pytest --numprocesses 3 --dist loadgroup
+	pytest --numprocesses 3 --dist loadfile
 
 bench: $(ENVIRONMENT)
 	mkdir -p results/benchmarks

@@ -20,23 +20,11 @@ torch.set_num_threads(1)
 FIRST = ("slurm", "workflow", "rules", "unit")
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let tests that share what is made once for their file, or a server, stay together in one process.
-
-    First of all, before the names of their groups are read.
-    """
+    """Mark what takes long, and begin with it."""
     for item in items:
-        file = item.path.relative_to(Path(__file__).parent)
-        if file.parts[0] != "unit":
+        if item.path.relative_to(Path(__file__).parent).parts[0] != "unit":
             item.add_marker(pytest.mark.slow)
-        scopes = {
-            definitions[-1].scope
-            for name in item.fixturenames
-            if (definitions := item.session._fixturemanager.getfixturedefs(name, item))
-        }
-        if "module" in scopes or "cluster" in item.fixturenames:
-            item.add_marker(pytest.mark.xdist_group(str(file.with_suffix(""))))
 
     def rank(item: pytest.Item) -> int:
         folder = item.path.relative_to(Path(__file__).parent).parts[0]
