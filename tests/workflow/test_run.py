@@ -136,7 +136,7 @@ def test_changed_training_reruns_all_that_follows_from_it(workflow: Path):
     [
         ("scripts/ptychoflow/figures.py", set(PLOTS)),
         ("scripts/plot_scan.py", {"plot_scan"}),
-        ("scripts/ptychoflow/metrics/similarity.py", {"evaluate", "plot_correlation"}),
+        ("scripts/ptychoflow/metrics/similarity.py", {"evaluate", "plot_correlation", "plot_reconstruction"}),
         ("scripts/ptychoflow/simulation/objects.py", EVERYTHING),
         ("scripts/ptychoflow/models/unrolled.py", EVERYTHING - {"simulate"}),
         ("scripts/ptychoflow/tracking/comparison.py", set()),

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import logging
+import shutil
 import signal
 import sys
 from collections.abc import Iterable
@@ -118,9 +119,15 @@ class TrainingRun:
             if rank_zero_only.rank == 0:
                 self._publish(begun.finished["provenance"])
             return checkpoint
+        new = not self.run_dir.exists()
         self._prepare(module, begun)
-        loggers, guards = self._loggers(module, start, others)
-        trainer = self._trainer(loggers, own, validate=module_data.has_validation)
+        try:
+            loggers, guards = self._loggers(module, start, others)
+            trainer = self._trainer(loggers, own, validate=module_data.has_validation)
+        except InputError:
+            if new:  # what cannot begin leaves nothing
+                shutil.rmtree(self.run_dir, ignore_errors=True)
+            raise
         try:
             self._introduce(module, loggers, start)
             begin(guards)
