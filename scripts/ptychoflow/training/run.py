@@ -3,7 +3,6 @@
 import hashlib
 import json
 import logging
-import shutil
 import signal
 import sys
 from collections.abc import Iterable
@@ -119,15 +118,10 @@ class TrainingRun:
             if rank_zero_only.rank == 0:
                 self._publish(begun.finished["provenance"])
             return checkpoint
-        new = not self.run_dir.exists()
+        self._trainer([], own, validate=module_data.has_validation)  # refuses what Lightning cannot do
         self._prepare(module, begun)
-        try:
-            loggers, guards = self._loggers(module, start, others)
-            trainer = self._trainer(loggers, own, validate=module_data.has_validation)
-        except InputError:
-            if new:  # what cannot begin leaves nothing
-                shutil.rmtree(self.run_dir, ignore_errors=True)
-            raise
+        loggers, guards = self._loggers(module, start, others)
+        trainer = self._trainer(loggers, own, validate=module_data.has_validation)
         try:
             self._introduce(module, loggers, start)
             begin(guards)
