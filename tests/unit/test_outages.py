@@ -163,7 +163,7 @@ def test_a_store_that_recovers_gets_all_at_the_next_epoch(
     mend: list[Callable[[], None]] = []
 
     def wait_and_mend() -> None:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 240
         while not warnings_of(caplog):
             assert time.monotonic() < deadline
             time.sleep(0.1)
