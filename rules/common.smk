@@ -187,8 +187,8 @@ def image_of(role, name="reconstruction.h5"):
 
 
 @signed
-def tags(wildcards):
-    """What the tracked run of a training says about the job."""
+def tags(wildcards, input):
+    """What the tracked run of a training says about the job; as a function of the input it makes no model stale."""
     named = ", ".join(f"{name}={value}" for name, value in wildcards.items())
     studies = [study for study, entry in STUDIES.items() if wildcards.experiment in entry.combinations]
     return json.dumps(
