@@ -174,9 +174,7 @@ def _piece(
     intensity = incoherent_sum(waves) + background[:, None, None, None] + FLOOR
     modelled = intensity.sqrt()
     ratio = torch.where(mask, amplitudes / modelled - 1, 0)
-    asked = ratio
-    if unbiased:
-        asked = torch.where(mask, unbiased_ratio(amplitudes, intensity, scale[:, None, None, None].square()), 0)
+    asked = unbiased_ratio(ratio, intensity, scale[:, None, None, None].square()) if unbiased else ratio
     change = propagator.adjoint(asked.unsqueeze(-3) * waves)
     values = torch.cat([torch.view_as_real(object_change(change, moved)), incoherent_sum(moved).unsqueeze(-1)], dim=-1)
     added = add_patches(values, corner, objects.shape[-2:])

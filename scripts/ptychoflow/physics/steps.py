@@ -47,8 +47,8 @@ def wave_change(patches: Tensor, amplitudes: Tensor, probes: Tensor, mask: Tenso
     return propagator.adjoint(ratio.unsqueeze(-3) * waves)
 
 
-def unbiased_ratio(amplitudes: Tensor, intensity: Tensor, photons: Tensor) -> Tensor:
-    """What waves lack of measured amplitudes, as a share of themselves, so that few photons ask for no more or less.
+def unbiased_ratio(ratio: Tensor, intensity: Tensor, photons: Tensor) -> Tensor:
+    """Change what waves lack of amplitudes, as a share of themselves, so that few photons ask for no less light.
 
     √(n / I) − 1 asks waves of a mean count I for the mean of √n over drawn counts n, which is below √I: by an eighth of
     a photon where they are many, but by nearly all where they are few. So amplitude steps darken what is dark. There
@@ -57,10 +57,10 @@ def unbiased_ratio(amplitudes: Tensor, intensity: Tensor, photons: Tensor) -> Te
 
     Parameters
     ----------
-    amplitudes : Tensor
-        (..., N, N) float, square roots of the counts, in any unit.
+    ratio : Tensor
+        (..., N, N) float, √(n / I) − 1; 0 at bad pixels, and so is what comes out.
     intensity : Tensor
-        (..., N, N) float, modelled, above 0, in the square of that unit.
+        (..., N, N) float, modelled, above 0, in any unit.
     photons : Tensor
         What an intensity of one is in photons, broadcast against the others.
 
@@ -69,11 +69,10 @@ def unbiased_ratio(amplitudes: Tensor, intensity: Tensor, photons: Tensor) -> Te
     Tensor
         (..., N, N) float.
     """
-    by_amplitude = amplitudes / intensity.sqrt() - 1
-    by_photons = (amplitudes.square() - intensity) / (2 * (intensity + DARK / photons))
+    by_photons = ratio * (ratio + 2) * (intensity / (2 * (intensity + DARK / photons)))
     # Far below the counts a linear step would overshoot.
-    by_photons = torch.minimum(by_photons, 2 * by_amplitude.clamp_min(0))
-    return torch.lerp(by_amplitude, by_photons, 1 / (1 + (intensity * photons / FEW).square()))
+    by_photons = torch.minimum(by_photons, 2 * ratio.clamp_min(0))
+    return torch.lerp(ratio, by_photons, 1 / (1 + (intensity * photons / FEW).square()))
 
 
 def object_change(change: Tensor, probes: Tensor) -> Tensor:

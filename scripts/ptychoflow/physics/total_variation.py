@@ -48,7 +48,9 @@ def smoothed(objects: Tensor, strength: Tensor, iterations: int = ITERATIONS) ->
     for _ in range(iterations):
         # An eighth: the largest eigenvalue of differences gathered is below eight.
         found = ahead + differences(objects - gathered(ahead)) / 8
-        found = found * (strength / torch.maximum(found.norm(dim=-3, keepdim=True), strength.clamp_min(1e-12)))
+        # By its parts: the norm of complex numbers along an axis that is not the last takes ten times as long.
+        length = (found.conj() * found).real.sum(dim=-3, keepdim=True).sqrt()
+        found = found * (strength / torch.maximum(length, strength.clamp_min(1e-12)))
         following = (1 + (1 + 4 * momentum**2) ** 0.5) / 2
         ahead = found + (momentum - 1) / following * (found - dual)
         dual, momentum = found, following
