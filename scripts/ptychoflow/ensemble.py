@@ -1,5 +1,6 @@
 """How far images may be off at each pixel: by what several seeds differ in, or by what one says of itself."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -89,11 +90,7 @@ def combine(reconstructions: list[Reconstruction], dataset: Dataset) -> Ensemble
     mean = members.mean(axis=0)
     # Phases about the mean's own: a difference never wraps.
     deviations = [np.abs(members).std(axis=0, ddof=1), np.angle(members * mean.conj()).std(axis=0, ddof=1)]
-    predicted = found = np.full((2, BINS), np.nan)
-    if dataset.truth is not None:
-        errors = [np.abs(members) - np.abs(dataset.truth), np.angle(members * dataset.truth.conj())]
-        pairs = [calibration(d[area], e[:, area]) for d, e in zip(deviations, errors, strict=True)]
-        predicted, found = (np.stack(parts) for parts in zip(*pairs, strict=True))
+    predicted, found = _calibrations(members, dataset.truth, deviations, area)
     return Ensemble(
         object=mean.astype(np.complex64),
         amplitude_deviation=deviations[0].astype(np.float32),
@@ -127,16 +124,13 @@ def own_uncertainty(reconstruction: Reconstruction, dataset: Dataset) -> Ensembl
     dataset = turned_dataset(dataset, reconstruction.provenance.get("orientation", 0))
     deviations = reconstruction.amplitude_deviation, reconstruction.phase_deviation
     area, image = np.isfinite(deviations[0]), reconstruction.object
-    predicted = found = np.full((2, BINS), np.nan)
     if dataset.truth is not None:
         probes = between_probes(reconstruction.probe, dataset.reference_probe)
         aligned = align(image, dataset.truth, area, *probes)
         # The object's scale is free: its deviation is in units of what it came to have.
         scale = np.abs(aligned[area]).mean() / np.abs(image[area]).mean()
         image, deviations = aligned, (scale * deviations[0], deviations[1])
-        errors = [np.abs(aligned) - np.abs(dataset.truth), np.angle(aligned * dataset.truth.conj())]
-        pairs = [calibration(d[area], e[area][None]) for d, e in zip(deviations, errors, strict=True)]
-        predicted, found = (np.stack(parts) for parts in zip(*pairs, strict=True))
+    predicted, found = _calibrations(image[None], dataset.truth, deviations, area)
     return Ensemble(
         object=image.astype(np.complex64),
         amplitude_deviation=deviations[0].astype(np.float32),
@@ -147,6 +141,18 @@ def own_uncertainty(reconstruction: Reconstruction, dataset: Dataset) -> Ensembl
         pixel_size=reconstruction.pixel_size,
         provenance=reconstruction.provenance,
     )
+
+
+def _calibrations(
+    members: np.ndarray, truth: np.ndarray | None, deviations: Sequence[np.ndarray], area: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Predicted and found deviations (2, BINS) of amplitude and phase of images (members, H, W); NaN without truth."""
+    if truth is None:
+        return np.full((2, BINS), np.nan), np.full((2, BINS), np.nan)
+    errors = [np.abs(members) - np.abs(truth), np.angle(members * truth.conj())]
+    pairs = [calibration(d[area], e[:, area]) for d, e in zip(deviations, errors, strict=True)]
+    predicted, found = (np.stack(parts) for parts in zip(*pairs, strict=True))
+    return predicted, found
 
 
 def calibration(deviation: np.ndarray, errors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

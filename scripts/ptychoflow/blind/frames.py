@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ptychoflow.data.dataset import Dataset
-from ptychoflow.data.frame_blocks import frame_blocks
+from ptychoflow.data.frame_blocks import mean_of
 from ptychoflow.models.scan_frames import ScanFrames
 from ptychoflow.physics.diffraction import Propagator
 
@@ -71,9 +71,4 @@ def scan_frames(dataset: Dataset, border: int, mean: Tensor, device: torch.devic
 
 def mean_frame(dataset: Dataset, frames: np.ndarray) -> Tensor:
     """Mean counts (N, N) float32 of some frames (chosen,) int64, rising, zero frequency in the corner."""
-    total = np.zeros((dataset.size, dataset.size))
-    for block in frame_blocks(dataset.frames):
-        numbers = frames[(frames >= block.start) & (frames < block.stop)]
-        if len(numbers):
-            total += dataset.frames[numbers].sum(axis=0, dtype=np.float64)
-    return torch.fft.ifftshift(torch.from_numpy(total / len(frames)).float())
+    return torch.fft.ifftshift(torch.from_numpy(mean_of(dataset.frames, frames)).float())

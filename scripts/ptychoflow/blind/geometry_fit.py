@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from ptychoflow.blind.pupils import refocused
+from ptychoflow.blind.start import plain_iteration
 from ptychoflow.blind.windows import Window
 from ptychoflow.data.position_axes import mapped
 from ptychoflow.models.blind import Blind, BlindState, ScanFrames, subsets
@@ -88,7 +89,7 @@ class GeometryFit:
         for number in range(ENGINE_ITERATIONS):
             progress = 0.3 + 0.7 * number / ENGINE_ITERATIONS
             order = subsets(torch.arange(len(positions)), progress, generator)
-            state = network.iterate(state, frames, order, progress, solve_background=False, learned_rates=False)
+            state = plain_iteration(network, state, frames, order, progress)
         self.object, self.probe = state.objects[0], state.probes[0]
 
     @torch.inference_mode()

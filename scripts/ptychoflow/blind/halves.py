@@ -5,10 +5,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from ptychoflow.blind.judged import SMOOTHED_FROM
-from ptychoflow.models.blind import BlindState, doubt, subsets
+from ptychoflow.blind.judged import SMOOTHED_FROM, smoothed_state
+from ptychoflow.models.blind import BlindState, subsets
 from ptychoflow.models.scan_frames import ScanFrames
-from ptychoflow.physics.total_variation import smoothed
 
 ITERATIONS = 10
 FIRST_STEP, LAST_STEP = 1.0, 0.5
@@ -53,7 +52,7 @@ def half_objects(state: BlindState, frames: ScanFrames, used: Tensor, seed: int,
                 objects = objects + size * change.object_step(damping)
             if smoothing > 0 and progress >= SMOOTHED_FROM:
                 # Half of the light is twice the doubt's square.
-                level = doubt(replace(state, light=state.light / 2), frames)
-                objects = smoothed(objects, smoothing * level)
+                half_state = replace(state, objects=objects, light=state.light / 2)
+                objects = smoothed_state(half_state, frames, smoothing).objects
         halves.append(objects[0])
     return torch.stack(halves)

@@ -56,6 +56,11 @@ def judged_correction(
     return state, 0.5 * gain
 
 
+def smoothed_state(state: BlindState, frames: ScanFrames, strength: Tensor | float) -> BlindState:
+    """Smooth the object; the strength, a number or (H, W), is in units of what a pixel may be wrong by."""
+    return replace(state, objects=smoothed(state.objects, strength * doubt(state, frames)))
+
+
 def judged_smoothing(
     state: BlindState,
     frames: ScanFrames,
@@ -85,10 +90,7 @@ def judged_smoothing(
     strength : float
         What is tried next: that which helped most, and half of it where neither did.
     """
-    level = where * doubt(state, frames)
-    tried = {
-        factor: replace(state, objects=smoothed(state.objects, factor * strength * level)) for factor in (1.0, 2.0)
-    }
+    tried = {factor: smoothed_state(state, frames, factor * strength * where) for factor in (1.0, 2.0)}
     told = {factor: deviance(one) for factor, one in tried.items()}
     best = min(told, key=told.__getitem__)
     if told[best] <= deviance(state):

@@ -38,6 +38,8 @@ CLEARLY = 1.5
 """By what factor the twin must be worse in error for the positions to be turned round."""
 ROUNDS = ((4, 2), (4, 4), (6, 0))
 """Iterations of a trial, and by what the number of candidates is divided after them; 0 ends it."""
+AS_AT = 0.3
+"""Progress in a reconstruction of which a trial's iterations are."""
 WITH_MODES = 8
 """Iterations with all modes of the file's probe, where that was chosen by its first one."""
 
@@ -139,7 +141,7 @@ def search(
     for iterations, divisor in ROUNDS:
         part = frames.chosen(torch.tensor(alive))
         for _ in range(iterations):
-            state = plain_iteration(network, state, part, subsets(fitted, 0.3, generator))
+            state = plain_iteration(network, state, part, subsets(fitted, AS_AT, generator))
         wrong = _errors(state, part, judges)
         errors |= {candidates[number].name: float(error) for number, error in zip(alive, wrong, strict=True)}
         if divisor:
@@ -156,15 +158,17 @@ def search(
         modes = with_power(modes, power)
         part, state = frames.chosen(torch.tensor(2 * alive[:1])), BlindState.start(modes, (edge, edge))
         for _ in range(WITH_MODES):
-            state = plain_iteration(network, state, part, subsets(fitted, 0.3, generator))
+            state = plain_iteration(network, state, part, subsets(fitted, AS_AT, generator))
         # What they learn from a few frames at wrong positions may be worse than what the file knows.
         probe = modes[_errors(state, part, judges).argmin()]
     return Start(chosen, probe * scale, errors)
 
 
-def plain_iteration(network: Blind, state: BlindState, frames: ScanFrames, order: list[Tensor]) -> BlindState:
-    """An iteration of the plain engine as in a third of a reconstruction, without a background."""
-    return network.iterate(state, frames, order, 0.3, solve_background=False, learned_rates=False)
+def plain_iteration(
+    network: Blind, state: BlindState, frames: ScanFrames, order: list[Tensor], progress: float = AS_AT
+) -> BlindState:
+    """An iteration of the plain engine without a background; see `Blind.iterate`."""
+    return network.iterate(state, frames, order, progress, solve_background=False, learned_rates=False)
 
 
 def _promising(wrong: Tensor, candidates: list[Candidate], divisor: int) -> Tensor:

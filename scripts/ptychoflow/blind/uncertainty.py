@@ -13,11 +13,11 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
-from ptychoflow.blind.judged import SMOOTHED_FROM, object_at_home, probe_at_home
+from ptychoflow.blind.judged import SMOOTHED_FROM, object_at_home, probe_at_home, smoothed_state
 from ptychoflow.blind.solve import BlindReconstruction
+from ptychoflow.blind.start import plain_iteration
 from ptychoflow.metrics.alignment import between_probes, register, scored_area
-from ptychoflow.models.blind import BlindState, doubt, photons_per_pixel, subsets
-from ptychoflow.physics.total_variation import smoothed
+from ptychoflow.models.blind import BlindState, photons_per_pixel, subsets
 from ptychoflow.reconstruction import Reconstruction
 
 NEIGHBOURHOOD = 2.0
@@ -83,10 +83,9 @@ def _solved(solving: BlindReconstruction, half: Tensor, generator: torch.Generat
     for number in range(iterations):
         progress = number / iterations
         order = subsets(half, progress, generator, photons_per_pixel(state, frames))
-        state = solving.network.iterate(state, frames, order, progress, solve_background=False, learned_rates=False)
+        state = plain_iteration(solving.network, state, frames, order, progress)
         if solving.smoothed > 0 and progress >= SMOOTHED_FROM:
-            level = solving.smoothed * doubt(state, frames)
-            state = replace(state, objects=smoothed(state.objects, level))
+            state = smoothed_state(state, frames, solving.smoothed)
     return state
 
 

@@ -32,6 +32,16 @@ def blocks(count: int, shape: tuple[int, ...], kind: type[np.generic] = np.float
         yield slice(first, min(first + at_once, count))
 
 
+def mean_of(frames: np.ndarray | Frames, numbers: np.ndarray) -> np.ndarray:
+    """Mean (H, W) float64 of some frames (chosen,) int64, rising, a block at a time; zeros of none."""
+    total = np.zeros(frames.shape[1:])
+    for block in frame_blocks(frames):
+        some = numbers[(numbers >= block.start) & (numbers < block.stop)]
+        if len(some):
+            total += frames[some].sum(axis=0, dtype=np.float64)
+    return total / max(1, len(numbers))
+
+
 def narrowest_dtype(largest: float) -> np.dtype:
     """Narrowest unsigned integers that hold whole counts up to a number; float32 beyond what that counts."""
     return np.min_scalar_type(int(max(largest, 0))) if largest < 2**24 else np.dtype(np.float32)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from ptychoflow.data.dataset import Dataset
-from ptychoflow.data.frame_blocks import frame_blocks
+from ptychoflow.data.frame_blocks import mean_of
 from ptychoflow.physics.diffraction import Propagator
 from ptychoflow.physics.losses import expected_deviance, poisson_deviance
 from ptychoflow.physics.patches import extract_patches
@@ -41,12 +41,7 @@ def explained_share(found: float, expected: float, flat: float, pixels: float) -
 def mean_frame_deviance(dataset: Dataset, judges: np.ndarray, used: np.ndarray) -> float:
     """Poisson deviance per good pixel of frames (judges,) int from the mean of frames (used,) int, scaled to each."""
     mask = torch.from_numpy(dataset.mask)
-    total = np.zeros((dataset.size, dataset.size))
-    for block in frame_blocks(dataset.frames):
-        some = used[(used >= block.start) & (used < block.stop)]
-        if len(some):
-            total += dataset.frames[some].sum(axis=0, dtype=np.float64)
-    mean = torch.from_numpy(total / max(1, len(used))).float()
+    mean = torch.from_numpy(mean_of(dataset.frames, used)).float()
     light = mean[mask].sum().clamp_min(1e-12)
     parts = []
     for some in np.array_split(judges, -(-len(judges) // FRAMES_AT_ONCE)):

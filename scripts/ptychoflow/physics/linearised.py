@@ -12,8 +12,8 @@ from torch import Tensor
 
 from ptychoflow.physics.diffraction import Propagator, exit_waves, incoherent_sum
 from ptychoflow.physics.joint_steps import FLOOR
-from ptychoflow.physics.patches import add_patches, crop_patches, shift_factors, split_positions
-from ptychoflow.physics.position_steps import spectral_slopes
+from ptychoflow.physics.patches import add_patches, shift_factors, split_positions
+from ptychoflow.physics.position_steps import cut, spectral_slopes
 from ptychoflow.physics.steps import object_change, probe_change
 
 DAMPING = 0.01
@@ -149,7 +149,7 @@ class LinearisedScan:
         )
 
     def _cut(self, canvas: Tensor) -> Tensor:
-        return crop_patches(canvas[None], self.corner[None], self.size)[0]
+        return cut(canvas, self.corner, self.size)
 
 
 def least_squares(scan: LinearisedScan, residual: Tensor, iterations: int) -> Change:
