@@ -2,12 +2,18 @@ import gc
 import inspect
 import json
 import os
-import re
 import sys
 from contextlib import suppress
 
 import yaml
-from ptychoflow.configuration.results import STUDY_FIGURES, STUDY_TABLES, known_results, refusal
+from ptychoflow.configuration.results import (
+    RESULT_FIGURES,
+    STUDY_FIGURES,
+    STUDY_TABLES,
+    known_results,
+    one_of,
+    refusal,
+)
 from ptychoflow.data.file_names import listed_files, names_files
 from ptychoflow.errors import InputError
 from ptychoflow.files import sha256_of
@@ -31,11 +37,6 @@ def signed(function):
     """Keep the signature of a function of wildcards with it: Snakemake asks for it several times a job."""
     function.__signature__ = inspect.signature(function)
     return function
-
-
-def one_of(names):
-    """Regular expression that matches these names and nothing else; never matches when there are none."""
-    return "|".join(map(re.escape, names)) or "(?!)"
 
 
 wildcard_constraints:
@@ -425,9 +426,9 @@ def scores():
 
 
 def pictures():
-    kinds = ("reconstruction", "correlation", "probe", "scan")
     return each_result(
-        *(f"figures/{kind}.{suffix}" for kind in kinds for suffix in ("png", "svg")), experiments=ASKED_FOR
+        *(f"figures/{kind}.{suffix}" for kind in RESULT_FIGURES for suffix in ("png", "svg")),
+        experiments=ASKED_FOR,
     ) + each_run("figures/training.png", "figures/training.svg")
 
 

@@ -103,7 +103,7 @@ rule track_result:
         provenance="results/{experiment}/seed{seed}/{dataset}/provenance.json",
         figures=expand(
             "results/{{experiment}}/seed{{seed}}/{{dataset}}/figures/{kind}.png",
-            kind=("reconstruction", "correlation", "probe", "scan"),
+            kind=RESULT_FIGURES,
         ),
     output:
         "results/{experiment}/seed{seed}/{dataset}/tracked.json",

@@ -33,20 +33,20 @@ def known_results(
     uncertain : iterable of str
         Experiments whose images tell by themselves how far they may be off.
     """
-    experiment, dataset, study = (_one_of(names) for names in (experiments, datasets, studies))
-    run, figure = rf"{experiment}/seed\d+/", _one_of(f"{name}.{suffix}" for name in RESULT_FIGURES for suffix in IMAGES)
+    experiment, dataset, study = (one_of(names) for names in (experiments, datasets, studies))
+    run, figure = rf"{experiment}/seed\d+/", one_of(f"{name}.{suffix}" for name in RESULT_FIGURES for suffix in IMAGES)
     return "|".join(
         (
-            f"{_one_of(FILES)}$",
+            f"{one_of(FILES)}$",
             "(?:benchmarks|logs|mlflow)/",
             rf"data/(?:benchmarks/|logs/|{dataset}\.(?:cxi|yaml|provenance\.json)$)",
             f"raw/(?:benchmarks|logs|{dataset})/",
-            f"studies/{study}/(?:benchmarks/|logs/|{_one_of((*STUDY_TABLES, *STUDY_FIGURES, 'study.yaml'))}$)",
-            f"{experiment}/(?:logs/|{_one_of(EXPERIMENT_FILES)}$)",
-            f"{experiment}/seeds/{dataset}/(?:benchmarks/|logs/|ensemble\\.h5$|figures/uncertainty\\.{_one_of(IMAGES)}$)",
-            f"{run}(?:benchmarks/|logs/|run/|{_one_of(RUN_FILES)}$|figures/training\\.{_one_of(IMAGES)}$)",
-            rf"{_one_of(uncertain)}/seed\d+/{dataset}/figures/uncertainty\.{_one_of(IMAGES)}$",
-            f"{run}{dataset}/(?:benchmarks/|logs/|parts/|{_one_of(RESULT_FILES)}$|figures/{figure}$)",
+            f"studies/{study}/(?:benchmarks/|logs/|{one_of((*STUDY_TABLES, *STUDY_FIGURES, 'study.yaml'))}$)",
+            f"{experiment}/(?:logs/|{one_of(EXPERIMENT_FILES)}$)",
+            f"{experiment}/seeds/{dataset}/(?:benchmarks/|logs/|ensemble\\.h5$|figures/uncertainty\\.{one_of(IMAGES)}$)",
+            f"{run}(?:benchmarks/|logs/|run/|{one_of(RUN_FILES)}$|figures/training\\.{one_of(IMAGES)}$)",
+            rf"{one_of(uncertain)}/seed\d+/{dataset}/figures/uncertainty\.{one_of(IMAGES)}$",
+            f"{run}{dataset}/(?:benchmarks/|logs/|parts/|{one_of(RESULT_FILES)}$|figures/{figure}$)",
         )
     )
 
@@ -88,7 +88,7 @@ def refusal(target: str, experiments: Iterable[str], datasets: Iterable[str], st
     return f"results/{target} is no result of this config: expected {expected}; {known}"
 
 
-def _one_of(names: Iterable[str]) -> str:
+def one_of(names: Iterable[str]) -> str:
     """Regular expression that matches these names and nothing else; never matches when there are none."""
     return f"(?:{'|'.join(map(re.escape, names)) or '(?!)'})"
 

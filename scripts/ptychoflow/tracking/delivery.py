@@ -160,6 +160,12 @@ class Delivery:
                 SENDERS[entry["kind"]](self.client, run, self.journal.folder, entry)
 
 
+def delivery_of(journal: Journal, uri: str | None) -> Delivery:
+    """What sends a journal to the store it was meant for, by an address of that store where one is given."""
+    meant = journal.begin()["uri"]
+    return Delivery(journal, uri if uri and without_password(uri) == meant else meant)
+
+
 def deliver_waiting(results: Path, uri: str | None) -> tuple[dict[str, str], dict[str, str]]:
     """Send what trainings below a folder could not send, each to the store it was meant for.
 
@@ -180,8 +186,7 @@ def deliver_waiting(results: Path, uri: str | None) -> tuple[dict[str, str], dic
         if not journal.try_lock():
             continue  # its training is alive, and sends it
         try:
-            meant = journal.begin()["uri"]
-            delivery = Delivery(journal, uri if uri and without_password(uri) == meant else meant)
+            delivery = delivery_of(journal, uri)
             failures = delivery.deliver()
             if failures:
                 waiting[str(journal.folder)] = next(iter(failures.values()))

@@ -38,13 +38,18 @@ def without_password(uri: str) -> str:
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2])) if parts.netloc else uri
 
 
+def sqlite_path(uri: str) -> Path | None:
+    """File of a SQLite store; None of a store of another kind."""
+    return Path(uri.removeprefix(SQLITE).removeprefix("file:").partition("?")[0]) if uri.startswith(SQLITE) else None
+
+
 @contextmanager
 def creation_lock(uri: str) -> Iterator[None]:
     """Let one process at a time create the tables of a SQLite store: of two that try, one would crash."""
-    if not uri.startswith(SQLITE):
+    path = sqlite_path(uri)
+    if path is None:
         yield
         return
-    path = Path(uri.removeprefix(SQLITE).removeprefix("file:").partition("?")[0])
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_suffix(".lock")):
         yield
@@ -98,10 +103,8 @@ def experiment_of(client: Any, uri: str, name: str) -> str:
     """
     from mlflow.exceptions import MlflowException
 
-    location = None
-    if uri.startswith(SQLITE):
-        path = Path(uri.removeprefix(SQLITE).removeprefix("file:").partition("?")[0])
-        location = (path.absolute().parent / "artifacts").as_uri()
+    path = sqlite_path(uri)
+    location = None if path is None else (path.absolute().parent / "artifacts").as_uri()
     with creation_lock(uri):
         found = client.get_experiment_by_name(name)
         if found is None:

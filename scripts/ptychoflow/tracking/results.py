@@ -5,13 +5,13 @@ import math
 from pathlib import Path
 from typing import Any
 
+from ptychoflow.configuration.results import RESULT_FIGURES
 from ptychoflow.embedded_provenance import read_provenance
-from ptychoflow.tracking.delivery import Delivery
+from ptychoflow.tracking.delivery import delivery_of
 from ptychoflow.tracking.journal import Journal
-from ptychoflow.tracking.mlflow_store import store_uri, without_password
+from ptychoflow.tracking.mlflow_store import store_uri
 from ptychoflow.tracking.mlflow_training import note
 
-FIGURES = ("reconstruction", "correlation", "probe", "scan")
 SHOWN = ("reconstruction",)
 
 
@@ -46,9 +46,7 @@ def track(result: Path, run_dir: Path) -> tuple[str | None, int, str]:
         # The network of one experiment may serve another.
         place = result.name if trained_as in (None, experiment) else f"{experiment}/{result.name}"
         _write(journal, result, place, provenance, scores)
-        meant = journal.begin()["uri"]
-        given = store_uri()
-        delivery = Delivery(journal, given if without_password(given) == meant else meant)
+        delivery = delivery_of(journal, store_uri())
         failures = delivery.deliver()
         return delivery.sent.run_id, journal.waiting() if failures else 0, next(iter(failures.values()), "")
     finally:
@@ -84,7 +82,7 @@ def _write(journal: Journal, result: Path, place: str, provenance: dict[str, Any
     }
     journal.append({"kind": "inputs", "datasets": [dataset]})
     pictures = [f"{place}/{name}.png" for name in SHOWN]
-    for name in FIGURES:
+    for name in RESULT_FIGURES:
         path = result / "figures" / f"{name}.png"
         if path.exists():
             journal.append({"kind": "file", "path": journal.relative(path), "to": place})

@@ -118,10 +118,10 @@ class TrainingRun:
             if rank_zero_only.rank == 0:
                 self._publish(begun.finished["provenance"])
             return checkpoint
-        self._trainer([], own, validate=module_data.has_validation)  # refuses what Lightning cannot do
+        trainer = self._trainer(own, validate=module_data.has_validation)
         self._prepare(module, begun)
-        loggers, guards = self._loggers(module, start, others)
-        trainer = self._trainer(loggers, own, validate=module_data.has_validation)
+        trainer.loggers, guards = self._loggers(module, start, others)
+        loggers = trainer.loggers
         try:
             self._introduce(module, loggers, start)
             begin(guards)
@@ -262,7 +262,8 @@ class TrainingRun:
             named.insert(0, PredictionWriter(lambda mode: folder / mode, self.tracking.write_predictions))
         return named
 
-    def _trainer(self, loggers: list[Logger], own: list[Callback], validate: bool) -> Trainer:
+    def _trainer(self, own: list[Callback], validate: bool) -> Trainer:
+        """The trainer, as yet without loggers: those write into the run folder, which what is refused leaves alone."""
         settings, tracking = self.settled, self.tracking
         callbacks: list[Callback] = [TrainingStatistics()]
         if tracking.recon_log_every_n_epochs is not None:
@@ -299,7 +300,7 @@ class TrainingRun:
             max_epochs=settings.max_epochs,
             gradient_clip_val=settings.gradient_clip or None,
             deterministic=settings.deterministic,
-            logger=loggers or False,
+            logger=False,
             callbacks=callbacks,
             log_every_n_steps=tracking.log_every_n_steps,
             enable_progress_bar=bar,
