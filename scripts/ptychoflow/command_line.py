@@ -43,6 +43,8 @@ def run_program(
     if "threads" not in signature(main).parameters:
         # Others hold torch to the cores themselves. Read when torch is loaded, which the programs do later.
         os.environ.setdefault("OMP_NUM_THREADS", str(usable_cores()))
+    # Programs draw into files; in a notebook whoever uses the library has a canvas of his own.
+    os.environ["MPLBACKEND"] = "Agg"
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     logging.captureWarnings(True)
     # Lightning's hints on devices and products, and its warnings of its own dependencies, say nothing to our users.
