@@ -14,10 +14,10 @@ from ptychoflow.configuration.results import (
     one_of,
     refusal,
 )
-from ptychoflow.data.file_names import listed_files, names_files
+from ptychoflow.ingest.file_names import listed_files, names_files
 from ptychoflow.errors import InputError
 from ptychoflow.files import sha256_of
-from ptychoflow.provenance import code_digest
+from ptychoflow.provenance.record import code_digest
 from ptychoflow.settings.reconstruction import BlindReconstructionSettings
 from ptychoflow.settings.inference import InferenceSettings, phase_rounds
 from ptychoflow.settings.ingest import IngestSettings

@@ -1,6 +1,6 @@
 import json
 
-from ptychoflow.estimates import blind_needs, inference_needs, training_needs
+from ptychoflow.configuration.estimates import blind_needs, inference_needs, training_needs
 from ptychoflow.settings.training import TrainingSettings
 
 

@@ -6,9 +6,9 @@ from typing import Any, Literal
 
 from jsonargparse.typing import NonNegativeInt, PositiveInt
 
-from ptychoflow.command_line import run_program
 from ptychoflow.errors import InputError
-from ptychoflow.reconstruction import Reconstruction
+from ptychoflow.reconstruction.file import Reconstruction
+from ptychoflow.running.command_line import run_program
 from ptychoflow.settings.inference import InferenceSettings
 from ptychoflow.settings.reconstruction import BlindReconstructionSettings
 from ptychoflow.settings.training import FRAMES_IN_MEMORY
@@ -64,8 +64,8 @@ def main(
     threads : int, optional
         CPU threads, no more than there are cores for; by default what the environment says.
     """
-    from ptychoflow.hardware import use_threads
-    from ptychoflow.pictures import keep_reconstruction
+    from ptychoflow.reconstruction.pictures import keep_reconstruction
+    from ptychoflow.running.hardware import use_threads
 
     use_threads(threads)
     if n_images is not None:
@@ -101,8 +101,8 @@ def by_blind_network(
     """Solve for object and probe."""
     logging.info("reading %s", data)
     from ptychoflow.blind.reconstruction import reconstruct
-    from ptychoflow.data.readers import read_dataset
-    from ptychoflow.hardware import chosen_device
+    from ptychoflow.ingest.readers import read_dataset
+    from ptychoflow.running.hardware import chosen_device
 
     dataset = read_dataset(data, frames_in_memory=FRAMES_IN_MEMORY)
     return reconstruct(dataset, data, settings, checkpoint, seed, chosen_device(accelerator))
@@ -117,8 +117,8 @@ def by_trained_network(
     accelerator: str,
 ) -> Reconstruction:
     """Predict patches and stitch them."""
-    from ptychoflow.data.readers import read_dataset
-    from ptychoflow.inference import Inference
+    from ptychoflow.ingest.readers import read_dataset
+    from ptychoflow.reconstruction.inference import Inference
 
     trained = Inference(
         checkpoint,

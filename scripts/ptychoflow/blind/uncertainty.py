@@ -18,7 +18,7 @@ from ptychoflow.blind.solve import BlindReconstruction
 from ptychoflow.blind.start import plain_iteration
 from ptychoflow.metrics.alignment import between_probes, register, scored_area
 from ptychoflow.models.blind import BlindState, photons_per_pixel, subsets
-from ptychoflow.reconstruction import Reconstruction
+from ptychoflow.reconstruction.file import Reconstruction
 
 NEIGHBOURHOOD = 2.0
 """Pixels, standard deviation of the window over which differences are averaged: two of them tell little of a pixel."""
