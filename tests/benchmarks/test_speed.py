@@ -11,7 +11,7 @@ from conftest import operations_of
 from ptychoflow.dataset.cxi import read_cxi, write_cxi
 from ptychoflow.dataset.dataset import Dataset
 from ptychoflow.ingest.readers import read_dataset
-from ptychoflow.loading.loaders import Batch
+from ptychoflow.loading.tables import Batch
 from ptychoflow.models import MODELS
 from ptychoflow.physics.patches import extract_patches
 from ptychoflow.reconstruction.inference import Inference

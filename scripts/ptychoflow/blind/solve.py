@@ -24,7 +24,8 @@ from ptychoflow.dataset.dataset import Dataset
 from ptychoflow.dataset.position_axes import turned_dataset
 from ptychoflow.errors import InputError
 from ptychoflow.loading.groups import split_frames
-from ptychoflow.models.blind import Blind, BlindState, photons_per_pixel, subsets
+from ptychoflow.models.blind import Blind, subsets
+from ptychoflow.models.blind_state import BlindState, photons_per_pixel
 from ptychoflow.physics.diffraction import Propagator, incoherent_sum
 from ptychoflow.physics.gauge import centre_of, with_power
 from ptychoflow.physics.losses import expected_deviance, poisson_deviance

@@ -18,7 +18,8 @@ from ptychoflow.blind.start import FRAMES, GIVEN, Start, find_start, middle_of
 from ptychoflow.live.network import GrowingFrame, Seen
 from ptychoflow.live.windows import LiveFrames, LiveImage, Window, light_of, window_of
 from ptychoflow.loading.tiles import MARGIN
-from ptychoflow.models.blind import Blind, BlindState, photons_per_pixel, subsets
+from ptychoflow.models.blind import Blind, subsets
+from ptychoflow.models.blind_state import BlindState, photons_per_pixel
 from ptychoflow.models.scan_frames import ScanFrames
 from ptychoflow.physics.diffraction import Propagator, incoherent_sum
 from ptychoflow.physics.gauge import centre_of, with_power

@@ -20,7 +20,7 @@ MOST_NEIGHBOURS = 256
 
 @dataclass
 class Seen:
-    """Frames that have come in; fields as in `ptychoflow.loading.loaders.Batch`, for one group."""
+    """Frames that have come in; fields as in `ptychoflow.loading.tables.Batch`, for one group."""
 
     amplitudes: Tensor
     positions: Tensor

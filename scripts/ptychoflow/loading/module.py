@@ -6,7 +6,8 @@ from lightning.pytorch import LightningDataModule
 
 from ptychoflow.dataset.dataset import Dataset
 from ptychoflow.loading.groups import draw_anchors, frames_in_region, nearest_frames, pieces_of_groups, split_frames
-from ptychoflow.loading.loaders import FrameTable, GroupLoader, StoredTable
+from ptychoflow.loading.loaders import GroupLoader
+from ptychoflow.loading.tables import FrameTable, StoredTable
 from ptychoflow.settings.training import TrainingSettings
 
 

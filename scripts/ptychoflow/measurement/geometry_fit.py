@@ -18,7 +18,8 @@ from ptychoflow.blind.start import plain_iteration
 from ptychoflow.dataset.position_axes import mapped
 from ptychoflow.iterative.refinement import deform
 from ptychoflow.measurement.windows import Window
-from ptychoflow.models.blind import Blind, BlindState, ScanFrames, subsets
+from ptychoflow.models.blind import Blind, ScanFrames, subsets
+from ptychoflow.models.blind_state import BlindState
 from ptychoflow.physics.diffraction import Propagator, incoherent_sum
 from ptychoflow.physics.gauge import centre_of, with_power
 from ptychoflow.physics.linearised import Change, LinearisedScan, least_squares

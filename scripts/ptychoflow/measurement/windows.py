@@ -9,7 +9,8 @@ from torch import Tensor
 from ptychoflow.blind.pupils import cropped
 from ptychoflow.blind.start import FRAMES, middle_of
 from ptychoflow.dataset.dataset import Dataset
-from ptychoflow.models.blind import Blind, BlindState, subsets
+from ptychoflow.models.blind import Blind, subsets
+from ptychoflow.models.blind_state import BlindState
 from ptychoflow.models.scan_frames import ScanFrames
 from ptychoflow.physics.diffraction import Propagator
 from ptychoflow.physics.gauge import with_power

@@ -5,14 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ptychoflow.models.blind import (
-    CHANNELS,
-    Blind,
-    BlindState,
-    correction_input,
-    photons_per_pixel,
-    subsets,
-)
+from ptychoflow.models.blind import CHANNELS, Blind, correction_input, subsets
+from ptychoflow.models.blind_state import BlindState, photons_per_pixel
 from ptychoflow.models.scan_frames import ScanFrames
 from ptychoflow.physics.diffraction import Propagator
 from ptychoflow.physics.joint_steps import modelled_frames

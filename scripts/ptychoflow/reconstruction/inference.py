@@ -15,7 +15,8 @@ from ptychoflow.dataset.flux import probe_by_photons
 from ptychoflow.errors import InputError
 from ptychoflow.files import require_room, sha256_of
 from ptychoflow.loading.groups import nearest_frames, split_frames
-from ptychoflow.loading.loaders import Batch, FrameTable, GroupLoader, StoredTable, TileLoader
+from ptychoflow.loading.loaders import GroupLoader, TileLoader
+from ptychoflow.loading.tables import Batch, FrameTable, StoredTable
 from ptychoflow.loading.tiles import MARGIN, Tile, make_tiles
 from ptychoflow.models.trained import require_fit
 from ptychoflow.physics.diffraction import Propagator

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from ptychoflow.errors import InputError
 from ptychoflow.files import replacing, replacing_folder
-from ptychoflow.loading.loaders import Batch
+from ptychoflow.loading.tables import Batch
 from ptychoflow.physics.losses import poisson_deviance
 from ptychoflow.running.extensions import class_of
 from ptychoflow.training.module import Prediction, Reconstructor

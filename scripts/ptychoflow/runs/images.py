@@ -22,7 +22,8 @@ from PIL.PngImagePlugin import PngInfo
 
 from ptychoflow.errors import InputError
 from ptychoflow.files import replacing
-from ptychoflow.loading.loaders import Batch, GroupLoader
+from ptychoflow.loading.loaders import GroupLoader
+from ptychoflow.loading.tables import Batch
 from ptychoflow.metrics.alignment import align, between_probes, scored_area
 from ptychoflow.metrics.patches import align_patches, lit_area
 from ptychoflow.reconstruction.inference import scan_loader

@@ -1,35 +1,29 @@
 """One training run: resume if there is something to resume, fit, publish, test."""
 
-import hashlib
 import json
 import logging
 import signal
-import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
 import yaml
-from lightning.pytorch import Callback, LightningModule, Trainer, seed_everything
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, TQDMProgressBar
+from lightning.pytorch import Trainer, seed_everything
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from ptychoflow.dataset.dataset import Dataset
-from ptychoflow.dataset.flux import probe_by_photons
 from ptychoflow.errors import InputError
 from ptychoflow.files import replacing, sha256_of
 from ptychoflow.ingest.readers import read_dataset
 from ptychoflow.loading.module import ScanDataModule
-from ptychoflow.provenance.record import circumstances, code_digest, now, write_provenance
+from ptychoflow.provenance.record import code_digest, now, write_provenance
 from ptychoflow.reconstruction.inference import Inference
-from ptychoflow.reconstruction.prediction_files import PredictionWriter
-from ptychoflow.running.extensions import digests, made_by
 from ptychoflow.running.hardware import device_name
-from ptychoflow.runs.images import ReconstructionImages
+from ptychoflow.runs.building import build_module, build_trainer, own_callbacks
+from ptychoflow.runs.identity import Identity, parent_of, sources_of
 from ptychoflow.runs.working_state import BEST, FINISHED, LAST, Beginning, beginning, clear, write_record
 from ptychoflow.settings.model import ModelSettings
 from ptychoflow.settings.tracking import TrackingSettings
@@ -40,11 +34,9 @@ from ptychoflow.tracking.loggers import CSV_FOLDER, close, collect_metrics, make
 from ptychoflow.tracking.mlflow_runs import MLflowRunLogger
 from ptychoflow.tracking.mlflow_store import without_password
 from ptychoflow.tracking.mlflow_training import log_datasets, log_network, note
-from ptychoflow.training.checkpoint import WholeCheckpoints, describe, load_checkpoint, load_network, publish
-from ptychoflow.training.module import BatchMetric, Reconstructor
-from ptychoflow.training.progress import ProgressLines
-from ptychoflow.training.statistics import EpochMetricsInCheckpoint, EpochReport, TrainingStatistics
-from ptychoflow.training.trainer import make_trainer, process_environment, settle
+from ptychoflow.training.checkpoint import describe, load_checkpoint, publish
+from ptychoflow.training.module import Reconstructor
+from ptychoflow.training.trainer import settle
 
 log = logging.getLogger(__name__)
 
@@ -88,7 +80,6 @@ class TrainingRun:
     init_from: Path | None = None
     test_data: Path | None = None
     settled: TrainingSettings = field(init=False)
-    _decisive: list[Any] = field(init=False)
 
     def run(self) -> Path:
         """Train, or go on from the last whole epoch of the same run, publish, and test if there is something to test.
@@ -108,17 +99,18 @@ class TrainingRun:
         self.settled = settle(self.training)
         seed_everything(self.seed, verbose=False)
         module_data = ScanDataModule(scans, self.training, self.seed)
-        module = self._module(scans, module_data)
+        module, identity = self._module(scans, module_data)
         # What cannot be made shall be refused before anything of a run is touched.
-        own, others = self._own_callbacks(), own_loggers(self.tracking)
-        begun = beginning(self.run_dir, self._fingerprint, module.description)
+        own, others = own_callbacks(self.tracking, self.run_dir), own_loggers(self.tracking)
+        begun = beginning(self.run_dir, identity.fingerprint, module.description)
         start, tested_on = begun.checkpoint, sha256_of(self.test_data) if self.test_data else None
         checkpoint = self.output_dir / "model.ckpt"
         if begun.finished and tested_on in (None, begun.finished["tested_on"]):
             if rank_zero_only.rank == 0:
                 self._publish(begun.finished["provenance"])
             return checkpoint
-        trainer = self._trainer(own, validate=module_data.has_validation)
+        validate = module_data.has_validation
+        trainer = build_trainer(self.settled, self.tracking, self.run_dir, own, validate, self.quiet)
         self._prepare(module, begun)
         trainer.loggers, guards = self._loggers(module, start, others)
         loggers = trainer.loggers
@@ -150,79 +142,25 @@ class TrainingRun:
             close(loggers)
         return checkpoint
 
-    def _module(self, scans: list[Dataset], data: ScanDataModule) -> Reconstructor:
-        modes = {len(scan.probe) for scan in scans}
-        if len(modes) > 1:
-            raise InputError(f"datasets have probes of {sorted(modes)} modes: expected one number to train together")
-        # Where a file's flux is not to be trusted, the photons tell it: nothing learned then depends on the file's.
-        told = [
-            probe_by_photons(scan, frames) if self.training.learn_flux else scan.probe
-            for scan, frames in zip(scans, data.training, strict=True)
-        ]
-        probes = torch.stack([torch.from_numpy(probe) for probe in told])
-        masks = torch.stack([torch.fft.ifftshift(torch.from_numpy(scan.mask)) for scan in scans])
-        fresnel_number = scans[0].fresnel_number
-        numbers = {scan.fresnel_number for scan in scans}
-        if len(numbers) > 1:
-            raise InputError(
-                f"datasets have Fresnel numbers of {', '.join(map(str, numbers))}, None for the far field: "
-                "expected one number to train together"
-            )
-        module = Reconstructor(self.model, self.training, probes, masks, fresnel_number)
-        module.own_metrics = {
-            name: made_by(choice, BatchMetric, "metric") for name, choice in self.tracking.metrics.items()
-        }
-        sources = [
-            {"file": path.name, "sha256": sha256_of(path), "frames": frames.tolist(), "made_by": scan.provenance}
-            for path, frames, scan in zip(self.data, data.training, scans, strict=True)
-        ]
-        parent = None
-        if self.init_from is not None:
-            checkpoint = load_checkpoint(self.init_from)
-            load_network(module, checkpoint, self.init_from)
-            origin = checkpoint["ptychoflow"].get("provenance", {})
-            parent = {"checkpoint_sha256": sha256_of(self.init_from), "run_id": origin.get("run_id")}
-        identity = [
-            {"file": source["file"], "sha256": source["sha256"], "frames": source["frames"]} for source in sources
-        ]
-        # What the machine decided belongs to a run, which would end with other weights on another kind of processor.
-        self._decisive = [
-            plain(self.model),
-            plain(self.settled),
-            identity,
-            self.seed,
-            code_digest(Path(__file__)),
-            parent,
-        ]
-        if self.tracking.callbacks:  # which may change the course of the training
-            self._decisive += [self.tracking.callbacks, digests({"callback": self.tracking.callbacks})]
-        fingerprint = self._fingerprint(self.training.max_epochs)
-        provenance = {
-            "result": "model",
-            "run_id": None,
-            "stage": "finetune" if parent else "train",
-            "parent": parent,
-            "seed": self.seed,
-            "config": self.resolved(),
-            "precision": self.settled.precision,
-            "compiled": self.settled.compile,
-            "data": [{**source, "frames": len(source["frames"])} for source in sources],
-            "device": None,
-            "extensions": digests(self._own_classes()),
-            **circumstances(),
-        }
+    def _module(self, scans: list[Dataset], data: ScanDataModule) -> tuple[Reconstructor, Identity]:
+        """The module, described by what makes this training, which comes with it."""
+        module = build_module(self.model, self.training, self.tracking, scans, data, self.init_from)
+        sources = sources_of(self.data, scans, data.training)
+        parent = None if self.init_from is None else parent_of(self.init_from)
+        code = code_digest(Path(__file__))
+        identity = Identity(self.model, self.settled, sources, self.seed, code, parent, self.tracking.callbacks)
         module.description = describe(
-            self.model, self.training, fresnel_number, sources, self.seed, fingerprint, provenance
+            self.model,
+            self.training,
+            scans[0].fresnel_number,
+            sources,
+            self.seed,
+            identity.fingerprint(self.training.max_epochs),
+            identity.provenance(self.resolved(), self.tracking),
         )
         if self.settled.compile:
             module.network.compile()
-        return module
-
-    def _fingerprint(self, max_epochs: int) -> str:
-        """Digest of all that decides what comes out, were it a training of this many epochs."""
-        model, settings, *others = self._decisive
-        parts = [model, settings | {"max_epochs": max_epochs}, *others]
-        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+        return module, identity
 
     def _prepare(self, module: Reconstructor, begun: Beginning) -> None:
         """Bring the run folder to where the training begins; another process would clear away what the first has."""
@@ -253,62 +191,6 @@ class TrainingRun:
         name = f"{tags.get('experiment', self.output_dir.name)}/seed{self.seed}"
         step = load_checkpoint(start)["global_step"] if start else None
         return make_loggers(self.tracking, self.run_dir, step, name, tags, others)
-
-    def _own_callbacks(self) -> list[Callback]:
-        """Callbacks that hold what may be named by class path: the writer of predictions, and those of one's own."""
-        named = [made_by(choice, Callback, "callback") for choice in self.tracking.callbacks]
-        if self.tracking.write_predictions:
-            folder = self.run_dir / "predictions"
-            named.insert(0, PredictionWriter(lambda mode: folder / mode, self.tracking.write_predictions))
-        return named
-
-    def _trainer(self, own: list[Callback], validate: bool) -> Trainer:
-        """The trainer, as yet without loggers: those write into the run folder, which what is refused leaves alone."""
-        settings, tracking = self.settled, self.tracking
-        callbacks: list[Callback] = [TrainingStatistics()]
-        if tracking.recon_log_every_n_epochs is not None:
-            callbacks.append(ReconstructionImages(tracking, self.run_dir))
-        callbacks += own
-        # Two of them: with save_last a single one would renew last.ckpt only in epochs that are the best so far.
-        kept = {"best": "val/loss/epoch", "last": None} if validate else {"last": None}
-        callbacks += [
-            ModelCheckpoint(
-                dirpath=self.run_dir,
-                filename=name,
-                monitor=monitor,
-                enable_version_counter=False,
-                save_on_train_epoch_end=True,
-            )
-            for name, monitor in kept.items()
-        ]
-        callbacks += [EpochReport(), EpochMetricsInCheckpoint()]
-        if settings.early_stopping is not None:
-            if not validate:
-                raise InputError(
-                    "early_stopping is set but validation_fraction is 0: expected held-out frames to watch"
-                )
-            callbacks.append(LastingStop("val/loss/epoch", patience=settings.early_stopping))
-        bar = not self.quiet and sys.stderr.isatty()
-        if not self.quiet:
-            callbacks.append(TQDMProgressBar(refresh_rate=50) if bar else ProgressLines())
-        return make_trainer(
-            accelerator=settings.accelerator,
-            devices=settings.devices,
-            num_nodes=settings.num_nodes,
-            strategy=settings.strategy,
-            precision=settings.precision,
-            max_epochs=settings.max_epochs,
-            gradient_clip_val=settings.gradient_clip or None,
-            deterministic=settings.deterministic,
-            logger=False,
-            callbacks=callbacks,
-            log_every_n_steps=tracking.log_every_n_steps,
-            enable_progress_bar=bar,
-            enable_model_summary=False,
-            use_distributed_sampler=False,
-            plugins=[process_environment(settings.num_nodes), WholeCheckpoints()],
-            num_sanity_val_steps=0,
-        )
 
     def _introduce(self, module: Reconstructor, loggers: list[Logger], start: Path | None) -> None:
         """Tell each logger the resolved config, and the checkpoint its run."""
@@ -355,16 +237,6 @@ class TrainingRun:
         self._collect_metrics()
         write_record(self.run_dir, provenance, tested_on)
 
-    def _own_classes(self) -> dict[str, list[Any]]:
-        """What may be named by class path, by what it is for."""
-        tracking = self.tracking
-        return {
-            "logger": tracking.logger,
-            "callback": tracking.callbacks,
-            "metric": list(tracking.metrics.values()),
-            "format of predictions": tracking.write_predictions,
-        }
-
     def _write_config(self, path: Path, config: dict[str, Any]) -> None:
         with replacing(path) as temporary:
             temporary.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
@@ -382,10 +254,3 @@ def _tracked_as(loggers: list[Logger]) -> dict[str, Any]:
     """Run and store of MLflow, for the provenance; nothing where none of the loggers is MLflow's."""
     runs = [logger for logger in loggers if isinstance(logger, MLflowRunLogger)]
     return {"run_id": runs[0].run_id, "mlflow": without_password(runs[0].uri)} if runs else {}
-
-
-class LastingStop(EarlyStopping):
-    """Early stopping that holds for a run which was interrupted between its last epoch and its publication."""
-
-    def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
-        trainer.should_stop = self.wait_count >= self.patience

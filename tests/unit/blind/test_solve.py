@@ -15,7 +15,8 @@ from ptychoflow.blind.solve import PATIENCE, BlindReconstruction
 from ptychoflow.dataset.dataset import Dataset
 from ptychoflow.errors import InputError
 from ptychoflow.iterative.refinement import position_error
-from ptychoflow.models.blind import Blind, doubt
+from ptychoflow.models.blind import Blind
+from ptychoflow.models.blind_state import doubt
 from ptychoflow.physics.gauge import centre_of
 
 NEAR = {"propagation": "near", "detector_distance": 0.01, "detector_pixel_size": 0.5e-6}

@@ -17,7 +17,7 @@ STEP = """
 import resource
 import torch
 from lightning.pytorch import Trainer  # noqa: F401, a training loads it too
-from ptychoflow.loading.loaders import Batch
+from ptychoflow.loading.tables import Batch
 from ptychoflow.settings.inference import InferenceSettings
 from ptychoflow.settings.model import ModelSettings
 from ptychoflow.settings.training import GroupSettings, TrainingSettings

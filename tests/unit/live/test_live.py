@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from ptychoflow.dataset.dataset import Dataset
 from ptychoflow.errors import InputError
+from ptychoflow.live.following import draw_live
 from ptychoflow.live.network import LiveReconstruction
-from ptychoflow.live.watching import draw_live
 from ptychoflow.models import build_model
 from ptychoflow.models.trained import TrainedNetwork, load_trained
 from ptychoflow.physics.diffraction import Propagator

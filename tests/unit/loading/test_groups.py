@@ -16,8 +16,9 @@ from ptychoflow.loading.groups import (
     pieces_of_groups,
     split_frames,
 )
-from ptychoflow.loading.loaders import FrameTable, GroupLoader
+from ptychoflow.loading.loaders import GroupLoader
 from ptychoflow.loading.module import ScanDataModule
+from ptychoflow.loading.tables import FrameTable
 from ptychoflow.settings.solver import SolverSettings
 from ptychoflow.settings.training import GroupSettings, RegionSettings, TrainingSettings
 

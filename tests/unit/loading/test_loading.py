@@ -12,8 +12,10 @@ from ptychoflow.dataset.cxi import read_cxi
 from ptychoflow.dataset.dataset import Dataset
 from ptychoflow.errors import InputError
 from ptychoflow.loading.groups import nearest_frames, pieces_of_groups
-from ptychoflow.loading.loaders import Batch, FrameTable, GroupLoader, StoredTable, TileLoader, read_ahead, true_patches
+from ptychoflow.loading.loaders import GroupLoader, TileLoader, read_ahead
+from ptychoflow.loading.tables import Batch, FrameTable, StoredTable
 from ptychoflow.loading.tiles import make_tiles
+from ptychoflow.loading.truth import true_patches
 from ptychoflow.settings.training import GroupSettings
 
 CPU = torch.device("cpu")

@@ -9,7 +9,8 @@ from blind_scans import harmful, plain_engine, settings_of, small_scan
 
 from ptychoflow.blind.solve import BlindReconstruction
 from ptychoflow.dataset.dataset import Dataset
-from ptychoflow.models.blind import FEWEST_SUBSETS, LARGEST, Blind, BlindState, Rates, subsets
+from ptychoflow.models.blind import FEWEST_SUBSETS, LARGEST, Blind, Rates, subsets
+from ptychoflow.models.blind_state import BlindState
 from ptychoflow.models.scan_frames import ScanFrames
 from ptychoflow.physics.joint_steps import modelled_frames
 

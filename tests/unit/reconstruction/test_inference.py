@@ -12,7 +12,7 @@ from ptychoflow.dataset.cxi import read_cxi, write_cxi
 from ptychoflow.dataset.dataset import Dataset
 from ptychoflow.errors import InputError
 from ptychoflow.loading.groups import split_frames
-from ptychoflow.loading.loaders import Batch
+from ptychoflow.loading.tables import Batch
 from ptychoflow.reconstruction.file import read_reconstruction, write_reconstruction
 from ptychoflow.reconstruction.inference import Inference
 from ptychoflow.reconstruction.parts import merge_parts, stitch_part

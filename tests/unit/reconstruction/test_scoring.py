@@ -11,7 +11,7 @@ from scipy import stats
 
 from ptychoflow.dataset.dataset import Dataset
 from ptychoflow.errors import InputError
-from ptychoflow.loading.loaders import true_patches
+from ptychoflow.loading.truth import true_patches
 from ptychoflow.reconstruction import photons, scoring
 from ptychoflow.reconstruction.file import Reconstruction
 from ptychoflow.reconstruction.photons import photon_deviance

@@ -11,7 +11,7 @@ import torch
 
 from ptychoflow.dataset.dataset import Dataset
 from ptychoflow.errors import InputError
-from ptychoflow.loading.loaders import true_patches
+from ptychoflow.loading.truth import true_patches
 from ptychoflow.metrics.alignment import scored_area
 from ptychoflow.metrics.similarity import similarity_scores
 from ptychoflow.reconstruction import stitching

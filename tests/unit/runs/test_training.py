@@ -16,7 +16,8 @@ from ptychoflow.dataset.dataset import Dataset
 from ptychoflow.dataset.flux import probe_by_photons
 from ptychoflow.errors import InputError
 from ptychoflow.loading.groups import nearest_frames
-from ptychoflow.loading.loaders import Batch, FrameTable, GroupLoader
+from ptychoflow.loading.loaders import GroupLoader
+from ptychoflow.loading.tables import Batch, FrameTable
 from ptychoflow.physics.diffraction import Propagator
 from ptychoflow.physics.losses import poisson_deviance
 from ptychoflow.reconstruction.inference import Inference

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ptychoflow.errors import InputError
-from ptychoflow.loading.loaders import true_patches
+from ptychoflow.loading.truth import true_patches
 from ptychoflow.settings.simulation import ObjectSettings, ProbeSettings, ScanSettings, SimulationSettings
 from ptychoflow.simulation.dataset import expected_photons, simulate
 from ptychoflow.simulation.objects import make_object, siemens_star
