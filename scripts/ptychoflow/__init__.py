@@ -1,5 +1,14 @@
 """PtychoFlow: physics-informed neural reconstruction of scanning diffraction data.
 
+In five lines, of which docs/python.md tells more::
+
+    import ptychoflow
+
+    scan = ptychoflow.read("scan.npz")
+    image = ptychoflow.reconstruct(scan)
+    image.plot()
+    image.save("image.h5")
+
 The library is a set of plain modules that know nothing of Snakemake and read no configuration by themselves:
 
 - ``physics``: the differentiable diffraction model, patches of an object at sub-pixel positions, losses.
@@ -12,3 +21,31 @@ The library is a set of plain modules that know nothing of Snakemake and read no
 """
 
 __version__ = "0.1.0"
+
+_PLACES = {
+    "Image": "interface.image",
+    "InputError": "errors",
+    "Scan": "interface.scan",
+    "load": "interface.image",
+    "read": "interface.scan",
+    "reconstruct": "interface.reconstructing",
+    "simulate": "interface.scan",
+    "solve": "interface.reconstructing",
+    "train": "interface.reconstructing",
+}
+"""Modules of the public names, imported when those are used: neither Snakemake nor a program's help waits for torch."""
+
+__all__ = ["__version__", *_PLACES]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    value = globals()[name] = getattr(import_module(f"{__name__}.{_PLACES[name]}"), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -78,7 +78,9 @@ def test_every_file_rule_and_function_that_the_page_names_exists():
         assert (ROOT / "docs" / target).exists(), target
     for path in re.findall(r"`((?:scripts|rules|tests|config|docs|envs)/[\w./]+)`", PAGE):
         assert (ROOT / path).exists(), path
-    rules = "\n".join(path.read_text(encoding="utf-8") for path in [ROOT / "Snakefile", *(ROOT / "rules").glob("*.smk")])
+    rules = "\n".join(
+        path.read_text(encoding="utf-8") for path in [ROOT / "Snakefile", *(ROOT / "rules").glob("*.smk")]
+    )
     for rule in re.findall(r"rule `(\w+)`", PAGE):
         assert re.search(rf"^\s*rule {rule}:", rules, flags=re.MULTILINE), rule
     for path, function in re.findall(r"`(\w+(?:/\w+)+\.py)`, `(\w+)`", PAGE):

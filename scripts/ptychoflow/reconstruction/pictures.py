@@ -16,7 +16,6 @@ from ptychoflow.provenance.embedded import picture_metadata
 from ptychoflow.provenance.record import package_versions, repository_commit, write_provenance
 from ptychoflow.reconstruction.file import Reconstruction, without_mean_phase, write_reconstruction
 
-matplotlib.use("Agg")
 # Without random names and dates the same data give the same file.
 matplotlib.rcParams["svg.hashsalt"] = "ptychoflow"
 

@@ -41,6 +41,8 @@ def run_program(
     # Threads of OpenMP that spin while they wait take the core from the one they wait for, wherever another program
     # runs too. Read when torch is loaded, which the programs do later.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # Programs draw into files; in a notebook whoever uses the library has a canvas of his own.
+    os.environ["MPLBACKEND"] = "Agg"
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     logging.captureWarnings(True)
     # Lightning's hints on devices and products, and its warnings of its own dependencies, say nothing to our users.
