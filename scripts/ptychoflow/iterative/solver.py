@@ -4,12 +4,10 @@ pty-chi is imported when a solver runs, not before: only the environment of that
 """
 
 import logging
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -19,6 +17,7 @@ from ptychoflow.dataset.dataset import Dataset
 from ptychoflow.dataset.position_axes import ingest_settings_of
 from ptychoflow.errors import InputError
 from ptychoflow.files import sha256_of
+from ptychoflow.iterative.ptychi import import_ptychi
 from ptychoflow.loading.groups import split_frames
 from ptychoflow.metrics.alignment import probe_displacement, scored_area
 from ptychoflow.physics.geometry import wavelength_of
@@ -265,39 +264,3 @@ def _run(
         (task.get_data_to_cpu("probe", as_numpy=True)[0] * size).astype(np.complex64),
         positions,
     )
-
-
-def import_ptychi() -> ModuleType:
-    """Import pty-chi's interface.
-
-    It needs torchvision for one blur. Beside a torch for CPUs, the registry's torchvision cannot be imported, and a
-    stand-in with just that blur takes its place.
-    """
-    try:
-        import torchvision  # noqa: F401
-    except (ImportError, RuntimeError):
-        package, transforms = ModuleType("torchvision"), ModuleType("torchvision.transforms")
-        transforms.GaussianBlur, package.transforms = GaussianBlur, transforms
-        sys.modules |= {"torchvision": package, "torchvision.transforms": transforms}
-    try:
-        import ptychi.api as api
-        import ptychi.api.enums
-        import ptychi.api.task  # noqa: F401
-    except ImportError as error:
-        raise InputError(
-            f"pty-chi cannot be imported: expected the environment of envs/baseline.yaml ({error})"
-        ) from None
-    return api
-
-
-class GaussianBlur:
-    """Blur of (..., H, W) tensors by a Gaussian, called as torchvision's."""
-
-    def __init__(self, kernel_size: int | tuple[int, int], sigma: float | tuple[float, float]) -> None:
-        del kernel_size  # scipy takes as wide a kernel as the Gaussian needs
-        self.sigma = float(np.mean(sigma))
-
-    def __call__(self, image: torch.Tensor) -> torch.Tensor:
-        from scipy import ndimage
-
-        return torch.from_numpy(ndimage.gaussian_filter(image.numpy(), self.sigma, axes=(-2, -1)))

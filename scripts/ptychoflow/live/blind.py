@@ -15,9 +15,21 @@ from torch import Tensor
 from ptychoflow.blind.frames import amplitudes_of
 from ptychoflow.blind.judged import at_home, judged_correction, judged_smoothing, object_at_home, probe_at_home
 from ptychoflow.blind.start import FRAMES, GIVEN, Start, find_start, middle_of
+from ptychoflow.live.incoming import IncomingFrames
 from ptychoflow.live.network import GrowingFrame, Seen
-from ptychoflow.live.windows import LiveFrames, LiveImage, Window, light_of, window_of
-from ptychoflow.loading.tiles import MARGIN
+from ptychoflow.live.windows import (
+    LIT,
+    LiveFrames,
+    LiveImage,
+    Window,
+    cut_out,
+    divided_by,
+    filled,
+    grown,
+    light_of,
+    put_back,
+    window_of,
+)
 from ptychoflow.models.blind import Blind, subsets
 from ptychoflow.models.blind_state import BlindState, photons_per_pixel
 from ptychoflow.models.scan_frames import ScanFrames
@@ -45,24 +57,12 @@ SETTLING = 12
 """Passes over the frames from a start on."""
 PASSES = 3
 """Over each portion of new frames."""
-FEWEST = 192
-"""Frames in a pass, as long as there are as many: what is not new or next to it is drawn from all before."""
-COMPANIONS = 64
-"""Neighbours of new frames, and others drawn from all before, so many of each beside however many new ones."""
 WAITING = 10
 """Passes over frames drawn from all, at most, while no new ones come."""
 MOST_IN_PASS = 384
 """Frames of a pass right after a start."""
 SETTLED = 0.8
 """Progress that passes end with: steps stay large enough for what is new."""
-JUDGES = 32
-"""Held-out frames, the latest, that judge learned corrections."""
-REACH = 2
-"""Frame widths round new frames within which others are drawn: so a pass does not grow with the object."""
-IN_PLACE = ("objects", "object_momentum", "light")
-"""Parts of the state that have the object's shape."""
-LIT = 1e-3
-"""Share of the largest light from which a pixel takes part in a pass."""
 
 
 class BlindLiveReconstruction:
@@ -103,14 +103,22 @@ class BlindLiveReconstruction:
         self.guess = None if guess is None or settings.start == "photons" else guess.to(self.device)
         self.propagator = Propagator(self.size).to(self.device)
         self.frame = GrowingFrame(self.size, shape)
-        self.seen = Seen.none(self.size, self.device)
-        self.held_out = np.zeros(0, dtype=bool)
-        self.draw, self.generator = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
+        self.incoming = IncomingFrames(self.mask, settings.held_out, seed)
         self.state: BlindState | None = None
         self.start: Start | None = None
         self.scale, self.home = torch.ones(()), torch.zeros(2)
         self.passes, self.tried, self.waited = 0, 0, 0
         self.gain, self.smoothing = 1.0, 1.0
+
+    @property
+    def seen(self) -> Seen:
+        """All frames that have come in."""
+        return self.incoming.seen
+
+    @property
+    def held_out(self) -> np.ndarray:
+        """(frames,) bool, which of them only judge."""
+        return self.incoming.held_out
 
     @property
     def origin(self) -> Tensor:
@@ -130,9 +138,8 @@ class BlindLiveReconstruction:
         if padding is not None:
             self._grow(padding)
         first = self.seen.count
-        self.seen.append(amplitudes_of(frames).to(self.device), (places + self.origin + BORDER).float().to(self.device))
-        # One number for each frame, however they come.
-        self.held_out = np.append(self.held_out, self.draw.random(len(frames)) < self.settings.held_out)
+        inside = (places + self.origin + BORDER).float()
+        self.incoming.append(amplitudes_of(frames).to(self.device), inside.to(self.device))
         if self.state is None:
             if self.seen.count >= ENOUGH:
                 self.begin()
@@ -146,7 +153,7 @@ class BlindLiveReconstruction:
         self.waited = 0
         self._fill_unlit(new)
         for _ in range(PASSES):
-            self._pass(torch.cat([new, self._companions(new)]))
+            self._pass(torch.cat([new, self.incoming.companions(new)]))
 
     @torch.no_grad()
     def begin(self) -> None:
@@ -159,7 +166,7 @@ class BlindLiveReconstruction:
             self.start = self._found(self.guess, FRAMES)
             log.info("start: %s", self.start.describe())
         self.tried = sum(count <= self.seen.count for count in AGAIN)
-        counts = self._mean_counts()
+        counts = self.incoming.mean_counts()
         self.scale = counts[self.mask].mean().sqrt()
         known = self.start.probe if self.guess is None else self.guess
         self.home = centre_of(incoherent_sum(with_power(known, counts[self.mask].sum())))
@@ -171,26 +178,18 @@ class BlindLiveReconstruction:
         if self.state is None or self.waited >= WAITING:
             return False
         self.waited += 1
-        fitted = self._fitted()
-        centre = fitted[torch.randint(len(fitted), (1,), generator=self.generator)]
-        away = (self.seen.positions[fitted] - self.seen.positions[centre]).abs().amax(dim=1).cpu()
-        near = fitted[away <= 2 * REACH * self.size]
-        self._pass(near[torch.randperm(len(near), generator=self.generator)[:FEWEST]])
+        self._pass(self.incoming.somewhere())
         return True
 
-    def _drawn(self, count: int) -> Tensor:
-        fitted = self._fitted()
-        return fitted[torch.randperm(len(fitted), generator=self.generator)[:count]]
-
     def _found(self, guess: Tensor | None, frames: int) -> Start:
-        used = self._fitted().numpy()
+        used = self.incoming.fitted().numpy()
         near = used[middle_of(self.seen.positions[used].double().cpu().numpy(), frames)]
         return find_start(
             self.network,
             self.seen.amplitudes[near].square(),
             self.seen.positions[near].double().cpu().numpy(),
             self.mask,
-            self._mean_counts(),
+            self.incoming.mean_counts(),
             self.propagator,
             guess,
             seed=self.seed,
@@ -214,47 +213,18 @@ class BlindLiveReconstruction:
     def _settle(self, probe: Tensor) -> None:
         """Begin with an empty object under a probe, and make passes over what is there."""
         modes = torch.from_numpy(coherence_modes(probe.cpu().numpy(), self.settings.probe_modes)).to(self.device)
-        power = self._mean_counts()[self.mask].sum() / self.scale**2
+        power = self.incoming.mean_counts()[self.mask].sum() / self.scale**2
         shape = tuple(length + 2 * BORDER for length in self.frame.shape)
         self.state, self.passes = BlindState.start(with_power(modes, power)[None], shape), 0
         self.gain, self.smoothing = 1.0, 1.0
         for _ in range(SETTLING):
-            self._pass(self._drawn(MOST_IN_PASS))
+            self._pass(self.incoming.drawn(MOST_IN_PASS))
 
     def _grow(self, padding: list[int]) -> None:
         self.seen.positions[: self.seen.count] += torch.tensor(padding[2::-2], device=self.device)
         if self.state is None:
             return
-        fill = {"objects": 1.0, "object_momentum": 0.0, "light": 0.0}
-        grown = {
-            name: torch.nn.functional.pad(getattr(self.state, name), padding, value=value)
-            for name, value in fill.items()
-        }
-        self.state = replace(self.state, **grown)
-
-    def _fitted(self) -> Tensor:
-        """Numbers (frames,) int64 of the frames that are not held out; all where none else is there."""
-        used = np.flatnonzero(~self.held_out)
-        return torch.from_numpy(used if len(used) else np.arange(self.seen.count))
-
-    def _companions(self, new: Tensor) -> Tensor:
-        """Earlier frames that take part in a pass: neighbours of new ones, and some drawn from all others."""
-        old = int(new[0])
-        if old == 0:
-            return new[:0]
-        each = max(COMPANIONS, (FEWEST - len(new)) // 2)
-        positions = self.seen.positions
-        away = torch.cdist(positions[:old], positions[new], p=float("inf")).amin(dim=1)
-        distance, nearest = away.topk(min(old, each), largest=False)
-        near = nearest[distance <= MARGIN * self.size].cpu()
-        middle = (positions[new].amin(dim=0) + positions[new].amax(dim=0)) / 2
-        half = (positions[new].amax(dim=0) - positions[new].amin(dim=0)) / 2 + REACH * self.size
-        others = ((positions[:old] - middle).abs() <= half).all(dim=1).cpu()
-        others[near] = False
-        (others,) = others.nonzero(as_tuple=True)
-        wanted = max(COMPANIONS, FEWEST - len(new) - len(near))
-        drawn = others[torch.randperm(len(others), generator=self.generator)[:wanted]]
-        return torch.cat([near, drawn])
+        self.state = grown(self.state, padding)
 
     def _pass(self, group: Tensor) -> None:
         """Iterate once on some frames (chosen,) int64, of which those held out only judge."""
@@ -263,23 +233,16 @@ class BlindLiveReconstruction:
             return
         window, progress = self._window(group), SETTLED * min(1.0, self.passes / (2 * SETTLING))
         whole, frames = self.state, self._frames(window)
-        state = replace(whole, **{name: getattr(whole, name)[..., *window] for name in IN_PLACE})
         touched = self._light(group, window)
         touched = touched > LIT * touched.amax()
-        # Where no frame of the pass lies, nothing corrects what momentum would go on with.
-        state.object_momentum = state.object_momentum * touched
-        state.objects = state.objects.clone()
-        corner = state.objects[0, 0, 0].clone()
-        state.objects[0, 0, 0] = 1
-        order = subsets(group, progress, self.generator, photons_per_pixel(state, frames))
+        state = cut_out(whole, window, touched)
+        order = subsets(group, progress, self.incoming.generator, photons_per_pixel(state, frames))
         state = self.network.iterate(
             state, frames, order, progress, self.settings.solve_background, learned_rates=self.settings.learned_rates
         )
-        # No frame reaches the corner: it tells what the object was divided by, as the rest of it must be.
-        factor = 1 / state.objects[0, 0, 0].real
-        state.objects[0, 0, 0] = corner / factor
-        state.light = self._light(self._fitted(), window, state)[None]
-        judges = self._judges(window)
+        factor = divided_by(state, whole, window)
+        state.light = self._light(self.incoming.fitted(), window, state)[None]
+        judges = self.incoming.judges(window)
 
         def deviance(tried: BlindState) -> float:
             return self._deviance(tried, frames, judges)
@@ -291,10 +254,7 @@ class BlindLiveReconstruction:
         if self.settings.smoothing and self.passes >= SETTLING // 2:
             # Where no frame of the pass lies, nothing would bring back what smoothing takes each time.
             state, self.smoothing, _ = judged_smoothing(state, frames, self.smoothing, deviance, touched, told)
-        changed = {name: getattr(whole, name) / factor for name in IN_PLACE}
-        for name, values in changed.items():
-            values[..., *window] = getattr(state, name)
-        self.state = at_home(replace(state, **changed), self.home)
+        self.state = at_home(put_back(state, whole, window, factor), self.home)
         self.passes += 1
 
     def _window(self, group: Tensor) -> Window:
@@ -302,14 +262,9 @@ class BlindLiveReconstruction:
 
     def _fill_unlit(self, new: Tensor) -> None:
         """Begin where no light has fallen yet with the mean phase of the rest, which the probe has taken part of."""
-        window, before = self._window(new), self._fitted()
+        window, before = self._window(new), self.incoming.fitted()
         light = self._light(before[before < int(new[0])], window)
-        objects = self.state.objects.clone()
-        part = objects[0][window]
-        mean = (part * light).sum()
-        if mean.abs() > 0:
-            objects[0][window] = torch.where(light <= LIT * light.amax(), mean / mean.abs(), part)
-            self.state = replace(self.state, objects=objects)
+        self.state = filled(self.state, window, light)
 
     def _light(self, chosen: Tensor, window: Window, state: BlindState | None = None) -> Tensor:
         """Light (h, w) float that frames (chosen,) int64 let fall on a window of the object."""
@@ -333,24 +288,11 @@ class BlindLiveReconstruction:
             unbiased=True,
         )
 
-    def _mean_counts(self) -> Tensor:
-        """Mean counts (N, N) float32 of the frames that are fitted, zero frequency in the corner."""
-        counts = sum(some.square().sum(dim=0) for some in self.seen.amplitudes[self._fitted()].split(256))
-        return counts * self.mask / len(self._fitted())
-
-    def _judges(self, window: Window) -> Tensor:
-        """The latest frames (chosen,) int64 in a window that are held out, or of all where none is."""
-        low, high = ([getattr(part, end) for part in window] for end in ("start", "stop"))
-        places, half = self.seen.positions[: self.seen.count].cpu(), self.size // 2 + 1
-        inside = ((places - half >= torch.tensor(low)) & (places + half <= torch.tensor(high))).all(dim=1)
-        held_out = inside & torch.from_numpy(self.held_out)
-        return (held_out if held_out.any() else inside).nonzero()[:, 0][-JUDGES:]
-
     @torch.no_grad()
     def deviance(self) -> float:
         """Poisson deviance per good pixel of the latest frames that are held out."""
         window = self._everywhere()
-        return self._deviance(self.state, self._frames(window), self._judges(window))
+        return self._deviance(self.state, self._frames(window), self.incoming.judges(window))
 
     def _deviance(self, state: BlindState, frames: ScanFrames, judges: Tensor) -> float:
         amplitudes, _ = frames.subset(judges)
@@ -376,7 +318,7 @@ class BlindLiveReconstruction:
     def coverage(self) -> Tensor:
         """(H, W) float32, accumulated light; one frame's peak counts as 1."""
         peak = self.state.probes[0].abs().square().sum(dim=0).amax()
-        return self._light(self._fitted(), self._everywhere())[BORDER:-BORDER, BORDER:-BORDER] / peak
+        return self._light(self.incoming.fitted(), self._everywhere())[BORDER:-BORDER, BORDER:-BORDER] / peak
 
     @property
     def background(self) -> float:

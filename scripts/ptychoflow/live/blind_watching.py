@@ -13,7 +13,7 @@ from ptychoflow.dataset.growing import GrowingScan
 from ptychoflow.errors import InputError
 from ptychoflow.files import sha256_of
 from ptychoflow.live.blind import BlindLiveReconstruction
-from ptychoflow.live.network.following import Watch
+from ptychoflow.live.following import Watch
 from ptychoflow.provenance.record import now
 from ptychoflow.reconstruction.file import Reconstruction
 from ptychoflow.settings.reconstruction import BlindReconstructionSettings

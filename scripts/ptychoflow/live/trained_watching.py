@@ -7,8 +7,8 @@ import numpy as np
 import torch
 
 from ptychoflow.dataset.growing import GrowingScan
+from ptychoflow.live.following import Watch
 from ptychoflow.live.network import LiveReconstruction
-from ptychoflow.live.network.following import Watch
 from ptychoflow.models.trained import load_trained
 from ptychoflow.reconstruction.file import Reconstruction
 from ptychoflow.settings.inference import InferenceSettings

@@ -14,8 +14,8 @@ import torch
 from ptychoflow.blind.pretrained import is_blind
 from ptychoflow.dataset.growing import GrowingScan
 from ptychoflow.errors import InputError
-from ptychoflow.live.network.following import AMPLITUDE, PHASE, Watch
-from ptychoflow.live.network.trained_watching import TrainedWatch
+from ptychoflow.live.following import AMPLITUDE, PHASE, Watch
+from ptychoflow.live.trained_watching import TrainedWatch
 from ptychoflow.models.trained import load_checkpoint
 from ptychoflow.settings.reconstruction import BlindReconstructionSettings
 

@@ -1,16 +1,21 @@
 """Windows of an object that grows while frames come in: what some frames reach, and their light there."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from ptychoflow.models.blind_state import BlindState
 from ptychoflow.models.scan_frames import ScanFrames
 
 Window = tuple[slice, slice]
 """Rows and columns of an object."""
 MARGIN_PIXELS = 4
 """Round the frames of a pass, within the border."""
+IN_PLACE = ("objects", "object_momentum", "light")
+"""Parts of the state that have the object's shape."""
+LIT = 1e-3
+"""Share of the largest light from which a pixel takes part in a pass."""
 
 
 @dataclass
@@ -73,3 +78,56 @@ def light_of(positions: Tensor, intensity: Tensor, window: Window) -> Tensor:
     beam = torch.roll(beam, [-(size // 2)] * 2, dims=(0, 1))
     light = torch.fft.irfft2(torch.fft.rfft2(hits) * torch.fft.rfft2(beam), s=shape)
     return light.clamp_min(0)[size:-size, size:-size]
+
+
+def cut_out(whole: BlindState, window: Window, touched: Tensor) -> BlindState:
+    """The state on a window, its corner set to 1: no frame reaches it, so that it tells what `divided_by` asks.
+
+    Parameters
+    ----------
+    whole : BlindState
+        Of the whole object.
+    window : Window
+        Rows and columns.
+    touched : Tensor
+        (h, w) bool, where frames of the pass lie.
+    """
+    state = replace(whole, **{name: getattr(whole, name)[..., *window] for name in IN_PLACE})
+    # Where no frame of the pass lies, nothing corrects what momentum would go on with.
+    state.object_momentum = state.object_momentum * touched
+    state.objects = state.objects.clone()
+    state.objects[0, 0, 0] = 1
+    return state
+
+
+def divided_by(state: BlindState, whole: BlindState, window: Window) -> Tensor:
+    """What an iteration divided the object of a window by, as the rest of it must be; its corner gets its value back."""
+    factor = 1 / state.objects[0, 0, 0].real
+    state.objects[0, 0, 0] = whole.objects[0][window][0, 0] / factor
+    return factor
+
+
+def put_back(state: BlindState, whole: BlindState, window: Window, factor: Tensor) -> BlindState:
+    """The state with the whole object again, divided by a factor outside the window."""
+    changed = {name: getattr(whole, name) / factor for name in IN_PLACE}
+    for name, values in changed.items():
+        values[..., *window] = getattr(state, name)
+    return replace(state, **changed)
+
+
+def filled(state: BlindState, window: Window, light: Tensor) -> BlindState:
+    """The state with the mean phase of a window where hardly any light (h, w) has fallen."""
+    objects = state.objects.clone()
+    part = objects[0][window]
+    mean = (part * light).sum()
+    if mean.abs() == 0:
+        return state
+    objects[0][window] = torch.where(light <= LIT * light.amax(), mean / mean.abs(), part)
+    return replace(state, objects=objects)
+
+
+def grown(state: BlindState, padding: list[int]) -> BlindState:
+    """The state of an object that is larger by so many pixels: left, right, above, below."""
+    fill = {"objects": 1.0, "object_momentum": 0.0, "light": 0.0}
+    values = {name: torch.nn.functional.pad(getattr(state, name), padding, value=fill[name]) for name in IN_PLACE}
+    return replace(state, **values)

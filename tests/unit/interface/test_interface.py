@@ -16,7 +16,7 @@ from ptychoflow.dataset.dataset import Dataset
 from ptychoflow.reconstruction.file import read_reconstruction
 from ptychoflow.reconstruction.scoring import own_scores
 
-SCRIPTS = Path(__file__).parents[2] / "scripts"
+SCRIPTS = Path(__file__).parents[3] / "scripts"
 QUICK = {"iterations": 6, "most_iterations": 6, "probe_modes": 1, "start": "dataset"}
 PUBLIC = {"Image", "InputError", "Scan", "load", "read", "reconstruct", "simulate", "solve", "train"}
 

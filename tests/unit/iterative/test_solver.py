@@ -12,7 +12,8 @@ from scipy import ndimage
 from ptychoflow.dataset.cxi import write_cxi
 from ptychoflow.dataset.dataset import Dataset
 from ptychoflow.errors import InputError
-from ptychoflow.iterative.solver import GaussianBlur, solve, sound_start
+from ptychoflow.iterative.ptychi import GaussianBlur
+from ptychoflow.iterative.solver import solve, sound_start
 from ptychoflow.reconstruction.file import Reconstruction, read_reconstruction, write_reconstruction
 from ptychoflow.reconstruction.photons import photon_deviance
 from ptychoflow.reconstruction.scoring import score

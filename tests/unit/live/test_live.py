@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from ptychoflow.live.network.following import draw_live
 from torch import Tensor, nn
 
 from ptychoflow.dataset.dataset import Dataset
 from ptychoflow.errors import InputError
+from ptychoflow.live.following import draw_live
 from ptychoflow.live.network import LiveReconstruction
 from ptychoflow.models import build_model
 from ptychoflow.models.trained import TrainedNetwork, load_trained

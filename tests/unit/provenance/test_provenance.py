@@ -140,5 +140,5 @@ def test_versions_are_those_installed():
 
 
 def test_the_library_knows_its_own_folder():
-    assert (LIBRARY / "provenance.py").is_file()
+    assert (LIBRARY / "provenance/record.py").is_file()
     assert LIBRARY.name == "ptychoflow"
