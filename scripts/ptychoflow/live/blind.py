@@ -15,27 +15,14 @@ from torch import Tensor
 from ptychoflow.blind.frames import amplitudes_of
 from ptychoflow.blind.judged import at_home, judged_correction, judged_smoothing, object_at_home, probe_at_home
 from ptychoflow.blind.start import FRAMES, GIVEN, Start, find_start, middle_of
+from ptychoflow.live import windows
 from ptychoflow.live.incoming import IncomingFrames
 from ptychoflow.live.network import GrowingFrame, Seen
-from ptychoflow.live.windows import (
-    LIT,
-    LiveFrames,
-    LiveImage,
-    Window,
-    cut_out,
-    divided_by,
-    filled,
-    grown,
-    light_of,
-    put_back,
-    window_of,
-)
+from ptychoflow.live.windows import LIT, LiveFrames, LiveImage, Window, light_of, window_of
 from ptychoflow.models.blind import Blind, subsets
 from ptychoflow.models.blind_state import BlindState, photons_per_pixel
-from ptychoflow.models.scan_frames import ScanFrames
 from ptychoflow.physics.diffraction import Propagator, incoherent_sum
 from ptychoflow.physics.gauge import centre_of, with_power
-from ptychoflow.physics.losses import poisson_deviance
 from ptychoflow.physics.modes import coherence_modes
 from ptychoflow.settings.reconstruction import BlindReconstructionSettings
 
@@ -224,7 +211,7 @@ class BlindLiveReconstruction:
         self.seen.positions[: self.seen.count] += torch.tensor(padding[2::-2], device=self.device)
         if self.state is None:
             return
-        self.state = grown(self.state, padding)
+        self.state = windows.grown(self.state, padding)
 
     def _pass(self, group: Tensor) -> None:
         """Iterate once on some frames (chosen,) int64, of which those held out only judge."""
@@ -235,17 +222,17 @@ class BlindLiveReconstruction:
         whole, frames = self.state, self._frames(window)
         touched = self._light(group, window)
         touched = touched > LIT * touched.amax()
-        state = cut_out(whole, window, touched)
+        state = windows.cut_out(whole, window, touched)
         order = subsets(group, progress, self.incoming.generator, photons_per_pixel(state, frames))
         state = self.network.iterate(
             state, frames, order, progress, self.settings.solve_background, learned_rates=self.settings.learned_rates
         )
-        factor = divided_by(state, whole, window)
+        factor = windows.divided_by(state, whole, window)
         state.light = self._light(self.incoming.fitted(), window, state)[None]
         judges = self.incoming.judges(window)
 
         def deviance(tried: BlindState) -> float:
-            return self._deviance(tried, frames, judges)
+            return frames.deviance(tried, judges)
 
         told = None
         if self.settings.learned:
@@ -254,7 +241,7 @@ class BlindLiveReconstruction:
         if self.settings.smoothing and self.passes >= SETTLING // 2:
             # Where no frame of the pass lies, nothing would bring back what smoothing takes each time.
             state, self.smoothing, _ = judged_smoothing(state, frames, self.smoothing, deviance, touched, told)
-        self.state = at_home(put_back(state, whole, window, factor), self.home)
+        self.state = at_home(windows.put_back(state, whole, window, factor), self.home)
         self.passes += 1
 
     def _window(self, group: Tensor) -> Window:
@@ -264,42 +251,21 @@ class BlindLiveReconstruction:
         """Begin where no light has fallen yet with the mean phase of the rest, which the probe has taken part of."""
         window, before = self._window(new), self.incoming.fitted()
         light = self._light(before[before < int(new[0])], window)
-        self.state = filled(self.state, window, light)
+        self.state = windows.filled(self.state, window, light)
 
     def _light(self, chosen: Tensor, window: Window, state: BlindState | None = None) -> Tensor:
         """Light (h, w) float that frames (chosen,) int64 let fall on a window of the object."""
         probes = (self.state if state is None else state).probes[0]
         return light_of(self.seen.positions[chosen], incoherent_sum(probes), window)
 
-    def _everywhere(self) -> Window:
-        height, width = self.state.objects.shape[-2:]
-        return slice(0, height), slice(0, width)
-
-    def _frames(self, window: Window) -> ScanFrames:
-        """All frames that have come in, with positions in a window of the object."""
-        count = self.seen.count
-        corner = torch.tensor([part.start for part in window], device=self.device)
-        return LiveFrames(
-            self.seen.amplitudes[None, :count],
-            (self.seen.positions[:count] - corner)[None],
-            self.mask[None, None],
-            self.scale[None],
-            self.propagator,
-            unbiased=True,
-        )
+    def _frames(self, window: Window) -> LiveFrames:
+        return self.incoming.frames_in(window, self.scale, self.propagator)
 
     @torch.no_grad()
     def deviance(self) -> float:
         """Poisson deviance per good pixel of the latest frames that are held out."""
-        window = self._everywhere()
-        return self._deviance(self.state, self._frames(window), self.incoming.judges(window))
-
-    def _deviance(self, state: BlindState, frames: ScanFrames, judges: Tensor) -> float:
-        amplitudes, _ = frames.subset(judges)
-        modelled = frames.modelled(state.objects, state.probes, state.background, judges)
-        photons = self.scale**2
-        measured = amplitudes[0].square() * photons
-        return float(poisson_deviance(modelled[0] * photons, measured, self.mask[None]))
+        window = windows.everywhere(self.state)
+        return self._frames(window).deviance(self.state, self.incoming.judges(window))
 
     @property
     @torch.no_grad()
@@ -318,7 +284,9 @@ class BlindLiveReconstruction:
     def coverage(self) -> Tensor:
         """(H, W) float32, accumulated light; one frame's peak counts as 1."""
         peak = self.state.probes[0].abs().square().sum(dim=0).amax()
-        return self._light(self.incoming.fitted(), self._everywhere())[BORDER:-BORDER, BORDER:-BORDER] / peak
+        return (
+            self._light(self.incoming.fitted(), windows.everywhere(self.state))[BORDER:-BORDER, BORDER:-BORDER] / peak
+        )
 
     @property
     def background(self) -> float:

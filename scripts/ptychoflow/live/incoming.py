@@ -5,8 +5,9 @@ import torch
 from torch import Tensor
 
 from ptychoflow.live.network import Seen
-from ptychoflow.live.windows import Window
+from ptychoflow.live.windows import LiveFrames, Window
 from ptychoflow.loading.tiles import MARGIN
+from ptychoflow.physics.diffraction import Propagator
 
 FEWEST = 192
 """Frames in a pass, as long as there are as many: what is not new or next to it is drawn from all before."""
@@ -92,3 +93,15 @@ class IncomingFrames:
         """Mean counts (N, N) float32 of the frames that are fitted, zero frequency in the corner."""
         counts = sum(some.square().sum(dim=0) for some in self.seen.amplitudes[self.fitted()].split(256))
         return counts * self.mask / len(self.fitted())
+
+    def frames_in(self, window: Window, scale: Tensor, propagator: Propagator) -> LiveFrames:
+        """All frames, with positions in a window of the object, to be brought to a scale () float."""
+        corner = torch.tensor([part.start for part in window], device=self.mask.device)
+        return LiveFrames(
+            self.seen.amplitudes[None, : self.seen.count],
+            (self.seen.positions[: self.seen.count] - corner)[None],
+            self.mask[None, None],
+            scale[None],
+            propagator,
+            unbiased=True,
+        )

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from ptychoflow.models.blind_state import BlindState
 from ptychoflow.models.scan_frames import ScanFrames
+from ptychoflow.physics.losses import poisson_deviance
 
 Window = tuple[slice, slice]
 """Rows and columns of an object."""
@@ -41,6 +42,13 @@ class LiveFrames(ScanFrames):
         amplitudes, positions = super().subset(frames)
         return amplitudes / self.scale[:, None, None, None], positions
 
+    def deviance(self, state: BlindState, judges: Tensor) -> float:
+        """Poisson deviance per good pixel of the frames (chosen,) int64 that judge a state of one object."""
+        amplitudes, _ = self.subset(judges)
+        modelled = self.modelled(state.objects, state.probes, state.background, judges)
+        photons = self.scale[0] ** 2
+        return float(poisson_deviance(modelled[0] * photons, amplitudes[0].square() * photons, self.mask[0]))
+
 
 def window_of(positions: Tensor, size: int, shape: tuple[int, int]) -> Window:
     """The part of an object of some shape (H, W) that patches reach, and a margin that none does.
@@ -60,6 +68,12 @@ def window_of(positions: Tensor, size: int, shape: tuple[int, int]) -> Window:
         slice(first, min(last, length)) for first, last, length in zip(low.tolist(), high.tolist(), shape, strict=True)
     )
     return rows, columns
+
+
+def everywhere(state: BlindState) -> Window:
+    """All of an object."""
+    height, width = state.objects.shape[-2:]
+    return slice(0, height), slice(0, width)
 
 
 def light_of(positions: Tensor, intensity: Tensor, window: Window) -> Tensor:
@@ -101,7 +115,7 @@ def cut_out(whole: BlindState, window: Window, touched: Tensor) -> BlindState:
 
 
 def divided_by(state: BlindState, whole: BlindState, window: Window) -> Tensor:
-    """What an iteration divided the object of a window by, as the rest of it must be; its corner gets its value back."""
+    """What an iteration divided the object of a window by, as the rest of it must be; its corner comes back."""
     factor = 1 / state.objects[0, 0, 0].real
     state.objects[0, 0, 0] = whole.objects[0][window][0, 0] / factor
     return factor
