@@ -67,7 +67,7 @@ def environment_after(code: str, **given: str) -> dict[str, str]:
     clean = {name: value for name, value in os.environ.items() if name not in names}
     told = f"import os; print([[n, os.environ[n]] for n in {names} if n in os.environ])"
     command = [sys.executable, "-c", f"{code}; import sys; assert 'torch' not in sys.modules; {told}"]
-    scripts = {"PYTHONPATH": str(Path(__file__).parents[2] / "scripts")}
+    scripts = {"PYTHONPATH": str(Path(__file__).parents[3] / "scripts")}
     run = subprocess.run(command, env=clean | scripts | given, capture_output=True, text=True, check=True)
     return dict(ast.literal_eval(run.stdout))
 
