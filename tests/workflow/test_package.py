@@ -13,8 +13,8 @@ import pytest
 from workflow_runs import ROOT, environment_of, planned
 
 from ptychoflow import __version__
-from ptychoflow.command import PARTS, programs
-from ptychoflow.provenance import code_digest
+from ptychoflow.provenance.record import code_digest
+from ptychoflow.running.command import PARTS, programs
 
 FIVE_LINES = """
 import ptychoflow
@@ -83,7 +83,9 @@ def test_the_metadata_tell_version_command_and_extras(wheel: Path):
     (folder,) = (path for path in root.iterdir() if path.name.endswith(".dist-info"))
     metadata = PathDistribution(folder)
     assert metadata.version == __version__
-    assert [(entry.name, entry.value) for entry in metadata.entry_points] == [("ptychoflow", "ptychoflow.command:main")]
+    assert [(entry.name, entry.value) for entry in metadata.entry_points] == [
+        ("ptychoflow", "ptychoflow.running.command:main")
+    ]
     assert metadata.metadata.get_all("Provides-Extra") == ["baseline", "tracking", "workflow"]
 
 
@@ -132,7 +134,7 @@ def test_init_writes_a_workflow_that_is_the_repositorys(installed: Path, tmp_pat
     assert sorted(path.name for path in folder.iterdir()) == sorted([*PARTS, "scripts"])
     for name, path in programs().items():
         assert (folder / f"scripts/{name}.py").read_bytes() == path.read_bytes()
-    digest = "from ptychoflow.provenance import code_digest; print(code_digest('scripts/reconstruct.py'))"
+    digest = "from ptychoflow.provenance.record import code_digest; print(code_digest('scripts/reconstruct.py'))"
     found = run([sys.executable, "-c", digest], folder, PYTHONSAFEPATH="1")
     assert found.returncode != 0, "the tests' own environment has the package"
     found = run([sys.executable, "-c", f"import sys; sys.path.insert(0, 'scripts'); {digest}"], folder)

@@ -11,10 +11,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-from ptychoflow import __version__, command_line
+from ptychoflow import __version__
 from ptychoflow.errors import InputError
+from ptychoflow.running import command_line
 
-LIBRARY = Path(__file__).parent
+LIBRARY = Path(__file__).parents[1]
 WITHIN_WHEEL = LIBRARY / "workflow"
 WORKFLOW = WITHIN_WHEEL if WITHIN_WHEEL.is_dir() else LIBRARY.parents[1]
 """Folder of Snakefile, rules and programs."""
