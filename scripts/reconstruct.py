@@ -8,12 +8,9 @@ from jsonargparse.typing import NonNegativeInt, PositiveInt
 
 from ptychoflow.command_line import run_program
 from ptychoflow.errors import InputError
-from ptychoflow.reconstruction import Reconstruction
 from ptychoflow.settings.inference import InferenceSettings
 from ptychoflow.settings.reconstruction import BlindReconstructionSettings
 from ptychoflow.settings.training import FRAMES_IN_MEMORY
-
-PRETRAINED = Path("pretrained")
 
 
 def main(
@@ -64,8 +61,10 @@ def main(
     threads : int, optional
         CPU threads, no more than there are cores for; by default what the environment says.
     """
+    from ptychoflow.data.readers import read_dataset
     from ptychoflow.hardware import use_threads
     from ptychoflow.pictures import keep_reconstruction
+    from ptychoflow.scan_to_image import by_blind_network, by_trained_network, find_checkpoint, solves_for_the_probe
 
     use_threads(threads)
     if n_images is not None:
@@ -74,18 +73,23 @@ def main(
     if device is not None:
         logging.warning("--device is deprecated: use --accelerator")
         accelerator = device
-    checkpoint = None if model_path in (None, PRETRAINED) else find_checkpoint(model_path)
-    if _is_blind(checkpoint):
+    checkpoint = find_checkpoint(model_path)
+    blindly = solves_for_the_probe(checkpoint)
+    if blindly:
         refuse(
             "the pretrained network",
             n_groups=n_groups is not None,
             phase_iterations=phase_iterations is not None,
             **_changed(inference),
         )
-        made = by_blind_network(checkpoint, test_data, blind, seed or 0, accelerator)
     else:
         refuse("a network of train.py", seed=seed is not None, **_changed(blind, "blind."))
-        made = by_trained_network(checkpoint, test_data, inference, n_groups, phase_iterations, accelerator)
+    logging.info("reading %s", test_data)
+    dataset = read_dataset(test_data, frames_in_memory=FRAMES_IN_MEMORY)
+    if blindly:
+        made = by_blind_network(checkpoint, dataset, test_data, blind, seed or 0, accelerator)
+    else:
+        made = by_trained_network(checkpoint, dataset, test_data, inference, n_groups, phase_iterations, accelerator)
     keep_reconstruction(
         made,
         output_dir / "reconstruction.h5",
@@ -93,44 +97,6 @@ def main(
         output_dir / "reconstructed_phase.png",
         output_dir / "provenance.json",
     )
-
-
-def by_blind_network(
-    checkpoint: Path | None, data: Path, settings: BlindReconstructionSettings, seed: int, accelerator: str
-) -> Reconstruction:
-    """Solve for object and probe."""
-    logging.info("reading %s", data)
-    from ptychoflow.blind.reconstruction import reconstruct
-    from ptychoflow.data.readers import read_dataset
-    from ptychoflow.hardware import chosen_device
-
-    dataset = read_dataset(data, frames_in_memory=FRAMES_IN_MEMORY)
-    return reconstruct(dataset, data, settings, checkpoint, seed, chosen_device(accelerator))
-
-
-def by_trained_network(
-    checkpoint: Path,
-    data: Path,
-    settings: InferenceSettings,
-    n_groups: int | None,
-    phase_iterations: int | None,
-    accelerator: str,
-) -> Reconstruction:
-    """Predict patches and stitch them."""
-    from ptychoflow.data.readers import read_dataset
-    from ptychoflow.inference import Inference
-
-    trained = Inference(
-        checkpoint,
-        read_dataset(data, frames_in_memory=FRAMES_IN_MEMORY),
-        data,
-        settings.probe,
-        n_groups,
-        tile_frames=settings.tile_frames,
-        single_shot=settings.single_shot,
-        held_out=settings.held_out,
-    )
-    return trained.reconstruct(settings.batch_size, phase_iterations, accelerator)
 
 
 def refuse(network: str, **given: bool) -> None:
@@ -143,24 +109,6 @@ def refuse(network: str, **given: bool) -> None:
 def _changed(settings: Any, before: str = "") -> dict[str, bool]:
     usual = type(settings)()
     return {f"{before}{name}": value != getattr(usual, name) for name, value in vars(settings).items()}
-
-
-def _is_blind(checkpoint: Path | None) -> bool:
-    if checkpoint is None:
-        return True
-    from ptychoflow.blind.pretrained import is_blind
-    from ptychoflow.models.trained import load_checkpoint
-
-    return is_blind(load_checkpoint(checkpoint)["ptychoflow"])
-
-
-def find_checkpoint(path: Path) -> Path:
-    """Give a checkpoint file itself, or the best one of a training's output folder."""
-    candidates = [path / "model.ckpt", path / "checkpoints" / "last.ckpt"] if path.is_dir() else [path]
-    for candidate in candidates:
-        if candidate.is_file():
-            return candidate
-    raise InputError(f"{path} has no checkpoint: expected {' or '.join(str(candidate) for candidate in candidates)}")
 
 
 if __name__ == "__main__":

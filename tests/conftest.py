@@ -3,6 +3,7 @@
 from dataclasses import asdict
 from pathlib import Path
 
+import matplotlib
 import pytest
 import torch
 
@@ -15,6 +16,8 @@ from ptychoflow.simulation.dataset import simulate
 
 # Jobs of one core each run fastest; two threads each on two cores crawl.
 torch.set_num_threads(1)
+# Wherever tests run, a figure opens no window.
+matplotlib.use("Agg")
 
 # Those that take longest begin first, so that nobody waits for them in the end; the cluster's mostly wait.
 FIRST = ("slurm", "workflow", "rules", "unit")

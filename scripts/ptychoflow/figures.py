@@ -46,12 +46,13 @@ def save_figure(figure: Figure, provenance: dict[str, Any], *paths: Path) -> Non
     plt.close(figure)
 
 
-def reconstruction_figure(reconstruction: Reconstruction, dataset: Dataset) -> Figure:
-    """Draw amplitude and phase, beside truth and error where the true object is known."""
-    dataset = turned_dataset(dataset, reconstruction.provenance.get("orientation", 0))
+def reconstruction_figure(reconstruction: Reconstruction, dataset: Dataset | None = None) -> Figure:
+    """Draw amplitude and phase, beside truth and error where a dataset is given whose true object is known."""
+    if dataset is not None:
+        dataset = turned_dataset(dataset, reconstruction.provenance.get("orientation", 0))
     area, box = illuminated_area(reconstruction), lit_box(reconstruction)
     image = reconstruction.object
-    if dataset.truth is None:
+    if dataset is None or dataset.truth is None:
         turned = without_mean_phase(image, area)
         figure, axes = plt.subplots(1, 2, figsize=(10, 4.5), layout="constrained")
         _show(axes[0], np.abs(turned), area, box, "amplitude", AMPLITUDE_COLOURS, reconstruction)

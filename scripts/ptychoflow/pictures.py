@@ -16,7 +16,6 @@ from ptychoflow.metrics.alignment import scored_area
 from ptychoflow.provenance import package_versions, repository_commit, write_provenance
 from ptychoflow.reconstruction import Reconstruction, without_mean_phase, write_reconstruction
 
-matplotlib.use("Agg")
 # Without random names and dates the same data give the same file.
 matplotlib.rcParams["svg.hashsalt"] = "ptychoflow"
 

@@ -6,6 +6,7 @@ pty-chi is imported when a solver runs, not before: only the environment of that
 import logging
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -44,6 +45,7 @@ def solve(
     seed: int = 0,
     start: Path | None = None,
     start_scores: Path | None = None,
+    show: Callable[[int], None] | None = None,
 ) -> Reconstruction:
     """Reconstruct a dataset iteratively.
 
@@ -62,6 +64,9 @@ def solve(
         probe if not given.
     start_scores : Path, optional
         What evaluate.py wrote about that reconstruction.
+    show : callable, optional
+        Is given the number of epochs that are done after each, of the halves as well; if not given, lines of the log
+        tell it.
 
     Returns
     -------
@@ -93,11 +98,11 @@ def solve(
     if start is not None:
         held_out = unseen_by(earlier, held_out)
     begun_solving = time.perf_counter()
-    found, probe_found, positions = _run(settings, dataset, used, canvas, probe, seed)
+    found, probe_found, positions = _run(settings, dataset, used, canvas, probe, seed, show)
     solving_seconds = time.perf_counter() - begun_solving
     halves = np.full((2, *found.shape), np.nan, np.complex64)
     if dataset.truth is None:
-        solved = [_run(settings, dataset, used[half::2], canvas, probe, seed) for half in range(2)]
+        solved = [_run(settings, dataset, used[half::2], canvas, probe, seed, show) for half in range(2)]
         halves = np.stack([one for one, _, _ in solved])
         # Each half has found a probe of its own, with which its object has moved.
         origin["half_displacements"] = [probe_displacement(own, probe_found).tolist() for _, own, _ in solved]
@@ -206,7 +211,13 @@ def unseen_by(earlier: Reconstruction, held_out: np.ndarray) -> np.ndarray:
 
 
 def _run(
-    settings: SolverSettings, dataset: Dataset, frames: np.ndarray, canvas: np.ndarray, probe: np.ndarray, seed: int
+    settings: SolverSettings,
+    dataset: Dataset,
+    frames: np.ndarray,
+    canvas: np.ndarray,
+    probe: np.ndarray,
+    seed: int,
+    show: Callable[[int], None] | None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Solve for object, probe and positions of some frames."""
     api = import_ptychi()
@@ -243,10 +254,10 @@ def _run(
         probe_position_y_px=rows.copy(),
         valid_pixel_mask=dataset.mask,
     )
-    progress = ProgressLog("epoch", settings.epochs)
+    tell = show or ProgressLog("epoch", settings.epochs).tell
     for epoch in range(settings.epochs):
         task.run(1)
-        progress.tell(epoch + 1)
+        tell(epoch + 1)
     positions = np.empty((len(frames), 2))
     positions[order] = task.get_data_to_cpu("probe_positions", as_numpy=True)
     return (

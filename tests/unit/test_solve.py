@@ -210,8 +210,9 @@ def test_a_correction_is_taken_only_where_it_helps_frames_that_were_left_out(dat
             run.network.learned_change = lambda *_, change=change: change
             gain = run.gain
             args = run.network, state, run.frames, 0.1, gain, run.deviance
-            found, run.gain = judged_correction(*args)
-            assert (run.deviance(found) < before) == taken
+            found, run.gain, told = judged_correction(*args)
+            assert told == run.deviance(found)
+            assert (told < before) == taken
             assert (found is state) == (not taken)
             assert run.gain == pytest.approx(gain * (1.5 if taken else 0.5))
 
@@ -225,10 +226,12 @@ def test_an_object_is_smoothed_only_as_far_as_frames_that_were_left_out_bear_it(
         noisy = replace(sharp, objects=sharp.objects + 0.05 * noise)
         # Noise is taken out where there is some; where there is none, strong smoothing is refused.
         level = 0.05 / float(doubt(noisy, run.frames).max())
-        found, following = judged_smoothing(noisy, run.frames, level, run.deviance)
-        assert before < run.deviance(found) < run.deviance(noisy)
+        found, following, told = judged_smoothing(noisy, run.frames, level, run.deviance)
+        assert told == run.deviance(found)
+        assert before < told < run.deviance(noisy)
         assert following in (level, 2 * level)
-        found, following = judged_smoothing(sharp, run.frames, 20 * level, run.deviance)
+        found, following, told = judged_smoothing(sharp, run.frames, 20 * level, run.deviance, before=before)
+        assert told == before
         assert found is sharp
         assert following == 10 * level
 

@@ -25,7 +25,7 @@ def judged_correction(
     progress: float,
     gain: float,
     deviance: Callable[[BlindState], float],
-) -> tuple[BlindState, float]:
+) -> tuple[BlindState, float, float]:
     """Add as much of the learned correction as helps the frames that judge.
 
     Parameters
@@ -49,11 +49,14 @@ def judged_correction(
         Corrected, or as it was where they are explained worse.
     gain : float
         Share that is tried next: more where this one helped, at most 1, and else half of it.
+    told : float
+        Deviance of the state that comes out.
     """
     corrected = network.corrected(state, gain * network.learned_change(state, frames, progress))
-    if deviance(corrected) <= deviance(state):
-        return corrected, min(1.0, 1.5 * gain)
-    return state, 0.5 * gain
+    before, after = deviance(state), deviance(corrected)
+    if after <= before:
+        return corrected, min(1.0, 1.5 * gain), after
+    return state, 0.5 * gain, before
 
 
 def smoothed_state(state: BlindState, frames: ScanFrames, strength: Tensor | float) -> BlindState:
@@ -67,7 +70,8 @@ def judged_smoothing(
     strength: float,
     deviance: Callable[[BlindState], float],
     where: Tensor | float = 1.0,
-) -> tuple[BlindState, float]:
+    before: float | None = None,
+) -> tuple[BlindState, float, float]:
     """Smooth the object as far as helps the frames that judge: what is noise explains none of them.
 
     Parameters
@@ -82,6 +86,8 @@ def judged_smoothing(
         Of the frames that judge, in a state.
     where : Tensor or float
         (H, W) share of the strength.
+    before : float, optional
+        Deviance of the state, where it is known.
 
     Returns
     -------
@@ -89,13 +95,16 @@ def judged_smoothing(
         Smoothed so or twice as strongly, or as it was where they are explained worse.
     strength : float
         What is tried next: that which helped most, and half of it where neither did.
+    told : float
+        Deviance of the state that comes out.
     """
+    before = deviance(state) if before is None else before
     tried = {factor: smoothed_state(state, frames, factor * strength * where) for factor in (1.0, 2.0)}
     told = {factor: deviance(one) for factor, one in tried.items()}
     best = min(told, key=told.__getitem__)
-    if told[best] <= deviance(state):
-        return tried[best], min(MOST_SMOOTHING, best * strength)
-    return state, 0.5 * strength
+    if told[best] <= before:
+        return tried[best], min(MOST_SMOOTHING, best * strength), told[best]
+    return state, 0.5 * strength, before
 
 
 def wandered(state: BlindState, home: Tensor) -> Tensor:

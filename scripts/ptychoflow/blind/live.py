@@ -283,11 +283,13 @@ class BlindLiveReconstruction:
         def deviance(tried: BlindState) -> float:
             return self._deviance(tried, frames, judges)
 
+        told = None
         if self.settings.learned:
-            state, self.gain = judged_correction(self.network, state, frames, progress, self.gain, deviance)
+            args = self.network, state, frames, progress, self.gain, deviance
+            state, self.gain, told = judged_correction(*args)
         if self.settings.smoothing and self.passes >= SETTLING // 2:
             # Where no frame of the pass lies, nothing would bring back what smoothing takes each time.
-            state, self.smoothing = judged_smoothing(state, frames, self.smoothing, deviance, touched)
+            state, self.smoothing, _ = judged_smoothing(state, frames, self.smoothing, deviance, touched, told)
         changed = {name: getattr(whole, name) / factor for name in IN_PLACE}
         for name, values in changed.items():
             values[..., *window] = getattr(state, name)

@@ -40,6 +40,7 @@ def reconstruct(
     weights: Path | None = None,
     seed: int = 0,
     device: torch.device | None = None,
+    show: Callable[[Progress], None] | None = None,
 ) -> Reconstruction:
     """Reconstruct a dataset whose probe need not be known, and say how sure the image is.
 
@@ -57,6 +58,8 @@ def reconstruct(
         Fixes which frames are held out, their order, and further probe modes.
     device : torch.device, optional
         The CPU if not given.
+    show : callable, optional
+        Is given what is known after each iteration; if not given, a line of the log tells it.
 
     Returns
     -------
@@ -78,7 +81,7 @@ def reconstruct(
     log.info("%s: %d frames of %d pixels, looking for a start", data, len(dataset.frames), dataset.size)
     began = time.perf_counter()
     solving = BlindReconstruction(network.to(device), dataset, settings, seed, device)
-    result = solving.run(_shown())
+    result = solving.run(show or _shown())
     solving_seconds = time.perf_counter() - began
     halves = np.full((2, *result.object.shape), np.nan, np.complex64)
     if settings.halves and dataset.truth is None:

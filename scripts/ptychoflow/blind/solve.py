@@ -142,9 +142,8 @@ class BlindReconstruction:
         best, waited, planned = None, 0, self.settings.iterations
         number = 0
         while number < planned or (waited < PATIENCE and number < self.settings.most_iterations):
-            self.iterate(min(1.0, number / planned))
+            deviance = self.iterate(min(1.0, number / planned))
             number += 1
-            deviance = self.deviance(self.state)
             self.history.append(
                 Progress(number, max(planned, number), deviance, time.perf_counter() - self.began, self.gain)
             )
@@ -160,8 +159,11 @@ class BlindReconstruction:
         _, self.state, self.frames.positions, self.frames.brightness = best
         return self.result()
 
-    def iterate(self, progress: float) -> None:
-        """Make an iteration, with as much of the learned correction as helps the frames that are left out."""
+    def iterate(self, progress: float) -> float:
+        """Make an iteration, with as much of the learned correction as helps the frames that are left out.
+
+        Returns their deviance.
+        """
         settings = self.settings
         order = subsets(self.fitted, progress, self.generator, photons_per_pixel(self.state, self.frames))
         state = self.network.iterate(
@@ -172,16 +174,23 @@ class BlindReconstruction:
             settings.solve_background,
             learned_rates=settings.learned and settings.learned_rates,
         )
+        told = None
         if settings.learned:
             args = self.network, state, self.frames, progress, self.gain, self.deviance
-            state, self.gain = judged_correction(*args)
+            state, self.gain, told = judged_correction(*args)
         if settings.smoothing and progress >= SMOOTHED_FROM:
-            state, self.smoothing = judged_smoothing(state, self.frames, self.smoothing, self.deviance)
+            args = state, self.frames, self.smoothing, self.deviance
+            state, self.smoothing, told = judged_smoothing(*args, before=told)
         self.state = at_home(state, self.home)
+        if self.state is not state:
+            told = None
         if settings.solve_positions and progress >= POSITIONS_FROM:
             self._move_frames()
+            told = None
         if settings.solve_brightness and progress >= BRIGHTNESS_FROM:
             self.state, self.frames.brightness = brightened(self.state, self.frames, self.fitted)
+            told = None
+        return self.deviance(self.state) if told is None else told
 
     def _move_frames(self) -> None:
         """Step the positions of all frames, none farther from where it was given than the bound."""

@@ -53,7 +53,7 @@ class Window:
         Parameters
         ----------
         network : Blind
-            Whose plain iterations are made.
+            Whose iterations are made, with the rates that it has learned: what is measured so was calibrated so.
         places : list of ndarray
             (frames, 2) float64 each.
         probes : Tensor

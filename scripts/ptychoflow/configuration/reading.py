@@ -11,7 +11,7 @@ from dataclasses import fields, is_dataclass
 from datetime import date
 from functools import cache
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, TypeAdapter, ValidationError, WrapValidator
 from pydantic_core import PydanticCustomError
@@ -21,8 +21,10 @@ from ptychoflow.errors import InputError
 from ptychoflow.settings.experiment import IngestedSettings, RefinedSettings, SharedSettings
 from ptychoflow.settings.reconstruction import BlindReconstructionSettings
 from ptychoflow.settings.simulation import SimulationSettings
-from ptychoflow.settings.values import Range, in_words, kinds_of, section_of, shown
+from ptychoflow.settings.values import Range, Settings, in_words, kinds_of, section_of, shown
 from ptychoflow.settings.workflow import WorkflowSettings
+
+Section = TypeVar("Section", bound=Settings)
 
 NAMES = {
     WorkflowSettings: "config",
@@ -51,6 +53,27 @@ def read_config(config: Mapping[str, Any]) -> dict[str, Any]:
         return _plain(config_type().validate_python(config))
     except ValidationError as error:
         raise InputError(_sentence(error.errors(include_url=False)[0])) from None
+
+
+def read_settings(kind: type[Section], values: Mapping[str, Any]) -> Section:
+    """Settings of one section from plain containers, such as keywords of Python, every value checked as in a config.
+
+    Parameters
+    ----------
+    kind : type
+        Class of the settings.
+    values : mapping
+        Those that are not to be the defaults, sections as dictionaries.
+
+    Raises
+    ------
+    InputError
+        As `read_config` does.
+    """
+    try:
+        return kind.of(_plain(TypeAdapter(partial(kind)).validate_python(dict(values))))
+    except ValidationError as error:
+        raise InputError(_sentence(error.errors(include_url=False)[0], section_name(kind))) from None
 
 
 @cache
@@ -180,15 +203,15 @@ def _text_of(found: Any) -> str:
     return f"{found} (a date)" if isinstance(found, date) else shown(found)
 
 
-def _sentence(error: dict[str, Any]) -> str:
+def _sentence(error: dict[str, Any], whole: str = "the config") -> str:
     """Say what is wrong in one sentence."""
     place, found = [_text_of(part) for part in error["loc"]], error["input"]
     if error["type"] == "unknown":
         key, known = error["ctx"]["key"], error["ctx"]["known"]
         close = difflib.get_close_matches(key, known, 1)
         known = [*close, *(name for name in known if name not in close)]
-        return f"{'.'.join(place) or 'the config'} has {key}: expected {', '.join(known)}"
+        return f"{'.'.join(place) or whole} has {key}: expected {', '.join(known)}"
     expected = error["ctx"]["words"] if error["type"] == "expected" else "keys with values"
     if place and place[-1] == "[key]":
-        return f"{'.'.join(place[:-2]) or 'the config'} has the key {_text_of(found)}: expected {expected}"
+        return f"{'.'.join(place[:-2]) or whole} has the key {_text_of(found)}: expected {expected}"
     return f"{'.'.join(place)} is {_text_of(found)}: expected {expected}"

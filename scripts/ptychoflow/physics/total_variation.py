@@ -7,19 +7,23 @@ ITERATIONS = 20
 """Steps on the dual problem, of which the strengths that photon noise asks for need no more."""
 
 
-def differences(objects: Tensor) -> Tensor:
-    """From each pixel of objects (..., H, W) to the next row and column, 0 at the last, (..., 2, H, W)."""
-    rows = torch.nn.functional.pad(objects.diff(dim=-2), [0, 0, 0, 1])
-    columns = torch.nn.functional.pad(objects.diff(dim=-1), [0, 1])
-    return torch.stack([rows, columns], dim=-3)
+def differences(images: Tensor) -> Tensor:
+    """From each pixel of images (..., H, W) to the next row and column, 0 at the last, (..., 2, H, W)."""
+    steps = images.new_zeros(*images.shape[:-2], 2, *images.shape[-2:])
+    torch.sub(images[..., 1:, :], images[..., :-1, :], out=steps[..., 0, :-1, :])
+    torch.sub(images[..., 1:], images[..., :-1], out=steps[..., 1, :, :-1])
+    return steps
 
 
 def gathered(steps: Tensor) -> Tensor:
     """Adjoint of `differences`: (..., 2, H, W) to (..., H, W)."""
-    rows, columns = steps.unbind(dim=-3)
-    rows, columns = rows[..., :-1, :], columns[..., :-1]
-    pad = torch.nn.functional.pad
-    return pad(rows, [0, 0, 1, 0]) - pad(rows, [0, 0, 0, 1]) + pad(columns, [1, 0]) - pad(columns, [0, 1])
+    rows, columns = steps[..., 0, :-1, :], steps[..., 1, :, :-1]
+    images = torch.zeros_like(steps[..., 0, :, :])
+    images[..., 1:, :] += rows
+    images[..., :-1, :] -= rows
+    images[..., 1:] += columns
+    images[..., :-1] -= columns
+    return images
 
 
 def smoothed(objects: Tensor, strength: Tensor, iterations: int = ITERATIONS) -> Tensor:
@@ -42,16 +46,19 @@ def smoothed(objects: Tensor, strength: Tensor, iterations: int = ITERATIONS) ->
     Tensor
         (..., H, W).
     """
+    parts = torch.stack([objects.real, objects.imag]) if objects.is_complex() else objects[None]
     strength = strength.unsqueeze(-3)
-    dual = ahead = torch.zeros_like(differences(objects))
+    least = strength.clamp_min(1e-12)
+    dual = torch.zeros_like(differences(parts))
+    ahead = dual.clone()
     momentum = 1.0
     for _ in range(iterations):
         # An eighth: the largest eigenvalue of differences gathered is below eight.
-        found = ahead + differences(objects - gathered(ahead)) / 8
-        # By its parts: the norm of complex numbers along an axis that is not the last takes ten times as long.
-        length = (found.conj() * found).real.sum(dim=-3, keepdim=True).sqrt()
-        found = found * (strength / torch.maximum(length, strength.clamp_min(1e-12)))
+        found = ahead.add_(differences(parts - gathered(ahead)), alpha=1 / 8)
+        length = found.square().sum(dim=(0, -3), keepdim=True)[0].sqrt()
+        found *= strength / torch.maximum(length, least)
         following = (1 + (1 + 4 * momentum**2) ** 0.5) / 2
-        ahead = found + (momentum - 1) / following * (found - dual)
+        ahead = torch.lerp(dual, found, 1 + (momentum - 1) / following)
         dual, momentum = found, following
-    return objects - gathered(dual)
+    parts = parts - gathered(dual)
+    return torch.complex(*parts) if objects.is_complex() else parts[0]
