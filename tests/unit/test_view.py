@@ -20,7 +20,7 @@ from ptychoflow.metrics.scoring import score
 from ptychoflow.reconstruction import Reconstruction
 from ptychoflow.stitching import coverage_of
 from ptychoflow.view.page import write_view
-from ptychoflow.view.patterns import LEVELS, binned, chosen_frames, frame_deviances, levels, packed_patterns
+from ptychoflow.view.patterns import STEPS, binned, chosen_frames, frame_deviances, levels, packed_patterns
 from ptychoflow.view.pictures import coded, mode_pictures, object_maps, phase_scale
 
 DOUBT = "the <probe> is guessed"
@@ -72,9 +72,9 @@ def test_patterns_come_back_but_for_the_steps_of_their_scale(made: Reconstructio
     seen = np.asarray(Image.open(io.BytesIO(patterns.images[7])).convert("L")).astype(float)
     assert seen[3, 5] == 0
     seen[3, 5] = 1
-    photons = 10 ** ((seen - 1) / LEVELS * patterns.top) - 1
+    photons = 10 ** ((seen - 1) / STEPS[0] * patterns.top) - 1
     (_, modelled, counts) = next(modelled_frames(made, dataset, np.array([7])))
-    step = patterns.top / LEVELS
+    step = patterns.top / STEPS[0]
     measured = np.where(mask, counts[0].numpy(), 0)
     np.testing.assert_allclose(np.log10(1 + photons[:, :32]), np.log10(1 + measured), atol=0.51 * step)
     whole = np.minimum(modelled[0].numpy(), most)
@@ -85,8 +85,8 @@ def test_of_too_many_patterns_the_worst_are_kept(made: Reconstruction, small_dat
     deviances, _, most = frame_deviances(made, small_dataset)
     room = 20 * sum(map(len, packed_patterns(made, small_dataset, deviances, most, 10**7).images)) // 64
     few = packed_patterns(made, small_dataset, deviances, most, room)
-    assert few.binning == 1  # 32 pixels are not made fewer
-    assert 15 <= len(few.frames) <= 25
+    assert (few.binning, few.steps) == (1, STEPS[-1])  # 32 pixels are not made fewer
+    assert 20 <= len(few.frames) <= 40
     assert np.argmax(deviances) in few.frames
     assert list(few.frames) == sorted(set(few.frames))
     np.testing.assert_array_equal(chosen_frames(deviances, 64), np.arange(64))
@@ -99,7 +99,7 @@ def test_binning_takes_the_mean_of_good_pixels():
     found = binned(frames, mask, 2)[0]
     assert np.isnan(found[0, 0])
     assert found[0, 1] == pytest.approx((3 + 6 + 7) / 3)
-    assert levels(found[None], 2.0)[0, 0, 0] == 0
+    assert levels(found[None], 84, 2.0)[0, 0, 0] == 0
 
 
 def test_maps_come_back_from_their_codes(made: Reconstruction):
@@ -224,7 +224,7 @@ def test_a_result_is_looked_at(page: Path, made: Reconstruction, tmp_path: Path)
         )
         data = data_of(page)["patterns"]
         with Image.open(io.BytesIO(base64.b64decode(data["images"][27]))) as image:
-            seen = (np.asarray(image.convert("L")).astype(float) - 1) / 254 * data["top"]
+            seen = (np.asarray(image.convert("L")).astype(float) - 1) / data["steps"] * data["top"]
         for side, values in enumerate(shown):
             np.testing.assert_allclose(values, seen[:, 32 * side : 32 * side + 32].ravel(), atol=1e-5)
         await press("n", 78)

@@ -94,7 +94,7 @@ async function choose(frame) {
     for (let row = 0; row < edge; row++)
       for (let column = 0; column < edge; column++) {
         const level = levels[4 * (row * 2 * edge + side * edge + column)];
-        values[row * edge + column] = level === 0 ? NaN : (level - 1) / 254 * data.patterns.top;
+        values[row * edge + column] = level === 0 ? NaN : (level - 1) / data.patterns.steps * data.patterns.top;
       }
     show(part, values, edge, edge);
   });
@@ -128,7 +128,6 @@ const pan = (right, down) => ranges.forEach((range, i) => {
   range.setv({start: range.start + by, end: range.end + by});
 });
 const reset = () => ranges.forEach((range, i) => range.setv({start: home[i][0], end: home[i][1]}));
-const pictures = Object.values(models).filter(model => model.type === "Figure");
 function paint(theme) {
   document.documentElement.dataset.theme = theme;
   $("theme").textContent = theme === "dark" ? "Light" : "Dark";
@@ -149,7 +148,7 @@ document.addEventListener("keydown", event => {
   keys[event.key]();
 });
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", event => paint(event.matches ? "dark" : "light"));
-paint(matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
+$("theme").textContent = document.documentElement.dataset.theme === "dark" ? "Light" : "Dark";
 choose(worst).then(() => { document.documentElement.dataset.ready = Math.round(performance.now()); });
 }
 """

@@ -94,6 +94,7 @@ def write_view(
         "patterns": {
             "frames": patterns.frames.tolist(),
             "images": [base64.b64encode(image).decode() for image in patterns.images],
+            "steps": patterns.steps,
             "top": patterns.top,
         },
     }
@@ -107,6 +108,7 @@ def write_view(
         "palettes": PALETTES,
         "binning": maps.binning,
         "pattern_binning": patterns.binning,
+        "steps": patterns.steps,
         "pattern_count": len(patterns.frames),
         "count": count,
         "modes": range(len(pictures)),

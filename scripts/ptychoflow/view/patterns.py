@@ -1,6 +1,7 @@
 """Measured and modelled patterns of a scan, small enough to stand in a page, and how well each frame is explained."""
 
 import io
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,22 +21,25 @@ SAMPLED = 24
 """Frames whose patterns tell how large those of all will be."""
 BAD = 0
 """Level of a pixel that no good one of the detector is in; photons begin at the next."""
-LEVELS = 254
-"""Steps from no photon to the most, logarithmic."""
+STEPS = (254, 84)
+"""From no photon to the most, logarithmic: where the finer are too many bytes, the coarser are tried before a larger
+binning. Of 84 over three decades, each is less than a tenth of the photons."""
 
 
 @dataclass
 class Patterns:
-    """Patterns of some frames, packed without loss but for rounding to 254 logarithmic levels.
+    """Patterns of some frames, packed without loss but for rounding to logarithmic levels.
 
     Parameters
     ----------
     frames : ndarray
         (kept,) int, their numbers, rising.
     images : list of bytes
-        (kept,) WebP, measured beside modelled pattern; level l > 0 is 10^((l − 1) / 254 · top) − 1 photons.
+        (kept,) WebP, measured beside modelled pattern; level l > 0 is 10^((l − 1) / steps · top) − 1 photons.
     binning : int
         Detector pixels along the edge of one of theirs, of which it is the mean.
+    steps : int
+        Of the scale.
     top : float
         log10(1 + n) of the most photons n.
     """
@@ -43,6 +47,7 @@ class Patterns:
     frames: np.ndarray
     images: list[bytes]
     binning: int
+    steps: int
     top: float
 
 
@@ -84,14 +89,16 @@ def packed_patterns(
     count, top = len(deviances), float(np.log10(1 + most))
     sample = np.unique(np.linspace(0, count - 1, min(SAMPLED, count)).astype(int))
     possible = [b for b in BINNINGS if b == 1 or dataset.size // b >= SMALLEST_EDGE]
-    for binning in possible:
-        packed = _packed(reconstruction, dataset, sample, binning, top)
+    for binning, steps in itertools.product(possible, STEPS):
+        packed = _packed(reconstruction, dataset, sample, binning, steps, top)
         each = sum(map(len, packed)) / len(sample)
         if each * count <= room:
             break
     kept = chosen_frames(deviances, int(min(count, room // each)))
-    images = packed if len(kept) == len(sample) == count else _packed(reconstruction, dataset, kept, binning, top)
-    return Patterns(kept, images, binning, top)
+    images = (
+        packed if len(kept) == len(sample) == count else _packed(reconstruction, dataset, kept, binning, steps, top)
+    )
+    return Patterns(kept, images, binning, steps, top)
 
 
 def chosen_frames(deviances: np.ndarray, count: int) -> np.ndarray:
@@ -114,20 +121,20 @@ def binned(frames: np.ndarray, mask: np.ndarray, binning: int) -> np.ndarray:
     return np.where(good > 0, total / np.maximum(good, 1), np.nan)
 
 
-def levels(photons: np.ndarray, top: float) -> np.ndarray:
+def levels(photons: np.ndarray, steps: int, top: float) -> np.ndarray:
     """Photons as uint8 levels on the logarithmic scale; NaN is the level of bad pixels."""
-    scaled = 1 + np.rint(LEVELS * np.log10(1 + np.maximum(photons, 0)) / max(top, 1e-9))
-    return np.where(np.isnan(photons), BAD, np.minimum(scaled, LEVELS + 1)).astype(np.uint8)
+    scaled = 1 + np.rint(steps * np.log10(1 + np.maximum(photons, 0)) / max(top, 1e-9))
+    return np.where(np.isnan(photons), BAD, np.minimum(scaled, steps + 1)).astype(np.uint8)
 
 
 def _packed(
-    reconstruction: Reconstruction, dataset: Dataset, frames: np.ndarray, binning: int, top: float
+    reconstruction: Reconstruction, dataset: Dataset, frames: np.ndarray, binning: int, steps: int, top: float
 ) -> list[bytes]:
     images: list[bytes] = []
     everywhere = np.ones_like(dataset.mask)
     for _, modelled, counts in modelled_frames(reconstruction, dataset, frames):
-        measured = levels(binned(counts.numpy(), dataset.mask, binning), top)
-        model = levels(binned(modelled.numpy(), everywhere, binning), top)
+        measured = levels(binned(counts.numpy(), dataset.mask, binning), steps, top)
+        model = levels(binned(modelled.numpy(), everywhere, binning), steps, top)
         for pair in np.concatenate([measured, model], axis=2):
             stream = io.BytesIO()
             Image.fromarray(pair).save(stream, "WEBP", lossless=True, method=2)

@@ -2,6 +2,8 @@
 
 TEMPLATE = """
 {% block preamble %}
+<script>document.documentElement.dataset.theme =
+  matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";</script>
 <meta name="viewport" content="width=device-width">
 <style>
 :root {--paper: #fff; --ink: #1d2733; --faint: #5c6b7a; --line: #d5dce3; --card: #f5f7f9; --doubt: #fff4d6;
@@ -67,7 +69,7 @@ move · <kbd>p</kbd> <kbd>n</kbd> frame before, next · <kbd>w</kbd> worst · <k
 <p id="frame-facts" role="status"></p>
 <div class="row"><div class="card">{{ embed(roots.measured) }}</div><div class="card">{{ embed(roots.modelled) }}</div>
 <div class="wide">{{ embed(roots.frame) }}{{ embed(roots.pattern_scale) }}
-<p class="hint">Both on one logarithmic scale, in 254 steps; bad pixels of the detector are blue-grey.
+<p class="hint">Both on one logarithmic scale, in {{ steps }} steps; bad pixels of the detector are blue-grey.
 {% if pattern_binning > 1 %}
 A pixel is the mean of {{ pattern_binning }}×{{ pattern_binning }} of the detector's.{% endif %}
 {% if pattern_count < count %}
