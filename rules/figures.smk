@@ -23,12 +23,13 @@ rule plot_reconstruction:
         runtime=growing(15),
     params:
         program=program("plot_reconstruction"),
+        unwrap=setting("figures", "unwrap", False),
         code=code("plot_reconstruction", "figures"),
     message:
         "draw {wildcards.dataset} by {wildcards.experiment}, seed {wildcards.seed}"
     shell:
         "python {params.program:q} --reconstruction {input.reconstruction:q} --data {input.data:q}"
-        " --png {output.png:q} --svg {output.svg:q} 2> {log:q}"
+        " --unwrap {params.unwrap} --png {output.png:q} --svg {output.svg:q} 2> {log:q}"
 
 
 rule plot_correlation:

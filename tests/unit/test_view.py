@@ -14,6 +14,7 @@ from browsers import Evaluate, complaints, drive, needs_browser, requests
 from PIL import Image
 
 from ptychoflow.data.dataset import Dataset
+from ptychoflow.drawing import phase_scale
 from ptychoflow.errors import InputError
 from ptychoflow.metrics.photons import modelled_frames, photon_deviances
 from ptychoflow.metrics.scoring import score
@@ -21,7 +22,7 @@ from ptychoflow.reconstruction import Reconstruction
 from ptychoflow.stitching import coverage_of
 from ptychoflow.view.page import write_view
 from ptychoflow.view.patterns import STEPS, binned, chosen_frames, frame_deviances, levels, packed_patterns
-from ptychoflow.view.pictures import coded, mode_pictures, object_maps, phase_scale
+from ptychoflow.view.pictures import coded, mode_pictures, object_maps
 
 DOUBT = "the <probe> is guessed"
 

@@ -7,6 +7,7 @@ from typing import Any
 import matplotlib
 import numpy as np
 
+from ptychoflow.drawing import AMPLITUDE_COLOURS, ERROR_COLOURS, PHASE_COLOURS, phase_scale, wide_enough
 from ptychoflow.pictures import illuminated_area, lit_box
 from ptychoflow.reconstruction import Reconstruction, without_mean_phase
 
@@ -76,7 +77,7 @@ def object_maps(reconstruction: Reconstruction) -> ObjectMaps:
     image, inside = averaged(image, binning), averaged(area[box], binning) > 0.5
     inside = inside if inside.any() else np.ones_like(inside)
     low, high = np.percentile(np.abs(image)[inside], [0.5, 99.5])
-    maps = [ObjectMap("amplitude", "", np.abs(image), (low, high), "gray")]
+    maps = [ObjectMap("amplitude", "", np.abs(image), (low, high), AMPLITUDE_COLOURS)]
     phase = np.angle(image)
     limits, colours = phase_scale(phase[inside])
     maps.append(ObjectMap("phase", "rad", phase, limits, colours))
@@ -84,27 +85,13 @@ def object_maps(reconstruction: Reconstruction) -> ObjectMaps:
         if part is not None:
             values = averaged(part[box], binning)
             top = float(np.nanpercentile(values, 99.5)) if np.isfinite(values).any() else 1.0
-            maps.append(ObjectMap(f"deviation of the {name}", unit, values, (0.0, top), "magma"))
+            maps.append(ObjectMap(f"deviation of the {name}", unit, values, (0.0, top), ERROR_COLOURS))
     micrometres = 1e6 * reconstruction.pixel_size
     origin = box[0].start * micrometres, box[1].start * micrometres
     for one in maps:
         one.values = one.values.astype(np.float32)
         one.limits = wide_enough(one.limits)
     return ObjectMaps(maps, origin, binning * micrometres, binning)
-
-
-def phase_scale(phase: np.ndarray) -> tuple[tuple[float, float], str]:
-    """Ends of a scale and colours for phases: the whole circle and cyclic colours where they go round it."""
-    low, high = np.percentile(phase, [0.5, 99.5])
-    if high - low > 1.8 * np.pi:
-        return (-np.pi, np.pi), "twilight_shifted"
-    return (float(low), float(high)), "gray"
-
-
-def wide_enough(limits: tuple[float, float]) -> tuple[float, float]:
-    """Ends of a scale that are not one and the same."""
-    low, high = map(float, limits)
-    return low, max(high, low + 1e-6)
 
 
 def averaged(image: np.ndarray, binning: int) -> np.ndarray:
@@ -148,7 +135,7 @@ def mode_pictures(probe: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:
         wave = averaged(mode, binning)
         light = np.abs(wave) / max(float(np.abs(wave).max()), 1e-30)
         amplitude = matplotlib.colormaps["viridis"](light)
-        phase = matplotlib.colormaps["twilight_shifted"](np.angle(wave) / (2 * np.pi) + 0.5)
+        phase = matplotlib.colormaps[PHASE_COLOURS](np.angle(wave) / (2 * np.pi) + 0.5)
         phase[..., 3] = light
         both = np.rint(255 * np.concatenate([amplitude, phase], axis=1)).astype(np.uint8)
         pictures.append(np.ascontiguousarray(both).view("<u4")[..., 0])
