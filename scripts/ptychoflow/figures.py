@@ -55,14 +55,14 @@ def save_figure(figure: Figure, provenance: dict[str, Any], *paths: Path) -> Non
     plt.close(figure)
 
 
-def reconstruction_figure(reconstruction: Reconstruction, dataset: Dataset | None, unwrap: bool = False) -> Figure:
+def reconstruction_figure(reconstruction: Reconstruction, dataset: Dataset | None = None, unwrap: bool = False) -> Figure:
     """Draw amplitude and phase, beside truth and error where the true object is known.
 
     Parameters
     ----------
     reconstruction : Reconstruction
         What is drawn.
-    dataset : Dataset or None
+    dataset : Dataset, optional
         What it was made from, if that is at hand.
     unwrap : bool
         Whether phases are drawn without jumps of a turn, the points marked round which none can be.
