@@ -37,6 +37,7 @@ def add_scan(
             "number": np.arange(len(misfits)),
             "kind": kinds(reconstruction),
             "marker": np.where(reconstruction.held_out, "diamond", "circle").tolist(),
+            "size": np.where(reconstruction.held_out, 11, 7),
             "alpha": np.where(kept, 1.0, 0.45).astype(np.float32),
         }
     )
@@ -46,7 +47,7 @@ def add_scan(
     scan = square("misfit of each frame: click one", x_range=plots.models["x_range"], y_range=plots.models["y_range"])
     scan.xaxis.axis_label, scan.yaxis.axis_label = "x [µm]", "y [µm]"
     points = scan.scatter(
-        "x", "y", source=source, size=7, marker="marker", line_color=None, fill_alpha="alpha",
+        "x", "y", source=source, size="size", marker="marker", line_color=None, fill_alpha="alpha",
         fill_color={"field": "misfit", "transform": mapper},
     )  # fmt: skip
     points.selection_glyph = points.glyph.clone(size=14, line_color=PINK, line_width=3, fill_alpha=1)

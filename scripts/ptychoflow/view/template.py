@@ -37,6 +37,8 @@ pre {overflow: auto; max-height: 60vh; background: var(--card); padding: .8rem; 
 {% endblock %}
 {% block contents %}
 {%- from macros import embed with context %}
+{%- macro scan() %}<div class="card">{{ embed(roots.scan) }}<div class="below">{{ embed(roots.misfit_scale) }}
+<p class="hint">Diamonds are frames held out.</p></div></div>{% endmacro %}
 {%- macro table(rows) %}<table>{% for name, value in rows %}
 <tr><th scope="row">{{ name|e }}</th><td>{{ value|e }}</td></tr>{% endfor %}</table>{% endmacro %}
 <main><header><h1>{{ title|e }}</h1>
@@ -47,13 +49,14 @@ move · <kbd>p</kbd> <kbd>n</kbd> frame before, next · <kbd>w</kbd> worst · <k
 <p>{{ sentence|e }}.</p>{% endfor %}</div>
 {% else %}<p class="sound">Nothing is doubtful about this result.</p>{% endif %}
 <section aria-label="object"><div class="row">
-{% for map in maps %}<div class="card">{{ embed(roots["map" ~ map.number]) }}<div class="below">
+{% for map in maps %}
+{% if loop.index0 == 2 %}{{ scan() }}{% endif %}
+<div class="card">{{ embed(roots["map" ~ map.number]) }}<div class="below">
 {{ embed(roots["scale" ~ map.number]) }}
 <label>colours <select data-map="{{ map.number }}">{% for name in palettes %}
 <option{% if name == map.colours %} selected{% endif %}>{{ name }}</option>{% endfor %}</select></label></div></div>
 {% endfor %}
-<div class="card">{{ embed(roots.scan) }}<div class="below">{{ embed(roots.misfit_scale) }}
-<p class="hint">Diamonds are frames held out.</p></div></div>
+{% if maps|length == 2 %}{{ scan() }}{% endif %}
 </div>
 {% if binning > 1 %}
 <p class="hint">A pixel of the pictures is the mean of {{ binning }}×{{ binning }} of the object's.</p>{% endif %}
