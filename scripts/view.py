@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ptychoflow.command_line import run_program
+from ptychoflow.running.command_line import run_program
 
 
 def main(
@@ -23,10 +23,10 @@ def main(
     title : str, optional
         Heading of the page; the name of the dataset if not given.
     """
-    from ptychoflow.data.readers import read_dataset
+    from ptychoflow.ingest.readers import read_dataset
     from ptychoflow.metrics.resolution import read_correlations
-    from ptychoflow.metrics.scoring import read_scores
-    from ptychoflow.reconstruction import read_reconstruction
+    from ptychoflow.reconstruction.file import read_reconstruction
+    from ptychoflow.reconstruction.scoring import read_scores
     from ptychoflow.view.page import write_view
 
     shown, dataset = read_reconstruction(reconstruction), read_dataset(data, frames_in_memory=0)

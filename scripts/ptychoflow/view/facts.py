@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from ptychoflow.data.dataset import Dataset
-from ptychoflow.reconstruction import Reconstruction, seconds_of
+from ptychoflow.dataset.dataset import Dataset
+from ptychoflow.reconstruction.file import Reconstruction, seconds_of
 
 SHOWN = (
     ("deviance", "deviance of the frames held out", "per pixel"),

@@ -13,13 +13,13 @@ from bokeh.models import CustomJS
 from bokeh.resources import Resources
 from bokeh.themes import Theme
 
-from ptychoflow.data.dataset import Dataset
-from ptychoflow.data.position_axes import turned_dataset
+from ptychoflow.dataset.dataset import Dataset
+from ptychoflow.dataset.position_axes import turned_dataset
 from ptychoflow.errors import InputError
 from ptychoflow.files import replacing
 from ptychoflow.metrics.resolution import RingCorrelation
-from ptychoflow.metrics.scoring import known_doubts
-from ptychoflow.reconstruction import Reconstruction
+from ptychoflow.reconstruction.file import Reconstruction
+from ptychoflow.reconstruction.scoring import known_doubts
 from ptychoflow.view.code import CODE
 from ptychoflow.view.curve_plots import add_curves, add_probe
 from ptychoflow.view.facts import facts, score_rows
@@ -57,7 +57,7 @@ def write_view(
     dataset : Dataset
         What it was made from.
     scores, correlations : dict
-        As `ptychoflow.metrics.scoring.score` gives them.
+        As `ptychoflow.reconstruction.scoring.score` gives them.
     title : str
         Heading of the page.
 

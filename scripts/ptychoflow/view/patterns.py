@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ptychoflow.data.dataset import Dataset
-from ptychoflow.metrics.photons import modelled_frames
+from ptychoflow.dataset.dataset import Dataset
 from ptychoflow.physics.losses import expected_deviance, poisson_deviance
-from ptychoflow.reconstruction import Reconstruction
+from ptychoflow.reconstruction.file import Reconstruction
+from ptychoflow.reconstruction.photons import modelled_frames
 
 BINNINGS = (1, 2, 3, 4, 6, 8, 12, 16)
 """Edges in detector pixels of what becomes one pixel of a pattern; the first that the bytes allow is taken."""

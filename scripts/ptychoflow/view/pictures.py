@@ -7,9 +7,9 @@ from typing import Any
 import matplotlib
 import numpy as np
 
-from ptychoflow.drawing import AMPLITUDE_COLOURS, ERROR_COLOURS, PHASE_COLOURS, phase_scale, wide_enough
-from ptychoflow.pictures import illuminated_area, lit_box
-from ptychoflow.reconstruction import Reconstruction, without_mean_phase
+from ptychoflow.figures.drawing import AMPLITUDE_COLOURS, ERROR_COLOURS, PHASE_COLOURS, phase_scale, wide_enough
+from ptychoflow.reconstruction.file import Reconstruction, without_mean_phase
+from ptychoflow.reconstruction.pictures import illuminated_area, lit_box
 
 OBJECT_PIXELS = 500_000
 """Pixels of all maps of an object together, in pairs of amplitude and phase; more are averaged in squares."""

@@ -13,7 +13,7 @@ from bokeh.models import (
     TapTool,
 )
 
-from ptychoflow.reconstruction import Reconstruction
+from ptychoflow.reconstruction.file import Reconstruction
 from ptychoflow.view.patterns import Patterns
 from ptychoflow.view.pictures import ObjectMap
 from ptychoflow.view.plots import PINK, Plots, colours, scale_bar, scale_slider, square
