@@ -5,7 +5,7 @@ import json
 import logging
 import signal
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -75,6 +75,8 @@ class TrainingRun:
         Checkpoint whose weights the network starts from.
     test_data : Path, optional
         Dataset to test the published network on.
+    callbacks : sequence of Callback
+        Who else is told how the training goes, and changes nothing of it.
     """
 
     data: list[Path]
@@ -87,6 +89,7 @@ class TrainingRun:
     quiet: bool = False
     init_from: Path | None = None
     test_data: Path | None = None
+    callbacks: Sequence[Callback] = ()
     settled: TrainingSettings = field(init=False)
     _decisive: list[Any] = field(init=False)
 
@@ -268,7 +271,7 @@ class TrainingRun:
         callbacks: list[Callback] = [TrainingStatistics()]
         if tracking.recon_log_every_n_epochs is not None:
             callbacks.append(ReconstructionImages(tracking, self.run_dir))
-        callbacks += own
+        callbacks += [*own, *self.callbacks]
         # Two of them: with save_last a single one would renew last.ckpt only in epochs that are the best so far.
         kept = {"best": "val/loss/epoch", "last": None} if validate else {"last": None}
         callbacks += [
