@@ -20,7 +20,14 @@ The library is a set of plain modules that know nothing of Snakemake and read no
 - ``metrics``, ``figures``: scores and pictures of a reconstruction.
 """
 
+import os
+
 __version__ = "0.1.0"
+
+# Threads of OpenMP that spin while they wait take the core from the one they wait for, wherever other programs run too.
+# Read when torch is loaded, which is later.
+if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"} & os.environ.keys():
+    os.environ["OMP_WAIT_POLICY"], os.environ["GOMP_SPINCOUNT"] = "PASSIVE", "0"
 
 _PLACES = {
     "Image": "interface.image",

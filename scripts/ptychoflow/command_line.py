@@ -7,10 +7,12 @@ import sys
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import fields
+from inspect import signature
 from typing import Any, NoReturn, get_args
 
 import jsonargparse
 
+from ptychoflow.cores import usable_cores
 from ptychoflow.errors import InputError
 
 BAD_INPUT = 2
@@ -38,9 +40,9 @@ def run_program(
     positional : bool
         Whether what is required is given without a flag.
     """
-    # Threads of OpenMP that spin while they wait take the core from the one they wait for, wherever another program
-    # runs too. Read when torch is loaded, which the programs do later.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if "threads" not in signature(main).parameters:
+        # Others hold torch to the cores themselves. Read when torch is loaded, which the programs do later.
+        os.environ.setdefault("OMP_NUM_THREADS", str(usable_cores()))
     # Programs draw into files; in a notebook whoever uses the library has a canvas of his own.
     os.environ["MPLBACKEND"] = "Agg"
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)

@@ -1,6 +1,9 @@
 """Flags come from a function's signature; bad input ends in one sentence and status 2."""
 
+import ast
 import os
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,15 +58,34 @@ def test_fields_of_settings_are_flags_and_switches_stand_alone():
     assert call("--data", "x", "--quiet", "false")["quiet"] is False
 
 
-@pytest.mark.parametrize(("given", "used"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
-def test_threads_wait_without_spinning_unless_the_environment_says_so(
-    given: str | None, used: str, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setenv("OMP_WAIT_POLICY", given or "")
-    if given is None:
-        monkeypatch.delenv("OMP_WAIT_POLICY")
-    call("--data", "x")
-    assert os.environ["OMP_WAIT_POLICY"] == used
+WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
+
+
+def environment_after(code: str, **given: str) -> dict[str, str]:
+    """Variables of threads of a fresh Python that ran this, without those that are set here but for the given ones."""
+    names = (*WAITING, "OMP_NUM_THREADS", "SLURM_CPUS_PER_TASK", "SLURM_CPUS_ON_NODE")
+    clean = {name: value for name, value in os.environ.items() if name not in names}
+    told = f"import os; print([[n, os.environ[n]] for n in {names} if n in os.environ])"
+    command = [sys.executable, "-c", f"{code}; import sys; assert 'torch' not in sys.modules; {told}"]
+    scripts = {"PYTHONPATH": str(Path(__file__).parents[2] / "scripts")}
+    run = subprocess.run(command, env=clean | scripts | given, capture_output=True, text=True, check=True)
+    return dict(ast.literal_eval(run.stdout))
+
+
+@pytest.mark.parametrize(
+    "given", [{}, {"OMP_WAIT_POLICY": "ACTIVE"}, {"GOMP_SPINCOUNT": "10000"}, {"KMP_BLOCKTIME": "200"}]
+)
+def test_threads_wait_without_spinning_unless_the_environment_says_so(given: dict[str, str]):
+    expected = given or {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"}
+    assert environment_after("import ptychoflow", **given) == expected
+
+
+@pytest.mark.parametrize(("flags", "expected"), [("", "3"), ("threads=1", None)])
+def test_programs_without_a_number_of_threads_start_no_more_than_there_are_cores_for(flags: str, expected: str | None):
+    code = f"from ptychoflow.command_line import run_program; run_program(lambda {flags}: None, arguments=[])"
+    bound = f"import os; os.sched_getaffinity = lambda process: {{0, 1, 2}}; {code}"
+    assert environment_after(bound).get("OMP_NUM_THREADS") == expected
+    assert environment_after(bound, OMP_NUM_THREADS="2")["OMP_NUM_THREADS"] == "2"
 
 
 def test_flags_win_over_the_config_file(tmp_path: Path):

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from ptychoflow import hardware, trainer
-from ptychoflow.hardware import compilation_obstacle, computes_bfloat16, usable_cores, use_threads
+from ptychoflow import cores, trainer
+from ptychoflow.cores import usable_cores
+from ptychoflow.hardware import compilation_obstacle, computes_bfloat16, use_threads
 from ptychoflow.settings.training import TrainingSettings
 from ptychoflow.trainer import settle
 
@@ -109,8 +110,10 @@ def container(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         for name, text in files.items():
             (tmp_path / "groups" / name).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / "groups" / name).write_text(text)
-        monkeypatch.setattr(hardware, "MEMBERSHIP", tmp_path / "membership")
-        monkeypatch.setattr(hardware, "CGROUPS", tmp_path / "groups")
+        monkeypatch.setattr(cores, "MEMBERSHIP", tmp_path / "membership")
+        monkeypatch.setattr(cores, "CGROUPS", tmp_path / "groups")
+        for name in ("SLURM_CPUS_PER_TASK", "SLURM_CPUS_ON_NODE"):
+            monkeypatch.delenv(name, raising=False)
         monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(8)))
 
     return pretend
@@ -126,7 +129,7 @@ def legacy(quota: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(
-    ("membership", "files", "cores"),
+    ("membership", "files", "expected"),
     [
         ("0::/\n", UNLIMITED, 8),
         ("0::/\n", {}, 8),
@@ -140,15 +143,33 @@ def legacy(quota: str) -> dict[str, str]:
         (LEGACY, legacy("-1\n"), 8),
     ],
 )
-def test_cores_are_those_that_the_control_group_leaves(membership: str, files: dict, cores: int, container):
+def test_cores_are_those_that_the_control_group_leaves(membership: str, files: dict, expected: int, container):
     container(membership, files)
-    assert usable_cores() == cores
+    assert usable_cores() == expected
 
 
 def test_cores_are_those_that_the_process_is_bound_to(container, monkeypatch: pytest.MonkeyPatch):
     container("0::/\n", {"cpu.max": "600000 100000\n"})
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {4, 5})
     assert usable_cores() == 2
+
+
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [
+        ({"SLURM_CPUS_ON_NODE": "4"}, 4),
+        ({"SLURM_CPUS_ON_NODE": "8", "SLURM_CPUS_PER_TASK": "2"}, 2),
+        ({"SLURM_CPUS_PER_TASK": "64"}, 6),
+        ({"SLURM_CPUS_ON_NODE": ""}, 6),
+    ],
+)
+def test_cores_are_those_that_slurm_gave(
+    variables: dict[str, str], expected: int, container, monkeypatch: pytest.MonkeyPatch
+):
+    container("0::/\n", {"cpu.max": "600000 100000\n"})
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert usable_cores() == expected
 
 
 @pytest.fixture
