@@ -36,9 +36,15 @@ def test_actions_are_pinned_and_may_only_read_unless_they_must_write():
 def test_the_guide_for_contributors_names_files_that_are_there():
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     library = ROOT / "scripts/ptychoflow"
-    for name in ("formats/hdf5.py", "data/readers.py", "settings/ingest.py", "settings/model.py", "models/__init__.py"):
+    for name in (
+        "formats/hdf5.py",
+        "ingest/readers.py",
+        "settings/ingest.py",
+        "settings/model.py",
+        "models/__init__.py",
+    ):
         assert name.replace("__", r"\_\_") in text or name in text, name
-        assert (library / name).exists() or (library / "data" / name).exists(), name
+        assert (library / name).exists() or (library / "ingest" / name).exists(), name
     for name in ("rules/common.smk", "envs/write_environments.py", "tests/unit/foreign_files.py", "docs/formats.md"):
         assert name in text, name
         assert (ROOT / name).exists(), name

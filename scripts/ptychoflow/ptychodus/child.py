@@ -16,19 +16,19 @@ from ptychodus.model.processing.subprocess_reconstructor import TAG_MODEL_SAVED,
 
 from ptychoflow.blind.reconstruction import reconstruct
 from ptychoflow.blind.solve import BlindReconstruction
-from ptychoflow.data.cxi import write_cxi
+from ptychoflow.dataset.cxi import write_cxi
 from ptychoflow.errors import InputError
-from ptychoflow.hardware import chosen_device, use_threads
+from ptychoflow.interface.scan_to_image import by_trained_network, find_checkpoint, solves_for_the_probe
 from ptychoflow.ptychodus.products import Placed, dataset_of, reconstructed
 from ptychoflow.ptychodus.reconstructor import ReconstructPayload, TrainPayload, export_training_data
-from ptychoflow.reconstruction import Reconstruction
-from ptychoflow.scan_to_image import by_trained_network, find_checkpoint, solves_for_the_probe
+from ptychoflow.reconstruction.file import Reconstruction
+from ptychoflow.running.hardware import chosen_device, use_threads
+from ptychoflow.runs.run import TrainingRun
 from ptychoflow.settings.inference import InferenceSettings
 from ptychoflow.settings.model import ModelSettings
 from ptychoflow.settings.reconstruction import BlindReconstructionSettings
 from ptychoflow.settings.tracking import TrackingSettings
 from ptychoflow.settings.training import TrainingSettings
-from ptychoflow.training.run import TrainingRun
 
 
 def run_reconstruct(payload: ReconstructPayload, queue: Queue[Any]) -> None:

@@ -17,12 +17,12 @@ from ptychodus.api.probe_positions import ProbePosition, ProbePositionSequence
 from ptychodus.api.product import LossValue, Product, ProductMetadata
 from ptychodus.api.reconstruct import ReconstructInput
 
-import ptychoflow
-from ptychoflow.data.dataset import Dataset, object_frame
-from ptychoflow.data.geometry import magnification_of, metres_from_centre, wavelength_of
-from ptychoflow.data.ingested_geometry import USUAL
+from ptychoflow import __version__
+from ptychoflow.dataset.dataset import Dataset, object_frame
 from ptychoflow.errors import InputError
-from ptychoflow.reconstruction import Reconstruction
+from ptychoflow.ingest.geometry import USUAL
+from ptychoflow.physics.geometry import magnification_of, metres_from_centre, wavelength_of
+from ptychoflow.reconstruction.file import Reconstruction
 
 log = logging.getLogger(__name__)
 
@@ -182,7 +182,7 @@ def reconstructed(product: Product, placed: Placed, made: Reconstruction) -> Pro
 
 def described(provenance: dict[str, Any]) -> str:
     """Say in some lines what made a reconstruction, how well it explains its photons, and what is doubtful about it."""
-    lines = [f"PtychoFlow {ptychoflow.__version__}: {provenance.get('method', 'reconstruction')}"]
+    lines = [f"PtychoFlow {__version__}: {provenance.get('method', 'reconstruction')}"]
     if (deviance := provenance.get("held_out_deviance")) is not None:
         lines[0] += f", deviance of frames left out {deviance:.4g}"
     return "\n".join(lines + [f"Warning: {sentence}" for sentence in provenance.get("warnings", [])])

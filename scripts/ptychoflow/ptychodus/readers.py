@@ -14,11 +14,11 @@ from ptychodus.api.plugins import (
 from ptychodus.api.product import Product, ProductFileReader
 from ptychodus.plugins.cxi_file import CXIDiffractionFileReader
 
-from ptychoflow.data.cxi import is_own, read_cxi
-from ptychoflow.data.dataset import Dataset
+from ptychoflow.dataset.cxi import is_own, read_cxi
+from ptychoflow.dataset.dataset import Dataset
 from ptychoflow.errors import InputError
 from ptychoflow.ptychodus.products import product_of
-from ptychoflow.reconstruction import read_reconstruction
+from ptychoflow.reconstruction.file import read_reconstruction
 
 
 class ScanPatternReader(DiffractionFileReader):

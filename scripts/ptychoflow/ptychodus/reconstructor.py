@@ -17,7 +17,7 @@ from ptychodus.api.reconstruct import (
 from ptychodus.api.settings import SettingsRegistry
 from ptychodus.model.processing.subprocess_reconstructor import SubprocessReconstructor
 
-from ptychoflow.data.cxi import write_cxi
+from ptychoflow.dataset.cxi import write_cxi
 from ptychoflow.ptychodus.products import dataset_of
 from ptychoflow.settings.model import ModelSettings
 from ptychoflow.settings.reconstruction import BlindReconstructionSettings

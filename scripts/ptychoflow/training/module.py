@@ -7,7 +7,7 @@ import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 
-from ptychoflow.data.loading import Batch
+from ptychoflow.loading.tables import Batch
 from ptychoflow.metrics.patches import lit_half, patch_scores
 from ptychoflow.models import build_model
 from ptychoflow.physics.diffraction import Propagator, incoherent_sum
