@@ -1,8 +1,11 @@
 """The version stands in three places, and says the same in each."""
 
+import tomllib
+from itertools import chain
 from pathlib import Path
 
 import yaml
+from packaging.requirements import Requirement
 
 from ptychoflow import __version__
 
@@ -48,3 +51,15 @@ def test_the_guide_for_contributors_names_files_that_are_there():
     for name in ("rules/common.smk", "envs/write_environments.py", "tests/unit/foreign_files.py", "docs/formats.md"):
         assert name in text, name
         assert (ROOT / name).exists(), name
+
+
+def test_what_the_package_asks_for_is_what_was_tested():
+    files = sorted((ROOT / "envs").glob("requirements*.txt"))
+    lines = "\n".join(file.read_text(encoding="utf-8") for file in files).splitlines()
+    pins = [line.split("==") for line in lines if "==" in line]
+    tested = {name.lower().replace("_", "-"): version for name, version in pins}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    extras = project["project"]["optional-dependencies"].values()
+    for text in chain(project["build-system"]["requires"], project["project"]["dependencies"], *extras):
+        requirement = Requirement(text)
+        assert tested[requirement.name] in requirement.specifier, text

@@ -20,6 +20,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from ptychoflow import __version__
 from ptychoflow.files import replacing
 
 LIBRARY = Path(__file__).parents[1]
@@ -134,7 +135,7 @@ def circumstances() -> dict[str, Any]:
         "started": now(),
         "commit": commit.removesuffix("-dirty"),
         "dirty": commit.endswith("-dirty"),
-        "packages": {"python": platform.python_version(), **package_versions(*PACKAGES)},
+        "packages": {"python": platform.python_version(), "ptychoflow": __version__, **package_versions(*PACKAGES)},
         "host": platform.node(),
     }
 

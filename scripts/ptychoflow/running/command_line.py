@@ -16,6 +16,8 @@ from ptychoflow.cores import usable_cores
 from ptychoflow.errors import InputError
 
 BAD_INPUT = 2
+CALLED_AS: str | None = None
+"""What help and errors call the program, where that is not the name of its file."""
 
 
 def run_program(
@@ -104,7 +106,10 @@ def _parser(
 ) -> jsonargparse.ArgumentParser:
     description = (main.__doc__ or "").split("\n\n    Parameters")[0]
     parser = jsonargparse.ArgumentParser(
-        prog=os.path.basename(sys.argv[0]), description=description, allow_abbrev=False, exit_on_error=False
+        prog=CALLED_AS or os.path.basename(sys.argv[0]),
+        description=description,
+        allow_abbrev=False,
+        exit_on_error=False,
     )
     parser.add_argument("--config", action="config", help="YAML file with any of the settings below")
     parser.add_function_arguments(main, as_positional=positional, skip=set(flat))
