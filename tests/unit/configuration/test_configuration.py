@@ -154,7 +154,7 @@ def test_builds_for_cpus_are_never_those_for_cuda(path: Path):
     ]
     build = "cuda*" if path.stem.endswith("-gpu") else "cpu_*"
     assert all(pin.endswith(f"={build}") for pin in pins), pins
-    assert bool(pins) == (path.stem not in ("figures", "crate"))
+    assert bool(pins) == (path.stem != "crate")
 
 
 def environment_writer() -> ModuleType:
