@@ -16,7 +16,7 @@ def main(
     phase_iterations: NonNegativeInt = 0,
     threads: PositiveInt | None = None,
 ) -> None:
-    """Average patches where they overlap, at their sub-pixel positions and weighted by the probe's intensity.
+    """Average patches, or tiles of the object, where they overlap, weighted by the probe's intensity.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ def main(
     """
     from ptychoflow.hardware import use_threads
     from ptychoflow.pictures import keep_reconstruction
-    from ptychoflow.stitching import stitch_file
+    from ptychoflow.predicted_files import stitch_file
 
     use_threads(threads)
     keep_reconstruction(stitch_file(patches, phase_iterations), output, amplitude, phase, provenance)

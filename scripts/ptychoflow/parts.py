@@ -16,9 +16,10 @@ import torch
 from ptychoflow.embedded_provenance import from_hdf5_attributes, hdf5_attributes
 from ptychoflow.errors import InputError
 from ptychoflow.hdf5 import new_hdf5
+from ptychoflow.predicted_files import portions_of, predicted_file
 from ptychoflow.provenance import now
 from ptychoflow.reconstruction import Reconstruction, read_reconstruction
-from ptychoflow.stitching import WeightedSums, add_up, patch_file, portions_of
+from ptychoflow.stitching import WeightedSums, add_up
 
 COPIED = ("frames", "frames_asked", "positions", "held_out", "trained", "probe", "pixel_size")
 
@@ -39,7 +40,7 @@ def part_of(name: str, pieces: int) -> slice:
 
 
 def stitch_part(patches: Path, output: Path, previous: Path | None = None) -> None:
-    """Add up the patches of one part.
+    """Add up the patches or tiles of one part.
 
     Parameters
     ----------
@@ -52,7 +53,7 @@ def stitch_part(patches: Path, output: Path, previous: Path | None = None) -> No
     """
     started = time.perf_counter()
     canvas = None if previous is None else torch.from_numpy(read_reconstruction(previous).object)
-    with patch_file(patches) as file:
+    with predicted_file(patches) as file:
         positions, probe = (torch.from_numpy(file[name][()]) for name in ("positions", "probe"))
         shape = tuple(int(length) for length in file["object_shape"])
         sums = add_up(portions_of(file), positions, probe, shape, canvas)

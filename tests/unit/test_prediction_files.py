@@ -51,6 +51,7 @@ def written(inference: Inference, tmp_path_factory: pytest.TempPathFactory) -> P
 @pytest.fixture(scope="module")
 def expected(inference: Inference) -> np.ndarray:
     batch = next(iter(inference.loader(64, torch.device("cpu"))))
+    inference.module.cuts_patches = True
     with torch.inference_mode():
         return inference.module.predict_step(batch, 0).patches.numpy()
 
@@ -137,7 +138,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet, tifffile, torch
 from ptychoflow.data.dataset import Dataset
-from ptychoflow.inference import Inference, PatchWriter
+from ptychoflow.inference import Inference
+from ptychoflow.predicted_writing import PatchWriter
 
 torch.set_num_threads(1)
 checkpoint, folder = Path(sys.argv[1]), Path(sys.argv[2])

@@ -54,12 +54,34 @@ class Unrolled(nn.Module):
     def forward(
         self, amplitudes: Tensor, probe: Tensor, mask: Tensor, positions: Tensor, propagator: Propagator
     ) -> Tensor:
-        low = positions.amin(dim=1, keepdim=True)
-        places = positions - low + amplitudes.shape[-1] // 2 + BORDER
-        edges = (positions - low).amax(dim=(0, 1)) + amplitudes.shape[-1] + 2 * BORDER
-        height, width = (self.multiple * -(-int(edge.ceil()) // self.multiple) for edge in edges)
-        objects = self.objects(amplitudes, probe, mask, places, (height, width), propagator)
+        places, shape = self._frame(positions - positions.amin(dim=1, keepdim=True), amplitudes.shape[-1])
+        objects = self.objects(amplitudes, probe, mask, places, shape, propagator)
         return extract_patches(objects, places, amplitudes.shape[-1])
+
+    def tile(
+        self, amplitudes: Tensor, probe: Tensor, mask: Tensor, positions: Tensor, propagator: Propagator
+    ) -> tuple[Tensor, Tensor]:
+        """Reconstruct the object of a single group in whole pixels of the frame that its positions count in.
+
+        Parameters are those that every model takes, of a batch of one group.
+
+        Returns
+        -------
+        object : Tensor
+            (H, W) complex.
+        corner : Tensor
+            (2,) int64, (row, column) of its first pixel in that frame, maybe outside of it.
+        """
+        size, low = amplitudes.shape[-1], positions.amin(dim=1, keepdim=True).floor()
+        places, shape = self._frame(positions - low, size)
+        (canvas,) = self.objects(amplitudes, probe, mask, places, shape, propagator)
+        return canvas, low[0, 0].long() - size // 2 - BORDER
+
+    def _frame(self, offsets: Tensor, size: int) -> tuple[Tensor, tuple[int, int]]:
+        """Positions in objects that hold all patches, and their shape, from offsets (batch, C, 2) of at least 0."""
+        edges = offsets.amax(dim=(0, 1)) + size + 2 * BORDER
+        height, width = (self.multiple * -(-int(edge.ceil()) // self.multiple) for edge in edges)
+        return offsets + size // 2 + BORDER, (height, width)
 
     def objects(
         self,
