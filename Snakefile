@@ -15,6 +15,9 @@ report: "rules/report/workflow.rst"
 include: "rules/checkout.smk"
 include: "rules/config.smk"
 include: "rules/common.smk"
+include: "rules/results.smk"
+include: "rules/datasets.smk"
+include: "rules/networks.smk"
 
 
 # Its environments are used where Snakemake is told to deploy by conda and apptainer.
@@ -23,9 +26,9 @@ if config.get("container"):
     containerized: config["container"]
 
 
+include: "rules/resources.smk"
 include: "rules/progress.smk"
 include: "rules/messages.smk"
-include: "rules/resources.smk"
 include: "rules/data.smk"
 include: "rules/train.smk"
 include: "rules/pretrain.smk"

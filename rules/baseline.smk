@@ -1,5 +1,8 @@
 # Iterative reconstruction by pty-chi, for comparison with the networks or from where they end.
 
+from ptychoflow.settings.solver import SolverSettings
+from ptychoflow.settings.values import plain
+
 
 rule solver_settings:
     output:

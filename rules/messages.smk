@@ -6,7 +6,7 @@ from pathlib import Path
 
 from snakemake_interface_executor_plugins.settings import DeploymentMethod
 
-from ptychoflow.job_logs import failures
+from ptychoflow.running.job_logs import failures
 
 SHOWN = 6  # files that are named at the end, at most
 

@@ -1,5 +1,8 @@
 # Training of a blind network on scans that a recipe draws; what comes out is what `network` of another experiment takes.
 
+from ptychoflow.settings.experiment import PretrainSettings
+from ptychoflow.settings.values import plain
+
 
 rule pretraining_settings:
     output:

@@ -7,7 +7,7 @@ from snakemake.settings.enums import Quietness
 from snakemake_interface_executor_plugins.settings import ExecMode
 from snakemake_interface_logger_plugins.common import LogEvent
 
-from ptychoflow.job_logs import FollowedJobs, was_refused
+from ptychoflow.running.job_logs import FollowedJobs, was_refused
 
 
 class JobEvents(logging.Handler):

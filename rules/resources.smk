@@ -1,7 +1,62 @@
 import json
 
-from ptychoflow.estimates import blind_needs, inference_needs, training_needs
+from ptychoflow.configuration.estimates import blind_needs, inference_needs, training_needs
 from ptychoflow.settings.training import TrainingSettings
+
+
+def on_gpu(wildcards):
+    return EXPERIMENTS[wildcards.experiment].get("device", "cpu") == "gpu"
+
+
+@signed
+def accelerator(wildcards):
+    return "gpu" if on_gpu(wildcards) else "cpu"
+
+
+def environment(name):
+    """Conda environment of a rule that runs on a GPU where the experiment says so."""
+    return lambda wildcards: f"../envs/{name}{'-gpu' if on_gpu(wildcards) else ''}.yaml"
+
+
+@signed
+def nodes(wildcards):
+    return setting("training", "num_nodes", 1)(wildcards)
+
+
+@signed
+def gpus(wildcards):
+    """GPUs of a training job, those of all its nodes together."""
+    return setting("training", "devices", 1)(wildcards) * nodes(wildcards) if on_gpu(wildcards) else 0
+
+
+@signed
+def tasks(wildcards):
+    """Processes that the scheduler starts: one on one node, where Lightning starts the others, else one for each device."""
+    return nodes(wildcards) * setting("training", "devices", 1)(wildcards) if nodes(wildcards) > 1 else 1
+
+
+@signed
+def launcher(wildcards):
+    """What starts the processes of a training on several nodes; srun knows nothing of what the job asked for."""
+    if nodes(wildcards) == 1:
+        return ""
+    each = setting("training", "devices", 1)(wildcards)
+    return (
+        f"srun --nodes={nodes(wildcards)} --ntasks={tasks(wildcards)} --ntasks-per-node={each}"
+        f" --cpus-per-task={CORES_OF_A_PROCESS}"
+    )
+
+
+CORES_OF_A_PROCESS = 2
+
+
+def processes(wildcards):
+    """Processes of a training that share the cores of one task: those that Lightning starts on one node."""
+    return 1 if nodes(wildcards) > 1 else setting("training", "devices", 1)(wildcards)
+
+
+def cores(wildcards):
+    return CORES_OF_A_PROCESS * processes(wildcards)
 
 
 def growing(amount):

@@ -3,7 +3,7 @@
 import logging
 from pathlib import Path
 
-from ptychoflow.command_line import run_program
+from ptychoflow.running.command_line import run_program
 
 
 def main(mlflow_tracking_uri: str | None = None, results: Path = Path("results")) -> None:

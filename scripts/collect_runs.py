@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ptychoflow.command_line import run_program
+from ptychoflow.running.command_line import run_program
 
 
 def main(results: list[Path], output: Path, page: Path | None = None) -> None:
@@ -17,11 +17,11 @@ def main(results: list[Path], output: Path, page: Path | None = None) -> None:
     page : Path, optional
         HTML file to write that shows them side by side: images, scores, and what differs in their settings.
     """
-    from ptychoflow.tracking.comparison import result_row, write_table
+    from ptychoflow.studies.comparison import result_row, write_table
 
     write_table(output, [result_row(folder) for folder in results])
     if page is not None:
-        from ptychoflow.tracking.page import write_page
+        from ptychoflow.figures.page import write_page
 
         write_page(page, results)
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ptychoflow.command_line import run_program
+from ptychoflow.running.command_line import run_program
 
 
 def main(data: list[Path], results: list[Path], output: Path) -> None:
@@ -17,7 +17,7 @@ def main(data: list[Path], results: list[Path], output: Path) -> None:
     output : Path
         HTML file to write.
     """
-    from ptychoflow.tracking.warnings_page import warnings_of_data, warnings_of_result, write_warnings
+    from ptychoflow.figures.warnings_page import warnings_of_data, warnings_of_result, write_warnings
 
     warnings = [warning for record in data for warning in warnings_of_data(record)]
     write_warnings(output, warnings + [warning for folder in results for warning in warnings_of_result(folder)])

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ptychoflow.command_line import run_program
+from ptychoflow.running.command_line import run_program
 
 
 def main(reconstructions: list[Path], data: Path, output: Path) -> None:
@@ -18,9 +18,9 @@ def main(reconstructions: list[Path], data: Path, output: Path) -> None:
         HDF5 file to write: the mean object, standard deviations of amplitude and phase, and, where the truth is known,
         how these compare with the error.
     """
-    from ptychoflow.data.readers import read_dataset
-    from ptychoflow.ensemble import combine, write_ensemble
-    from ptychoflow.reconstruction import read_reconstruction
+    from ptychoflow.ingest.readers import read_dataset
+    from ptychoflow.reconstruction.ensemble import combine, write_ensemble
+    from ptychoflow.reconstruction.file import read_reconstruction
 
     write_ensemble(
         output, combine([read_reconstruction(path) for path in reconstructions], read_dataset(data, frames_in_memory=0))

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from jsonargparse.typing import PositiveInt
 
-from ptychoflow.command_line import run_program
+from ptychoflow.running.command_line import run_program
 
 
 def main(
@@ -32,12 +32,12 @@ def main(
     threads : int, optional
         CPU threads, no more than there are cores for; by default what the environment says.
     """
-    from ptychoflow.data.readers import read_dataset
-    from ptychoflow.hardware import use_threads
+    from ptychoflow.ingest.readers import read_dataset
     from ptychoflow.metrics.doubts import report
     from ptychoflow.metrics.resolution import write_correlations
-    from ptychoflow.metrics.scoring import score, write_scores
-    from ptychoflow.reconstruction import read_reconstruction
+    from ptychoflow.reconstruction.file import read_reconstruction
+    from ptychoflow.reconstruction.scoring import score, write_scores
+    from ptychoflow.running.hardware import use_threads
 
     use_threads(threads)
     other = None if reference is None else read_reconstruction(reference)

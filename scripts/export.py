@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ptychoflow.command_line import run_program
+from ptychoflow.running.command_line import run_program
 
 
 def main(reconstruction: Path, data: Path, output: list[Path]) -> None:
@@ -18,9 +18,9 @@ def main(reconstruction: Path, data: Path, output: list[Path]) -> None:
         Files to write: .cxi (Ptychodus, cdtools), .ptyr (ptypy), .npz (PtychoPINN), and .tif, which becomes two, with
         _amplitude and _phase in their names.
     """
-    from ptychoflow.data.readers import read_dataset
-    from ptychoflow.export import export
-    from ptychoflow.reconstruction import read_reconstruction
+    from ptychoflow.ingest.readers import read_dataset
+    from ptychoflow.reconstruction.export import export
+    from ptychoflow.reconstruction.file import read_reconstruction
 
     export(output, read_reconstruction(reconstruction), read_dataset(data))
 

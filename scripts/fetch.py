@@ -4,9 +4,9 @@ import shutil
 import urllib.request
 from pathlib import Path
 
-from ptychoflow.command_line import run_program
 from ptychoflow.errors import InputError
 from ptychoflow.files import replacing, sha256_of
+from ptychoflow.running.command_line import run_program
 
 
 def main(url: str, sha256: str, output: Path) -> None:

@@ -5,7 +5,7 @@ from typing import Literal
 
 from jsonargparse.typing import PositiveInt
 
-from ptychoflow.command_line import run_program
+from ptychoflow.running.command_line import run_program
 from ptychoflow.settings.inference import InferenceSettings
 from ptychoflow.settings.training import FRAMES_IN_MEMORY
 
@@ -42,9 +42,9 @@ def main(
     threads : int, optional
         CPU threads, no more than there are cores for; by default what the environment says.
     """
-    from ptychoflow.data.readers import read_dataset
-    from ptychoflow.hardware import use_threads
-    from ptychoflow.inference import Inference
+    from ptychoflow.ingest.readers import read_dataset
+    from ptychoflow.reconstruction.inference import Inference
+    from ptychoflow.running.hardware import use_threads
 
     use_threads(threads)
     dataset = read_dataset(data, frames_in_memory=FRAMES_IN_MEMORY)

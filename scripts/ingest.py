@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ptychoflow.command_line import run_program
+from ptychoflow.running.command_line import run_program
 from ptychoflow.settings.ingest import IngestSettings
 
 
@@ -32,12 +32,12 @@ def main(
     """
     from dataclasses import asdict
 
-    from ptychoflow.blind.geometry_check import geometry_doubts
-    from ptychoflow.data.cxi import keep_dataset
-    from ptychoflow.data.formats.rehearsal import is_ours
-    from ptychoflow.data.readers import read_dataset
+    from ptychoflow.dataset.cxi import keep_dataset
     from ptychoflow.errors import InputError
     from ptychoflow.files import sha256_of
+    from ptychoflow.ingest.readers import read_dataset
+    from ptychoflow.ingest.rehearsal import is_ours
+    from ptychoflow.measurement.geometry_check import geometry_doubts
 
     found = sha256_of(input)
     if sha256 is not None and found != sha256:

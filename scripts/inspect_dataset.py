@@ -4,8 +4,8 @@ from pathlib import Path
 
 from jsonargparse.typing import PositiveInt
 
-from ptychoflow.command_line import run_program
-from ptychoflow.data.readers import IngestSettings
+from ptychoflow.ingest.readers import IngestSettings
+from ptychoflow.running.command_line import run_program
 
 
 def main(
@@ -35,9 +35,9 @@ def main(
     """
     from dataclasses import replace
 
-    from ptychoflow.data.inspection import as_json, as_text, inspect
-    from ptychoflow.data.readers import read_dataset
-    from ptychoflow.data.storage import storage_of
+    from ptychoflow.dataset.storage import storage_of
+    from ptychoflow.ingest.inspection import as_json, as_text, inspect
+    from ptychoflow.ingest.readers import read_dataset
     from ptychoflow.settings.training import FRAMES_IN_MEMORY
 
     # A picture is drawn of all frames.
@@ -48,24 +48,24 @@ def main(
     warnings += [sentence for sentence in dataset.provenance.get("warnings", []) if sentence not in warnings]
     facts = storage_of(data) | facts
     if try_orientations:
-        from ptychoflow.hardware import use_threads
-        from ptychoflow.orientation import orientation_warnings, photon_errors
+        from ptychoflow.iterative.orientation import orientation_warnings, photon_errors
+        from ptychoflow.running.hardware import use_threads
 
         use_threads(threads)
         facts["photon_errors"] = photon_errors(dataset)
         warnings += orientation_warnings(facts["photon_errors"])
     if settings.measure:
-        from ptychoflow.blind.measured_facts import measured_facts
-        from ptychoflow.blind.measurement import measure
         from ptychoflow.blind.pretrained import load_blind
-        from ptychoflow.hardware import use_threads
+        from ptychoflow.measurement.measured_facts import measured_facts
+        from ptychoflow.measurement.measurement import measure
+        from ptychoflow.running.hardware import use_threads
 
         use_threads(threads)
         own, doubts = measured_facts(measure(load_blind()[0], dataset), dataset)
         facts |= own
         warnings += doubts
     if png is not None:
-        from ptychoflow.figures import dataset_figure, save_figure
+        from ptychoflow.figures.result import dataset_figure, save_figure
 
         save_figure(dataset_figure(dataset), dataset.provenance, png)
     print(as_json(facts, warnings) if json else as_text(facts, warnings))

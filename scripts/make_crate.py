@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ptychoflow.command_line import run_program
+from ptychoflow.running.command_line import run_program
 
 
 def main(results: list[Path], workflow: Path, output: Path) -> None:
@@ -17,7 +17,7 @@ def main(results: list[Path], workflow: Path, output: Path) -> None:
     output : Path
         ZIP file to write.
     """
-    from ptychoflow.tracking.crate import write_crate
+    from ptychoflow.provenance.crate import write_crate
 
     write_crate(output, results, workflow)
 

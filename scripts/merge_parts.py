@@ -4,7 +4,7 @@ from pathlib import Path
 
 from jsonargparse.typing import NonNegativeInt
 
-from ptychoflow.command_line import run_program
+from ptychoflow.running.command_line import run_program
 
 
 def main(
@@ -30,8 +30,8 @@ def main(
     provenance : Path, optional
         JSON file to write about what made the reconstruction.
     """
-    from ptychoflow.parts import merge_parts
-    from ptychoflow.pictures import keep_reconstruction
+    from ptychoflow.reconstruction.parts import merge_parts
+    from ptychoflow.reconstruction.pictures import keep_reconstruction
 
     keep_reconstruction(merge_parts(sums, phase_iterations), output, amplitude, phase, provenance)
 

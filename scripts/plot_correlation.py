@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ptychoflow.command_line import run_program
+from ptychoflow.running.command_line import run_program
 
 
 def main(correlation: Path, title: str, png: Path, svg: Path, provenance: Path | None = None) -> None:
@@ -19,9 +19,9 @@ def main(correlation: Path, title: str, png: Path, svg: Path, provenance: Path |
     provenance : Path, optional
         provenance.json of the reconstruction, to go into them.
     """
-    from ptychoflow.embedded_provenance import read_provenance
-    from ptychoflow.figures import correlation_figure, save_figure
+    from ptychoflow.figures.result import correlation_figure, save_figure
     from ptychoflow.metrics.resolution import read_correlations
+    from ptychoflow.provenance.embedded import read_provenance
 
     figure = correlation_figure(read_correlations(correlation), title)
     save_figure(figure, read_provenance(provenance) if provenance else {}, png, svg)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ptychoflow.command_line import run_program
+from ptychoflow.running.command_line import run_program
 
 
 def main(reconstruction: Path, png: Path, svg: Path) -> None:
@@ -15,8 +15,8 @@ def main(reconstruction: Path, png: Path, svg: Path) -> None:
     png, svg : Path
         Pictures to write.
     """
-    from ptychoflow.figures import probe_figure, save_figure
-    from ptychoflow.reconstruction import read_reconstruction
+    from ptychoflow.figures.result import probe_figure, save_figure
+    from ptychoflow.reconstruction.file import read_reconstruction
 
     drawn = read_reconstruction(reconstruction)
     save_figure(probe_figure(drawn), drawn.provenance, png, svg)

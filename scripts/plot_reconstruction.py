@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ptychoflow.command_line import run_program
+from ptychoflow.running.command_line import run_program
 
 
 def main(reconstruction: Path, data: Path, png: Path, svg: Path) -> None:
@@ -17,11 +17,11 @@ def main(reconstruction: Path, data: Path, png: Path, svg: Path) -> None:
     png, svg : Path
         Pictures to write.
     """
-    from ptychoflow.data.readers import read_dataset
-    from ptychoflow.figures import reconstruction_figure, save_figure
-    from ptychoflow.metrics.scoring import known_doubts
-    from ptychoflow.pictures import say_doubts
-    from ptychoflow.reconstruction import read_reconstruction
+    from ptychoflow.figures.result import reconstruction_figure, save_figure
+    from ptychoflow.ingest.readers import read_dataset
+    from ptychoflow.reconstruction.file import read_reconstruction
+    from ptychoflow.reconstruction.pictures import say_doubts
+    from ptychoflow.reconstruction.scoring import known_doubts
 
     drawn, dataset = read_reconstruction(reconstruction), read_dataset(data, frames_in_memory=0)
     figure = reconstruction_figure(drawn, dataset)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ptychoflow.command_line import run_program
+from ptychoflow.running.command_line import run_program
 
 
 def main(study: Path, results: Path, png: Path, svg: Path) -> None:
@@ -19,7 +19,7 @@ def main(study: Path, results: Path, png: Path, svg: Path) -> None:
     svg : Path
         The same figure to write.
     """
-    from ptychoflow.figures import save_figure
+    from ptychoflow.figures.result import save_figure
     from ptychoflow.studies.figures import study_figure
     from ptychoflow.studies.tables import read_rows, read_study, summary_rows
 

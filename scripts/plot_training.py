@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ptychoflow.command_line import run_program
+from ptychoflow.running.command_line import run_program
 
 
 def main(metrics: Path, png: Path, svg: Path, provenance: Path | None = None) -> None:
@@ -17,8 +17,8 @@ def main(metrics: Path, png: Path, svg: Path, provenance: Path | None = None) ->
     provenance : Path, optional
         provenance.json of the training, to go into them.
     """
-    from ptychoflow.embedded_provenance import read_provenance
-    from ptychoflow.figures import save_figure, training_figure
+    from ptychoflow.figures.result import save_figure, training_figure
+    from ptychoflow.provenance.embedded import read_provenance
 
     save_figure(training_figure(metrics), read_provenance(provenance) if provenance else {}, png, svg)
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ptychoflow.command_line import run_program
+from ptychoflow.running.command_line import run_program
 
 
 def main(
@@ -27,13 +27,13 @@ def main(
     data : Path, optional
         The dataset that the reconstruction was made from.
     """
-    from ptychoflow.data.readers import read_dataset
-    from ptychoflow.ensemble import own_uncertainty, read_ensemble
     from ptychoflow.errors import InputError
-    from ptychoflow.figures import save_figure, uncertainty_figure
-    from ptychoflow.metrics.scoring import known_doubts
-    from ptychoflow.pictures import say_doubts
-    from ptychoflow.reconstruction import read_reconstruction
+    from ptychoflow.figures.result import save_figure, uncertainty_figure
+    from ptychoflow.ingest.readers import read_dataset
+    from ptychoflow.reconstruction.ensemble import own_uncertainty, read_ensemble
+    from ptychoflow.reconstruction.file import read_reconstruction
+    from ptychoflow.reconstruction.pictures import say_doubts
+    from ptychoflow.reconstruction.scoring import known_doubts
 
     if (ensemble is None) == (reconstruction is None) or (reconstruction is None) != (data is None):
         raise InputError("expected either --ensemble, or --reconstruction and --data")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from jsonargparse.typing import PositiveInt
 
-from ptychoflow.command_line import run_program
+from ptychoflow.running.command_line import run_program
 from ptychoflow.settings.blind import BlindSettings, PretrainingSettings
 from ptychoflow.settings.recipe import RecipeSettings
 from ptychoflow.settings.tracking import TrackingSettings
@@ -44,8 +44,8 @@ def main(
     threads : int, optional
         CPU threads; by default what the environment says.
     """
-    from ptychoflow.blind.training_run import Pretraining
-    from ptychoflow.hardware import use_threads
+    from ptychoflow.pretraining.run import Pretraining
+    from ptychoflow.running.hardware import use_threads
 
     use_threads(threads)
     Pretraining(output_dir, run_dir or output_dir / "checkpoints", model, pretraining, recipe, seed, tracking).run()

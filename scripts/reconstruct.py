@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 from jsonargparse.typing import NonNegativeInt, PositiveInt
 
-from ptychoflow.command_line import run_program
 from ptychoflow.errors import InputError
+from ptychoflow.running.command_line import run_program
 from ptychoflow.settings.inference import InferenceSettings
 from ptychoflow.settings.reconstruction import BlindReconstructionSettings
 from ptychoflow.settings.training import FRAMES_IN_MEMORY
@@ -61,10 +61,15 @@ def main(
     threads : int, optional
         CPU threads, no more than there are cores for; by default what the environment says.
     """
-    from ptychoflow.data.readers import read_dataset
-    from ptychoflow.hardware import use_threads
-    from ptychoflow.pictures import keep_reconstruction
-    from ptychoflow.scan_to_image import by_blind_network, by_trained_network, find_checkpoint, solves_for_the_probe
+    from ptychoflow.ingest.readers import read_dataset
+    from ptychoflow.interface.scan_to_image import (
+        by_blind_network,
+        by_trained_network,
+        find_checkpoint,
+        solves_for_the_probe,
+    )
+    from ptychoflow.reconstruction.pictures import keep_reconstruction
+    from ptychoflow.running.hardware import use_threads
 
     use_threads(threads)
     if n_images is not None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from jsonargparse.typing import PositiveInt
 
-from ptychoflow.command_line import run_program
+from ptychoflow.running.command_line import run_program
 from ptychoflow.settings.solver import RefinementSettings
 
 
@@ -33,11 +33,11 @@ def main(
     import logging
     from dataclasses import asdict
 
-    from ptychoflow.data.cxi import keep_dataset
-    from ptychoflow.data.readers import read_dataset
+    from ptychoflow.dataset.cxi import keep_dataset
     from ptychoflow.files import sha256_of
-    from ptychoflow.hardware import use_threads
-    from ptychoflow.refinement import position_error, refined
+    from ptychoflow.ingest.readers import read_dataset
+    from ptychoflow.iterative.refinement import position_error, refined
+    from ptychoflow.running.hardware import use_threads
 
     use_threads(threads)
     given = read_dataset(data)

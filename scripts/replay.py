@@ -4,8 +4,8 @@ from pathlib import Path
 
 from jsonargparse.typing import PositiveFloat, PositiveInt
 
-from ptychoflow.command_line import run_program
-from ptychoflow.data.readers import IngestSettings
+from ptychoflow.ingest.readers import IngestSettings
+from ptychoflow.running.command_line import run_program
 
 
 def main(
@@ -30,8 +30,8 @@ def main(
     frames_at_once : int
         Frames that are written together.
     """
-    from ptychoflow.data.growing import replay
-    from ptychoflow.data.readers import read_dataset
+    from ptychoflow.dataset.growing import replay
+    from ptychoflow.ingest.readers import read_dataset
 
     replay(output, read_dataset(input, settings), rate, frames_at_once)
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
-from ptychoflow.command_line import run_program
+from ptychoflow.running.command_line import run_program
 
 
 def main(file: Path, draw: Literal["text", "mermaid"] | None = None) -> None:
@@ -18,13 +18,13 @@ def main(file: Path, draw: Literal["text", "mermaid"] | None = None) -> None:
         file, else what the file itself knows.
     """
     if draw is not None:
-        from ptychoflow.tracking.jobs import as_mermaid, as_text, known_chain
+        from ptychoflow.provenance.jobs import as_mermaid, as_text, known_chain
 
         print((as_text if draw == "text" else as_mermaid)(*known_chain(file)), end="")
         return
     import yaml
 
-    from ptychoflow.embedded_provenance import read_provenance
+    from ptychoflow.provenance.embedded import read_provenance
 
     print(yaml.safe_dump(read_provenance(file), sort_keys=False, allow_unicode=True), end="")
 

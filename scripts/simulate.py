@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ptychoflow.command_line import run_program
+from ptychoflow.running.command_line import run_program
 from ptychoflow.settings.simulation import SimulationSettings
 
 
@@ -20,7 +20,7 @@ def main(output: Path, settings: SimulationSettings, provenance: Path | None = N
     """
     from dataclasses import asdict
 
-    from ptychoflow.data.cxi import keep_dataset
+    from ptychoflow.dataset.cxi import keep_dataset
     from ptychoflow.simulation.dataset import simulate
 
     dataset = simulate(settings).validate(str(output))

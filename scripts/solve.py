@@ -4,7 +4,7 @@ from pathlib import Path
 
 from jsonargparse.typing import NonNegativeInt, PositiveInt
 
-from ptychoflow.command_line import run_program
+from ptychoflow.running.command_line import run_program
 from ptychoflow.settings.solver import SolverSettings
 
 
@@ -45,10 +45,10 @@ def main(
     threads : int, optional
         CPU threads, no more than there are cores for; by default what the environment says.
     """
-    from ptychoflow.data.readers import read_dataset
-    from ptychoflow.hardware import use_threads
-    from ptychoflow.pictures import keep_reconstruction
-    from ptychoflow.solver import solve
+    from ptychoflow.ingest.readers import read_dataset
+    from ptychoflow.iterative.solver import solve
+    from ptychoflow.reconstruction.pictures import keep_reconstruction
+    from ptychoflow.running.hardware import use_threads
 
     use_threads(threads)
     reconstruction = solve(solver, read_dataset(data), data, seed, start, start_scores)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from jsonargparse.typing import NonNegativeInt, PositiveInt
 
-from ptychoflow.command_line import run_program
+from ptychoflow.running.command_line import run_program
 
 
 def main(
@@ -35,9 +35,9 @@ def main(
     threads : int, optional
         CPU threads, no more than there are cores for; by default what the environment says.
     """
-    from ptychoflow.hardware import use_threads
-    from ptychoflow.pictures import keep_reconstruction
-    from ptychoflow.predicted_files import stitch_file
+    from ptychoflow.reconstruction.pictures import keep_reconstruction
+    from ptychoflow.reconstruction.predicted_files import stitch_file
+    from ptychoflow.running.hardware import use_threads
 
     use_threads(threads)
     keep_reconstruction(stitch_file(patches, phase_iterations), output, amplitude, phase, provenance)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from jsonargparse.typing import PositiveInt
 
-from ptychoflow.command_line import run_program
+from ptychoflow.running.command_line import run_program
 
 
 def main(patches: Path, output: Path, previous: Path | None = None, threads: PositiveInt | None = None) -> None:
@@ -21,8 +21,8 @@ def main(patches: Path, output: Path, previous: Path | None = None, threads: Pos
     threads : int, optional
         CPU threads, no more than there are cores for; by default what the environment says.
     """
-    from ptychoflow.hardware import use_threads
-    from ptychoflow.parts import stitch_part
+    from ptychoflow.reconstruction.parts import stitch_part
+    from ptychoflow.running.hardware import use_threads
 
     use_threads(threads)
     stitch_part(patches, output, previous)

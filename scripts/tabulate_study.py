@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ptychoflow.command_line import run_program
+from ptychoflow.running.command_line import run_program
 
 
 def main(study: Path, results: Path, table: Path, markdown: Path, latex: Path) -> None:
@@ -23,7 +23,7 @@ def main(study: Path, results: Path, table: Path, markdown: Path, latex: Path) -
     """
     from ptychoflow.files import replacing
     from ptychoflow.studies import tables
-    from ptychoflow.tracking.comparison import write_table
+    from ptychoflow.studies.comparison import write_table
 
     described = tables.read_study(study)
     rows = tables.result_rows(described)

@@ -4,7 +4,7 @@ import json
 import logging
 from pathlib import Path
 
-from ptychoflow.command_line import run_program
+from ptychoflow.running.command_line import run_program
 
 
 def main(result: Path, run_dir: Path, output: Path) -> None:

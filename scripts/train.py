@@ -6,7 +6,7 @@ from typing import Literal
 
 from jsonargparse.typing import PositiveInt
 
-from ptychoflow.command_line import run_program
+from ptychoflow.running.command_line import run_program
 from ptychoflow.settings.model import ModelSettings
 from ptychoflow.settings.tracking import TrackingSettings
 from ptychoflow.settings.training import TrainingSettings
@@ -68,8 +68,8 @@ def main(
     disable_mlflow : bool
         Older way to leave mlflow out of --logger; the other loggers stay.
     """
-    from ptychoflow.hardware import use_threads
-    from ptychoflow.training.run import TrainingRun
+    from ptychoflow.running.hardware import use_threads
+    from ptychoflow.runs.run import TrainingRun
 
     use_threads(threads)
     if gridsize is not None:

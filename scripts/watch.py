@@ -5,7 +5,7 @@ from typing import Literal
 
 from jsonargparse.typing import PositiveFloat, PositiveInt
 
-from ptychoflow.command_line import run_program
+from ptychoflow.running.command_line import run_program
 from ptychoflow.settings.reconstruction import BlindReconstructionSettings
 
 PRETRAINED = Path("pretrained")
@@ -58,8 +58,8 @@ def main(
     import torch
 
     from ptychoflow.errors import InputError
-    from ptychoflow.hardware import use_threads
-    from ptychoflow.watching import watch
+    from ptychoflow.live.watching import watch
+    from ptychoflow.running.hardware import use_threads
 
     gc.enable()
     use_threads(threads)

@@ -7,8 +7,8 @@ import matplotlib
 import pytest
 import torch
 
-from ptychoflow.data.cxi import write_cxi
-from ptychoflow.data.dataset import Dataset
+from ptychoflow.dataset.cxi import write_cxi
+from ptychoflow.dataset.dataset import Dataset
 from ptychoflow.models.blind import Blind
 from ptychoflow.settings.blind import BlindSettings
 from ptychoflow.settings.simulation import ProbeSettings, ScanSettings, SimulationSettings

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from ptychoflow.data.loading import Batch
+from ptychoflow.loading.tables import Batch
 from ptychoflow.training.module import BatchMetric, Evaluation, Reconstructor
 
 

@@ -18,13 +18,13 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
 
-from ptychoflow.blind.measurement import Measurement, measure
 from ptychoflow.blind.pretrained import load_blind
 from ptychoflow.blind.pupils import focus_of
-from ptychoflow.command_line import run_program
-from ptychoflow.data.dataset import Dataset, object_frame
-from ptychoflow.data.geometry import wavelength_of
-from ptychoflow.data.position_axes import mapped, turned
+from ptychoflow.dataset.dataset import Dataset, object_frame
+from ptychoflow.dataset.position_axes import mapped, turned
+from ptychoflow.measurement.measurement import Measurement, measure
+from ptychoflow.physics.geometry import wavelength_of
+from ptychoflow.running.command_line import run_program
 from ptychoflow.settings.simulation import (
     GuessSettings,
     ObjectSettings,

@@ -8,18 +8,18 @@ import pytest
 import torch
 from conftest import operations_of
 
-from ptychoflow.data.cxi import read_cxi, write_cxi
-from ptychoflow.data.dataset import Dataset
-from ptychoflow.data.loading import Batch
-from ptychoflow.data.readers import read_dataset
-from ptychoflow.inference import Inference
+from ptychoflow.dataset.cxi import read_cxi, write_cxi
+from ptychoflow.dataset.dataset import Dataset
+from ptychoflow.ingest.readers import read_dataset
+from ptychoflow.loading.tables import Batch
 from ptychoflow.models import MODELS
 from ptychoflow.physics.patches import extract_patches
+from ptychoflow.reconstruction.inference import Inference
+from ptychoflow.reconstruction.stitching import Portion, stitch
 from ptychoflow.settings.model import ModelSettings
 from ptychoflow.settings.simulation import ScanSettings, SimulationSettings
 from ptychoflow.settings.training import GroupSettings, TrainingSettings
 from ptychoflow.simulation.dataset import simulate
-from ptychoflow.stitching import Portion, stitch
 from ptychoflow.training.checkpoint import describe
 from ptychoflow.training.module import Reconstructor
 

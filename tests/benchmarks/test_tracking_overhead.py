@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from ptychoflow.data.cxi import write_cxi
+from ptychoflow.dataset.cxi import write_cxi
+from ptychoflow.runs.run import TrainingRun
 from ptychoflow.settings.model import ModelSettings
 from ptychoflow.settings.simulation import ScanSettings, SimulationSettings
 from ptychoflow.settings.tracking import TrackingSettings
 from ptychoflow.settings.training import TrainingSettings
 from ptychoflow.simulation.dataset import simulate
-from ptychoflow.training.run import TrainingRun
 
 
 @pytest.fixture(scope="module")

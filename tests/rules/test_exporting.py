@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from test_programs import run_in_process
 
-from ptychoflow.data.dataset import Dataset
-from ptychoflow.reconstruction import Reconstruction, write_reconstruction
-from ptychoflow.stitching import coverage_of
+from ptychoflow.dataset.dataset import Dataset
+from ptychoflow.reconstruction.file import Reconstruction, write_reconstruction
+from ptychoflow.reconstruction.stitching import coverage_of
 
 
 def test_a_reconstruction_is_exported(

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from test_programs import run_in_process
 
-from ptychoflow.data.dataset import Dataset
+from ptychoflow.dataset.dataset import Dataset
 
 
 def test_a_dataset_is_described(

@@ -18,10 +18,10 @@ import numpy as np
 import pytest
 import yaml
 
-from ptychoflow import command_line
-from ptychoflow.data.cxi import read_cxi
-from ptychoflow.data.dataset import Dataset
-from ptychoflow.data.readers import read_dataset
+from ptychoflow.dataset.cxi import read_cxi
+from ptychoflow.dataset.dataset import Dataset
+from ptychoflow.ingest.readers import read_dataset
+from ptychoflow.running import command_line
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 PROGRAMS = sorted(path.stem for path in SCRIPTS.glob("*.py"))

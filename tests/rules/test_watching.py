@@ -17,20 +17,20 @@ import torch
 from PIL import Image
 
 from ptychoflow.blind.reconstruction import reconstruct
-from ptychoflow.data.cxi import read_cxi, write_cxi
-from ptychoflow.data.dataset import Dataset
-from ptychoflow.data.growing import GrowingFile
+from ptychoflow.dataset.cxi import read_cxi, write_cxi
+from ptychoflow.dataset.dataset import Dataset
+from ptychoflow.dataset.growing import GrowingFile
 from ptychoflow.errors import InputError
-from ptychoflow.inference import Inference
-from ptychoflow.metrics.scoring import score
-from ptychoflow.reconstruction import read_reconstruction
+from ptychoflow.live.watching import watch
+from ptychoflow.reconstruction.file import read_reconstruction
+from ptychoflow.reconstruction.inference import Inference
+from ptychoflow.reconstruction.scoring import score
+from ptychoflow.runs.run import TrainingRun
 from ptychoflow.settings.model import ModelSettings
 from ptychoflow.settings.reconstruction import BlindReconstructionSettings
 from ptychoflow.settings.simulation import GuessSettings, ProbeSettings, ScanSettings, SimulationSettings
 from ptychoflow.settings.training import GroupSettings, TrainingSettings
 from ptychoflow.simulation.dataset import simulate
-from ptychoflow.training.run import TrainingRun
-from ptychoflow.watching import watch
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 PATIENCE = 60
@@ -245,9 +245,8 @@ def test_what_a_network_has_no_use_for_is_refused(
 
 def test_nothing_slow_is_imported_before_the_first_picture():
     slow = "lightning matplotlib scipy skimage torchmetrics"
-    program = (
-        f"import sys, ptychoflow.watching, ptychoflow.blind.watching; print(*set(sys.modules) & set('{slow}'.split()))"
-    )
+    imported = "import sys, ptychoflow.live.watching, ptychoflow.live.blind_watching"
+    program = f"{imported}; print(*set(sys.modules) & set('{slow}'.split()))"
     made = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=SCRIPTS, check=True)
     assert made.stdout.strip() == ""
 

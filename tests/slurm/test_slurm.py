@@ -14,8 +14,8 @@ import pytest
 import yaml
 from workflow_runs import ROOT, SMALL, environment_of, finished
 
-from ptychoflow.estimates import training_needs
-from ptychoflow.reconstruction import read_reconstruction
+from ptychoflow.configuration.estimates import training_needs
+from ptychoflow.reconstruction.file import read_reconstruction
 from ptychoflow.settings.model import ModelSettings
 from ptychoflow.settings.training import GroupSettings, TrainingSettings
 

@@ -7,7 +7,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from ptychoflow.data.dataset import Dataset
+from ptychoflow.dataset.dataset import Dataset
 from ptychoflow.settings.ingest import IngestSettings, PathSettings
 
 FORMATS = ("tike", "npz", "hdf5", "ptychopinn")

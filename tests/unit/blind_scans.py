@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from ptychoflow.data.dataset import Dataset
+from ptychoflow.dataset.dataset import Dataset
 from ptychoflow.models.blind import Blind
 from ptychoflow.settings.blind import BlindSettings
 from ptychoflow.settings.reconstruction import BlindReconstructionSettings

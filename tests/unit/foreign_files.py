@@ -11,7 +11,7 @@ import tifffile
 from scipy import constants
 from scipy.io import savemat
 
-from ptychoflow.data.dataset import Dataset
+from ptychoflow.dataset.dataset import Dataset
 from ptychoflow.settings.ingest import IngestSettings, PathSettings
 
 BAD = 2**32 - 1

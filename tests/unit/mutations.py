@@ -13,10 +13,10 @@ import h5py
 import numpy as np
 from foreign_files import WRITERS
 
-from ptychoflow.data.cxi import read_cxi, write_cxi
-from ptychoflow.data.formats import rehearsal
-from ptychoflow.data.readers import read_dataset
+from ptychoflow.dataset.cxi import read_cxi, write_cxi
 from ptychoflow.errors import InputError
+from ptychoflow.ingest.formats import rehearsal
+from ptychoflow.ingest.readers import read_dataset
 from ptychoflow.settings.ingest import IngestSettings
 
 STRUCTURAL = 0.6

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ptychoflow.files import replacing, sha256_of
-from ptychoflow.provenance import LIBRARY, code_digest
+from ptychoflow.provenance.record import LIBRARY, code_digest
 
 SCRIPTS = LIBRARY.parent
 
@@ -68,7 +68,9 @@ def test_a_program_is_stale_when_a_module_it_imports_changes(
 
 
 def test_digests_need_neither_torch_nor_numpy():
-    code = "import sys; from ptychoflow.provenance import code_digest; print({'torch', 'numpy'} & set(sys.modules))"
+    code = (
+        "import sys; from ptychoflow.provenance.record import code_digest; print({'torch', 'numpy'} & set(sys.modules))"
+    )
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=SCRIPTS, check=True)
     assert output.stdout.strip() == "set()"
 

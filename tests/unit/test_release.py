@@ -1,8 +1,11 @@
 """The version stands in three places, and says the same in each."""
 
+import tomllib
+from itertools import chain
 from pathlib import Path
 
 import yaml
+from packaging.requirements import Requirement
 
 from ptychoflow import __version__
 
@@ -36,9 +39,27 @@ def test_actions_are_pinned_and_may_only_read_unless_they_must_write():
 def test_the_guide_for_contributors_names_files_that_are_there():
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     library = ROOT / "scripts/ptychoflow"
-    for name in ("formats/hdf5.py", "data/readers.py", "settings/ingest.py", "settings/model.py", "models/__init__.py"):
+    for name in (
+        "formats/hdf5.py",
+        "ingest/readers.py",
+        "settings/ingest.py",
+        "settings/model.py",
+        "models/__init__.py",
+    ):
         assert name.replace("__", r"\_\_") in text or name in text, name
-        assert (library / name).exists() or (library / "data" / name).exists(), name
+        assert (library / name).exists() or (library / "ingest" / name).exists(), name
     for name in ("rules/common.smk", "envs/write_environments.py", "tests/unit/foreign_files.py", "docs/formats.md"):
         assert name in text, name
         assert (ROOT / name).exists(), name
+
+
+def test_what_the_package_asks_for_is_what_was_tested():
+    files = (ROOT / "envs/requirements.txt", ROOT / "envs/requirements-baseline.txt")
+    lines = "\n".join(file.read_text(encoding="utf-8") for file in files).splitlines()
+    pins = [line.split("==") for line in lines if "==" in line]
+    tested = {name.lower().replace("_", "-"): version for name, version in pins}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    extras = project["project"]["optional-dependencies"].values()
+    for text in chain(project["build-system"]["requires"], project["project"]["dependencies"], *extras):
+        requirement = Requirement(text)
+        assert tested[requirement.name] in requirement.specifier, text

@@ -14,8 +14,8 @@ import pytest
 import yaml
 from workflow_runs import ROOT, SMALL, checkout, environment_of, planned
 
-from ptychoflow.data.dataset import Dataset
-from ptychoflow.reconstruction import read_reconstruction
+from ptychoflow.dataset.dataset import Dataset
+from ptychoflow.reconstruction.file import read_reconstruction
 
 ADDRESS = "https://github.com/example/ptychoflow"
 QUICK = {"iterations": 2, "most_iterations": 2, "probe_modes": 1, "halves": False}
@@ -76,7 +76,7 @@ def write_workflow(folder: Path, snakefile: str, config: dict) -> Path:
 
 def test_two_checkouts_are_two_modules_each_with_its_own_programs_config_and_folder(tmp_path: Path):
     other = checkout(tmp_path / "other").parent
-    library = other / "scripts/ptychoflow/provenance.py"
+    library = other / "scripts/ptychoflow/provenance/record.py"
     library.write_text(library.read_text().replace('"host": platform.node()', '"host": "of the other"'))
     trained = {**SMALL, "experiments": {"small": {**SMALL["experiments"]["small"], "test": ["seen"]}}}
     trained["experiments"]["small"]["training"] = {"max_epochs": 1, "batch_size": 16, "groups": {"size": 4}}

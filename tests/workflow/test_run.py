@@ -11,8 +11,8 @@ import pytest
 import torch
 from workflow_runs import ROOT, SMALL, checkout, kill, planned, run_snakemake, start_snakemake
 
-from ptychoflow.data.readers import read_dataset
-from ptychoflow.reconstruction import read_reconstruction
+from ptychoflow.ingest.readers import read_dataset
+from ptychoflow.reconstruction.file import read_reconstruction
 
 PLOTS = ("plot_reconstruction", "plot_correlation", "plot_probe", "plot_scan", "plot_training")
 EVERYTHING = {"simulate", "train", "infer", "stitch", "evaluate", *PLOTS}
@@ -134,12 +134,12 @@ def test_changed_training_reruns_all_that_follows_from_it(workflow: Path):
 @pytest.mark.parametrize(
     ("file", "reruns"),
     [
-        ("scripts/ptychoflow/figures.py", set(PLOTS)),
+        ("scripts/ptychoflow/figures/result.py", set(PLOTS)),
         ("scripts/plot_scan.py", {"plot_scan"}),
         ("scripts/ptychoflow/metrics/similarity.py", {"evaluate", "plot_correlation", "plot_reconstruction"}),
         ("scripts/ptychoflow/simulation/objects.py", EVERYTHING),
         ("scripts/ptychoflow/models/unrolled.py", EVERYTHING - {"simulate"}),
-        ("scripts/ptychoflow/tracking/comparison.py", set()),
+        ("scripts/ptychoflow/studies/comparison.py", set()),
         ("envs/figures.yaml", set(PLOTS)),
         ("envs/train.yaml", EVERYTHING - {"simulate"}),
     ],

@@ -7,8 +7,8 @@ import pytest
 import yaml
 from workflow_runs import SMALL, run_snakemake
 
-from ptychoflow.embedded_provenance import read_provenance
-from ptychoflow.ensemble import read_ensemble
+from ptychoflow.provenance.embedded import read_provenance
+from ptychoflow.reconstruction.ensemble import read_ensemble
 
 NETWORK = SMALL["experiments"]["small"]
 STUDY = {

@@ -11,7 +11,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from ptychoflow.models.blind import BlindState
+from ptychoflow.models.blind_state import BlindState
 from ptychoflow.models.scan_frames import ScanFrames
 
 FRAMES_AT_ONCE = 256

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ptychoflow.blind.pupils import defocused, disk, pupil_radius
-from ptychoflow.data.position_axes import ORIENTATIONS
+from ptychoflow.dataset.position_axes import ORIENTATIONS
 from ptychoflow.physics.diffraction import Propagator
 
 GIVEN = "the file's probe"

@@ -2,11 +2,11 @@
 
 from ptychoflow.blind.candidates import GIVEN
 from ptychoflow.blind.start import Start
-from ptychoflow.data.dataset import Dataset
-from ptychoflow.data.geometry import wavelength_of
-from ptychoflow.data.position_axes import ingest_settings_of
-from ptychoflow.data.scan_shape import distances, overlap_warnings, probe_width
-from ptychoflow.reconstruction import Reconstruction
+from ptychoflow.dataset.dataset import Dataset
+from ptychoflow.dataset.position_axes import ingest_settings_of
+from ptychoflow.dataset.scan_shape import distances, overlap_warnings, probe_width
+from ptychoflow.physics.geometry import wavelength_of
+from ptychoflow.reconstruction.file import Reconstruction
 
 WORSE = 1.1
 """Error of the file's probe over that of another, from which it is said to be wrong."""

@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ptychoflow.data.dataset import Dataset
-from ptychoflow.data.frame_blocks import mean_of
+from ptychoflow.dataset.dataset import Dataset
+from ptychoflow.dataset.frame_blocks import mean_of
 from ptychoflow.models.scan_frames import ScanFrames
 from ptychoflow.physics.diffraction import Propagator
 

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from ptychoflow.blind.judged import SMOOTHED_FROM, smoothed_state
-from ptychoflow.models.blind import BlindState, subsets
+from ptychoflow.models.blind import subsets
+from ptychoflow.models.blind_state import BlindState
 from ptychoflow.models.scan_frames import ScanFrames
 
 ITERATIONS = 10

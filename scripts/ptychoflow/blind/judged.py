@@ -6,7 +6,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from ptychoflow.models.blind import Blind, BlindState, doubt
+from ptychoflow.models.blind import Blind
+from ptychoflow.models.blind_state import BlindState, doubt
 from ptychoflow.models.scan_frames import ScanFrames
 from ptychoflow.physics.gauge import centre_of, mix_modes, orthogonal_modes
 from ptychoflow.physics.patches import fourier_shift

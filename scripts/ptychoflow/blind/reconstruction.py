@@ -15,20 +15,20 @@ from ptychoflow.blind.pretrained import PRETRAINED, chosen_network
 from ptychoflow.blind.result import BlindResult, Progress
 from ptychoflow.blind.solve import BlindReconstruction
 from ptychoflow.blind.uncertainty import FEWEST, deviations
-from ptychoflow.data.dataset import Dataset
+from ptychoflow.dataset.dataset import Dataset
 from ptychoflow.errors import InputError
 from ptychoflow.files import sha256_of
-from ptychoflow.hardware import device_name
 from ptychoflow.metrics.doubts import doubts, misfit_line
-from ptychoflow.metrics.scoring import own_scores
 from ptychoflow.physics.gauge import centre_of
 from ptychoflow.physics.patches import fourier_shift
-from ptychoflow.progress import progress_line
-from ptychoflow.provenance import circumstances, now
-from ptychoflow.reconstruction import Reconstruction
+from ptychoflow.provenance.record import circumstances, now
+from ptychoflow.reconstruction.file import Reconstruction
+from ptychoflow.reconstruction.scoring import own_scores
+from ptychoflow.reconstruction.stitching import coverage_of
+from ptychoflow.running.hardware import device_name
+from ptychoflow.running.progress import progress_line
 from ptychoflow.settings.reconstruction import BlindReconstructionSettings
 from ptychoflow.settings.values import plain
-from ptychoflow.stitching import coverage_of
 
 log = logging.getLogger(__name__)
 

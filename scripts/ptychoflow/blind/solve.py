@@ -18,17 +18,18 @@ from ptychoflow.blind.judged import (
     object_at_home,
     probe_at_home,
 )
-from ptychoflow.blind.modes import coherence_modes
 from ptychoflow.blind.result import BlindResult, Progress
 from ptychoflow.blind.start import FRAMES, Start, find_start, middle_of
-from ptychoflow.data.dataset import Dataset
-from ptychoflow.data.groups import split_frames
-from ptychoflow.data.position_axes import turned_dataset
+from ptychoflow.dataset.dataset import Dataset
+from ptychoflow.dataset.position_axes import turned_dataset
 from ptychoflow.errors import InputError
-from ptychoflow.models.blind import Blind, BlindState, photons_per_pixel, subsets
+from ptychoflow.loading.groups import split_frames
+from ptychoflow.models.blind import Blind, subsets
+from ptychoflow.models.blind_state import BlindState, photons_per_pixel
 from ptychoflow.physics.diffraction import Propagator, incoherent_sum
 from ptychoflow.physics.gauge import centre_of, with_power
 from ptychoflow.physics.losses import expected_deviance, poisson_deviance
+from ptychoflow.physics.modes import coherence_modes
 from ptychoflow.physics.position_steps import position_steps
 from ptychoflow.settings.reconstruction import BlindReconstructionSettings
 

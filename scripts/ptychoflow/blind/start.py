@@ -14,13 +14,14 @@ from torch import Tensor
 
 from ptychoflow.blind.candidates import GIVEN, Candidate, candidates_from
 from ptychoflow.blind.guesses import under_pupil
-from ptychoflow.blind.modes import coherence_modes
 from ptychoflow.blind.pupils import coarse_probe, cropped, embedded, pupil_of
-from ptychoflow.data.position_axes import turned
-from ptychoflow.models.blind import Blind, BlindState, subsets
+from ptychoflow.dataset.position_axes import turned
+from ptychoflow.models.blind import Blind, subsets
+from ptychoflow.models.blind_state import BlindState
 from ptychoflow.models.scan_frames import ScanFrames
 from ptychoflow.physics.diffraction import Propagator
 from ptychoflow.physics.gauge import with_power
+from ptychoflow.physics.modes import coherence_modes
 
 FRAMES = 64
 """In the middle of the scan, on which starts are compared."""

@@ -17,8 +17,9 @@ from ptychoflow.blind.judged import SMOOTHED_FROM, object_at_home, probe_at_home
 from ptychoflow.blind.solve import BlindReconstruction
 from ptychoflow.blind.start import plain_iteration
 from ptychoflow.metrics.alignment import between_probes, register, scored_area
-from ptychoflow.models.blind import BlindState, photons_per_pixel, subsets
-from ptychoflow.reconstruction import Reconstruction
+from ptychoflow.models.blind import subsets
+from ptychoflow.models.blind_state import BlindState, photons_per_pixel
+from ptychoflow.reconstruction.file import Reconstruction
 
 NEIGHBOURHOOD = 2.0
 """Pixels, standard deviation of the window over which differences are averaged: two of them tell little of a pixel."""

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ptychoflow.configuration.expansion import ExpandedStudy, expand, merged
 from ptychoflow.configuration.reading import read_config
 from ptychoflow.configuration.results import RESERVED_DATASETS, RESERVED_EXPERIMENTS
+from ptychoflow.configuration.study_checks import check_study
 from ptychoflow.errors import InputError
 from ptychoflow.settings.experiment import DatasetSettings, ExperimentSettings
-from ptychoflow.studies.checks import check_study
-from ptychoflow.studies.expansion import ExpandedStudy, expand, merged
 
 KINDS = ("solver", "network_of", "network", "pretrain", "train")
 """Keys by which an experiment has its images; it has one of them."""

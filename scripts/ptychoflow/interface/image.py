@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from ptychoflow.data.dataset import Dataset
-from ptychoflow.figures import reconstruction_figure
+from ptychoflow.dataset.dataset import Dataset
+from ptychoflow.figures.result import reconstruction_figure
 from ptychoflow.interface.scan import Scan, axes_of
 from ptychoflow.metrics.doubts import doubts
-from ptychoflow.metrics.scoring import own_scores, score
-from ptychoflow.pictures import illuminated_area
-from ptychoflow.reconstruction import Reconstruction, read_reconstruction, without_mean_phase, write_reconstruction
+from ptychoflow.reconstruction.file import Reconstruction, read_reconstruction, without_mean_phase, write_reconstruction
+from ptychoflow.reconstruction.pictures import illuminated_area
+from ptychoflow.reconstruction.scoring import own_scores, score
 
 
 @dataclass(frozen=True, eq=False, repr=False)

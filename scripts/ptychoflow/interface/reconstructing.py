@@ -11,16 +11,16 @@ from tqdm.auto import tqdm
 from ptychoflow.blind.result import Progress
 from ptychoflow.configuration.reading import read_settings
 from ptychoflow.errors import InputError
-from ptychoflow.hardware import use_threads
 from ptychoflow.interface.image import Image, judged
 from ptychoflow.interface.scan import Scan, read
-from ptychoflow.scan_to_image import (
+from ptychoflow.interface.scan_to_image import (
     PRETRAINED,
     by_blind_network,
     by_trained_network,
     find_checkpoint,
     solves_for_the_probe,
 )
+from ptychoflow.running.hardware import use_threads
 from ptychoflow.settings.inference import InferenceSettings
 from ptychoflow.settings.model import ModelSettings
 from ptychoflow.settings.reconstruction import BlindReconstructionSettings
@@ -115,7 +115,7 @@ def solve(
     InputError
         Where pty-chi is missing, or cannot solve this scan.
     """
-    from ptychoflow.solver import solve as solved
+    from ptychoflow.iterative.solver import solve as solved
 
     scan, told = _scan(scan), read_settings(SolverSettings, settings)
     use_threads(None)
@@ -175,7 +175,7 @@ def train(
     """
     from dataclasses import replace
 
-    from ptychoflow.training.run import TrainingRun
+    from ptychoflow.runs.run import TrainingRun
 
     output = Path(output)
     told = replace(read_settings(TrainingSettings, settings), accelerator=accelerator)

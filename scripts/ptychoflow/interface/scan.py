@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from ptychoflow.blind.geometry_check import geometry_doubts
 from ptychoflow.configuration.reading import read_settings
-from ptychoflow.data.cxi import write_cxi
-from ptychoflow.data.dataset import Dataset
-from ptychoflow.data.formats.rehearsal import is_ours
-from ptychoflow.data.raw_scan import Frames
-from ptychoflow.data.readers import read_dataset
-from ptychoflow.figures import dataset_figure
+from ptychoflow.dataset.cxi import write_cxi
+from ptychoflow.dataset.dataset import Dataset
+from ptychoflow.dataset.raw_scan import Frames
+from ptychoflow.figures.result import dataset_figure
+from ptychoflow.ingest.readers import read_dataset
+from ptychoflow.ingest.rehearsal import is_ours
+from ptychoflow.measurement.geometry_check import geometry_doubts
 from ptychoflow.settings.ingest import IngestSettings
 from ptychoflow.settings.simulation import SimulationSettings
 from ptychoflow.settings.training import FRAMES_IN_MEMORY

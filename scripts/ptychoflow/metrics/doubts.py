@@ -16,7 +16,7 @@ def doubts(scores: dict[str, float | int | None]) -> list[str]:
     Parameters
     ----------
     scores : dict
-        As `ptychoflow.metrics.scoring.score` gives them.
+        As `ptychoflow.reconstruction.scoring.score` gives them.
     """
     misfit = scores["misfit"]
     sentences = [] if misfit is None else undetermined(scores["explained_share"])

@@ -1,7 +1,7 @@
 """Scores of whole batches of patches during training, on the device, where the true object is known.
 
 Each patch is only turned and scaled by one complex factor before it is compared: the scores of a stitched image, after
-registration and a fitted phase ramp, are those of `ptychoflow.metrics.scoring`.
+registration and a fitted phase ramp, are those of `ptychoflow.reconstruction.scoring`.
 """
 
 import torch

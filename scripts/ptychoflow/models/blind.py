@@ -9,11 +9,12 @@ The last layers start at zero: an untrained network is the plain engine.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
+from ptychoflow.models.blind_state import BlindState, doubt, per_scan, photons_per_pixel
 from ptychoflow.models.blocks import EncoderDecoder, real_channels
 from ptychoflow.models.scan_frames import ScanFrames
 from ptychoflow.physics.gauge import balance, mix_modes, orthogonal_modes
@@ -28,51 +29,6 @@ BEGINNING_SUBSETS, PHOTONS_OF_A_SUBSET = 4, 15
 """Subsets at the beginning at the least, and photons on a pixel that one is worth."""
 LARGEST = 3.0
 """Largest amplitude of an object whose mean is 1; so no correction can run away."""
-
-
-@dataclass
-class BlindState:
-    """What is solved for, on its way.
-
-    Parameters
-    ----------
-    objects : Tensor
-        (batch, H, W) complex64, mean amplitude 1 where light falls.
-    probes : Tensor
-        (batch, modes, N, N) complex64, in units of the frames' scale, orthogonal, the strongest first.
-    background : Tensor
-        (batch,) float32, counts in each pixel that are no diffraction, over scale².
-    object_momentum, probe_momentum : Tensor
-        What the last iterations moved objects and probes by.
-    light : Tensor
-        (batch, H, W) float32, probe intensity of all frames, added up where it fell.
-    misfit : Tensor
-        (batch,) float32, Σ (√I − √n)² over what noise alone would make of it.
-    """
-
-    objects: Tensor
-    probes: Tensor
-    background: Tensor
-    object_momentum: Tensor
-    probe_momentum: Tensor
-    light: Tensor
-    misfit: Tensor
-
-    @classmethod
-    def start(cls, probes: Tensor, shape: tuple[int, int]) -> "BlindState":
-        """Empty objects (batch, H, W) under probes (batch, modes, N, N)."""
-        objects = torch.ones(len(probes), *shape, dtype=probes.dtype, device=probes.device)
-        none = torch.zeros(len(probes), device=probes.device)
-        light = torch.zeros_like(objects, dtype=none.dtype)
-        return cls(objects, probes, none, torch.zeros_like(objects), torch.zeros_like(probes), light, none + 1)
-
-    def chosen(self, scans: Tensor) -> "BlindState":
-        """Some of the scans, (chosen,) int64."""
-        return replace(self, **{name: value[scans] for name, value in vars(self).items()})
-
-    def detached(self) -> "BlindState":
-        """The same without the way there."""
-        return replace(self, **{name: value.detach() for name, value in vars(self).items()})
 
 
 class Rates(nn.Module):
@@ -166,25 +122,25 @@ class Blind(nn.Module):
         light, misfit, noise = torch.zeros_like(state.light), 0.0, 0.0
         for chosen in order:
             change = frames.change(objects, probes, background, chosen)
-            objects = objects + _per(sizes[:, 0], 2) * change.object_step(damping[:, 0])
-            probes = probes + _per(sizes[:, 1], 3) * change.probe_step(damping[:, 1])
+            objects = objects + per_scan(sizes[:, 0], 2) * change.object_step(damping[:, 0])
+            probes = probes + per_scan(sizes[:, 1], 3) * change.probe_step(damping[:, 1])
             if solve_background:
                 background = (background + 0.5 * change.background_step).clamp_min(0)
             light = light + change.light.detach()
             misfit, noise = misfit + change.misfit, noise + change.noise
         factor = balance(objects, light)
         unitary = orthogonal_modes(probes)
-        object_momentum = _per(momentum[:, 0], 2) * state.object_momentum + objects - state.objects
-        probe_momentum = _per(momentum[:, 1], 3) * state.probe_momentum + probes - state.probes
-        objects = objects + _per(momentum[:, 0], 2) * object_momentum
-        probes = probes + _per(momentum[:, 1], 3) * probe_momentum
+        object_momentum = per_scan(momentum[:, 0], 2) * state.object_momentum + objects - state.objects
+        probe_momentum = per_scan(momentum[:, 1], 3) * state.probe_momentum + probes - state.probes
+        objects = objects + per_scan(momentum[:, 0], 2) * object_momentum
+        probes = probes + per_scan(momentum[:, 1], 3) * probe_momentum
         return BlindState(
-            objects=objects / _per(factor, 2),
-            probes=mix_modes(probes * _per(factor, 3), unitary),
+            objects=objects / per_scan(factor, 2),
+            probes=mix_modes(probes * per_scan(factor, 3), unitary),
             background=background,
-            object_momentum=object_momentum / _per(factor, 2),
-            probe_momentum=mix_modes(probe_momentum * _per(factor, 3), unitary),
-            light=light * _per(factor, 2) ** 2,
+            object_momentum=object_momentum / per_scan(factor, 2),
+            probe_momentum=mix_modes(probe_momentum * per_scan(factor, 3), unitary),
+            light=light * per_scan(factor, 2) ** 2,
             misfit=(misfit / noise).detach(),
         )
 
@@ -254,25 +210,6 @@ def correction_input(state: BlindState, frames: ScanFrames, progress: float) -> 
     return seen, turn, level
 
 
-def doubt(state: BlindState, frames: ScanFrames) -> Tensor:
-    """What each pixel of the objects may be wrong by, (batch, H, W) float: for want of photons or of a right model.
-
-    It is 0 where no light fell.
-    """
-    light = state.light / state.light.amax(dim=(-2, -1), keepdim=True)
-    photons = state.light * _per(frames.scale, 2) ** 2
-    misfit = state.misfit.clamp(1, 1e3)
-    return (_per(misfit, 2) / (1 + photons)).sqrt().clamp_max(0.5) * (light / (light + 0.01))
-
-
-def photons_per_pixel(state: BlindState, frames: ScanFrames) -> Tensor:
-    """Photons that fell on a pixel of the object from all frames together, (batch,) float, about."""
-    # Before the first pass no light is known: the probes' own, spread over the field of the positions.
-    intensity = state.probes.detach().abs().square().sum(dim=(-3, -2, -1))
-    extent = frames.positions.amax(dim=1) - frames.positions.amin(dim=1) + 0.3 * frames.mask.shape[-1]
-    return frames.positions.shape[1] * intensity * frames.scale**2 / extent.prod(dim=1)
-
-
 def subsets(frames: Tensor, progress: float, generator: torch.Generator, photons: Tensor | None = None) -> list[Tensor]:
     """Draw the subsets of a pass, frame numbers int64 each; their number falls to `FEWEST_SUBSETS` at the end.
 
@@ -294,8 +231,3 @@ def subsets(frames: Tensor, progress: float, generator: torch.Generator, photons
     count = max(FEWEST_SUBSETS, round(max(BEGINNING_SUBSETS, most) * (1 - progress)))
     order = torch.randperm(len(frames), generator=generator).to(frames.device)
     return list(frames[order].tensor_split(min(count, len(frames))))
-
-
-def _per(values: Tensor, axes: int) -> Tensor:
-    """Values (batch,) to be broadcast against arrays of as many more axes."""
-    return values.reshape(-1, *[1] * axes)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ptychoflow.physics.patches import add_patches, fade, split_positions
+from ptychoflow.physics.patches import add_patches, extract_patches, fade, split_positions
 
 FRAMES_AT_ONCE = 256
 
@@ -65,3 +65,30 @@ def placed(corner: Tensor, shape: tuple[int, int], frame: tuple[int, int]) -> tu
         slice(part.start - int(first), part.stop - int(first)) for part, first in zip(there, corner, strict=True)
     )
     return there, here
+
+
+def cut_tile(tile: ObjectTile, positions: Tensor, size: int) -> tuple[Tensor, Tensor | None]:
+    """Cut patches out of a tile, (frames, N, N) complex64, and where it has halves those of each frame's own half too.
+
+    Parameters
+    ----------
+    tile : ObjectTile
+        The tile.
+    positions : Tensor
+        (frames, 2) float, pixels of the centres of its frames.
+    size : int
+        Edge length N of a patch in pixels.
+    """
+
+    def cut(canvas: Tensor, corner: Tensor, places: Tensor) -> Tensor:
+        return extract_patches(canvas[None], (places - corner)[None], size)[0]
+
+    patches = cut(tile.object, tile.corner, positions)
+    if tile.halves is None:
+        return patches, None
+    halves = torch.empty_like(patches)
+    for parity in range(2):
+        mine = tile.frames % 2 == parity
+        if mine.any():
+            halves[mine] = cut(*tile.halves[parity], positions[mine])
+    return patches, halves

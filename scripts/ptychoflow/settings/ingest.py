@@ -4,8 +4,8 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from ptychoflow.data.geometry import electron_wavelength, energy_of
 from ptychoflow.errors import InputError
+from ptychoflow.physics.geometry import electron_wavelength, energy_of
 from ptychoflow.settings.detector import DetectorSettings
 from ptychoflow.settings.optics import OpticsSettings
 from ptychoflow.settings.values import NotNegative, Positive, Real, Settings

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Annotated, ClassVar, Literal
 
-from ptychoflow.data.geometry import Geometry
+from ptychoflow.physics.geometry import Geometry
 from ptychoflow.settings.values import (
     Count,
     FrameSize,

@@ -3,9 +3,9 @@
 import numpy as np
 import torch
 
-from ptychoflow.data.dataset import Dataset
-from ptychoflow.data.geometry import wavelength_of
+from ptychoflow.dataset.dataset import Dataset
 from ptychoflow.physics.diffraction import Propagator
+from ptychoflow.physics.geometry import wavelength_of
 from ptychoflow.physics.patches import MARGIN, extract_patches
 from ptychoflow.settings.simulation import ProbeSettings, SimulationSettings
 from ptychoflow.simulation.detection import draw_brightness, draw_mask

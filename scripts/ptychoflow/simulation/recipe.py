@@ -8,7 +8,7 @@ from typing import get_args
 
 import numpy as np
 
-from ptychoflow.data.geometry import wavelength_of
+from ptychoflow.physics.geometry import wavelength_of
 from ptychoflow.settings.recipe import WIDEST, RecipeSettings
 from ptychoflow.settings.simulation import (
     WITH_OUTLINES,

@@ -13,9 +13,9 @@ from typing import Any
 import yaml
 from scipy import stats
 
-from ptychoflow.embedded_provenance import read_provenance
 from ptychoflow.errors import InputError
-from ptychoflow.tracking.comparison import seconds_between
+from ptychoflow.provenance.embedded import read_provenance
+from ptychoflow.studies.comparison import seconds_between
 
 SIGNIFICANT = 0.05
 NAMES = {"ssim": "SSIM", "psnr": "PSNR", "frc": "FRC", "mae": "MAE", "nrmse": "NRMSE"}

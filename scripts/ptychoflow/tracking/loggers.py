@@ -9,8 +9,8 @@ from typing import Any
 from lightning.pytorch.loggers import CSVLogger, Logger
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
-from ptychoflow.extensions import made_by
 from ptychoflow.files import replacing
+from ptychoflow.running.extensions import made_by
 from ptychoflow.settings.tracking import TrackingSettings
 from ptychoflow.tracking.events import EventLogger
 from ptychoflow.tracking.guard import Guard

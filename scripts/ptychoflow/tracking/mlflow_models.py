@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ptychoflow.files import sha256_of
-from ptychoflow.provenance import LIBRARY, package_versions
+from ptychoflow.provenance.record import LIBRARY, package_versions
 
 DIGEST_TAG = "ptychoflow.checkpoint_sha256"
 NEEDED = (

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ptychoflow.configuration.results import RESULT_FIGURES
-from ptychoflow.embedded_provenance import read_provenance
+from ptychoflow.provenance.embedded import read_provenance
 from ptychoflow.tracking.delivery import delivery_of
 from ptychoflow.tracking.journal import Journal
 from ptychoflow.tracking.mlflow_store import store_uri

@@ -37,9 +37,9 @@ class TrainedNetwork(mlflow.pyfunc.PythonModel):
 
     # MLflow takes a type hint here for a schema of its own kind, and complains of it.
     def predict(self, context, model_input, params=None) -> dict[str, np.ndarray]:
-        from ptychoflow.data.cxi import write_cxi
-        from ptychoflow.data.dataset import Dataset
-        from ptychoflow.inference import Inference
+        from ptychoflow.dataset.cxi import write_cxi
+        from ptychoflow.dataset.dataset import Dataset
+        from ptychoflow.reconstruction.inference import Inference
 
         frames = np.asarray(model_input["frames"], np.float32)
         positions = np.asarray(model_input["positions"], np.float64)

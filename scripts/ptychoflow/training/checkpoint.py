@@ -6,7 +6,8 @@ A checkpoint holds Lightning's state and, under ``ptychoflow``, what the network
 - ``fresnel_number``: of a pixel in the near field that all scans have, None in the far field,
 - ``scans``: for each training dataset its file name, sha256, the frames used and what made it,
 - ``seed``, ``fingerprint``: the latter changes with settings, data, seed, code or the checkpoint it began with,
-- ``provenance``: what a person wants to know of all that, and of the run, as `ptychoflow.provenance` describes it.
+- ``provenance``: what a person wants to know of all that, and of the run, as `ptychoflow.provenance.record`
+  describes it.
 """
 
 import io

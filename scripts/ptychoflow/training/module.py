@@ -7,13 +7,13 @@ import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 
-from ptychoflow.data.loading import Batch
+from ptychoflow.loading.tables import Batch
 from ptychoflow.metrics.patches import lit_half, patch_scores
 from ptychoflow.models import build_model
 from ptychoflow.physics.diffraction import Propagator, incoherent_sum
 from ptychoflow.physics.losses import LOSSES, masked_mean, poisson_deviance, total_variation
 from ptychoflow.physics.patches import accumulate_patches, extract_patches, weighted_mean
-from ptychoflow.physics.tiles import ObjectTile
+from ptychoflow.physics.tiles import ObjectTile, cut_tile
 from ptychoflow.settings.model import ModelSettings
 from ptychoflow.settings.training import TrainingSettings
 
@@ -234,7 +234,9 @@ class Reconstructor(LightningModule):
             patches = self(batch)[:, : batch.wanted].flatten(0, 1)
             return Prediction(batch.frames[:, : batch.wanted].flatten(), patches)
         tile = self.tile(batch)
-        return self._cut(tile, batch.positions[0, : batch.wanted]) if self.cuts_patches else tile
+        if not self.cuts_patches:
+            return tile
+        return Prediction(tile.frames, *cut_tile(tile, batch.positions[0, : batch.wanted], self.masks.shape[-1]))
 
     def tile(self, batch: Batch) -> ObjectTile:
         """Reconstruct the object of a batch of one group, and its halves apart where ``predicts_halves``."""
@@ -243,21 +245,6 @@ class Reconstructor(LightningModule):
             own = (torch.nonzero(frames % 2 == parity)[:, 0] for parity in range(2))
             halves = tuple(self.network.tile(*self._given(batch.members(some))) if len(some) else None for some in own)
         return ObjectTile(frames[: batch.wanted], *self.network.tile(*self._given(batch)), halves)
-
-    def _cut(self, tile: ObjectTile, positions: Tensor) -> "Prediction":
-        """Patches of a tile at the positions (frames, 2) of its frames, each half's from its own object."""
-
-        def cut(canvas: Tensor, corner: Tensor, places: Tensor) -> Tensor:
-            return extract_patches(canvas[None], (places - corner)[None], self.masks.shape[-1])[0]
-
-        patches, halves = cut(tile.object, tile.corner, positions), None
-        if tile.halves is not None:
-            halves = torch.empty_like(patches)
-            for parity in range(2):
-                mine = tile.frames % 2 == parity
-                if mine.any():
-                    halves[mine] = cut(*tile.halves[parity], positions[mine])
-        return Prediction(tile.frames, patches, halves)
 
     def _evaluated(self, batch: Batch, mode: str) -> "Prediction":
         evaluation = self.evaluate(batch)

@@ -1,0 +1,127 @@
+# The files that a config asks for.
+
+from ptychoflow.configuration.results import (
+    RESULT_FIGURES,
+    STUDY_FIGURES,
+    STUDY_TABLES,
+    known_results,
+    refusal,
+)
+
+LEAST_SEEDS = 3  # fewer do not tell how far they differ
+
+
+def seeds_of(experiment):
+    return EXPERIMENTS[experiment].get("seeds", [0])
+
+
+def each_result(*names, experiments=None):
+    """Files under results/{experiment}/seed{seed}/{dataset}/ for all that the config asks for."""
+    return [
+        f"results/{experiment}/seed{seed}/{dataset}/{name}"
+        for experiment in (EXPERIMENTS if experiments is None else experiments)
+        for seed in seeds_of(experiment)
+        for dataset in EXPERIMENTS[experiment]["test"]
+        for name in names
+    ]
+
+
+def each_run(*names):
+    """Files under results/{experiment}/seed{seed}/ for all trainings that the config lists one by one."""
+    return [
+        f"results/{experiment}/seed{seed}/{name}"
+        for experiment in ASKED_FOR
+        if experiment in LEARNED
+        for seed in seeds_of(experiment)
+        for name in names
+    ]
+
+
+def weights():
+    """Blind networks that are trained."""
+    return [
+        f"results/{experiment}/seed{seed}/model.ckpt"
+        for experiment in PRETRAINING
+        for seed in seeds_of(experiment)
+    ]
+
+
+def images():
+    """Reconstructions and plain pictures of all experiments that the config lists one by one, not those of studies."""
+    names = ("reconstruction.h5", "reconstructed_amplitude.png", "reconstructed_phase.png")
+    return each_result(*names, experiments=ASKED_FOR)
+
+
+def scores():
+    return each_result("metrics.json")
+
+
+def pictures():
+    return each_result(
+        *(f"figures/{kind}.{suffix}" for kind in RESULT_FIGURES for suffix in ("png", "svg")),
+        experiments=ASKED_FOR,
+    ) + each_run("figures/training.png", "figures/training.svg")
+
+
+def uncertainties():
+    """Maps of what seeds differ in, where there are enough of them, and of what images say of themselves."""
+    own = [experiment for experiment in ASKED_FOR if experiment in UNCERTAIN]
+    return each_result("figures/uncertainty.png", "figures/uncertainty.svg", experiments=own) + [
+        f"results/{experiment}/seeds/{dataset}/figures/uncertainty.{suffix}"
+        for experiment in ASKED_FOR
+        if len(seeds_of(experiment)) >= LEAST_SEEDS
+        for dataset in EXPERIMENTS[experiment]["test"]
+        for suffix in ("png", "svg")
+    ]
+
+
+def study_outputs(*names):
+    """Files of all studies."""
+    return [f"results/studies/{study}/{name}" for study in STUDIES for name in names]
+
+
+def study_results(wildcards, *names):
+    """Files of all results that belong to a study."""
+    return each_result(*names, experiments=STUDIES[wildcards.study].combinations)
+
+
+def study_description(wildcards):
+    """What tabulate_study.py and plot_study.py are told of a study, with folders as seen from that file."""
+    study, combinations = PLAN.descriptions[wildcards.study], STUDIES[wildcards.study].combinations
+    results = [
+        {"labels": labels, "folder": f"../../{place.removeprefix('results/')}"}
+        for experiment, labels in combinations.items()
+        for place in each_result("", experiments=[experiment])
+    ]
+    known = {key: study[key] for key in ("question", "scores", "x", "compare", "published") if key in study}
+    return as_yaml({"name": wildcards.study, **known, "axes": list(study["axes"]), "results": results})
+
+
+def records():
+    """Records of all datasets that are trained on or reconstructed."""
+    used = {name for e in EXPERIMENTS.values() for key in ("train", "test") for name in e.get(key, [])}
+    return [f"results/data/{name}.provenance.json" for name in sorted(used)]
+
+
+def in_mlflow(experiment):
+    return "mlflow" in EXPERIMENTS[experiment].get("tracking", {}).get("logger", [])
+
+
+def tracked_in_mlflow():
+    return any(map(in_mlflow, EXPERIMENTS))
+
+
+def tracked_results():
+    """Records of results whose scores and figures stand in the run that made their network."""
+    experiments = [name for name in ASKED_FOR if name in BY_NETWORK and in_mlflow(lender_of(name))]
+    return each_result("tracked.json", experiments=experiments)
+
+
+def unknown_results():
+    """Regular expression of files under results/ that no rule makes, whatever the seed."""
+    return rf"(?!{known_results(EXPERIMENTS, DATASETS, STUDIES, UNCERTAIN)}).+"
+
+
+def refused(wildcards):
+    """Say what there is instead."""
+    raise WorkflowError(refusal(wildcards.unknown, EXPERIMENTS, DATASETS, STUDIES))

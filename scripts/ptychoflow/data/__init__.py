@@ -1,1 +1,0 @@
-"""Datasets: the canonical CXI file, other tools' files (``formats``), and what training draws from them."""

@@ -1,0 +1,1 @@
+"""What people look at: figures of a result, and pages that compare runs and list warnings."""

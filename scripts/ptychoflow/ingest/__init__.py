@@ -1,0 +1,1 @@
+"""From a file of any tool to a dataset: readers, what was said of it, and an examination of what came out."""

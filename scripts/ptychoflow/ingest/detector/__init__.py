@@ -1,0 +1,1 @@
+"""From what a detector wrote to counts of photons: marks, background, dead pixels, centre and orientation."""

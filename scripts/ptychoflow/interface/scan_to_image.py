@@ -1,0 +1,82 @@
+"""From a scan to an image in one process, by whichever network a checkpoint holds."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from ptychoflow.dataset.dataset import Dataset
+from ptychoflow.errors import InputError
+from ptychoflow.reconstruction.file import Reconstruction
+from ptychoflow.settings.inference import InferenceSettings
+from ptychoflow.settings.reconstruction import BlindReconstructionSettings
+
+PRETRAINED = "pretrained"
+"""What the shipped network is called wherever one is named."""
+
+
+def find_checkpoint(network: str | Path | None) -> Path | None:
+    """Give a checkpoint file itself, or the best one of a training's output folder; None of the shipped network.
+
+    Raises
+    ------
+    InputError
+        Where there is none.
+    """
+    if network is None or str(network) == PRETRAINED:
+        return None
+    path = Path(network)
+    candidates = [path / "model.ckpt", path / "checkpoints" / "last.ckpt"] if path.is_dir() else [path]
+    for candidate in candidates:
+        if candidate.is_file():
+            return candidate
+    raise InputError(f"{path} has no checkpoint: expected {' or '.join(str(candidate) for candidate in candidates)}")
+
+
+def solves_for_the_probe(checkpoint: Path | None) -> bool:
+    """Whether a checkpoint is that of a blind network, as the shipped one is; None stands for that."""
+    if checkpoint is None:
+        return True
+    from ptychoflow.blind.pretrained import is_blind
+    from ptychoflow.models.trained import load_checkpoint
+
+    return is_blind(load_checkpoint(checkpoint)["ptychoflow"])
+
+
+def by_blind_network(
+    checkpoint: Path | None,
+    dataset: Dataset,
+    data: Path,
+    settings: BlindReconstructionSettings,
+    seed: int = 0,
+    accelerator: str = "auto",
+    show: Callable | None = None,
+) -> Reconstruction:
+    """Solve for object and probe; parameters are those of `ptychoflow.blind.reconstruction.reconstruct`."""
+    from ptychoflow.blind.reconstruction import reconstruct
+    from ptychoflow.running.hardware import chosen_device
+
+    return reconstruct(dataset, data, settings, checkpoint, seed, chosen_device(accelerator), show)
+
+
+def by_trained_network(
+    checkpoint: Path,
+    dataset: Dataset,
+    data: Path,
+    settings: InferenceSettings,
+    n_groups: int | None = None,
+    phase_iterations: int | None = None,
+    accelerator: str = "auto",
+) -> Reconstruction:
+    """Predict patches and stitch them; parameters are those of `ptychoflow.reconstruction.inference.Inference`."""
+    from ptychoflow.reconstruction.inference import Inference
+
+    trained = Inference(
+        checkpoint,
+        dataset,
+        data,
+        settings.probe,
+        n_groups,
+        tile_frames=settings.tile_frames,
+        single_shot=settings.single_shot,
+        held_out=settings.held_out,
+    )
+    return trained.reconstruct(settings.batch_size, phase_iterations, accelerator)

@@ -1,0 +1,1 @@
+"""Solvers without a network: LSQ-ML and others of pty-chi, and the refinement of probe and positions."""

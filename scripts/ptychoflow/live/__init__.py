@@ -1,0 +1,1 @@
+"""The image of a scan while it is being measured."""

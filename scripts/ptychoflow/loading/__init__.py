@@ -1,0 +1,1 @@
+"""What training and inference draw from datasets: groups of frames, tiles, batches read ahead."""

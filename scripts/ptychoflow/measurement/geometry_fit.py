@@ -1,0 +1,150 @@
+"""Scale and rotation of a scan, fitted together with its object and its probe.
+
+A scan that is stretched or turned carries its object with it, but inside each frame the object would have to be as
+large and upright as it is. What object and probe can make up for counts for nothing, so all three are solved for at
+once, by Gauss-Newton steps. Two things would make every scan too wide, by up to two per cent: roots of counts, whose
+mean lies below the root of the mean where photons are few, and images that have not converged. So counts themselves
+are compared with their means, weighted as Poisson's law says (Fisher's scoring).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ptychoflow.blind.pupils import refocused
+from ptychoflow.blind.start import plain_iteration
+from ptychoflow.dataset.position_axes import mapped
+from ptychoflow.iterative.refinement import deform
+from ptychoflow.measurement.windows import Window
+from ptychoflow.models.blind import Blind, ScanFrames, subsets
+from ptychoflow.models.blind_state import BlindState
+from ptychoflow.physics.diffraction import Propagator, incoherent_sum
+from ptychoflow.physics.gauge import centre_of, with_power
+from ptychoflow.physics.linearised import Change, LinearisedScan, least_squares
+from ptychoflow.physics.patches import add_patches, split_positions
+
+ENGINE_ITERATIONS = 16
+"""Of the plain engine, which finds the way to where steps are straight."""
+CONJUGATE_GRADIENTS = 15
+"""Of a step; more of them mend what hardly shows, and follow noise."""
+LEAST_PHOTONS = 1.0
+"""Added to counts and to their means alike, which leaves their difference as it is and tames dark pixels."""
+SHORTEST = 0.1
+"""Share of a step below which no shorter one is tried."""
+LARGEST = (0.03, np.radians(3.0))
+"""Of a step, of the logarithm of scale and of rotation in radians."""
+FINER, STRAIGHT = 4, 8.0
+"""Samples of the object's spectrum for each independent one, and pixels round the probe's middle that are searched."""
+BORDER = 8
+"""Pixels round the outermost frames."""
+
+
+@dataclass
+class Place:
+    """Where a fit is: logarithm of the scale, and rotation in radians."""
+
+    scale: float = 0.0
+    rotation: float = 0.0
+
+    def positions(self, positions: np.ndarray) -> np.ndarray:
+        """Positions (frames, 2) there."""
+        return mapped(positions, float(np.exp(self.scale)), float(np.degrees(self.rotation)))
+
+
+class GeometryFit:
+    """A window of a scan whose object, probe, scale and rotation are solved for.
+
+    Parameters
+    ----------
+    network : Blind
+        Whose plain iterations are made first.
+    window : Window
+        Frames and their positions.
+    probe : Tensor
+        (modes, n, n) complex64, where to start.
+    place : Place
+        Likewise.
+    seed : int
+        Fixes the order of the frames.
+    """
+
+    @torch.inference_mode()
+    def __init__(self, network: Blind, window: Window, probe: Tensor, place: Place, seed: int) -> None:
+        size = window.amplitudes.shape[-1]
+        self.place, self.mask, self.propagator = place, window.mask, Propagator(size)
+        self.least = LEAST_PHOTONS / float(window.scale) ** 2
+        self.counts = window.amplitudes.square() + self.least
+        positions = place.positions(window.positions)
+        low = positions.min(axis=0) - size / 2 - BORDER
+        shape = np.ceil(np.ptp(positions, axis=0)).astype(int) + size + 2 * BORDER
+        self.positions = torch.from_numpy(positions - low).float()
+        self.middle = self.positions.mean(dim=0)
+        light = torch.where(self.mask, window.amplitudes, 0).square().sum(dim=(-2, -1)).mean()
+        frames = ScanFrames(
+            window.amplitudes[None], self.positions[None], self.mask[None, None], window.scale[None], self.propagator
+        )
+        state = BlindState.start(with_power(probe[None], light), (int(shape[0]), int(shape[1])))
+        generator = torch.Generator().manual_seed(seed)
+        for number in range(ENGINE_ITERATIONS):
+            progress = 0.3 + 0.7 * number / ENGINE_ITERATIONS
+            order = subsets(torch.arange(len(positions)), progress, generator)
+            state = plain_iteration(network, state, frames, order, progress)
+        self.object, self.probe = state.objects[0], state.probes[0]
+
+    @torch.inference_mode()
+    def step(self) -> None:
+        """Make a Gauss-Newton step on all that is solved for, shorter where a whole one explains photons worse."""
+        scan = self._scan(self.object, self.probe, self.positions)
+        scan.prepare_geometry()
+        residual = torch.where(self.mask, self.counts / scan.amplitudes - scan.amplitudes, 0) / 2
+        change = least_squares(scan, residual, CONJUGATE_GRADIENTS)
+        asked = change.geometry[:2].abs().double().numpy()
+        before, share = self._misfit(scan), min(1.0, *(LARGEST / np.maximum(asked, 1e-12)))
+        tried = self._moved(change, share)
+        while self._misfit(self._scan(*tried)) > before and share > SHORTEST:
+            share /= 2
+            tried = self._moved(change, share)
+        self.object, self.probe, self.positions = tried
+        scale, rotation = share * change.geometry[:2].double().numpy()
+        self.place = Place(self.place.scale + float(scale), self.place.rotation + float(rotation))
+
+    @torch.inference_mode()
+    def beam_centre(self) -> Tensor:
+        """Middle (2,) of the beam on the detector less the pixel n // 2, (row, column) pixels.
+
+        A tilt of the probe costs nothing where the object has the opposite one. So the object's mean, which is the
+        light that goes straight on and the brightest point of its spectrum, is taken to have none.
+        """
+        size = self.probe.shape[-1]
+        corner, _ = split_positions(self.positions, size)
+        power = incoherent_sum(self.probe).expand(1, len(corner), size, size)[..., None]
+        (light,) = add_patches(power, corner[None], self.object.shape)
+        spectrum = torch.fft.fft2(self.object * light[..., 0].sqrt(), s=[FINER * length for length in light.shape[:2]])
+        rows, columns = (torch.fft.fftfreq(length) * size for length in spectrum.shape)
+        near = (rows[:, None].abs() < STRAIGHT) & (columns.abs() < STRAIGHT)
+        row, column = np.unravel_index(int(torch.where(near, spectrum.abs(), 0).argmax()), spectrum.shape)
+        # Between dark borders, so that a beam that fills its frame has a middle.
+        far = torch.nn.functional.pad(torch.fft.fftshift(incoherent_sum(torch.fft.fft2(self.probe))), [size // 2] * 4)
+        return centre_of(far) + torch.stack([rows[row], columns[column]])
+
+    def _scan(self, canvas: Tensor, probe: Tensor, positions: Tensor) -> LinearisedScan:
+        return LinearisedScan(canvas, probe, positions, self.mask, self.propagator, self.least)
+
+    def _moved(self, change: Change, share: float) -> tuple[Tensor, Tensor, Tensor]:
+        """Object, probe and positions after a share of a change."""
+        scale, rotation, defocus = (share * change.geometry.double()).tolist()
+        cosine, sine = np.exp(scale) * np.cos(rotation), np.exp(scale) * np.sin(rotation)
+        linear = torch.tensor([[cosine, -sine], [sine, cosine]], dtype=torch.float32)
+        return (
+            deform(self.object + share * change.object, linear, self.middle),
+            refocused(self.probe + share * change.probe, defocus),
+            self.middle + (self.positions - self.middle) @ linear.T,
+        )
+
+    def _misfit(self, scan: LinearisedScan) -> float:
+        """Half the Poisson deviance, Σ n ln (n / I) − n + I."""
+        means = scan.amplitudes.square()
+        deviance = torch.where(self.mask, self.counts * (self.counts / means).log() - self.counts + means, 0)
+        return float(deviance.sum(dtype=torch.float64))

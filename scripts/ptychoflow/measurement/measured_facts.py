@@ -1,0 +1,88 @@
+"""A measured geometry as facts and warnings of an inspection, and as settings to paste."""
+
+from typing import Any
+
+from ptychoflow.dataset.dataset import Dataset
+from ptychoflow.dataset.position_axes import ORIENTATIONS, measured_settings_of
+from ptychoflow.measurement.measurement import Estimate, Measurement
+
+NOT_TOLD = "the photons do not tell"
+LEAST_SCALE, LEAST_ROTATION, LEAST_DEFOCUS = 0.01, 0.2, 0.1
+"""Differences from the file that are worth a warning, beyond the errors: relative, in degrees, relative."""
+
+
+def measured_facts(found: Measurement, dataset: Dataset) -> tuple[dict[str, Any], list[str]]:
+    """Write a measurement down: numbers with their errors, settings to paste, and what the file says otherwise."""
+    names = list(ORIENTATIONS)
+    twin = names[found.orientation ^ 3]
+    told = f"positions {names[found.orientation]}"
+    if not found.twin_excluded:
+        told += f", or {twin} with the opposite defocus, which diffracts alike"
+        if found.given_defocus is not None:
+            told += " and is not what the file's probe says"
+    shares = dict(zip(names, found.orientation_errors, strict=True))
+    facts: dict[str, Any] = {
+        "measured_orientation": told if found.orientation_told else NOT_TOLD,
+        "measured_orientation_errors": shares,
+        "measured_scale": _written(found.scale, ""),
+        "measured_rotation": _written(found.rotation, " degrees"),
+        "measured_defocus": _written(found.defocus, " m"),
+        "measured_beam_centre_rows": _written(found.centre[0], " pixels off N / 2"),
+        "measured_beam_centre_columns": _written(found.centre[1], " pixels off N / 2"),
+        "settings_to_paste": NOT_TOLD,
+    }
+    if not found.orientation_told:
+        return facts, []
+    scale = found.scale.value if _scale_differs(found) else 1.0
+    rotation = found.rotation.value if _turned(found) else 0.0
+    settings = measured_settings_of(found.orientation, scale, rotation, dataset.provenance)
+    facts["settings_to_paste"] = settings or "none: the positions were sheared by positions.shear, which must go first"
+    if scale != 1:
+        distance = dataset.detector_distance / scale
+        facts["or_in_place_of_scale"] = f"detector_distance: {distance:.5g}"
+    return facts, _doubts(found, names, facts["settings_to_paste"])
+
+
+def _doubts(found: Measurement, names: list[str], settings: str) -> list[str]:
+    """Sentences on where the file says otherwise."""
+    sentences = []
+    if found.orientation:
+        twin = "" if found.twin_excluded else f", or {names[found.orientation ^ 3]} and the opposite defocus"
+        sentences.append(
+            f"the photons are explained best with positions {names[found.orientation]}{twin}: the axes of positions "
+            f"and frames seem to differ ({settings})"
+        )
+    if _turned(found):
+        sentences.append(
+            f"the scan seems to be turned by {_written(found.rotation, ' degrees')} against the frames ({settings})"
+        )
+    if _scale_differs(found):
+        sentences.append(
+            f"the scan seems to be {_written(found.scale, '')} times as wide as the file says, against the pixel at "
+            f"the sample (positions.scale, detector_distance or detector_pixel_size; {settings})"
+        )
+    if _defocus_differs(found):
+        sentences.append(
+            f"the file's probe has a defocus of {found.given_defocus:.4g} m, the photons one of "
+            f"{_written(found.defocus, ' m')}: a reconstruction from it needs to solve for the probe"
+        )
+    return sentences
+
+
+def _turned(found: Measurement) -> bool:
+    return found.rotation.error is not None and abs(found.rotation.value) > LEAST_ROTATION + found.rotation.error
+
+
+def _scale_differs(found: Measurement) -> bool:
+    return found.scale.error is not None and abs(found.scale.value - 1) > LEAST_SCALE + found.scale.error
+
+
+def _defocus_differs(found: Measurement) -> bool:
+    if found.given_defocus is None or found.defocus.error is None:
+        return False
+    least = LEAST_DEFOCUS * max(abs(found.defocus.value), abs(found.given_defocus))
+    return abs(found.given_defocus - found.defocus.value) > least + found.defocus.error
+
+
+def _written(estimate: Estimate, unit: str) -> str:
+    return NOT_TOLD if estimate.error is None else f"{estimate.value:.5g} ± {estimate.error:.2g}{unit}"

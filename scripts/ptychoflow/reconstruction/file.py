@@ -1,0 +1,117 @@
+"""A reconstruction on disk: the form that network and iterative solvers share, and that scores and figures read."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from ptychoflow.dataset.hdf5 import new_hdf5
+from ptychoflow.errors import InputError
+from ptychoflow.provenance.embedded import from_hdf5_attributes, hdf5_attributes
+
+ARRAYS = ("object", "coverage", "halves", "probe", "positions", "held_out")
+WHERE_KNOWN = ("trained", "brightness", "amplitude_deviation", "phase_deviation")
+"""Arrays that not every reconstruction has."""
+
+
+@dataclass
+class Reconstruction:
+    """An object, the light that fell on it, and where it came from.
+
+    Parameters
+    ----------
+    object : ndarray
+        (H, W) complex64, dimensionless transmission.
+    coverage : ndarray
+        (H, W) float32, accumulated probe intensity; one frame's peak counts as 1.
+    halves : ndarray
+        (2, H, W) complex64, objects of the even and of the odd frames alone; NaN where none were made apart.
+    probe : ndarray
+        (modes, N, N) complex64, Σ|P|² = photons in the empty beam.
+    positions : ndarray
+        (frames, 2) float64, (row, column) pixels of the patch centres in the object frame.
+    held_out : ndarray
+        (frames,) bool, frames that were left out of all that made it, and judge it.
+    pixel_size : float
+        Metres at the sample.
+    provenance : dict
+        What made it, as `ptychoflow.provenance.record` describes it, with ``inference_seconds`` and
+        ``stitching_seconds``.
+    background : float
+        Counts in each pixel that are no diffraction.
+    trained : ndarray, optional
+        (frames,) bool, frames that its network was trained on; none if not given.
+    brightness : ndarray, optional
+        (frames,) float32, the light of each frame over the probe's, where it was solved for.
+    amplitude_deviation, phase_deviation : ndarray, optional
+        (H, W) float32, standard deviations, radians for the phase, where asked for: the truth lies within 1.645 of them
+        in 90 % of the scored pixels. NaN elsewhere.
+    """
+
+    object: np.ndarray
+    coverage: np.ndarray
+    halves: np.ndarray
+    probe: np.ndarray
+    positions: np.ndarray
+    held_out: np.ndarray
+    pixel_size: float
+    provenance: dict[str, Any] = field(default_factory=dict)
+    background: float = 0.0
+    trained: np.ndarray | None = None
+    brightness: np.ndarray | None = None
+    amplitude_deviation: np.ndarray | None = None
+    phase_deviation: np.ndarray | None = None
+
+
+def write_reconstruction(path: Path, reconstruction: Reconstruction) -> None:
+    """Write a reconstruction as HDF5, whole or not at all."""
+    with new_hdf5(path) as file:
+        for name in ARRAYS:
+            file[name] = getattr(reconstruction, name)
+        file["pixel_size"] = reconstruction.pixel_size
+        file["pixel_size"].attrs["units"] = "m"
+        file["background"] = reconstruction.background
+        file["background"].attrs["units"] = "photons"
+        for name in WHERE_KNOWN:
+            if (values := getattr(reconstruction, name)) is not None:
+                file[name] = values
+        file.attrs.update(hdf5_attributes(reconstruction.provenance))
+
+
+def read_reconstruction(path: Path) -> Reconstruction:
+    """Read what `write_reconstruction` wrote.
+
+    Raises
+    ------
+    InputError
+        Where the file is no HDF5 file or a key is missing.
+    """
+    try:
+        with h5py.File(path, "r") as file:
+            missing = [name for name in (*ARRAYS, "pixel_size") if name not in file]
+            if missing:
+                raise InputError(f"{path} has no {missing[0]}: expected a reconstruction written by stitch.py")
+            arrays = {name: file[name][()] for name in ARRAYS}
+            return Reconstruction(
+                **arrays,
+                pixel_size=float(file["pixel_size"][()]),
+                provenance=from_hdf5_attributes(file.attrs),
+                background=float(file["background"][()]) if "background" in file else 0.0,
+                **{name: file[name][()] for name in WHERE_KNOWN if name in file},
+            )
+    except OSError as error:
+        raise InputError(f"{path} cannot be read as an HDF5 file: {error}") from None
+
+
+def seconds_of(provenance: dict[str, Any]) -> float | None:
+    """Wall time that a reconstruction took from dataset to image, that of the one it started from included."""
+    parts = ("starting_seconds", "solving_seconds", "inference_seconds", "stitching_seconds")
+    known = [provenance[part] for part in parts if provenance.get(part) is not None]
+    return sum(known) if known else None
+
+
+def without_mean_phase(image: np.ndarray, area: np.ndarray) -> np.ndarray:
+    """Turn an object (H, W) complex so that its mean over an area (H, W) bool has no phase, which is free."""
+    return image * np.exp(-1j * np.angle(image[area].mean()))

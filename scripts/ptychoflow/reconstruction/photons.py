@@ -1,0 +1,107 @@
+"""How much of what frames differ by an image explains: what tells an image that the photons determine from any other.
+
+A deviance alone does not. Where photons are few, an image of nothing but noise has almost a perfect model's; where they
+are many, a very good one has many times that. Between lies the deviance of a model that knows no object: the mean frame
+with the photons of each.
+"""
+
+import numpy as np
+import torch
+
+from ptychoflow.dataset.dataset import Dataset
+from ptychoflow.dataset.frame_blocks import mean_of
+from ptychoflow.physics.diffraction import Propagator
+from ptychoflow.physics.losses import expected_deviance, poisson_deviance
+from ptychoflow.physics.patches import extract_patches
+from ptychoflow.reconstruction.file import Reconstruction
+
+FRAMES_AT_ONCE = 256
+SIGNIFICANT = 4.0
+"""Standard deviations by which frames must differ from their mean for any image to be told by them."""
+
+
+def explained_share(found: float, expected: float, flat: float, pixels: float) -> float | None:
+    """Share of what frames differ by that an image explains: 1 of a perfect model, 0 or less of one that knows nothing.
+
+    Parameters
+    ----------
+    found, expected : float
+        Deviance of the image's prediction, and what photon noise makes of a perfect one.
+    flat : float
+        Deviance of the mean frame, scaled to the photons of each.
+    pixels : float
+        Over which they are means: None is given where `flat` is beyond the noise by less than chance may make it.
+    """
+    # The deviance of a pixel that holds many photons has a variance of 2; of one that holds few, somewhat less.
+    if flat - expected < SIGNIFICANT * (2 / pixels) ** 0.5:
+        return None
+    return 1 - (found - expected) / (flat - expected)
+
+
+def mean_frame_deviance(dataset: Dataset, judges: np.ndarray, used: np.ndarray) -> float:
+    """Poisson deviance per good pixel of frames (judges,) int from the mean of frames (used,) int, scaled to each."""
+    mask = torch.from_numpy(dataset.mask)
+    mean = torch.from_numpy(mean_of(dataset.frames, used)).float()
+    light = mean[mask].sum().clamp_min(1e-12)
+    parts = []
+    for some in np.array_split(judges, -(-len(judges) // FRAMES_AT_ONCE)):
+        counts = torch.from_numpy(dataset.frames[some])
+        share = torch.where(mask, counts, 0).sum(dim=(-2, -1)) / light
+        parts.append(len(some) * float(poisson_deviance(mean * share[:, None, None], counts, mask)))
+    return sum(parts) / len(judges)
+
+
+def photon_deviance(reconstruction: Reconstruction, dataset: Dataset, frames: np.ndarray) -> float | None:
+    """Poisson deviance per good pixel of measured frames under the stitched object and its probe; None of no frames."""
+    return photon_deviances(reconstruction, dataset, frames)[0]
+
+
+def photon_deviances(
+    reconstruction: Reconstruction, dataset: Dataset, frames: np.ndarray
+) -> tuple[float, float] | tuple[None, None]:
+    """Poisson deviance per good pixel of measured frames, and what it would be were object and probe perfect.
+
+    Parameters
+    ----------
+    reconstruction : Reconstruction
+        Object, probe and positions.
+    dataset : Dataset
+        The measured frames.
+    frames : ndarray
+        (frames,) int, which of them; of none there are no deviances.
+    """
+    if not len(frames):
+        return None, None
+    canvas = torch.from_numpy(reconstruction.object)[None]
+    probe = torch.from_numpy(reconstruction.probe)
+    mask = torch.from_numpy(dataset.mask)
+    propagator = Propagator(dataset.size, dataset.fresnel_number)
+    totals = np.zeros(2)
+    for chosen in np.array_split(frames, -(-len(frames) // FRAMES_AT_ONCE)):
+        places = torch.from_numpy(reconstruction.positions[chosen]).float()[None]
+        expected = propagator.intensity(extract_patches(canvas, places, probe.shape[-1])[0], probe)
+        counts = torch.from_numpy(dataset.frames[chosen])
+        if reconstruction.brightness is not None:
+            expected = expected * torch.from_numpy(reconstruction.brightness[chosen])[:, None, None]
+        modelled = torch.fft.fftshift(expected, dim=(-2, -1)) + reconstruction.background
+        deviances = poisson_deviance(modelled, counts, mask), expected_deviance(modelled, mask)
+        totals += len(chosen) * np.array([float(deviance) for deviance in deviances])
+    return float(totals[0] / len(frames)), float(totals[1] / len(frames))
+
+
+def photon_scores(reconstruction: Reconstruction, dataset: Dataset) -> dict[str, float | None]:
+    """Deviance of the held-out frames, or of all where none is, beside those of a perfect model and of a mean frame."""
+    held_out = np.flatnonzero(reconstruction.held_out)
+    everything = np.arange(len(reconstruction.positions))
+    judges = held_out if len(held_out) else everything
+    found, expected = photon_deviances(reconstruction, dataset, judges)
+    used = everything[~reconstruction.held_out]
+    flat = mean_frame_deviance(dataset, judges, used if len(used) else everything)
+    pixels = len(judges) * max(1, int(dataset.mask.sum()))
+    return {
+        "deviance": found if len(held_out) else None,
+        "fitted_deviance": None if len(held_out) else found,
+        "expected_deviance": expected,
+        "misfit": found / expected,
+        "explained_share": explained_share(found, expected, flat, pixels),
+    }

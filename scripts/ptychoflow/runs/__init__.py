@@ -1,0 +1,1 @@
+"""A whole training: built from settings, tracked, resumed and published."""

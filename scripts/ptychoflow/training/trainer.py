@@ -1,0 +1,91 @@
+"""Lightning's trainer with its refusals in our words, and who starts its processes."""
+
+import dataclasses
+import logging
+from typing import Any
+
+from lightning.fabric.plugins.environments import (
+    ClusterEnvironment,
+    LightningEnvironment,
+    SLURMEnvironment,
+    TorchElasticEnvironment,
+)
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch import Trainer
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
+
+from ptychoflow.errors import InputError
+from ptychoflow.running.hardware import compilation_obstacle, computes_bfloat16, uses_gpu
+from ptychoflow.settings.training import TrainingSettings
+
+log = logging.getLogger(__name__)
+
+
+def make_trainer(**options: Any) -> Trainer:
+    """Make a trainer.
+
+    Raises
+    ------
+    InputError
+        Where Lightning refuses the options, such as an accelerator that this machine has not.
+    """
+    try:
+        return Trainer(**options)
+    except (MisconfigurationException, ValueError) as error:
+        chosen = ", ".join(
+            f"{name} {options[name]}"
+            for name in ("accelerator", "devices", "num_nodes", "strategy", "precision")
+            if name in options
+        )
+        raise InputError(f"{chosen} cannot be used here: {str(error).split('. ')[0]}") from None
+
+
+def settle(settings: TrainingSettings) -> TrainingSettings:
+    """Settings of a training with those answered that the machine decides: `precision` and `compile`.
+
+    Says the precision in one line of the log, and warns of what was asked for and does not pay here.
+
+    Parameters
+    ----------
+    settings : TrainingSettings
+        As the user wrote them; they stay as they are.
+
+    Returns
+    -------
+    TrainingSettings
+        With the precision that `auto` stands for here, and compilation only where it can be done.
+    """
+    on_gpu = uses_gpu(settings.accelerator)
+    able, processor = computes_bfloat16(on_gpu), "GPU" if on_gpu else "CPU"
+    precision, reason = settings.precision, "as configured"
+    if precision == "auto":
+        # Processes on several nodes ask each its own processor, and all must come to one answer.
+        precision = "bf16-mixed" if able and settings.num_nodes == 1 else "32-true"
+        reason = f"this {processor} has {'' if able else 'no '}instructions for bfloat16"
+        if settings.num_nodes > 1:
+            reason = "the processors of several nodes may differ"
+    obstacle = compilation_obstacle(on_gpu) if settings.compile else None
+    if rank_zero_only.rank == 0:
+        log.info("precision %s: %s", precision, reason)
+        if precision == "bf16-mixed" and not able:
+            log.warning(
+                "precision is bf16-mixed, which this %s can only emulate, many times slower than float32: "
+                "set it to auto or 32-true",
+                processor,
+            )
+        if obstacle:
+            log.warning("compile is true, but %s: the network runs uncompiled", obstacle)
+    return dataclasses.replace(settings, precision=precision, compile=settings.compile and not obstacle)
+
+
+def process_environment(nodes: int) -> ClusterEnvironment:
+    """Who starts the processes of a training: Lightning itself on one node, the scheduler on several.
+
+    On one node Lightning would otherwise take a SLURM job's single task for the only process that may run. The
+    workflow starts an interrupted job again; Lightning shall not do so too.
+    """
+    if nodes > 1 and SLURMEnvironment.detect():
+        return SLURMEnvironment(auto_requeue=False)
+    if nodes > 1 and TorchElasticEnvironment.detect():
+        return TorchElasticEnvironment()
+    return LightningEnvironment()

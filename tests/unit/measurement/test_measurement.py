@@ -1,0 +1,169 @@
+"""The geometry of a scan as its photons tell it, against the one it was simulated with."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from blind_scans import plain_engine, small_scan
+
+from ptychoflow.blind.pupils import defocused, focus_of, refocused
+from ptychoflow.dataset.dataset import Dataset, object_frame
+from ptychoflow.dataset.position_axes import mapped, measured_settings_of, orientations, turned
+from ptychoflow.errors import InputError
+from ptychoflow.ingest.readers import read_dataset
+from ptychoflow.measurement.error_bars import Estimate, error_bars
+from ptychoflow.measurement.geometry_check import geometry_doubts
+from ptychoflow.measurement.measured_facts import measured_facts
+from ptychoflow.measurement.measurement import Measurement, measure
+from ptychoflow.settings.ingest import PositionSettings
+
+DEFOCUS = 40e-6
+STAR = Path(__file__).parents[4] / "shared/data/siemens-star-small.npz.bz2"
+
+
+def zone_plate(scale: float, rotation: float, orientation: int, factor: float = 1.0) -> Dataset:
+    """A scan that is in truth wider and turned, and then runs the other way round than it says."""
+    beam = {"kind": "zone_plate", "zone_plate_diameter": 100e-6, "defocus": DEFOCUS, "flux": 1e6}
+    dataset = small_scan(probe=beam, guess={"defocus_factor": factor}, detector_pixel_size=150e-6)
+    positions = mapped(mapped(dataset.positions, 1.0, -rotation), 1 / scale, 0.0)
+    positions, shape = object_frame(turned(positions, orientation), dataset.size)
+    return replace(dataset, positions=positions, object_shape=shape, truth=None, true_positions=None)
+
+
+@pytest.mark.slow
+def test_a_scan_that_is_turned_and_stretched_is_measured():
+    dataset = zone_plate(1.02, 2.0, 1)
+    found = measure(plain_engine(), dataset)
+    assert found.orientation == 1
+    assert found.orientation_told
+    assert found.twin_excluded
+    assert found.rotation.value == pytest.approx(2.0, abs=found.rotation.error)
+    assert found.rotation.error < 0.3
+    assert found.scale.value == pytest.approx(1.02, abs=found.scale.error)
+    assert found.scale.error < 0.02
+    assert found.defocus.value == pytest.approx(DEFOCUS, abs=found.defocus.error)
+    for centre in found.centre:
+        assert abs(centre.value) < 0.2
+    facts, warnings = measured_facts(found, dataset)
+    assert "column_sign: -1" in facts["settings_to_paste"]
+    assert any("turned by" in sentence for sentence in warnings)
+
+
+@pytest.fixture(scope="module")
+def upright() -> Measurement:
+    """What is found of a scan that is right but for the defocus of its probe."""
+    return measure(plain_engine(), zone_plate(1.0, 0.0, 0, factor=0.5))
+
+
+@pytest.mark.slow
+def test_a_wrong_defocus_is_found_and_a_right_scan_is_left_alone(upright: Measurement):
+    found = upright
+    assert found.orientation == 0
+    assert found.rotation.value == pytest.approx(0.0, abs=0.3)
+    assert found.defocus.value == pytest.approx(DEFOCUS, rel=0.1)
+    _, warnings = measured_facts(found, zone_plate(1.0, 0.0, 0))
+    assert not any("turned by" in sentence or "axes" in sentence for sentence in warnings)
+
+
+@pytest.mark.skipif(not STAR.exists(), reason="the measured Siemens star is not here")
+def test_the_measured_star_is_confirmed_in_its_orientation():
+    dataset = read_dataset(STAR, frames_in_memory=0, examined=False)
+    found = measure(plain_engine(), dataset)
+    assert found.orientation == 0
+    assert found.orientation_told
+    assert found.scale.value == pytest.approx(1.0, abs=0.03)
+    assert abs(found.rotation.value) < 1.5
+    for centre in found.centre:
+        assert abs(centre.value) < 4.0
+
+
+def test_what_cannot_be_measured_is_refused():
+    dataset = small_scan()
+    with pytest.raises(InputError, match="at least 16"):
+        measure(plain_engine(), replace(dataset, frames=dataset.frames[:8], positions=dataset.positions[:8]))
+    with pytest.raises(InputError, match="photon"):
+        measure(plain_engine(), replace(dataset, frames=np.zeros_like(dataset.frames)))
+    with pytest.raises(InputError, match="near"):
+        measure(plain_engine(), replace(dataset, propagation="near"))
+
+
+def test_a_quick_look_says_what_is_far_off(upright: Measurement, caplog: pytest.LogCaptureFixture):
+    assert geometry_doubts(zone_plate(1.0, 0.0, 0), "right.npz", whole=False) == []
+    wrong = geometry_doubts(zone_plate(1.0, 5.0, 4, factor=0.4), "wrong.npz", whole=False)
+    assert any("rows and columns exchanged" in sentence for sentence in wrong)
+    assert any("turned by" in sentence for sentence in wrong)
+    assert any("defocus" in sentence for sentence in wrong)
+    assert any(message.startswith("wrong.npz") for message in caplog.messages)
+    few = small_scan()
+    few = replace(few, frames=few.frames[:8], positions=few.positions[:8])
+    assert geometry_doubts(few, "few.npz", whole=False) == []
+    with pytest.raises(InputError, match="at least 16"):
+        geometry_doubts(few, "few.npz", whole=True)
+
+
+def test_errors_grow_with_what_windows_and_steps_differ_by():
+    quiet = np.tile([np.log(1.01), np.radians(2.0), 40.0], (2, 4, 1))
+    centres = np.array([[0.5, -1.0], [0.5, -1.0]])
+    scale, rotation, defocus, centre = error_bars(quiet, centres)
+    assert (scale.value, rotation.value, defocus.value) == pytest.approx((1.01, 2.0, 40.0))
+    assert [one.value for one in centre] == [0.5, -1.0]
+    apart, moving = quiet.copy(), quiet.copy()
+    apart[1] *= 1.05
+    moving[:, :, 0] += [0.0, 0.004, 0.008, 0.012]
+    assert error_bars(apart, centres)[2].error > 2 * defocus.error
+    assert error_bars(moving, centres)[0].error > 2 * scale.error
+    assert error_bars(quiet[:1], centres[:1])[1].error > rotation.error
+    moving[:, :, 0] *= 10
+    assert error_bars(moving, centres)[0].error is None
+
+
+def test_the_twin_has_the_opposite_defocus_and_positions_turned_round(upright: Measurement):
+    twin = upright.twin()
+    assert twin.orientation == 3
+    assert twin.defocus.value == -upright.defocus.value
+    assert twin.orientation_errors[3] == upright.orientation_errors[0]
+    assert twin.twin() == upright
+
+
+def test_the_focus_of_a_probe_is_the_defocus_that_was_put_in():
+    pupil = (torch.hypot(*torch.meshgrid(*[torch.fft.fftfreq(64)] * 2, indexing="ij")) < 0.2).float()
+    for defocus in (-70.0, 0.0, 33.0):
+        probe = torch.roll(defocused(pupil, defocus), (3, -5), dims=(0, 1))
+        assert focus_of(probe) == pytest.approx(defocus, abs=0.3)
+    torch.testing.assert_close(refocused(defocused(pupil, 20.0), 15.0), defocused(pupil, 35.0), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("number", range(8))
+def test_settings_that_are_pasted_do_what_was_measured(number: int):
+    offsets = np.random.default_rng(number).normal(size=(30, 2))
+    before = {"swap": True, "row_sign": -1, "scale": 1.1, "rotation": 20.0}
+    as_they_are = PositionSettings(**before).turned(offsets)
+    rows, columns, swap = orientations()[number]
+    expected = PositionSettings(swap, rows, columns).turned(as_they_are)
+    expected = PositionSettings(scale=0.97, rotation=-3.0).turned(expected)
+    text = measured_settings_of(number, 0.97, -3.0, {"settings": {"positions": before}})
+    words = dict(part.split(": ") for part in text.removeprefix("positions: {").removesuffix("}").split(", "))
+    settings = PositionSettings(
+        words["swap"] == "true",
+        int(words["row_sign"]),
+        int(words["column_sign"]),
+        float(words["scale"]),
+        rotation=float(words["rotation"]),
+    )
+    np.testing.assert_allclose(settings.turned(offsets), expected, atol=1e-6)
+    assert measured_settings_of(number, 1.0, 0.0, {"settings": {"positions": {"shear": 0.1}}}) is None
+
+
+def test_what_the_photons_do_not_tell_is_said(upright: Measurement):
+    found = replace(upright, defocus=Estimate(4e-5, None))
+    unsure = replace(found, scale=Estimate(1.01, None), rotation=Estimate(5.0, None))
+    facts, warnings = measured_facts(unsure, zone_plate(1.0, 0.0, 0))
+    assert facts["measured_rotation"] == facts["measured_scale"] == "the photons do not tell"
+    assert facts["measured_defocus"] == "the photons do not tell"
+    assert "scale: 1, rotation: 0" in facts["settings_to_paste"]
+    assert not warnings
+    alike = replace(found, orientation_errors=[1.0] * 8)
+    facts, warnings = measured_facts(alike, zone_plate(1.0, 0.0, 0))
+    assert facts["measured_orientation"] == facts["settings_to_paste"] == "the photons do not tell"
