@@ -62,10 +62,11 @@ clean:
 environment: $(ENVIRONMENT)
 
 # torch first: where a CPU build is at hand, nothing later may replace it.
-$(ENVIRONMENT): envs/requirements.txt envs/requirements-baseline.txt
+$(ENVIRONMENT): envs/requirements.txt envs/requirements-baseline.txt envs/requirements-ptychodus.txt
 	@echo "Making the environment in .venv, which takes some minutes"
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --disable-pip-version-check $$(grep '^torch==' envs/requirements.txt)
 	$(BIN)/pip install --disable-pip-version-check --requirement envs/requirements.txt
 	$(BIN)/pip install --disable-pip-version-check --no-deps --requirement envs/requirements-baseline.txt
+	$(BIN)/pip install --disable-pip-version-check --no-deps --requirement envs/requirements-ptychodus.txt
 	touch $@

@@ -70,6 +70,7 @@ rule all:
         images(),
         scores(),
         pictures(),
+        pages(),
         uncertainties(),
         study_outputs(*STUDY_TABLES, *STUDY_FIGURES),
         tracked_results(),
@@ -81,6 +82,7 @@ rule all:
 rule figures:
     input:
         pictures(),
+        pages(),
         uncertainties(),
         study_outputs(*STUDY_FIGURES),
     localrule: True

@@ -29,12 +29,13 @@ ENVIRONMENTS = {
     "reconstruct": ("infer, stitch, their parts, and evaluate", (*ARRAYS, *IMAGES, *PATCHES, "torch")),
     "reconstruct-gpu": ("infer and its parts, where device is gpu", (*ARRAYS, *IMAGES, *PATCHES, "torch")),
     "baseline": ("solve", (*ARRAYS, *IMAGES, "pandas", "pip", "pydantic", "scikit-learn", "torch", "tqdm")),
-    "figures": ("plot_*, collect_runs and report", (*ARRAYS, *IMAGES)),
+    "figures": ("plot_*, view, collect_runs and report", (*ARRAYS, *IMAGES, "bokeh", "torch")),
     "crate": ("make_crate", (*COMMON, "pillow", "rocrate")),
 }
 # Newest version in the history of conda-forge's feedstock, looked at in August 2026, of what was tested with a later
 # one: whether that has come there since is for the solver to see, which takes the newest up to the tested one.
 SEEN = {
+    "bokeh": "3.9.0",
     "filelock": "3.32.3",
     "hdf5plugin": "6.0.0",
     "jsonargparse": "4.40.2",

@@ -23,12 +23,13 @@ rule plot_reconstruction:
         runtime=growing(15),
     params:
         program=program("plot_reconstruction"),
+        unwrap=setting("figures", "unwrap", False),
         code=code("plot_reconstruction", "figures"),
     message:
         "draw {wildcards.dataset} by {wildcards.experiment}, seed {wildcards.seed}"
     shell:
         "python {params.program:q} --reconstruction {input.reconstruction:q} --data {input.data:q}"
-        " --png {output.png:q} --svg {output.svg:q} 2> {log:q}"
+        " --unwrap {params.unwrap} --png {output.png:q} --svg {output.svg:q} 2> {log:q}"
 
 
 rule plot_correlation:
@@ -56,7 +57,7 @@ rule plot_correlation:
         runtime=growing(15),
     params:
         program=program("plot_correlation"),
-        title=lambda wildcards: f"{wildcards.experiment}, seed {wildcards.seed}, {wildcards.dataset}",
+        title=title_of_result,
         code=code("plot_correlation", "figures"),
     message:
         "draw the ring correlation of {wildcards.dataset} by {wildcards.experiment}, seed {wildcards.seed}"
@@ -127,6 +128,42 @@ rule plot_scan:
     shell:
         "python {params.program:q} --reconstruction {input.reconstruction:q}"
         " --png {output.png:q} --svg {output.svg:q} 2> {log:q}"
+
+
+rule view:
+    input:
+        reconstruction="results/{experiment}/seed{seed}/{dataset}/reconstruction.h5",
+        data="results/data/{dataset}.cxi",
+        scores="results/{experiment}/seed{seed}/{dataset}/metrics.json",
+        correlation="results/{experiment}/seed{seed}/{dataset}/correlation.csv",
+    output:
+        report(
+            "results/{experiment}/seed{seed}/{dataset}/view.html",
+            caption="report/view.rst",
+            category="{experiment}",
+            subcategory="{dataset}",
+            labels={"seed": "{seed}", "shows": "page"},
+        ),
+    log:
+        "results/{experiment}/seed{seed}/{dataset}/logs/view.log",
+    benchmark:
+        "results/{experiment}/seed{seed}/{dataset}/benchmarks/view.tsv"
+    conda:
+        "../envs/figures.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(3000),
+        runtime=growing(30),
+    params:
+        program=program("view"),
+        title=title_of_result,
+        code=code("view", "figures"),
+    message:
+        "make a page of {wildcards.dataset} by {wildcards.experiment}, seed {wildcards.seed}"
+    shell:
+        "python {params.program:q} --reconstruction {input.reconstruction:q} --data {input.data:q}"
+        " --scores {input.scores:q} --correlation {input.correlation:q} --title {params.title:q}"
+        " --output {output:q} 2> {log:q}"
 
 
 rule plot_own_uncertainty:

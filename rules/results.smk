@@ -117,6 +117,15 @@ def tracked_results():
     return each_result("tracked.json", experiments=experiments)
 
 
+def pages():
+    """Pages on which the results that the config lists one by one are looked at."""
+    return each_result("view.html", experiments=ASKED_FOR)
+
+
+def title_of_result(wildcards):
+    return f"{wildcards.experiment}, seed {wildcards.seed}, {wildcards.dataset}"
+
+
 def unknown_results():
     """Regular expression of files under results/ that no rule makes, whatever the seed."""
     return rf"(?!{known_results(EXPERIMENTS, DATASETS, STUDIES, UNCERTAIN)}).+"

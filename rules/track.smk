@@ -2,6 +2,7 @@ rule collect_runs:
     input:
         scores=scores(),
         provenance=each_result("provenance.json"),
+        pages=pages(),
     output:
         table="results/runs.csv",
         page=report(

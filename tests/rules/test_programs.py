@@ -112,6 +112,13 @@ def test_the_whole_way_from_simulation_to_figures(run: Callable, npz: Path, tmp_
         assert (tmp_path / "figure.png").stat().st_size > 5000
         assert (tmp_path / "figure.svg").read_text().count("<path") > 5
         (tmp_path / "figure.png").unlink()
+    page = ["--output", tmp_path / "view.html"]
+    assert run("view", *made, "--data", npz, *page) == 2
+    assert not (tmp_path / "view.html").exists()
+    assert run("view", *made, "--data", data, *page) == 0
+    computed = (tmp_path / "view.html").read_text(encoding="utf-8")
+    assert "Bokeh" in computed
+    assert run("view", *made, "--data", data, *page, "--scores", tmp_path / "metrics.json") == 0
 
 
 def test_positions_are_refined_into_another_dataset(run: Callable, tmp_path: Path, caplog: pytest.LogCaptureFixture):

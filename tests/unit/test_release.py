@@ -54,7 +54,7 @@ def test_the_guide_for_contributors_names_files_that_are_there():
 
 
 def test_what_the_package_asks_for_is_what_was_tested():
-    files = (ROOT / "envs/requirements.txt", ROOT / "envs/requirements-baseline.txt")
+    files = sorted((ROOT / "envs").glob("requirements*.txt"))
     lines = "\n".join(file.read_text(encoding="utf-8") for file in files).splitlines()
     pins = [line.split("==") for line in lines if "==" in line]
     tested = {name.lower().replace("_", "-"): version for name, version in pins}

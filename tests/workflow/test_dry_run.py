@@ -48,7 +48,8 @@ def test_a_study_may_stand_beside_experiments_and_be_asked_for_alone(tmp_path: P
     assert (jobs["train"], jobs["infer"], jobs["tabulate_study"]) == (4, 6, 1)
     everything = planned(run_snakemake(tmp_path, SMALL | study, "--dry-run").stdout)
     assert (everything["train"], everything["infer"]) == (5, 7)
-    assert everything["plot_reconstruction"] == 1
+    # Images of studies are looked at when they are asked for.
+    assert everything["plot_reconstruction"] == everything["view"] == 1
 
 
 def test_a_dataset_may_be_another_with_refined_positions(tmp_path: Path):

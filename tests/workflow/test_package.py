@@ -64,7 +64,7 @@ def test_the_wheel_has_weights_programs_and_workflow_and_nothing_else(wheel: Pat
         pytest.skip("needs a repository")
     expected = set()
     for name in tracked.stdout.splitlines():
-        place = "" if name.startswith("scripts/ptychoflow/") else "ptychoflow/workflow/"
+        place = "" if name.startswith(("scripts/ptychoflow/", "scripts/ptychodus/")) else "ptychoflow/workflow/"
         expected.add(place + (name if place else name.removeprefix("scripts/")))
     expected.remove("ptychoflow/workflow/scripts/write_reference.py")
     with zipfile.ZipFile(wheel) as archive:
@@ -86,7 +86,7 @@ def test_the_metadata_tell_version_command_and_extras(wheel: Path):
     assert [(entry.name, entry.value) for entry in metadata.entry_points] == [
         ("ptychoflow", "ptychoflow.running.command:main")
     ]
-    assert metadata.metadata.get_all("Provides-Extra") == ["baseline", "tracking", "workflow"]
+    assert metadata.metadata.get_all("Provides-Extra") == ["baseline", "ptychodus", "tracking", "workflow"]
 
 
 def test_the_sdist_builds_the_same_wheel(wheel: Path, tmp_path: Path):

@@ -60,7 +60,7 @@ def test_the_report_holds_what_was_found_and_what_made_it(report: Path):
     log = (report.parent / "logs/report.log").read_text()
     for name in ("reconstruction.png", "correlation.png", "probe.png", "scan.png", "training.png"):
         assert f"Adding {name}" in log
-    for name in ("config.yaml", "provenance.json", "runs.html", "warnings.html"):
+    for name in ("config.yaml", "provenance.json", "runs.html", "warnings.html", "view.html"):
         assert f"Adding {name}" in log
     text = report.read_text(encoding="utf-8")
     assert "turned the diffraction patterns" in text

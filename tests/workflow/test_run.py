@@ -15,7 +15,7 @@ from ptychoflow.ingest.readers import read_dataset
 from ptychoflow.reconstruction.file import read_reconstruction
 
 PLOTS = ("plot_reconstruction", "plot_correlation", "plot_probe", "plot_scan", "plot_training")
-EVERYTHING = {"simulate", "train", "infer", "stitch", "evaluate", *PLOTS}
+EVERYTHING = {"simulate", "train", "infer", "stitch", "evaluate", "view", *PLOTS}
 
 
 def rerun_rules(folder: Path, config: dict) -> set[str]:
@@ -35,6 +35,7 @@ def test_every_promised_file_is_there_and_what_was_predicted_is_not(finished: Pa
     result = finished / "results/small/seed3/unseen"
     for name in ("reconstruction.h5", "reconstructed_amplitude.png", "reconstructed_phase.png", "metrics.json"):
         assert (result / name).stat().st_size > 200
+    assert "Bokeh" in (result / "view.html").read_text()
     for kind in ("reconstruction", "correlation", "probe", "scan"):
         assert (result / f"figures/{kind}.png").read_bytes().startswith(b"\x89PNG")
         assert "<svg" in (result / f"figures/{kind}.svg").read_text()[:2000]
@@ -119,7 +120,7 @@ def test_changed_stitching_spares_the_training(workflow: Path):
     config = copy.deepcopy(SMALL)
     config["experiments"]["small"]["stitching"] = {"phase_iterations": 3}
     rules = rerun_rules(workflow, config)
-    assert {"infer", "stitch", "evaluate", "plot_reconstruction"} <= rules
+    assert {"infer", "stitch", "evaluate", "plot_reconstruction", "view"} <= rules
     assert not rules & {"train", "simulate", "plot_training", "training_settings"}
 
 
@@ -136,11 +137,12 @@ def test_changed_training_reruns_all_that_follows_from_it(workflow: Path):
     [
         ("scripts/ptychoflow/figures/result.py", set(PLOTS)),
         ("scripts/plot_scan.py", {"plot_scan"}),
-        ("scripts/ptychoflow/metrics/similarity.py", {"evaluate", "plot_correlation", "plot_reconstruction"}),
+        ("scripts/ptychoflow/metrics/similarity.py", {"evaluate", "plot_correlation", "plot_reconstruction", "view"}),
         ("scripts/ptychoflow/simulation/objects.py", EVERYTHING),
         ("scripts/ptychoflow/models/unrolled.py", EVERYTHING - {"simulate"}),
         ("scripts/ptychoflow/studies/comparison.py", set()),
-        ("envs/figures.yaml", set(PLOTS)),
+        ("envs/figures.yaml", {"view", *PLOTS}),
+        ("scripts/ptychoflow/view/template.py", {"view"}),
         ("envs/train.yaml", EVERYTHING - {"simulate"}),
     ],
 )

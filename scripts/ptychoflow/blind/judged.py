@@ -9,7 +9,9 @@ from torch import Tensor
 from ptychoflow.models.blind import Blind
 from ptychoflow.models.blind_state import BlindState, doubt
 from ptychoflow.models.scan_frames import ScanFrames
+from ptychoflow.physics.coherence import CoherenceFit
 from ptychoflow.physics.gauge import centre_of, mix_modes, orthogonal_modes
+from ptychoflow.physics.joint_steps import PIXELS_AT_ONCE
 from ptychoflow.physics.patches import fourier_shift
 from ptychoflow.physics.total_variation import smoothed
 
@@ -26,6 +28,7 @@ def judged_correction(
     progress: float,
     gain: float,
     deviance: Callable[[BlindState], float],
+    before: float | None = None,
 ) -> tuple[BlindState, float, float]:
     """Add as much of the learned correction as helps the frames that judge.
 
@@ -43,6 +46,8 @@ def judged_correction(
         Share of the correction that is tried.
     deviance : callable
         Of the frames that judge, in a state.
+    before : float, optional
+        That of this one, where it is known.
 
     Returns
     -------
@@ -54,10 +59,47 @@ def judged_correction(
         Deviance of the state that comes out.
     """
     corrected = network.corrected(state, gain * network.learned_change(state, frames, progress))
-    before, after = deviance(state), deviance(corrected)
+    before, after = deviance(state) if before is None else before, deviance(corrected)
     if after <= before:
         return corrected, min(1.0, 1.5 * gain), after
     return state, 0.5 * gain, before
+
+
+def judged_mixture(
+    state: BlindState, frames: ScanFrames, chosen: Tensor, deviance: Callable[[BlindState], float]
+) -> tuple[BlindState, float]:
+    """Give the modes of the probe the light that frames tell at once, if it helps those that judge.
+
+    Parameters
+    ----------
+    state : BlindState
+        Of one scan, after a pass.
+    frames : ScanFrames
+        All frames.
+    chosen : Tensor
+        (chosen,) int64, numbers of those that tell.
+    deviance : callable
+        Of the frames that judge, in a state.
+
+    Returns
+    -------
+    state : BlindState
+        With the modes mixed so, or as it was where they are explained worse.
+    told : float
+        Deviance of the state that comes out.
+    """
+    fit = CoherenceFit(state.probes.shape[1])
+    for some in chosen.split(max(1, PIXELS_AT_ONCE // state.probes[0].numel())):
+        amplitudes, _ = frames.subset(some)
+        waves = frames.waves(state.objects, state.probes, some)[0]
+        fit.add(waves, amplitudes[0].square(), state.background[0], frames.mask[0, 0], frames.scale[0] ** 2)
+    mixture = fit.mixture()[None]
+    probes = mix_modes(state.probes, mixture)
+    mixture = orthogonal_modes(probes) @ mixture
+    names = ("probes", "probe_momentum")
+    mixed = replace(state, **{name: mix_modes(getattr(state, name), mixture) for name in names})
+    before, after = deviance(state), deviance(mixed)
+    return (mixed, after) if after <= before else (state, before)
 
 
 def smoothed_state(state: BlindState, frames: ScanFrames, strength: Tensor | float) -> BlindState:

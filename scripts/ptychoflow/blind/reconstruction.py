@@ -41,6 +41,7 @@ def reconstruct(
     seed: int = 0,
     device: torch.device | None = None,
     show: Callable[[Progress], None] | None = None,
+    look: Callable[[BlindReconstruction], None] | None = None,
 ) -> Reconstruction:
     """Reconstruct a dataset whose probe need not be known, and say how sure the image is.
 
@@ -60,6 +61,8 @@ def reconstruct(
         The CPU if not given.
     show : callable, optional
         Is given what is known after each iteration; if not given, a line of the log tells it.
+    look : callable, optional
+        Is then given the scan on its way, whose ``result()`` is the image so far.
 
     Returns
     -------
@@ -81,7 +84,14 @@ def reconstruct(
     log.info("%s: %d frames of %d pixels, looking for a start", data, len(dataset.frames), dataset.size)
     began = time.perf_counter()
     solving = BlindReconstruction(network.to(device), dataset, settings, seed, device)
-    result = solving.run(show or _shown())
+    tell = show or _shown()
+
+    def shown(progress: Progress) -> None:
+        tell(progress)
+        if look is not None:
+            look(solving)
+
+    result = solving.run(shown)
     solving_seconds = time.perf_counter() - began
     halves = np.full((2, *result.object.shape), np.nan, np.complex64)
     if settings.halves and dataset.truth is None:
@@ -110,6 +120,7 @@ def reconstruct(
         "data_file": str(data),
         "data_sha256": sha256_of(data),
         "data": dataset.provenance,
+        "geometry": dataset.geometry,
         "seed": seed,
         "config": {"reconstruction": plain(settings)},
         **_findings(result, solving),

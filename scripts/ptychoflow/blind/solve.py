@@ -14,6 +14,7 @@ from ptychoflow.blind.judged import (
     SMOOTHED_FROM,
     at_home,
     judged_correction,
+    judged_mixture,
     judged_smoothing,
     object_at_home,
     probe_at_home,
@@ -43,6 +44,10 @@ STILL_FALLING = 0.002
 """Relative gain of the held-out deviance in an iteration below which more of them are not worth it."""
 PATIENCE = 3
 """Iterations without such a gain after which it ends."""
+MIXED_FROM = 0.1
+"""Progress from which further modes are given the light that frames tell: before, it stands for what is still wrong."""
+FRAMES_OF_A_MIXTURE = 64
+"""Drawn anew each time, which tell that light."""
 POSITIONS_FROM = 0.3
 """Progress from which positions are solved for: before, the object says nothing of them."""
 BRIGHTNESS_FROM = 0.1
@@ -176,9 +181,12 @@ class BlindReconstruction:
             learned_rates=settings.learned and settings.learned_rates,
         )
         told = None
+        if state.probes.shape[1] > 1 and progress >= MIXED_FROM:
+            few = torch.randperm(len(self.fitted), generator=self.generator)[:FRAMES_OF_A_MIXTURE]
+            state, told = judged_mixture(state, self.frames, self.fitted[few], self.deviance)
         if settings.learned:
             args = self.network, state, self.frames, progress, self.gain, self.deviance
-            state, self.gain, told = judged_correction(*args)
+            state, self.gain, told = judged_correction(*args, before=told)
         if settings.smoothing and progress >= SMOOTHED_FROM:
             args = state, self.frames, self.smoothing, self.deviance
             state, self.smoothing, told = judged_smoothing(*args, before=told)

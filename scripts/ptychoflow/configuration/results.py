@@ -11,7 +11,7 @@ RUN_FILES = ("model.ckpt", "metrics.csv", "config.yaml", "provenance.json")
 RUN_FOLDERS = ("logs", "benchmarks", "figures", "run")
 RESULT_FILES = (
     *("predicted.h5", "reconstruction.h5", "reconstructed_amplitude.png", "reconstructed_phase.png"),
-    *("provenance.json", "metrics.json", "correlation.csv", "tracked.json"),
+    *("provenance.json", "metrics.json", "correlation.csv", "view.html", "tracked.json"),
 )
 RESULT_FIGURES = ("reconstruction", "correlation", "probe", "scan")
 STUDY_TABLES = ("results.csv", "table.csv", "table.md", "table.tex")

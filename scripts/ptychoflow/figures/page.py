@@ -1,9 +1,11 @@
 """results/runs.html: results side by side, in one file that needs no network."""
 
 import json
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from ptychoflow.figures.page_images import Picture, drawn, result_pictures, training_pictures
 from ptychoflow.figures.page_template import PAGE
@@ -39,11 +41,15 @@ def write_page(path: Path, folders: Iterable[Path]) -> None:
                 "settings": settings_of(provenance),
                 "scores": {},
                 "images": {},
+                "pages": {},
             }
             sources = provenance.get("training", {}).get("data", [])
             if sources:
                 pictures += training_pictures(folder.parent / "run", name, Path(sources[0]["file"]).stem)
         runs[name]["scores"][row["dataset"]] = {key: row[key] for key in SCORES if row.get(key) is not None}
+        if (folder / "view.html").exists():
+            address = os.path.relpath(folder / "view.html", path.parent)
+            runs[name]["pages"][row["dataset"]] = quote(address.replace(os.sep, "/"))
         if (folder / "reconstruction.h5").exists():
             pictures += result_pictures(folder, name)
     files, limits = drawn(pictures)

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ptychoflow.metrics.alignment import scored_area
 from ptychoflow.reconstruction.file import read_reconstruction
+from ptychoflow.reconstruction.pictures import lit_box
 
 BYTES = 13_000_000
 """Of all images together; Base64 makes a third more of them."""
@@ -46,9 +46,7 @@ class Picture:
 def result_pictures(folder: Path, run: str) -> list[Picture]:
     """Amplitude and phase of a result within its scored area, the phase against its own mean."""
     made = read_reconstruction(folder / "reconstruction.h5")
-    area = scored_area(made.coverage, made.probe, made.positions)
-    rows, columns = np.nonzero(area)
-    box = slice(rows.min(), rows.max() + 1), slice(columns.min(), columns.max() + 1)
+    box = lit_box(made)
     image = made.object[box]
     turned = image * np.exp(-1j * np.angle(image.mean()))
     values = {"amplitude": np.abs(image), "phase": np.angle(turned)}

@@ -19,9 +19,10 @@ width: 100%; text-align: left} :focus-visible {outline: 3px solid #06c; outline-
 figure img {display: block; width: 320px; image-rendering: pixelated; background: #ddd; margin-bottom: .3rem}
 figcaption {font-size: .9em} .none {width: 320px; padding: 2rem 0; text-align: center; background: #eee}
 .sr {position: absolute; left: -9999px}
+a {color: #06c}
 @media (prefers-color-scheme: dark) {body {background: #1b1b1b; color: #eee} thead th {background: #333}
 tbody tr:nth-child(even) {background: #242424} tr.chosen {background: #173a66 !important} th button {color: inherit}
-.none {background: #333}}
+.none {background: #333} a {color: #6db3ff}}
 </style></head>
 <body>
 <h1>All results</h1>
@@ -136,6 +137,9 @@ function images() {
       picture.dataset.key = name + epoch;
     });
     caption.textContent = run.name + (epoch === undefined ? "" : epoch === "end" ? ", at the end" : ", epoch " + epoch);
+    // Within a report, this page stands at no place from which others could be found.
+    if (name in run.pages && !/^(data|blob|about):$/.test(location.protocol))
+      caption.append(" · ", element("a", "look at it", null, {href: run.pages[name]}));
   }
   const scale = limits[name];
   $("scale").textContent = !scale ? "" : scale.amplitude[0] === scale.amplitude[1]

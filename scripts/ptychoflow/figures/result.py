@@ -1,7 +1,6 @@
 """Pictures of a reconstruction, for a page or a screen: each function draws one matplotlib figure."""
 
 import csv
-import math
 from pathlib import Path
 from typing import Any
 
@@ -9,20 +8,30 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 
 from ptychoflow.dataset.dataset import Dataset
 from ptychoflow.dataset.position_axes import turned_dataset
 from ptychoflow.dataset.scan_shape import empty_beam
 from ptychoflow.errors import InputError
+from ptychoflow.figures.drawing import (
+    AMPLITUDE_COLOURS,
+    ERROR_COLOURS,
+    PHASE_COLOURS,
+    Extent,
+    add_scale_bar,
+    extent_of,
+    phase_scale,
+    show_map,
+    show_phase,
+)
 from ptychoflow.files import replacing
 from ptychoflow.metrics.alignment import align, between_probes
 from ptychoflow.metrics.resolution import RingCorrelation
 from ptychoflow.provenance.embedded import picture_metadata
 from ptychoflow.reconstruction.ensemble import Ensemble
 from ptychoflow.reconstruction.file import Reconstruction, without_mean_phase
-from ptychoflow.reconstruction.pictures import check_formats, drawn_by, illuminated_area, lit_box
-
-AMPLITUDE_COLOURS, PHASE_COLOURS, ERROR_COLOURS = "gray", "twilight_shifted", "magma"
+from ptychoflow.reconstruction.pictures import box_of, check_formats, drawn_by, illuminated_area, lit_box
 
 
 def save_figure(figure: Figure, provenance: dict[str, Any], *paths: Path) -> None:
@@ -46,43 +55,53 @@ def save_figure(figure: Figure, provenance: dict[str, Any], *paths: Path) -> Non
     plt.close(figure)
 
 
-def reconstruction_figure(reconstruction: Reconstruction, dataset: Dataset | None = None) -> Figure:
-    """Draw amplitude and phase, beside truth and error where a dataset is given whose true object is known."""
+def reconstruction_figure(
+    reconstruction: Reconstruction, dataset: Dataset | None = None, unwrap: bool = False
+) -> Figure:
+    """Draw amplitude and phase, beside truth and error where the true object is known.
+
+    Parameters
+    ----------
+    reconstruction : Reconstruction
+        What is drawn.
+    dataset : Dataset, optional
+        What it was made from, if that is at hand.
+    unwrap : bool
+        Whether phases are drawn without jumps of a turn, the points marked round which none can be.
+    """
     if dataset is not None:
         dataset = turned_dataset(dataset, reconstruction.provenance.get("orientation", 0))
     area, box = illuminated_area(reconstruction), lit_box(reconstruction)
+    corner = box[0].start, box[1].start
+    extent = extent_of(area[box].shape, reconstruction.pixel_size, corner)
     image = reconstruction.object
     if dataset is None or dataset.truth is None:
         turned = without_mean_phase(image, area)
         figure, axes = plt.subplots(1, 2, figsize=(10, 4.5), layout="constrained")
-        _show(axes[0], np.abs(turned), area, box, "amplitude", AMPLITUDE_COLOURS, reconstruction)
-        _show(axes[1], np.angle(turned), area, box, "phase [rad]", AMPLITUDE_COLOURS, reconstruction)
+        amplitude = np.abs(turned)
+        limits = tuple(np.percentile(amplitude[area], [0.5, 99.5]))
+        show_map(axes[0], amplitude[box], extent, "amplitude", AMPLITUDE_COLOURS, limits)
+        show_phase(axes[1], np.angle(turned)[box], area[box], extent, "phase", unwrap)
         return figure
     if image.shape != dataset.truth.shape:
         raise InputError(
             f"the reconstruction has {image.shape} pixels: expected the {dataset.truth.shape} of the dataset's object"
         )
-    truth = dataset.truth
-    aligned = align(image, truth, area, *between_probes(reconstruction.probe, dataset.reference_probe))
+    truth, lit = dataset.truth[box], area[box]
+    aligned = align(image, dataset.truth, area, *between_probes(reconstruction.probe, dataset.reference_probe))[box]
     figure, axes = plt.subplots(2, 3, figsize=(13, 8), layout="constrained")
-    for row, (name, part) in enumerate((("amplitude", np.abs), ("phase [rad]", np.angle))):
-        limits = tuple(np.percentile(part(truth)[area], [0.1, 99.9]))
-        _show(
-            axes[row, 0], part(aligned), area, box, f"reconstructed {name}", AMPLITUDE_COLOURS, reconstruction, limits
-        )
-        _show(axes[row, 1], part(truth), area, box, f"true {name}", AMPLITUDE_COLOURS, reconstruction, limits)
-        error = np.abs(part(aligned) - part(truth)) if row == 0 else np.abs(np.angle(aligned * truth.conj()))
-        _show(axes[row, 2], error, area, box, f"error of {name}", ERROR_COLOURS, reconstruction, (0, limits[1] / 4))
-        # What is scored lies inside this line.
-        for axis in axes[row]:
-            axis.contour(
-                area[box],
-                [0.5],
-                colors="tab:orange",
-                linewidths=0.7,
-                extent=_extent(box, reconstruction),
-                origin="upper",
-            )
+    limits = tuple(np.percentile(np.abs(truth)[lit], [0.1, 99.9]))
+    for axis, part, name in ((axes[0, 0], aligned, "reconstructed"), (axes[0, 1], truth, "true")):
+        show_map(axis, np.abs(part), extent, f"{name} amplitude", AMPLITUDE_COLOURS, limits)
+    error = np.abs(np.abs(aligned) - np.abs(truth))
+    show_map(axes[0, 2], error, extent, "error of the amplitude", ERROR_COLOURS, (0, limits[1] / 4))
+    limits = show_phase(axes[1, 1], np.angle(truth), lit, extent, "true phase", unwrap)
+    show_phase(axes[1, 0], np.angle(aligned), lit, extent, "reconstructed phase", unwrap, like=np.angle(truth))
+    error = np.abs(np.angle(aligned * truth.conj()))
+    show_map(axes[1, 2], error, extent, "error of the phase", ERROR_COLOURS, (0, (limits[1] - limits[0]) / 8), "rad")
+    # What is scored lies inside this line.
+    for axis in axes.flat:
+        axis.contour(lit, [0.5], colors="tab:orange", linewidths=0.7, extent=extent, origin="upper")
     return figure
 
 
@@ -151,36 +170,47 @@ def probe_figure(reconstruction: Reconstruction) -> Figure:
     """Draw amplitude and phase of every probe mode."""
     modes = reconstruction.probe
     peak = np.abs(modes).max()
-    figure, axes = plt.subplots(2, len(modes), figsize=(4 * len(modes), 7), squeeze=False, layout="constrained")
+    extent = extent_of(modes.shape[1:], reconstruction.pixel_size)
+    figure, axes = plt.subplots(2, len(modes), figsize=(4 * len(modes), 7.6), squeeze=False, layout="constrained")
     shares = (np.abs(modes) ** 2).sum(axis=(1, 2)) / (np.abs(modes) ** 2).sum()
-    for number, mode in enumerate(modes):
-        image = axes[0, number].imshow(np.abs(mode), cmap="viridis", vmin=0, vmax=peak)
-        axes[0, number].set_title(f"mode {number + 1}: amplitude, {shares[number]:.0%} of the light", fontsize=9)
-        # Where there is no light the phase means nothing: it fades out.
-        phase = axes[1, number].imshow(
-            np.angle(mode), cmap=PHASE_COLOURS, vmin=-np.pi, vmax=np.pi, alpha=np.abs(mode) / peak
-        )
-        axes[1, number].set_title("phase", fontsize=9)
-    figure.colorbar(image, ax=axes[0], label="√photons")
-    figure.colorbar(phase, ax=axes[1], label="rad")
+    for number, (mode, amplitude, phase) in enumerate(zip(modes, *axes, strict=True)):
+        light = amplitude.imshow(np.abs(mode), cmap="viridis", vmin=0, vmax=peak, extent=extent)
+        amplitude.set_title(f"mode {number + 1}: amplitude, {shares[number]:.0%} of the light", fontsize=9)
+        angle = _show_probe_phase(phase, mode, peak, extent)
+        phase.set_title("phase", fontsize=9)
+        for axis in (amplitude, phase):
+            axis.set(xlabel="x [µm]", ylabel="y [µm]")
+            add_scale_bar(axis)
+    figure.colorbar(light, ax=axes[0], label="√photons")
+    figure.colorbar(angle, ax=axes[1], label="rad")
     return figure
+
+
+def _show_probe_phase(axis: Axes, mode: np.ndarray, peak: float, extent: Extent) -> AxesImage:
+    # Where there is no light the phase means nothing: it fades out.
+    faded = np.abs(mode) / peak
+    return axis.imshow(np.angle(mode), cmap=PHASE_COLOURS, vmin=-np.pi, vmax=np.pi, alpha=faded, extent=extent)
 
 
 def scan_figure(reconstruction: Reconstruction) -> Figure:
     """Draw the scan positions over the light that the object received."""
     figure, axis = plt.subplots(figsize=(6, 5), layout="constrained")
-    image = axis.imshow(reconstruction.coverage, cmap="magma")
+    extent = extent_of(reconstruction.coverage.shape, reconstruction.pixel_size)
+    image = axis.imshow(reconstruction.coverage, cmap="magma", extent=extent)
     figure.colorbar(image, label="overlap (one frame's peak = 1)")
     held_out = reconstruction.held_out
     trained = np.zeros_like(held_out) if reconstruction.trained is None else reconstruction.trained
+    # A position is that of a pixel's middle.
+    places = 1e6 * reconstruction.pixel_size * (reconstruction.positions + 0.5)
     kinds = (~held_out & ~trained, "lightgreen", "used"), (trained, "cyan", "used, and trained on")
     for frames, colour, label in (*kinds, (held_out, "white", "held out")):
-        chosen = reconstruction.positions[frames]
+        chosen = places[frames]
         if len(chosen):
             axis.plot(
                 chosen[:, 1], chosen[:, 0], ".", markersize=2, color=colour, label=f"{len(chosen)} frames {label}"
             )
-    axis.set(xlabel="column [pixels]", ylabel="row [pixels]", title="scan positions and overlap")
+    axis.set(xlabel="x [µm]", ylabel="y [µm]", title="scan positions and overlap")
+    add_scale_bar(axis)
     axis.legend(loc="upper right", fontsize=8)
     return figure
 
@@ -189,10 +219,11 @@ def dataset_figure(dataset: Dataset) -> Figure:
     """Draw what a scan was measured with: its positions in their order, photons, mean frame, and the probe."""
     figure, axes = plt.subplots(2, 3, figsize=(13, 8), layout="constrained")
     (scan, photons, mean), (field, amplitude, phase) = axes
-    rows, columns = dataset.positions.T
+    rows, columns = 1e6 * dataset.pixel_size * (dataset.positions.T + 0.5)
+    extent = extent_of(dataset.probe.shape[1:], dataset.pixel_size)
     scan.plot(columns, rows, color="lightgray", linewidth=0.5)
     points = scan.scatter(columns, rows, c=range(len(rows)), s=4)
-    scan.set(xlabel="column [pixels]", ylabel="row [pixels]", title="positions", aspect="equal")
+    scan.set(xlabel="x [µm]", ylabel="y [µm]", title="positions", aspect="equal")
     scan.invert_yaxis()
     figure.colorbar(points, ax=scan, label="frame", shrink=0.8)
     photons.plot(dataset.frames[:, dataset.mask].sum(axis=1), linewidth=0.8)
@@ -202,71 +233,45 @@ def dataset_figure(dataset: Dataset) -> Figure:
     top = np.log10(1 + max(np.nanmax(average), empty.max()))
     for axis, intensity, title in ((mean, average, "mean frame"), (field, empty, "the probe's far field")):
         image = axis.imshow(np.log10(1 + intensity), cmap="magma", vmin=0, vmax=top)
-        axis.set_title(title)
+        axis.set(title=title, xlabel="detector column [pixels]", ylabel="detector row [pixels]")
         figure.colorbar(image, ax=axis, label="log10(1 + photons)", shrink=0.8)
     light = np.sqrt((np.abs(dataset.probe) ** 2).sum(axis=0))
-    image = amplitude.imshow(light, cmap="viridis", vmin=0)
+    image = amplitude.imshow(light, cmap="viridis", vmin=0, extent=extent)
     amplitude.set_title("probe: amplitude of all modes")
     figure.colorbar(image, ax=amplitude, label="√photons", shrink=0.8)
-    # Where there is no light the phase means nothing: it fades out.
-    first = dataset.probe[0]
-    faded = np.abs(first) / np.abs(first).max()
-    image = phase.imshow(np.angle(first), cmap=PHASE_COLOURS, vmin=-np.pi, vmax=np.pi, alpha=faded)
+    image = _show_probe_phase(phase, dataset.probe[0], np.abs(dataset.probe[0]).max(), extent)
     phase.set_title("phase of the first mode")
     figure.colorbar(image, ax=phase, label="rad", shrink=0.8)
+    for axis in (amplitude, phase):
+        axis.set(xlabel="x [µm]", ylabel="y [µm]")
+        add_scale_bar(axis)
     return figure
 
 
 def uncertainty_figure(ensemble: Ensemble) -> Figure:
     """Draw an ensemble's mean, the deviation of its members, and how that compares with their error."""
-    rows, columns = np.nonzero(ensemble.area)
-    box = slice(rows.min(), rows.max() + 1), slice(columns.min(), columns.max() + 1)
+    box = box_of(ensemble.area)
+    extent = extent_of(ensemble.area[box].shape, ensemble.pixel_size, (box[0].start, box[1].start))
     known = np.isfinite(ensemble.found).all()
     figure, axes = plt.subplots(2, 3 if known else 2, figsize=(14 if known else 9.5, 8), layout="constrained")
     turned = without_mean_phase(ensemble.object, ensemble.area)
+    (phase_limits, phase_colours), amplitude = phase_scale(np.angle(turned)[ensemble.area]), np.abs(turned)
+    amplitude_limits = tuple(np.percentile(amplitude[ensemble.area], [0.5, 99.5]))
     parts = (
-        ("amplitude", np.abs(turned), ensemble.amplitude_deviation),
-        ("phase [rad]", np.angle(turned), ensemble.phase_deviation),
+        ("amplitude", "", amplitude, amplitude_limits, AMPLITUDE_COLOURS, ensemble.amplitude_deviation),
+        ("phase", "rad", np.angle(turned), phase_limits, phase_colours, ensemble.phase_deviation),
     )
-    for row, (name, image, deviation) in enumerate(parts):
-        _show(axes[row, 0], image, ensemble.area, box, f"mean {name}", AMPLITUDE_COLOURS, ensemble)
+    for row, (name, unit, image, ends, colours, deviation) in enumerate(parts):
+        show_map(axes[row, 0], image[box], extent, f"mean {name}", colours, ends, unit)
         limits = (0, np.percentile(deviation[ensemble.area], 99.5))
-        _show(axes[row, 1], deviation, ensemble.area, box, f"deviation of {name}", ERROR_COLOURS, ensemble, limits)
+        show_map(axes[row, 1], deviation[box], extent, f"deviation of the {name}", ERROR_COLOURS, limits, unit)
         if known:
             axis = axes[row, 2]
             axis.plot(ensemble.predicted[row], ensemble.found[row], "o-", label="tenths of the image")
             largest = max(ensemble.predicted[row].max(), ensemble.found[row].max())
             axis.plot([0, largest], [0, largest], "--", color="gray", label="as it says")
-            axis.set(xlabel=f"deviation of {name} over seeds", ylabel=f"error of {name}")
+            of = f"{name} [{unit}]" if unit else name
+            axis.set(xlabel=f"deviation of the {of} over seeds", ylabel=f"error of the {of}")
             axis.legend()
             axis.grid(alpha=0.3)
     return figure
-
-
-def _extent(box: tuple[slice, slice], reconstruction: Reconstruction | Ensemble) -> tuple[float, float, float, float]:
-    micrometres = 1e6 * reconstruction.pixel_size
-    return (
-        box[1].start * micrometres,
-        box[1].stop * micrometres,
-        box[0].stop * micrometres,
-        box[0].start * micrometres,
-    )
-
-
-def _show(
-    axis: Axes,
-    values: np.ndarray,
-    area: np.ndarray,
-    box: tuple[slice, slice],
-    title: str,
-    colours: str,
-    reconstruction: Reconstruction | Ensemble,
-    limits: tuple[float, float] | None = None,
-) -> None:
-    low, high = limits or np.percentile(values[area], [0.5, 99.5])
-    if math.isclose(low, high):
-        high = low + 1e-6
-    image = axis.imshow(values[box], cmap=colours, vmin=low, vmax=high, extent=_extent(box, reconstruction))
-    axis.set_title(title)
-    axis.set(xlabel="µm", ylabel="µm")
-    axis.figure.colorbar(image, ax=axis, shrink=0.8)

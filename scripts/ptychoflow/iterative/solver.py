@@ -124,6 +124,7 @@ def solve(
             "data_file": str(data),
             "data_sha256": sha256_of(data),
             "data": dataset.provenance,
+            "geometry": dataset.geometry,
             "seed": seed,
             "config": {"solver": plain(settings)},
             **origin,

@@ -122,6 +122,7 @@ class BlindWatch(Watch):
             "data_file": str(self.scan.path),
             "data_sha256": sha256_of(self.scan.path),
             "data": dataset.provenance,
+            "geometry": dataset.geometry,
             "seed": SEED,
             "config": {"reconstruction": plain(self.settings)},
             "start": {

@@ -8,7 +8,7 @@ from operator import add
 from torch import Tensor
 
 from ptychoflow.physics.diffraction import Propagator
-from ptychoflow.physics.joint_steps import JointChange, joint_change, modelled_frames
+from ptychoflow.physics.joint_steps import JointChange, detector_waves, joint_change, modelled_frames
 
 
 @dataclass
@@ -77,6 +77,10 @@ class ScanFrames:
         """Intensities (batch, chosen, N, N) that objects and probes make of some frames (chosen,) int64."""
         light = self.light(frames)
         return modelled_frames(objects, probes, self.positions[:, frames], self.propagator, background, light)
+
+    def waves(self, objects: Tensor, probes: Tensor, frames: Tensor) -> Tensor:
+        """Detector waves (batch, chosen, modes, N, N) that objects and probes make of some frames (chosen,) int64."""
+        return detector_waves(objects, probes, self.positions[:, frames], self.propagator, self.light(frames))
 
     def light(self, frames: Tensor) -> Tensor | None:
         """Brightness (batch, chosen) of some frames (chosen,) int64, if it is not 1."""

@@ -85,6 +85,17 @@ class Geometry:
     """
 
     @property
+    def geometry(self) -> dict[str, float | str | None]:
+        """The five of them by name, for the record of what is made of it."""
+        lengths = {"detector_distance": self.detector_distance, "detector_pixel_size": self.detector_pixel_size}
+        source = None if self.source_distance is None else float(self.source_distance)
+        known = {"energy": self.energy, **lengths}
+        return {key: float(value) for key, value in known.items()} | {
+            "propagation": self.propagation,
+            "source_distance": source,
+        }
+
+    @property
     def magnification(self) -> float:
         """Of the cone beam, 1 for a parallel one."""
         return magnification_of(self.detector_distance, self.source_distance)

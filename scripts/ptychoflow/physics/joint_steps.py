@@ -137,8 +137,16 @@ def modelled_frames(
     brightness: Tensor | None = None,
 ) -> Tensor:
     """Intensities (batch, frames, N, N) float that objects and probes diffract; parameters as in `joint_change`."""
+    waves = detector_waves(objects, probes, positions, propagator, brightness)
+    return incoherent_sum(waves) + background[:, None, None, None]
+
+
+def detector_waves(
+    objects: Tensor, probes: Tensor, positions: Tensor, propagator: Propagator, brightness: Tensor | None = None
+) -> Tensor:
+    """Waves (batch, frames, modes, N, N) complex at the detector; parameters as in `joint_change`."""
     patches, moved, _, _, propagator = _placed(objects, torch.fft.fft2(probes), positions, propagator, brightness)
-    return incoherent_sum(propagator(exit_waves(patches, moved))) + background[:, None, None, None]
+    return propagator(exit_waves(patches, moved))
 
 
 def _placed(

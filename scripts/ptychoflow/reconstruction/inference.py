@@ -121,6 +121,7 @@ class Inference:
             "single_shot": single_shot,
             "training": training,
             "data": dataset.provenance,
+            "geometry": dataset.geometry,
             **circumstances(),
         }
 

@@ -5,6 +5,8 @@ are many, a very good one has many times that. Between lies the deviance of a mo
 with the photons of each.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 
@@ -72,21 +74,38 @@ def photon_deviances(
     """
     if not len(frames):
         return None, None
+    mask = torch.from_numpy(dataset.mask)
+    totals = np.zeros(2)
+    for chosen, modelled, counts in modelled_frames(reconstruction, dataset, frames):
+        deviances = poisson_deviance(modelled, counts, mask), expected_deviance(modelled, mask)
+        totals += len(chosen) * np.array([float(deviance) for deviance in deviances])
+    return float(totals[0] / len(frames)), float(totals[1] / len(frames))
+
+
+def modelled_frames(
+    reconstruction: Reconstruction, dataset: Dataset, frames: np.ndarray
+) -> Iterator[tuple[np.ndarray, torch.Tensor, torch.Tensor]]:
+    """Model measured frames by the stitched object and its probe, some of them at a time.
+
+    Parameters are those of `photon_deviances`.
+
+    Yields
+    ------
+    chosen : ndarray
+        (some,) int, which frames.
+    modelled, counts : Tensor
+        (some, N, N) float32 photons per pixel, zero frequency in the middle.
+    """
     canvas = torch.from_numpy(reconstruction.object)[None]
     probe = torch.from_numpy(reconstruction.probe)
-    mask = torch.from_numpy(dataset.mask)
     propagator = Propagator(dataset.size, dataset.fresnel_number)
-    totals = np.zeros(2)
     for chosen in np.array_split(frames, -(-len(frames) // FRAMES_AT_ONCE)):
         places = torch.from_numpy(reconstruction.positions[chosen]).float()[None]
         expected = propagator.intensity(extract_patches(canvas, places, probe.shape[-1])[0], probe)
         counts = torch.from_numpy(dataset.frames[chosen])
         if reconstruction.brightness is not None:
             expected = expected * torch.from_numpy(reconstruction.brightness[chosen])[:, None, None]
-        modelled = torch.fft.fftshift(expected, dim=(-2, -1)) + reconstruction.background
-        deviances = poisson_deviance(modelled, counts, mask), expected_deviance(modelled, mask)
-        totals += len(chosen) * np.array([float(deviance) for deviance in deviances])
-    return float(totals[0] / len(frames)), float(totals[1] / len(frames))
+        yield chosen, torch.fft.fftshift(expected, dim=(-2, -1)) + reconstruction.background, counts
 
 
 def photon_scores(reconstruction: Reconstruction, dataset: Dataset) -> dict[str, float | None]:

@@ -79,7 +79,12 @@ def check_formats(*paths: Path) -> None:
 
 def lit_box(reconstruction: Reconstruction) -> tuple[slice, slice]:
     """Smallest rectangle of the object that holds the scored area."""
-    rows, columns = np.nonzero(illuminated_area(reconstruction))
+    return box_of(illuminated_area(reconstruction))
+
+
+def box_of(area: np.ndarray) -> tuple[slice, slice]:
+    """Smallest rectangle that holds an area (H, W) bool."""
+    rows, columns = np.nonzero(area)
     return slice(rows.min(), rows.max() + 1), slice(columns.min(), columns.max() + 1)
 
 

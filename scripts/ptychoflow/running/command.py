@@ -31,6 +31,7 @@ FOR_PEOPLE = (
     "infer",
     "stitch",
     "evaluate",
+    "view",
     "refine",
     "solve",
     "watch",

@@ -3,13 +3,13 @@
 import json
 import logging
 import signal
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
-from lightning.pytorch import Trainer, seed_everything
+from lightning.pytorch import Callback, Trainer, seed_everything
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
@@ -67,6 +67,8 @@ class TrainingRun:
         Checkpoint whose weights the network starts from.
     test_data : Path, optional
         Dataset to test the published network on.
+    callbacks : sequence of Callback
+        Who else is told how the training goes, and changes nothing of it.
     """
 
     data: list[Path]
@@ -79,6 +81,7 @@ class TrainingRun:
     quiet: bool = False
     init_from: Path | None = None
     test_data: Path | None = None
+    callbacks: Sequence[Callback] = ()
     settled: TrainingSettings = field(init=False)
 
     def run(self) -> Path:
@@ -101,7 +104,8 @@ class TrainingRun:
         module_data = ScanDataModule(scans, self.training, self.seed)
         module, identity = self._module(scans, module_data)
         # What cannot be made shall be refused before anything of a run is touched.
-        own, others = own_callbacks(self.tracking, self.run_dir), own_loggers(self.tracking)
+        own = [*own_callbacks(self.tracking, self.run_dir), *self.callbacks]
+        others = own_loggers(self.tracking)
         begun = beginning(self.run_dir, identity.fingerprint, module.description)
         start, tested_on = begun.checkpoint, sha256_of(self.test_data) if self.test_data else None
         checkpoint = self.output_dir / "model.ckpt"

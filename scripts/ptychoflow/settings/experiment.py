@@ -121,6 +121,20 @@ class StitchingSettings(Settings):
 
 
 @dataclass
+class FiguresSettings(Settings):
+    """How results are drawn.
+
+    Parameters
+    ----------
+    unwrap : bool
+        Whether phases are drawn without jumps of a turn, where the image is scored alone, with the points marked round
+        which no such phase can be.
+    """
+
+    unwrap: bool = False
+
+
+@dataclass
 class SharedSettings(Settings):
     """What all experiments may have in common.
 
@@ -142,6 +156,8 @@ class SharedSettings(Settings):
         How the pretrained network reconstructs a scan.
     stitching : StitchingSettings
         How patches become one object.
+    figures : FiguresSettings
+        How results are drawn.
     """
 
     seeds: list[Natural] = field(default_factory=lambda: [0])
@@ -152,6 +168,7 @@ class SharedSettings(Settings):
     inference: InferenceSettings = field(default_factory=InferenceSettings)
     reconstruction: BlindReconstructionSettings = field(default_factory=BlindReconstructionSettings)
     stitching: StitchingSettings = field(default_factory=StitchingSettings)
+    figures: FiguresSettings = field(default_factory=FiguresSettings)
 
 
 @dataclass

@@ -154,7 +154,7 @@ def test_builds_for_cpus_are_never_those_for_cuda(path: Path):
     ]
     build = "cuda*" if path.stem.endswith("-gpu") else "cpu_*"
     assert all(pin.endswith(f"={build}") for pin in pins), pins
-    assert bool(pins) == (path.stem not in ("figures", "crate"))
+    assert bool(pins) == (path.stem != "crate")
 
 
 def environment_writer() -> ModuleType:
@@ -198,3 +198,10 @@ def test_the_lock_pins_every_package_exactly():
     lines = (ROOT / "envs/requirements.txt").read_text().splitlines()
     assert all("==" in line for line in lines if line and not line.startswith("#"))
     assert "torch==2.13.0" in lines
+
+
+def test_what_is_installed_without_its_needs_changes_no_tested_version():
+    tested = {line.lower().split("==")[0] for line in (ROOT / "envs/requirements.txt").read_text().splitlines()}
+    for name in ("baseline", "ptychodus"):
+        lines = (ROOT / f"envs/requirements-{name}.txt").read_text().lower().splitlines()
+        assert not tested & {line.split("==")[0] for line in lines if not line.startswith("#")}

@@ -3,24 +3,17 @@
 import asyncio
 import base64
 import json
-import shutil
-import subprocess
-import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import numpy as np
 import pytest
+from browsers import Evaluate, drive, needs_browser
 from PIL import Image
 
 from ptychoflow.figures.page import write_page
 from ptychoflow.reconstruction.file import Reconstruction, write_reconstruction
-
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
-FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--remote-debugging-port=0"]
-needs_browser = pytest.mark.skipif(BROWSER is None, reason="needs Chromium: apt-get install chromium")
 
 
 def result(
@@ -102,56 +95,6 @@ def test_the_page_needs_nothing_else(page: Path):
     assert "<link" not in text
 
 
-Evaluate = Callable[[str], Coroutine[Any, Any, Any]]
-
-
-def drive(page: Path, steps: Callable[[Evaluate, Callable[..., Any]], Coroutine[Any, Any, None]], place: Path) -> None:
-    """Open a page in a headless browser and do something there."""
-
-    async def session() -> None:
-        browser = subprocess.Popen(
-            [BROWSER, *FLAGS, f"--user-data-dir={place}/profile", "about:blank"],
-            stderr=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-        )
-        try:
-            port_file, deadline = place / "profile/DevToolsActivePort", time.monotonic() + 120
-            while not port_file.exists() or not port_file.read_text():
-                assert time.monotonic() < deadline, "the browser did not start"
-                await asyncio.sleep(0.1)
-            port = port_file.read_text().split()[0]
-            async with aiohttp.ClientSession() as client:
-                async with client.get(f"http://127.0.0.1:{port}/json/list") as answer:
-                    address = next(tab for tab in await answer.json() if tab["type"] == "page")["webSocketDebuggerUrl"]
-                async with client.ws_connect(address, max_msg_size=0) as socket:
-                    number = 0
-
-                    async def call(method: str, **parameters: Any) -> dict[str, Any]:
-                        nonlocal number
-                        number += 1
-                        await socket.send_json({"id": number, "method": method, "params": parameters})
-                        while True:
-                            message = await socket.receive_json(timeout=120)
-                            if message.get("id") == number:
-                                return message["result"]
-
-                    async def evaluate(script: str) -> Any:
-                        told = await call("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
-                        assert "exceptionDetails" not in told, told
-                        return told["result"].get("value")
-
-                    await call("Page.enable")
-                    await call("Page.navigate", url=page.as_uri())
-                    while not await evaluate("document.readyState === 'complete' && location.href !== 'about:blank'"):
-                        await asyncio.sleep(0.05)
-                    await steps(evaluate, call)
-        finally:
-            browser.terminate()
-            browser.wait()
-
-    asyncio.run(session())
-
-
 NAMES = "[...document.querySelectorAll('#body tr')].map(row => row.cells[1].textContent)"
 
 
@@ -198,3 +141,21 @@ def test_two_runs_are_chosen_a_slider_moved_and_scores_sorted(page: Path, tmp_pa
         assert "2 of 4 results, 2 chosen" in await evaluate("document.getElementById('count').textContent")
 
     drive(page, steps, tmp_path)
+
+
+@needs_browser
+def test_a_result_with_a_page_of_its_own_leads_there(tmp_path: Path):
+    folder = result(tmp_path, "the first", "grains", 0.7, 0.4, 8)
+    (folder / "view.html").write_text("<title>looked at</title>")
+    write_page(tmp_path / "runs.html", [folder, result(tmp_path, "second", "grains", 0.9, 0.8, 16)])
+
+    async def steps(evaluate: Evaluate, call: Callable[..., Any]) -> None:
+        await evaluate("document.querySelectorAll('#body input').forEach(box => box.click())")
+        captions = await evaluate("[...document.querySelectorAll('figcaption')].map(c => c.textContent)")
+        assert sorted(captions) == ["second/seed0, at the end", "the first/seed0, at the end · look at it"]
+        await evaluate("document.querySelector('figcaption a').click()")
+        # What is asked of a page that is left is never answered.
+        await asyncio.sleep(2)
+        assert await evaluate("document.title") == "looked at"
+
+    drive(tmp_path / "runs.html", steps, tmp_path)
