@@ -52,7 +52,7 @@ def light_of_frames(positions: Tensor, weight: Tensor, shape: tuple[int, int]) -
     light = torch.zeros(shape, device=weight.device)
     for some in positions.split(FRAMES_AT_ONCE):
         corner, fraction = split_positions(some, size)
-        light += add_patches((fade(size, fraction) * weight)[None, ..., None], corner[None], shape)[0, ..., 0]
+        light += add_patches((fade(size, fraction) * weight)[None], corner[None], shape)[0]
     return light
 
 
