@@ -7,7 +7,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 
 STORE = sqlite:///$(CURDIR)/results/mlflow/mlflow.db
 
-.PHONY: demo check test bench mlflow lint format schema envs clean environment
+.PHONY: demo check test bench mlflow lint format schema notebooks envs clean environment
 
 demo: $(ENVIRONMENT)
 	snakemake --configfile config/config.yaml
@@ -51,6 +51,10 @@ format: $(ENVIRONMENT)
 # After a change of a setting: the schema of configs and the tables of config/README.md.
 schema: $(ENVIRONMENT)
 	python scripts/write_reference.py
+
+# After a change of what the notebooks of docs/ show.
+notebooks: $(ENVIRONMENT)
+	python tests/workflow/notebook_runs.py
 
 # After a change of envs/requirements.txt.
 envs: $(ENVIRONMENT)

@@ -1,12 +1,11 @@
 """From a scan to an image, or to a network, in one call."""
 
 import logging
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-
-from tqdm.auto import tqdm
 
 from ptychoflow.blind.result import Progress
 from ptychoflow.configuration.reading import read_settings
@@ -28,6 +27,11 @@ from ptychoflow.settings.solver import SolverSettings
 from ptychoflow.settings.tracking import TrackingSettings
 from ptychoflow.settings.training import TrainingSettings
 from ptychoflow.settings.values import Accelerator
+
+with warnings.catch_warnings():
+    # Where a notebook has no widgets the bar is one of letters, which is as good.
+    warnings.simplefilter("ignore")
+    from tqdm.auto import tqdm
 
 log = logging.getLogger(__name__)
 

@@ -16,7 +16,6 @@ import matplotlib
 import numpy as np
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.loggers import Logger
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
@@ -29,8 +28,7 @@ from ptychoflow.metrics.patches import align_patches, lit_area
 from ptychoflow.reconstruction.inference import scan_loader
 from ptychoflow.reconstruction.stitching import Portion, stitch
 from ptychoflow.settings.tracking import TrackingSettings
-from ptychoflow.tracking.events import EventLogger
-from ptychoflow.tracking.mlflow_runs import MLflowRunLogger
+from ptychoflow.tracking.run_logger import log_pictures
 from ptychoflow.training.module import Reconstructor
 
 log = logging.getLogger(__name__)
@@ -151,21 +149,6 @@ class ReconstructionImages(Callback):
         if sentence not in self.said:
             self.said.add(sentence)
             log.warning(sentence)
-
-
-def log_pictures(logger: Logger, folder: Path, pictures: dict[str, np.ndarray], step: int) -> None:
-    """Give pictures, (H, W, 3) uint8 by name and as PNG files of a folder, to a logger that takes some."""
-    if isinstance(logger, EventLogger):
-        for name, picture in pictures.items():
-            logger.log_picture(name, picture, step)
-    elif isinstance(logger, MLflowRunLogger):
-        logger.log_file(folder, folder.name)
-        for name in pictures:
-            if name.endswith("_pred"):
-                logger.log_picture(name, folder / f"{name}.png", step)
-    elif hasattr(logger, "log_image"):
-        for name, picture in pictures.items():
-            logger.log_image(key=name, images=[picture], step=step)
 
 
 def object_panels(predicted: np.ndarray, truth: np.ndarray | None, lit: np.ndarray) -> dict[str, np.ndarray]:

@@ -3,7 +3,7 @@
 import json
 import logging
 import signal
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,9 +31,7 @@ from ptychoflow.settings.training import TrainingSettings
 from ptychoflow.settings.values import plain
 from ptychoflow.tracking.guard import Guard, begin
 from ptychoflow.tracking.loggers import CSV_FOLDER, close, collect_metrics, make_loggers, own_loggers
-from ptychoflow.tracking.mlflow_runs import MLflowRunLogger
-from ptychoflow.tracking.mlflow_store import without_password
-from ptychoflow.tracking.mlflow_training import log_datasets, log_network, note
+from ptychoflow.tracking.run_logger import of_the_house
 from ptychoflow.training.checkpoint import describe, load_checkpoint, publish
 from ptychoflow.training.module import Reconstructor
 from ptychoflow.training.trainer import settle
@@ -204,13 +202,12 @@ class TrainingRun:
         for logger in loggers:
             if start is None:
                 logger.log_hyperparams(self.resolved())
-            if isinstance(logger, MLflowRunLogger):
-                logger.log_file(self.run_dir / "config.yaml")
-                if start is None:
-                    log_datasets(logger, self.data, module.description["provenance"])
-                    logger.log_note(note(module.description["provenance"]))
+        for logger in of_the_house(loggers):
+            logger.log_beginning(
+                self.run_dir / "config.yaml", self.data, module.description["provenance"], resumed=start is not None
+            )
 
-    def _publish(self, provenance: dict[str, Any], loggers: Iterable[Logger] = ()) -> None:
+    def _publish(self, provenance: dict[str, Any], loggers: Sequence[Logger] = ()) -> None:
         best = self.run_dir / BEST
         use_best = self.training.publish == "best" and best.exists()
         self._collect_metrics()
@@ -219,12 +216,8 @@ class TrainingRun:
         publish(best if use_best else self.run_dir / LAST, checkpoint, provenance)
         record = self.output_dir / "provenance.json"
         write_provenance(record, provenance | {"checkpoint_sha256": sha256_of(checkpoint)})
-        for logger in loggers:
-            if isinstance(logger, MLflowRunLogger):
-                logger.log_file(record)
-                if self.tracking.log_checkpoint:
-                    name = self.tracking.tags.get("experiment", self.output_dir.name)
-                    log_network(logger, checkpoint, provenance, name, self.tracking)
+        for logger in of_the_house(loggers):
+            logger.log_published(checkpoint, record, provenance, self.tracking)
 
     def _collect_metrics(self) -> None:
         if "csv" in self.tracking.logger:
@@ -255,6 +248,5 @@ class TrainingRun:
 
 
 def _tracked_as(loggers: list[Logger]) -> dict[str, Any]:
-    """Run and store of MLflow, for the provenance; nothing where none of the loggers is MLflow's."""
-    runs = [logger for logger in loggers if isinstance(logger, MLflowRunLogger)]
-    return {"run_id": runs[0].run_id, "mlflow": without_password(runs[0].uri)} if runs else {}
+    """Where the run is found later, for the provenance."""
+    return {key: value for logger in of_the_house(loggers) for key, value in logger.tracked_as.items()}

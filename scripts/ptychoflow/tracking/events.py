@@ -10,7 +10,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from ptychoflow.settings.tracking import TrackingSettings
 from ptychoflow.settings.values import flattened, names_of
-from ptychoflow.tracking.new_steps import OnlyNewSteps
+from ptychoflow.tracking.run_logger import RunLogger
 
 EVENTS_FOLDER = "tensorboard"
 PLACES = ("train_data_file", "test_data_file", "init_from", *names_of(TrackingSettings))
@@ -31,7 +31,7 @@ LAYOUT = {
 """Charts of CUSTOM SCALARS: training and validation in one."""
 
 
-class EventLogger(OnlyNewSteps, TensorBoardLogger):
+class EventLogger(RunLogger, TensorBoardLogger):
     """TensorBoard events in run_dir/tensorboard."""
 
     def __init__(self, run_dir: Path) -> None:
@@ -53,11 +53,10 @@ class EventLogger(OnlyNewSteps, TensorBoardLogger):
         self.experiment.add_custom_scalars(LAYOUT)
 
     @rank_zero_only
-    def log_picture(self, name: str, picture: np.ndarray, step: int) -> None:
-        """Log an image (H, W, 3) uint8, unless it has one of this step or a later one."""
-        if step > self.last_steps.get(name, -1):
-            self.last_steps[name] = step
-            self.experiment.add_image(name, picture, step, dataformats="HWC")
+    def log_pictures(self, folder: Path, pictures: dict[str, np.ndarray], step: int) -> None:
+        """Log all pictures, but those of which there is one of this step or a later one."""
+        for name in self.new_ones(pictures, step):
+            self.experiment.add_image(name, pictures[name], step, dataformats="HWC")
 
     @rank_zero_only
     def finalize(self, status: str) -> None:

@@ -17,12 +17,12 @@ from ptychoflow.tracking.guard import Guard
 from ptychoflow.tracking.mlflow_runs import MLflowRunLogger
 from ptychoflow.tracking.mlflow_store import store_uri
 from ptychoflow.tracking.mlflow_training import parents_of
-from ptychoflow.tracking.new_steps import OnlyNewSteps
+from ptychoflow.tracking.run_logger import RunLogger, of_the_house
 
 CSV_FOLDER = "logs"
 
 
-class TableLogger(OnlyNewSteps, CSVLogger):
+class TableLogger(RunLogger, CSVLogger):
     """Rows in run_dir/logs, in a file for each attempt: Lightning's own logger would overwrite the one before."""
 
     def __init__(self, run_dir: Path, start: int) -> None:
@@ -112,9 +112,8 @@ def own_loggers(settings: TrackingSettings) -> list[Logger]:
 
 def close(loggers: list[Logger]) -> None:
     """End what runs beside the training; MLflow gets what waits for it, if it takes it now."""
-    for logger in loggers:
-        if isinstance(logger, MLflowRunLogger):
-            logger.close()
+    for logger in of_the_house(loggers):
+        logger.close()
 
 
 def read_rows(logs: Path) -> list[dict[str, str]]:

@@ -6,17 +6,20 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.loggers.logger import rank_zero_experiment
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from ptychoflow.errors import InputError
+from ptychoflow.settings.tracking import TrackingSettings
 from ptychoflow.settings.values import flattened
 from ptychoflow.tracking.delivery import Delivery, Outbox
 from ptychoflow.tracking.journal import Journal
 from ptychoflow.tracking.machine import Machine
 from ptychoflow.tracking.mlflow_store import process_tags, without_password
-from ptychoflow.tracking.new_steps import OnlyNewSteps
+from ptychoflow.tracking.mlflow_training import inputs_of, model_of, note
+from ptychoflow.tracking.run_logger import RunLogger
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +29,7 @@ PATIENCE, PATIENCE_OF_A_FAILURE = 60.0, 10.0
 """Seconds that a training waits at its end for a store that does not answer; one that failed may be ended soon."""
 
 
-class MLflowRunLogger(OnlyNewSteps, Logger):
+class MLflowRunLogger(RunLogger, Logger):
     """Writes all that is logged into a journal in the run folder, which is sent to the store beside the training.
 
     Parameters
@@ -156,12 +159,36 @@ class MLflowRunLogger(OnlyNewSteps, Logger):
         """Give the run its note, in Markdown; ``{run_id}`` stands for the run's id."""
         self.journal.append({"kind": "note", "text": text})
 
+    @property
+    def tracked_as(self) -> dict[str, Any]:
+        return {"run_id": self.run_id, "mlflow": without_password(self.uri)}
+
     @rank_zero_only
-    def log_picture(self, name: str, path: Path, step: int) -> None:
-        """Log a picture for the slider over steps, unless it has one of this step or a later one."""
-        if step > self.last_steps.get(name, -1):
-            self.last_steps[name] = step
-            self.journal.stamped({"kind": "image", "path": self.journal.relative(path), "key": name, "step": step})
+    def log_beginning(self, config: Path, datasets: Sequence[Path], provenance: dict[str, Any], resumed: bool) -> None:
+        """Log the config; and where the training begins its datasets, and a note that tells of them."""
+        self.log_file(config)
+        if not resumed:
+            self.log_inputs(inputs_of(datasets, provenance))
+            self.log_note(note(provenance))
+
+    @rank_zero_only
+    def log_pictures(self, folder: Path, pictures: dict[str, np.ndarray], step: int) -> None:
+        """Put the folder into the run, and reconstructions on the slider over steps, but what is there already."""
+        self.log_file(folder, folder.name)
+        shown = {name: picture for name, picture in pictures.items() if name.endswith("_pred")}
+        for name in self.new_ones(shown, step):
+            path = self.journal.relative(folder / f"{name}.png")
+            self.journal.stamped({"kind": "image", "path": path, "key": name, "step": step})
+
+    @rank_zero_only
+    def log_published(
+        self, checkpoint: Path, record: Path, provenance: dict[str, Any], tracking: TrackingSettings
+    ) -> None:
+        """Put the record into the run, and the checkpoint as a model where the settings ask for it."""
+        self.log_file(record)
+        if tracking.log_checkpoint:
+            name = tracking.tags.get("experiment", checkpoint.parent.name)
+            self.log_model(model_of(checkpoint, provenance, name, tracking, self.journal.last_values()))
 
     @rank_zero_only
     def finalize(self, status: str) -> None:

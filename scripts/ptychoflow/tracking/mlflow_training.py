@@ -7,7 +7,6 @@ from typing import Any
 from ptychoflow.settings.tracking import TrackingSettings
 from ptychoflow.settings.values import flattened
 from ptychoflow.tracking.mlflow_entries import digest_of
-from ptychoflow.tracking.mlflow_runs import MLflowRunLogger
 
 LONGEST_PARAM = 500
 
@@ -22,41 +21,55 @@ def parents_of(tags: dict[str, str]) -> list[dict[str, str]]:
     return parents
 
 
-def log_datasets(logger: MLflowRunLogger, paths: Sequence[Path], provenance: dict[str, Any]) -> None:
-    """Name the datasets that a network is trained on."""
-    logger.log_inputs(
-        [
-            {
-                "name": path.stem,
-                "sha256": source["sha256"],
-                "source": str(path),
-                "frames": source["frames"],
-                "context": "training",
-            }
-            for path, source in zip(paths, provenance["data"], strict=True)
-        ]
-    )
+def inputs_of(paths: Sequence[Path], provenance: dict[str, Any]) -> list[dict[str, Any]]:
+    """The datasets that a network is trained on, as `MLflowRunLogger.log_inputs` takes them."""
+    return [
+        {
+            "name": path.stem,
+            "sha256": source["sha256"],
+            "source": str(path),
+            "frames": source["frames"],
+            "context": "training",
+        }
+        for path, source in zip(paths, provenance["data"], strict=True)
+    ]
 
 
-def log_network(
-    logger: MLflowRunLogger, checkpoint: Path, provenance: dict[str, Any], name: str, tracking: TrackingSettings
-) -> None:
-    """Put a published checkpoint into the run, as a model with its settings, last metrics and first dataset."""
-    values = {key: value for key, value in logger.journal.last_values().items() if key.endswith("/epoch")}
+def model_of(
+    checkpoint: Path,
+    provenance: dict[str, Any],
+    name: str,
+    tracking: TrackingSettings,
+    last_values: dict[str, Any],
+) -> dict[str, Any]:
+    """A published checkpoint as a model with its settings, the last values of its metrics and its first dataset.
+
+    Parameters
+    ----------
+    checkpoint : Path
+        The published model.ckpt.
+    provenance : dict
+        Of its training.
+    name : str
+        What the model is called.
+    tracking : TrackingSettings
+        Whether and how it is registered.
+    last_values : dict
+        Of each metric its value, step and time, as `Journal.last_values` gives them.
+    """
+    values = {key: value for key, value in last_values.items() if key.endswith("/epoch")}
     settings = {"model": provenance["config"]["model"], "seed": provenance["seed"]}
     first = provenance["data"][0]
-    logger.log_model(
-        {
-            "path": checkpoint,
-            "name": name,
-            "step": max((step for _, step, _ in values.values()), default=0),
-            "params": {key: str(value)[:LONGEST_PARAM] for key, value in flattened(settings, "/").items()},
-            "metrics": values,
-            "dataset": {"name": Path(first["file"]).stem, "digest": digest_of(first["sha256"])},
-            "register_as": tracking.register_as,
-            "alias": tracking.register_alias,
-        }
-    )
+    return {
+        "path": checkpoint,
+        "name": name,
+        "step": max((step for _, step, _ in values.values()), default=0),
+        "params": {key: str(value)[:LONGEST_PARAM] for key, value in flattened(settings, "/").items()},
+        "metrics": values,
+        "dataset": {"name": Path(first["file"]).stem, "digest": digest_of(first["sha256"])},
+        "register_as": tracking.register_as,
+        "alias": tracking.register_alias,
+    }
 
 
 def note(provenance: dict[str, Any], pictures: Sequence[str] = (), scores: dict[str, Any] | None = None) -> str:

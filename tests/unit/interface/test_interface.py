@@ -207,6 +207,9 @@ def test_a_network_of_ones_own_is_trained_and_used(foreign: Path, scan: ptychofl
     assert checkpoint == tmp_path / "run/model.ckpt"
     # The file says nothing of its units, so what it was read as is kept.
     assert read_cxi(tmp_path / "run/scans/0.cxi").positions == pytest.approx(read.positions)
+    last = (tmp_path / "run/checkpoints/last.ckpt").stat().st_mtime_ns
+    assert ptychoflow.train(read, tmp_path / "run", model=model, progress=False, **settings) == checkpoint
+    assert (tmp_path / "run/checkpoints/last.ckpt").stat().st_mtime_ns == last, "what was finished was trained again"
     made = ptychoflow.reconstruct(scan, tmp_path / "run", tile_frames=32)
     assert made.provenance["method"] == "unrolled"
     assert np.isfinite(made.object).all()
