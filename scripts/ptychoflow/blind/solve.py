@@ -235,14 +235,14 @@ class BlindReconstruction:
         state = self.state
         probe = probe_at_home(state, self.home) * self.frames.scale
         canvas = object_at_home(state, self.home)
-        edge = self.border
+        edge, solved = self.border, self.frames.positions[0]  # in single precision
         inner = canvas[edge:-edge, edge:-edge]
         judges = torch.from_numpy(self.held_out) if len(self.held_out) else self.judges
         return BlindResult(
             object=inner.contiguous().cpu(),
             probe=probe.cpu(),
             background=float(state.background[0] * self.frames.scale[0] ** 2),
-            positions=self.frames.positions[0].double().cpu().numpy() - edge,
+            positions=solved.double().cpu().numpy() - edge if self.settings.solve_positions else self.dataset.positions,
             brightness=None if self.frames.brightness is None else self.frames.brightness[0].cpu().numpy(),
             used=self.used,
             held_out=self.held_out,
