@@ -5,15 +5,22 @@ ENVIRONMENT := .venv/.complete
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export MLFLOW_DISABLE_TELEMETRY := true
 
+# What `make bench` compares with.
+BEFORE ?= HEAD~1
 STORE = sqlite:///$(CURDIR)/results/mlflow/mlflow.db
 
-.PHONY: demo check test bench mlflow lint format schema notebooks envs clean environment
+.PHONY: demo gallery check test bench mlflow lint format schema notebooks envs clean environment
 
 demo: $(ENVIRONMENT)
 	snakemake --configfile config/config.yaml
 	@echo "The network's image of a sample it never saw: results/demo/seed0/demo-unseen/figures/reconstruction.png"
 	@echo "Its scores: results/demo/seed0/demo-unseen/metrics.json"
 	@echo "The same sample by the pretrained network: results/pretrained/seed0/demo-unseen/figures/reconstruction.png"
+
+# Simulated and measured scans by the pretrained network, into docs/gallery.md and its pictures.
+gallery: $(ENVIRONMENT)
+	snakemake --configfile config/gallery.yaml
+	python docs/make_gallery.py results
 
 # After each edit: style, and the tests of the library that take less than some seconds.
 check: $(ENVIRONMENT)
@@ -29,6 +36,7 @@ bench: $(ENVIRONMENT)
 	mkdir -p results/benchmarks
 	pytest tests/benchmarks --override-ini addopts=-ra --benchmark-only --benchmark-json results/benchmarks/speed.json
 	python tests/benchmarks/speed_table.py results/benchmarks/speed.json | tee results/benchmarks/speed.md
+	python tests/benchmarks/compare.py --before $(BEFORE) | tee results/benchmarks/compared.md
 
 # All tracked runs in a browser, http://127.0.0.1:5000; those whose process was killed are marked as failed first.
 mlflow: $(ENVIRONMENT)

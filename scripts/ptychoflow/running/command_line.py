@@ -11,8 +11,8 @@ from typing import Any, NoReturn, get_args
 
 import jsonargparse
 
-from ptychoflow.cores import usable_cores
 from ptychoflow.errors import InputError
+from ptychoflow.running.cores import usable_cores
 from ptychoflow.running.warnings_kept import hush_lightning
 
 BAD_INPUT = 2
