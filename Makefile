@@ -9,7 +9,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 BEFORE ?= HEAD~1
 STORE = sqlite:///$(CURDIR)/results/mlflow/mlflow.db
 
-.PHONY: demo gallery check test bench mlflow lint format schema notebooks envs clean environment
+.PHONY: demo gallery check test bench gpu mlflow lint format schema notebooks envs clean environment
 
 demo: $(ENVIRONMENT)
 	snakemake --configfile config/config.yaml
@@ -37,6 +37,15 @@ bench: $(ENVIRONMENT)
 	pytest tests/benchmarks --override-ini addopts=-ra --benchmark-only --benchmark-json results/benchmarks/speed.json
 	python tests/benchmarks/speed_table.py results/benchmarks/speed.json | tee results/benchmarks/speed.md
 	python tests/benchmarks/compare.py --before $(BEFORE) | tee results/benchmarks/compared.md
+
+# Where a GPU is: that it computes what the CPU does, and how fast. Any Python with torch, Lightning, pytest-benchmark and what
+# the library needs will do; neither Snakemake nor MLflow is asked for.
+gpu:
+	mkdir -p results/benchmarks
+	pytest tests/gpu --override-ini addopts=-ra
+	pytest tests/benchmarks --override-ini addopts=-ra -k "limit or cuda" --benchmark-only --benchmark-max-time 0.5 \
+		--benchmark-json results/benchmarks/gpu.json
+	python tests/benchmarks/speed_table.py results/benchmarks/gpu.json | tee results/benchmarks/gpu.md
 
 # All tracked runs in a browser, http://127.0.0.1:5000; those whose process was killed are marked as failed first.
 mlflow: $(ENVIRONMENT)
