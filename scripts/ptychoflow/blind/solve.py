@@ -19,6 +19,7 @@ from ptychoflow.blind.judged import (
     object_at_home,
     probe_at_home,
 )
+from ptychoflow.blind.positions import FRAMES_AT_ONCE, moved_positions
 from ptychoflow.blind.result import BlindResult, Progress
 from ptychoflow.blind.start import FRAMES, Start, find_start, middle_of
 from ptychoflow.dataset.dataset import Dataset
@@ -31,7 +32,6 @@ from ptychoflow.physics.diffraction import Propagator, incoherent_sum
 from ptychoflow.physics.gauge import centre_of, with_power
 from ptychoflow.physics.losses import expected_deviance, poisson_deviance
 from ptychoflow.physics.modes import coherence_modes
-from ptychoflow.physics.position_steps import position_steps
 from ptychoflow.settings.reconstruction import BlindReconstructionSettings
 
 log = logging.getLogger(__name__)
@@ -50,12 +50,10 @@ FRAMES_OF_A_MIXTURE = 64
 """Drawn anew each time, which tell that light."""
 POSITIONS_FROM = 0.3
 """Progress from which positions are solved for: before, the object says nothing of them."""
+SEARCHED_EACH = 4
+"""Iterations from one search for lost frames to the next."""
 BRIGHTNESS_FROM = 0.1
 """Progress from which the light of each frame is solved for."""
-FRAMES_AT_ONCE = 256
-"""Whose photons are modelled at a time, where all are looked at."""
-LARGEST_STEP = 1.0
-"""Pixels that a frame moves at most in an iteration."""
 
 
 class BlindReconstruction:
@@ -194,39 +192,19 @@ class BlindReconstruction:
         if self.state is not state:
             told = None
         if settings.solve_positions and progress >= POSITIONS_FROM:
-            self._move_frames()
+            self.frames.positions = moved_positions(
+                self.state,
+                self.frames,
+                self.given,
+                (self.fitted, torch.from_numpy(self.held_out)),
+                settings.position_bound,
+                searched=len(self.history) % SEARCHED_EACH == 0,
+            )
             told = None
         if settings.solve_brightness and progress >= BRIGHTNESS_FROM:
             self.state, self.frames.brightness = brightened(self.state, self.frames, self.fitted)
             told = None
         return self.deviance(self.state) if told is None else told
-
-    def _move_frames(self) -> None:
-        """Step the positions of all frames, none farther from where it was given than the bound."""
-        state, frames = self.state, self.frames
-        step = torch.zeros_like(self.given[0])
-        # Those that are left out move by their own photons alone, and nothing by theirs.
-        for some in (*self.fitted.split(FRAMES_AT_ONCE), *torch.from_numpy(self.held_out).split(FRAMES_AT_ONCE)):
-            if not len(some):
-                continue
-            amplitudes, positions = frames.subset(some)
-            light = frames.light(some)
-            # A frame of twice the light is one of the mean light with half the background.
-            light = 1 if light is None else light[0][:, None, None]
-            step[some] = position_steps(
-                state.objects[0],
-                state.probes[0],
-                amplitudes[0] / light**0.5,
-                positions[0],
-                frames.mask[0, 0],
-                frames.propagator,
-                state.background[0] / light,
-            )
-        step = step / (step.norm(dim=-1, keepdim=True) / LARGEST_STEP).clamp_min(1)
-        moved = frames.positions[0] + step - self.given[0]
-        moved = moved - moved[self.fitted].mean(dim=0)
-        moved = moved / (moved.norm(dim=-1, keepdim=True) / self.settings.position_bound).clamp_min(1)
-        frames.positions = (self.given[0] + moved)[None]
 
     @property
     def smoothed(self) -> float:
@@ -257,14 +235,14 @@ class BlindReconstruction:
         state = self.state
         probe = probe_at_home(state, self.home) * self.frames.scale
         canvas = object_at_home(state, self.home)
-        edge = self.border
+        edge, solved = self.border, self.frames.positions[0]  # in single precision
         inner = canvas[edge:-edge, edge:-edge]
         judges = torch.from_numpy(self.held_out) if len(self.held_out) else self.judges
         return BlindResult(
             object=inner.contiguous().cpu(),
             probe=probe.cpu(),
             background=float(state.background[0] * self.frames.scale[0] ** 2),
-            positions=self.frames.positions[0].double().cpu().numpy() - edge,
+            positions=solved.double().cpu().numpy() - edge if self.settings.solve_positions else self.dataset.positions,
             brightness=None if self.frames.brightness is None else self.frames.brightness[0].cpu().numpy(),
             used=self.used,
             held_out=self.held_out,

@@ -94,11 +94,11 @@ def reconstruction_figure(
     for axis, part, name in ((axes[0, 0], aligned, "reconstructed"), (axes[0, 1], truth, "true")):
         show_map(axis, np.abs(part), extent, f"{name} amplitude", AMPLITUDE_COLOURS, limits)
     error = np.abs(np.abs(aligned) - np.abs(truth))
-    show_map(axes[0, 2], error, extent, "error of the amplitude", ERROR_COLOURS, (0, limits[1] / 4))
+    show_map(axes[0, 2], error, extent, "error of the amplitude", ERROR_COLOURS, (0, (limits[1] - limits[0]) / 4))
     limits = show_phase(axes[1, 1], np.angle(truth), lit, extent, "true phase", unwrap)
     show_phase(axes[1, 0], np.angle(aligned), lit, extent, "reconstructed phase", unwrap, like=np.angle(truth))
     error = np.abs(np.angle(aligned * truth.conj()))
-    show_map(axes[1, 2], error, extent, "error of the phase", ERROR_COLOURS, (0, (limits[1] - limits[0]) / 8), "rad")
+    show_map(axes[1, 2], error, extent, "error of the phase", ERROR_COLOURS, (0, (limits[1] - limits[0]) / 4), "rad")
     # What is scored lies inside this line.
     for axis in axes.flat:
         axis.contour(lit, [0.5], colors="tab:orange", linewidths=0.7, extent=extent, origin="upper")

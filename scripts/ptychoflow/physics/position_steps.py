@@ -90,6 +90,47 @@ def damped_steps(linearised: Iterable[tuple[Tensor, Tensor]]) -> tuple[Tensor, T
     return torch.linalg.solve(matrix + damping * torch.eye(2, device=matrix.device), vector), torch.cat(squares)
 
 
+def searched_offsets(
+    canvas: Tensor,
+    probe: Tensor,
+    amplitudes: Tensor,
+    positions: Tensor,
+    mask: Tensor,
+    propagator: Propagator,
+    background: Tensor,
+    offsets: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """Find the offsets at which frames explain their photons best, of a few that are beyond the reach of steps.
+
+    Parameters
+    ----------
+    canvas, probe, amplitudes, positions, mask, propagator, background
+        As `position_steps` takes them.
+    offsets : Tensor
+        (offsets, frames, 2) float pixels, those to try for each frame.
+
+    Returns
+    -------
+    best : Tensor
+        (frames, 2) float pixels.
+    squares : Tensor
+        (frames,) float, Σ (√I − √n)² there.
+    """
+    backgrounds = background.expand(len(positions), 1, 1)
+    piece = max(1, PIXELS_AT_ONCE // probe.numel())
+    tried = []
+    for offset in offsets:
+        parts = [
+            amplitude_residuals(
+                canvas, probe, amplitudes[some], (positions + offset)[some], mask, propagator, backgrounds[some]
+            )
+            for some in torch.arange(len(positions)).split(piece)
+        ]
+        tried.append(torch.cat([part.square().sum(dim=(-2, -1)) for part in parts]))
+    squares, best = torch.stack(tried).min(dim=0)
+    return offsets[best, torch.arange(len(positions))], squares
+
+
 def amplitude_jacobian(
     canvas: Tensor,
     slopes: Tensor,

@@ -6,10 +6,15 @@ one more is added to that list before the program begins.
 
 import sys
 
-from ptychodus.__main__ import main
-from ptychodus.model import core
+try:
+    from ptychodus.__main__ import main
+    from ptychodus.model import core
 
-from ptychoflow.ptychodus.reconstructor import PtychoFlowLibrary
+    from ptychoflow.ptychodus.reconstructor import PtychoFlowLibrary
+except ModuleNotFoundError as error:
+    raise SystemExit(
+        f"{error.name} is missing: expected Ptychodus and what it needs, as the extra ptychoflow[ptychodus] has them"
+    ) from None
 
 
 class ProcessingWithPtychoFlow(core.ProcessingCore):

@@ -10,11 +10,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from ptychodus.api.geometry import PixelGeometry
+from ptychodus.api.geometry import ImageExtent, PixelGeometry
 from ptychodus.api.object import Object, ObjectCenter
 from ptychodus.api.probe import ProbeSequence
 from ptychodus.api.probe_positions import ProbePosition, ProbePositionSequence
 from ptychodus.api.product import LossValue, Product, ProductMetadata
+from ptychodus.api.propagate import compute_far_field_pixel_geometry
 from ptychodus.api.reconstruct import ReconstructInput
 
 from ptychoflow import __version__
@@ -217,7 +218,7 @@ def product_of(
     pixel_size : float
         Metres at the sample.
     geometry : dict
-        ``energy``, ``detector_distance``, ``propagation`` and ``source_distance``, as far as they are known.
+        Of the dataset, as `Dataset.geometry` gives it; empty where it is not known.
     provenance : dict
         What made it, for the comments.
     """
@@ -234,12 +235,27 @@ def product_of(
         focus_object_distance_m=-(geometry.get("source_distance") or 0.0),
         far_field=geometry.get("propagation", "far") == "far",
     )
+    pixel = _pixel_by_ptychodus(metadata, geometry, pixel_size, probe.shape[-1])
     return Product(
         metadata=metadata,
-        probe_positions=_sequence(metres_from_centre(positions, image.shape, pixel_size), range(len(positions)), None),
-        **_images(image, probe, pixel_size, ObjectCenter(x_m=0.0, y_m=0.0)),
+        probe_positions=_sequence(metres_from_centre(positions, image.shape, pixel), range(len(positions)), None),
+        **_images(image, probe, pixel, ObjectCenter(x_m=0.0, y_m=0.0)),
         losses=losses_of(provenance.get("deviances", [])),
     )
+
+
+def _pixel_by_ptychodus(metadata: ProductMetadata, geometry: dict[str, Any], pixel: float, size: int) -> float:
+    """Metres at the sample by Ptychodus' own constants, which warns of a billionth that ours differ by."""
+    detector = geometry.get("detector_pixel_size")
+    if detector is None or not metadata.far_field:
+        return pixel
+    by_ptychodus = compute_far_field_pixel_geometry(
+        PixelGeometry(detector, detector),
+        ImageExtent(size, size),
+        wavelength_m=metadata.photon_wavelength_m,
+        propagation_distance_m=metadata.detector_distance_m,
+    ).width_m
+    return by_ptychodus if _same(pixel, by_ptychodus) else pixel
 
 
 def _photons(probe: np.ndarray) -> float:

@@ -33,7 +33,7 @@ def add_probe(plots: Plots, pictures: list[np.ndarray], shares: np.ndarray, exte
         plots.add(f"mode{number}", plot)
     names = [str(number + 1) for number in range(len(shares))]
     bars = figure(
-        x_range=names, height=200, width=300, tools="save", title="shares of the light", y_range=(0, 108),
+        x_range=names, height=200, width=300, tools="save", title="shares of the light", y_range=(0, 118),
     )  # fmt: skip
     bars.vbar(names, top=(100 * shares).tolist(), width=0.7, color=BLUE)
     labels = [f"{100 * share:.3g} %" for share in shares]

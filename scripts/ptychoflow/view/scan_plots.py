@@ -16,7 +16,7 @@ from bokeh.models import (
 from ptychoflow.reconstruction.file import Reconstruction
 from ptychoflow.view.patterns import Patterns
 from ptychoflow.view.pictures import ObjectMap
-from ptychoflow.view.plots import PINK, Plots, colours, scale_bar, scale_slider, square
+from ptychoflow.view.plots import EDGE, PINK, Plots, colours, scale_bar, scale_slider, square
 
 
 def add_scan(
@@ -27,6 +27,8 @@ def add_scan(
     micrometres = 1e6 * reconstruction.pixel_size
     # The middle of a frame lies on its pixel's middle.
     places = (reconstruction.positions + 0.5) * micrometres
+    # As large as leaves some room between neighbours of an even scan.
+    dot = float(np.clip(0.65 * EDGE / np.sqrt(len(misfits)), 3, 8))
     kept = np.isin(np.arange(len(misfits)), patterns.frames)
     source = ColumnDataSource(
         {
@@ -37,7 +39,7 @@ def add_scan(
             "number": np.arange(len(misfits)),
             "kind": kinds(reconstruction),
             "marker": np.where(reconstruction.held_out, "diamond", "circle").tolist(),
-            "size": np.where(reconstruction.held_out, 11, 7),
+            "size": np.where(reconstruction.held_out, 1.5, 1.0) * dot,
             "alpha": np.where(kept, 1.0, 0.45).astype(np.float32),
         }
     )

@@ -89,6 +89,18 @@ def test_positions_are_solved_for():
     assert found.deviance < 0.2 * left.deviance
 
 
+def test_frames_that_no_step_brings_home_are_looked_for():
+    dataset = small_scan(scan={"position_error": 0.3})
+    wrong = dataset.positions.copy()
+    lost = [20, 37, 50]
+    wrong[lost] += [[5.0, 3.0], [-6.0, 1.0], [2.0, -6.0]]
+    found = reconstruct(replace(dataset, positions=wrong), solve_positions=True)
+    away = found.positions - dataset.true_positions
+    away = np.linalg.norm(away - np.median(away, axis=0), axis=1)
+    assert away[lost].max() < 0.3
+    assert np.median(away) < 0.1
+
+
 def test_no_frame_leaves_its_bound():
     dataset = small_scan(scan={"position_error": 2.0})
     found = reconstruct(dataset, solve_positions=True, position_bound=0.5, iterations=12, most_iterations=12)

@@ -11,6 +11,7 @@ from ptychoflow.physics.position_steps import (
     amplitude_residuals,
     damped_steps,
     position_steps,
+    searched_offsets,
     spectral_slopes,
 )
 
@@ -163,3 +164,16 @@ def test_a_frame_that_shows_nothing_stays():
     assert not steps[1].any()
     assert steps[[0, 2]].norm(dim=-1).min() > 0.1
     torch.testing.assert_close(squares, torch.full((3,), 50.0))
+
+
+def test_the_offset_that_explains_a_frame_best_is_found(propagator: Propagator):
+    canvas, probe = scene()
+    away = torch.tensor([[4.0, -2.0], [0.0, 0.0], [-4.0, 2.0], [2.0, 4.0]], dtype=torch.float64)
+    amplitudes = measured(canvas, probe, POSITIONS, propagator)
+    reach = torch.arange(-4.0, 5.0, 2.0, dtype=torch.float64)
+    offsets = torch.cartesian_prod(reach, reach)[:, None].expand(-1, len(POSITIONS), 2)
+    mask = torch.ones(SIZE, SIZE, dtype=torch.bool)
+    args = canvas, probe, amplitudes, POSITIONS - away, mask, propagator, BACKGROUND, offsets
+    best, squares = searched_offsets(*args)
+    torch.testing.assert_close(best, away)
+    assert squares.max() < 1e-7
