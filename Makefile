@@ -7,13 +7,18 @@ export MLFLOW_DISABLE_TELEMETRY := true
 
 STORE = sqlite:///$(CURDIR)/results/mlflow/mlflow.db
 
-.PHONY: demo check test bench mlflow lint format schema notebooks envs clean environment
+.PHONY: demo gallery check test bench mlflow lint format schema notebooks envs clean environment
 
 demo: $(ENVIRONMENT)
 	snakemake --configfile config/config.yaml
 	@echo "The network's image of a sample it never saw: results/demo/seed0/demo-unseen/figures/reconstruction.png"
 	@echo "Its scores: results/demo/seed0/demo-unseen/metrics.json"
 	@echo "The same sample by the pretrained network: results/pretrained/seed0/demo-unseen/figures/reconstruction.png"
+
+# Simulated and measured scans by the pretrained network, into docs/gallery.md and its pictures.
+gallery: $(ENVIRONMENT)
+	snakemake --configfile config/gallery.yaml
+	python docs/make_gallery.py results
 
 # After each edit: style, and the tests of the library that take less than some seconds.
 check: $(ENVIRONMENT)

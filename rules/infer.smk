@@ -3,7 +3,7 @@ rule infer:
         checkpoint=network,
         data="results/data/{dataset}.cxi",
     output:
-        temp("results/{experiment}/seed{seed}/{dataset}/patches.h5"),
+        temp("results/{experiment}/seed{seed}/{dataset}/predicted.h5"),
     log:
         "results/{experiment}/seed{seed}/{dataset}/logs/infer.log",
     benchmark:

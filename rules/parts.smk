@@ -11,7 +11,7 @@ rule infer_part:
         checkpoint=network,
         data="results/data/{dataset}.cxi",
     output:
-        temp("results/{experiment}/seed{seed}/{dataset}/parts/patches_{scatteritem}.h5"),
+        temp("results/{experiment}/seed{seed}/{dataset}/parts/predicted_{scatteritem}.h5"),
     log:
         "results/{experiment}/seed{seed}/{dataset}/logs/infer_part_{scatteritem}.log",
     benchmark:
@@ -40,7 +40,7 @@ rule infer_part:
 
 rule stitch_part:
     input:
-        patches="results/{experiment}/seed{seed}/{dataset}/parts/patches_{scatteritem}.h5",
+        patches="results/{experiment}/seed{seed}/{dataset}/parts/predicted_{scatteritem}.h5",
         previous=previous_round,
     output:
         temp("results/{experiment}/seed{seed}/{dataset}/parts/sums_{round}_{scatteritem}.h5"),

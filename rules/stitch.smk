@@ -1,6 +1,6 @@
 rule stitch:
     input:
-        "results/{experiment}/seed{seed}/{dataset}/patches.h5",
+        "results/{experiment}/seed{seed}/{dataset}/predicted.h5",
     output:
         reconstruction="results/{experiment}/seed{seed}/{dataset}/reconstruction.h5",
         amplitude="results/{experiment}/seed{seed}/{dataset}/reconstructed_amplitude.png",

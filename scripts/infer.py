@@ -1,4 +1,4 @@
-"""Reconstruct the patches of a dataset with a trained network."""
+"""Reconstruct the pieces of a dataset's image with a trained network."""
 
 from pathlib import Path
 from typing import Literal
@@ -17,10 +17,10 @@ def main(
     inference: InferenceSettings,
     accelerator: Literal["auto", "cpu", "gpu", "cuda"] = "auto",
     part: str = "1-of-1",
-    also: list[Literal["npy", "png", "tiff", "csv", "parquet"]] | None = None,
+    also: list[Literal["hdf5", "npy", "png", "tiff", "csv", "parquet"]] | None = None,
     threads: PositiveInt | None = None,
 ) -> None:
-    """Reconstruct an object patch for every frame, piece by piece into an HDF5 file.
+    """Reconstruct a scan piece by piece into an HDF5 file: tiles of the object, or a patch for every frame.
 
     Parameters
     ----------
@@ -29,15 +29,16 @@ def main(
     data : Path
         Dataset, in any format of docs/formats.md.
     output : Path
-        HDF5 file of patches to write, named .h5.
+        HDF5 file to write, named .h5: tiles of the object where the network joins frames, else patches.
     inference : InferenceSettings
         How it is reconstructed.
     accelerator : {"auto", "cpu", "gpu", "cuda"}
         What to run on, by Lightning's names.
     part : str
         Which part of the frames, such as 2-of-8.
-    also : list of {"npy", "png", "tiff", "csv", "parquet"}
-        More files of patches and tables of frames to write beside it.
+    also : list of {"hdf5", "npy", "png", "tiff", "csv", "parquet"}
+        More files of patches and tables of frames to write beside it, which then holds patches in any case; `hdf5` asks
+        for no more than that.
     threads : int, optional
         CPU threads, no more than there are cores for; by default what the environment says.
     """

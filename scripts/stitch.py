@@ -16,7 +16,7 @@ def main(
     phase_iterations: NonNegativeInt = 0,
     threads: PositiveInt | None = None,
 ) -> None:
-    """Average patches where they overlap, at their sub-pixel positions and weighted by the probe's intensity.
+    """Average patches, or tiles of the object, where they overlap, weighted by the probe's intensity.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ def main(
         CPU threads, no more than there are cores for; by default what the environment says.
     """
     from ptychoflow.reconstruction.pictures import keep_reconstruction
-    from ptychoflow.reconstruction.stitching import stitch_file
+    from ptychoflow.reconstruction.predicted_files import stitch_file
     from ptychoflow.running.hardware import use_threads
 
     use_threads(threads)

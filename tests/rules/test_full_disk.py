@@ -58,7 +58,7 @@ def test_a_dataset_without_room(disk: Path, small_cxi: Path):
     assert run("simulate", *size, "--output", disk / "scan.cxi").returncode == 0
 
 
-def test_a_training_its_patches_and_its_image_without_room(disk: Path, small_cxi: Path, tmp_path: Path):
+def test_a_training_its_tiles_and_its_image_without_room(disk: Path, small_cxi: Path, tmp_path: Path):
     def train() -> subprocess.CompletedProcess[str]:
         places = ["--train_data_file", small_cxi, "--output_dir", disk / "run", "--run_dir", disk / "run/state"]
         return run("train", *places, "--max_epochs", 2, *SETTINGS)
@@ -72,19 +72,19 @@ def test_a_training_its_patches_and_its_image_without_room(disk: Path, small_cxi
     assert finished.returncode == 0, finished.stderr
     model = disk / "run/model.ckpt"
 
-    resize(disk, f"{(shutil.disk_usage(disk).used >> 10) + 300}k")
-    patches = disk / "patches.h5"
-    assert_refused(run("infer", "--checkpoint", model, "--data", small_cxi, "--output", patches), patches)
-    assert not patches.exists()
+    resize(disk, f"{(shutil.disk_usage(disk).used >> 10) + 30}k")
+    predicted = disk / "predicted.h5"
+    assert_refused(run("infer", "--checkpoint", model, "--data", small_cxi, "--output", predicted), predicted)
+    assert not predicted.exists()
     resize(disk, "4m")
-    inferred = run("infer", "--checkpoint", model, "--data", small_cxi, "--output", patches)
+    inferred = run("infer", "--checkpoint", model, "--data", small_cxi, "--output", predicted)
     assert inferred.returncode == 0, inferred.stderr
 
     image = disk / "image/reconstruction.h5"
     pictures = ["--amplitude", tmp_path / "amplitude.png", "--phase", tmp_path / "phase.png"]
     resize(disk, f"{(shutil.disk_usage(disk).used >> 10) + 100}k")
-    assert_refused(run("stitch", "--patches", patches, "--output", image, *pictures), image)
+    assert_refused(run("stitch", "--patches", predicted, "--output", image, *pictures), image)
     assert not files(disk / "image")
     resize(disk, "4m")
-    stitched = run("stitch", "--patches", patches, "--output", image, *pictures)
+    stitched = run("stitch", "--patches", predicted, "--output", image, *pictures)
     assert stitched.returncode == 0, stitched.stderr

@@ -31,7 +31,7 @@ def workflow(finished: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(finished, tmp_path / "workflow", copy_function=shutil.copy2))
 
 
-def test_every_promised_file_is_there_and_the_patches_are_not(finished: Path):
+def test_every_promised_file_is_there_and_what_was_predicted_is_not(finished: Path):
     result = finished / "results/small/seed3/unseen"
     for name in ("reconstruction.h5", "reconstructed_amplitude.png", "reconstructed_phase.png", "metrics.json"):
         assert (result / name).stat().st_size > 200
@@ -41,7 +41,7 @@ def test_every_promised_file_is_there_and_the_patches_are_not(finished: Path):
         assert "<svg" in (result / f"figures/{kind}.svg").read_text()[:2000]
     assert (finished / "results/small/seed3/figures/training.png").exists()
     assert (finished / "results/small/seed3/run/last.ckpt").exists()
-    assert not (result / "patches.h5").exists()
+    assert not (result / "predicted.h5").exists()
     assert not list(finished.rglob(".*.h5")) + list(finished.rglob(".model*"))
 
 

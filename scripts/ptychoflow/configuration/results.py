@@ -10,7 +10,7 @@ EXPERIMENT_FILES = ("training.yaml", "solver.yaml", "reconstruction.yaml", "pret
 RUN_FILES = ("model.ckpt", "metrics.csv", "config.yaml", "provenance.json")
 RUN_FOLDERS = ("logs", "benchmarks", "figures", "run")
 RESULT_FILES = (
-    *("patches.h5", "reconstruction.h5", "reconstructed_amplitude.png", "reconstructed_phase.png"),
+    *("predicted.h5", "reconstruction.h5", "reconstructed_amplitude.png", "reconstructed_phase.png"),
     *("provenance.json", "metrics.json", "correlation.csv", "view.html", "tracked.json"),
 )
 RESULT_FIGURES = ("reconstruction", "correlation", "probe", "scan")

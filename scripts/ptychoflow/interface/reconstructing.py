@@ -20,6 +20,7 @@ from ptychoflow.interface.scan_to_image import (
     solves_for_the_probe,
 )
 from ptychoflow.running.hardware import use_threads
+from ptychoflow.running.warnings_kept import lightning_hushed
 from ptychoflow.settings.inference import InferenceSettings
 from ptychoflow.settings.model import ModelSettings
 from ptychoflow.settings.reconstruction import BlindReconstructionSettings
@@ -62,7 +63,7 @@ def reconstruct(
     accelerator : {"auto", "cpu", "gpu", "cuda"}
         What to run on.
     progress : bool
-        Show a bar.
+        Show a bar over the iterations of the pretrained network; one of your own makes its image at once.
     **settings : Any
         For the pretrained network the keys of ``reconstruction`` in config/README.md, such as ``probe_modes=1``,
         ``iterations=60``, ``solve_positions=True`` or ``uncertainty=True``; for one of your own those of ``inference``,
@@ -86,7 +87,8 @@ def reconstruct(
         with _iterations(told.iterations, progress) as show:
             return Image(by_blind_network(checkpoint, scan.dataset, scan.file, told, seed, accelerator, show))
     told = read_settings(InferenceSettings, settings)
-    made = by_trained_network(checkpoint, scan.dataset, scan.file, told, accelerator=accelerator)
+    with lightning_hushed():
+        made = by_trained_network(checkpoint, scan.dataset, scan.file, told, accelerator=accelerator)
     return _warned(made, scan)
 
 
@@ -187,7 +189,7 @@ def train(
     if not given:
         raise InputError("scans are none: expected at least one to train on")
     use_threads(None)
-    return TrainingRun(
+    run = TrainingRun(
         data=[_file(scan, output / "scans" / f"{number}.cxi") for number, scan in enumerate(given)],
         output_dir=output,
         run_dir=output / "checkpoints",
@@ -196,9 +198,12 @@ def train(
         tracking=read_settings(TrackingSettings, tracking or {}),
         seed=seed,
         quiet=not progress,
+        bar=progress,
         init_from=None if init_from is None else find_checkpoint(init_from),
         test_data=None if test is None else Path(test),
-    ).run()
+    )
+    with lightning_hushed():
+        return run.run()
 
 
 def _scan(scan: Scan | str | Path) -> Scan:

@@ -128,18 +128,16 @@ class PositionFit:
 
     def step_object(self) -> None:
         """Make a regularised PIE step of all frames together, as `ptychoflow.models.unrolled` does."""
-        total = torch.zeros(*self.object.shape, 2)
+        total = torch.zeros_like(self.object)
         coverage = torch.zeros(self.object.shape)
         for frames in self._portions():
             corner, probes, propagator = placed(self.probe, self.places[frames], self.propagator)
             patches = cut(self.object, corner, self.size)
             change = object_change(wave_change(patches, self.amplitudes[frames], probes, self.mask, propagator), probes)
-            values = torch.cat([torch.view_as_real(change), incoherent_sum(probes)[..., None]], dim=-1)
-            (added,) = add_patches(values[None], corner[None], self.object.shape)
-            total += added[..., :2]
-            coverage += added[..., 2]
+            total += add_patches(change[None], corner[None], self.object.shape)[0]
+            coverage += add_patches(incoherent_sum(probes)[None], corner[None], self.object.shape)[0]
         peak = incoherent_sum(self.probe).amax()
-        self.object = self.object + regularised(torch.view_as_complex(total), coverage, peak)
+        self.object = self.object + regularised(total, coverage, peak)
 
     def step_frames(self) -> Tensor:
         """Make a Gauss-Newton step on the coordinates of each frame; gives their misfits before it, (frames,) float."""

@@ -10,6 +10,7 @@ from ptychoflow.loading.tiles import MARGIN
 from ptychoflow.models.trained import TrainedNetwork
 from ptychoflow.physics.diffraction import incoherent_sum
 from ptychoflow.physics.patches import extract_patches
+from ptychoflow.physics.tiles import ObjectTile, light_of_frames, placed
 from ptychoflow.reconstruction.stitching import Portion, WeightedSums, add_up
 
 MOST_FRAMES = 256
@@ -83,11 +84,11 @@ class GrowingFrame:
 
 
 class LiveReconstruction:
-    """Running sums of the patches of a scan whose frames come in little by little.
+    """Running sums of a scan whose frames come in little by little.
 
-    New frames are reconstructed together with those of their neighbours that came before. The patches of the latest
-    group stay apart for a while: while a frame helps with newer ones, its own patch is renewed too. Once it no longer
-    does, its patch goes into the sums for good.
+    New frames are reconstructed together with those of their neighbours that came before. What the latest group gives
+    stays apart for a while: while a frame helps with newer ones, its own part is renewed too. Once it no longer does,
+    that goes into the sums for good.
 
     Parameters
     ----------
@@ -154,17 +155,20 @@ class LiveReconstruction:
         self.seen.append(amplitudes, (places + self.frame.origin).float().to(self.device))
         if self.network.joins_frames:
             group = torch.cat([new, self._neighbours(new)])
-            patches = self.network.patches(self.seen.amplitudes[group][None], self.seen.positions[group][None])[0]
+            tile = self.network.tile(self.seen.amplitudes[group][None], self.seen.positions[group][None])
+            self._take(len(new), self._turned_tile(ObjectTile(group, *tile)))
         else:
-            group, patches = new, self._grouped(new)
-        self._take(len(new), Portion(group, self._turned(group, patches)))
+            self._take(len(new), Portion(new, self._turned(new, self._grouped(new))))
 
     def _make_room(self, places: Tensor) -> None:
         """Let the object's frame grow so that all patches lie inside; what is there already moves along."""
         padding = self.frame.make_room(places)
         if padding is None:
             return
-        self.seen.positions[: self.seen.count] += torch.tensor(padding[2::-2], device=self.device)
+        moved = torch.tensor(padding[2::-2], device=self.device)
+        if isinstance(self.recent, ObjectTile):
+            self.recent = self.recent._replace(corner=self.recent.corner + moved)
+        self.seen.positions[: self.seen.count] += moved
         self.settled, self.shown = (
             WeightedSums(*(torch.nn.functional.pad(part, padding) for part in (sums.totals, sums.coverages)))
             for sums in (self.settled, self.shown)
@@ -192,31 +196,49 @@ class LiveReconstruction:
         )
 
     def _turned(self, group: Tensor, patches: Tensor) -> Tensor:
-        """Patches with the phase of the image so far: all alike where they are of one object, else each by itself."""
+        """Patches with the phase of the image so far."""
         weight = incoherent_sum(self.network.scaled_probe)
         weight = weight / weight.amax()
         target = extract_patches(self.shown.totals[2][None], self.seen.positions[group][None], self.size)[0]
-        # What is not lit yet is zero in the totals, and so has no say.
-        overlap = (target * patches.conj() * weight).sum(dim=(-2, -1), keepdim=True)
-        light = (patches.abs().square() * weight).sum(dim=(-2, -1), keepdim=True)
-        if self.network.joins_frames:
-            overlap, light = overlap.sum(dim=0, keepdim=True), light.sum(dim=0, keepdim=True)
-        known = overlap.abs() > 0.01 * light
-        return patches * torch.where(known, overlap / overlap.abs().clamp_min(1e-12), 1)
+        return patches * _phase(target, patches, weight)
 
-    def _take(self, new: int, group: Portion) -> None:
-        """Settle the recent patches that the group does not renew, and keep the group's in their place."""
+    def _turned_tile(self, tile: ObjectTile) -> ObjectTile:
+        """A tile with the phase of the image so far."""
+        weight, places = incoherent_sum(self.network.scaled_probe), self.seen.positions[tile.frames] - tile.corner
+        light = light_of_frames(places, weight, tuple(tile.object.shape))
+        totals = self.shown.totals[2]
+        there, here = placed(tile.corner, tuple(tile.object.shape), tuple(totals.shape))
+        return tile._replace(object=tile.object * _phase(totals[there], tile.object[here], light[here]))
+
+    def _take(self, new: int, group: Portion | ObjectTile) -> None:
+        """Settle the recent frames that the group does not renew, and keep the group's in their place."""
         renewed = torch.isin(group.frames, self.recent.frames)
         done = ~torch.isin(self.recent.frames, group.frames)
         if done.any():
-            self.settled = self.settled + self._sums(Portion(self.recent.frames[done], self.recent.patches[done]))
+            self.settled = self.settled + self._sums(_some(self.recent, done))
         renewed[:new] = True
-        self.recent = Portion(group.frames[renewed], group.patches[renewed])
+        self.recent = _some(group, renewed)
         self.shown = self.settled + self._sums(self.recent)
 
-    def _sums(self, portion: Portion) -> WeightedSums:
+    def _sums(self, portion: Portion | ObjectTile) -> WeightedSums:
         shape = tuple(self.settled.coverages.shape[-2:])
         return add_up([portion], self.seen.positions, self.network.scaled_probe, shape)
+
+
+def _phase(target: Tensor, pieces: Tensor, weight: Tensor) -> Tensor:
+    """Unit factors that turn pieces (..., h, w) to the phase of their targets; 1 where too little of those is known."""
+    # What is not lit yet is zero in the totals, and so has no say.
+    overlap = (target * pieces.conj() * weight).sum(dim=(-2, -1), keepdim=True)
+    light = (incoherent_sum(pieces.unsqueeze(-3)) * weight).sum(dim=(-2, -1), keepdim=True)
+    known = overlap.abs() > 0.01 * light
+    return torch.where(known, overlap / overlap.abs().clamp_min(1e-12), 1)
+
+
+def _some(portion: Portion | ObjectTile, frames: Tensor) -> Portion | ObjectTile:
+    """Frames (frames,) bool of a portion: patches of their own, or their light on one tile."""
+    if isinstance(portion, ObjectTile):
+        return portion._replace(frames=portion.frames[frames])
+    return Portion(portion.frames[frames], portion.patches[frames])
 
 
 def _empty(shape: tuple[int, int], device: torch.device) -> WeightedSums:

@@ -119,9 +119,9 @@ class GeometryFit:
         """
         size = self.probe.shape[-1]
         corner, _ = split_positions(self.positions, size)
-        power = incoherent_sum(self.probe).expand(1, len(corner), size, size)[..., None]
+        power = incoherent_sum(self.probe).expand(1, len(corner), size, size)
         (light,) = add_patches(power, corner[None], self.object.shape)
-        spectrum = torch.fft.fft2(self.object * light[..., 0].sqrt(), s=[FINER * length for length in light.shape[:2]])
+        spectrum = torch.fft.fft2(self.object * light.sqrt(), s=[FINER * length for length in light.shape])
         rows, columns = (torch.fft.fftfreq(length) * size for length in spectrum.shape)
         near = (rows[:, None].abs() < STRAIGHT) & (columns.abs() < STRAIGHT)
         row, column = np.unravel_index(int(torch.where(near, spectrum.abs(), 0).argmax()), spectrum.shape)

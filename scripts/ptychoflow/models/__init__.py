@@ -12,7 +12,8 @@ propagator : Propagator, of the far field or of a near one.
 patches : (batch, C, N, N) complex, dimensionless.
 
 ``model.joins_frames`` says whether the patches of a group are cut from one object, which any number of frames may
-share; otherwise each group has as many frames as in training, and their patches need not agree.
+share; ``model.tile(...)`` gives that object itself, of one group. Otherwise each group has as many frames as in
+training, and their patches need not agree.
 ``model.encoder_parameters()`` gives what stays as it is when only the decoder is fine-tuned.
 
 Amplitudes and probe are both divided by max|P|, so a network never meets photon numbers.

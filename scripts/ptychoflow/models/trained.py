@@ -70,6 +70,13 @@ class TrainedNetwork:
         """(modes, N, N) complex64, Σ|P|² = photons in the empty beam."""
         return self.scaled_probe * self.scale * self.flux.sqrt()
 
+    def tile(self, amplitudes: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
+        """Reconstruct the object of one group, where the network joins frames; parameters as in `patches`.
+
+        Gives the object (H, W) complex64 and (2,) int64, where its first pixel lies in the frame of the positions.
+        """
+        return self.network.tile(*self._given(amplitudes, positions))
+
     def patches(self, amplitudes: Tensor, positions: Tensor) -> Tensor:
         """Reconstruct groups of frames.
 
@@ -85,8 +92,11 @@ class TrainedNetwork:
         Tensor
             (batch, C, N, N) complex64.
         """
+        return self.network(*self._given(amplitudes, positions))
+
+    def _given(self, amplitudes: Tensor, positions: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Propagator]:
         probe, mask = self.scaled_probe[None] * self.flux.sqrt(), self.mask[None]
-        return self.network(amplitudes / self.scale, probe, mask, positions, self.propagator)
+        return amplitudes / self.scale, probe, mask, positions, self.propagator
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:

@@ -12,12 +12,22 @@ from torch import Tensor, nn
 
 from ptychoflow.models.blocks import EncoderDecoder, real_channels
 from ptychoflow.physics.diffraction import Propagator, incoherent_sum
-from ptychoflow.physics.patches import add_patches, crop_patches, extract_patches, fourier_shift, split_positions
+from ptychoflow.physics.patches import (
+    add_at,
+    add_patches,
+    extract_patches,
+    fourier_shift,
+    patch_index,
+    split_positions,
+    take_at,
+)
 from ptychoflow.physics.steps import object_change, regularised, wave_change
 from ptychoflow.settings.model import ModelSettings
 
 BORDER = 2
 """Pixels round the outermost frames."""
+PIXELS_AT_ONCE = 2**17
+"""Of frames and modes that a CPU works on at a time: beyond its cache, more at once take longer."""
 LARGEST = 2.0
 """Largest amplitude of an object, whose transmission is 1 at most; so no iteration can run away."""
 
@@ -54,12 +64,34 @@ class Unrolled(nn.Module):
     def forward(
         self, amplitudes: Tensor, probe: Tensor, mask: Tensor, positions: Tensor, propagator: Propagator
     ) -> Tensor:
-        low = positions.amin(dim=1, keepdim=True)
-        places = positions - low + amplitudes.shape[-1] // 2 + BORDER
-        edges = (positions - low).amax(dim=(0, 1)) + amplitudes.shape[-1] + 2 * BORDER
-        height, width = (self.multiple * -(-int(edge.ceil()) // self.multiple) for edge in edges)
-        objects = self.objects(amplitudes, probe, mask, places, (height, width), propagator)
+        places, shape = self._frame(positions - positions.amin(dim=1, keepdim=True), amplitudes.shape[-1])
+        objects = self.objects(amplitudes, probe, mask, places, shape, propagator)
         return extract_patches(objects, places, amplitudes.shape[-1])
+
+    def tile(
+        self, amplitudes: Tensor, probe: Tensor, mask: Tensor, positions: Tensor, propagator: Propagator
+    ) -> tuple[Tensor, Tensor]:
+        """Reconstruct the object of a single group in whole pixels of the frame that its positions count in.
+
+        Parameters are those that every model takes, of a batch of one group.
+
+        Returns
+        -------
+        object : Tensor
+            (H, W) complex.
+        corner : Tensor
+            (2,) int64, (row, column) of its first pixel in that frame, maybe outside of it.
+        """
+        size, low = amplitudes.shape[-1], positions.amin(dim=1, keepdim=True).floor()
+        places, shape = self._frame(positions - low, size)
+        (canvas,) = self.objects(amplitudes, probe, mask, places, shape, propagator)
+        return canvas, low[0, 0].long() - size // 2 - BORDER
+
+    def _frame(self, offsets: Tensor, size: int) -> tuple[Tensor, tuple[int, int]]:
+        """Positions in objects that hold all patches, and their shape, from offsets (batch, C, 2) of at least 0."""
+        edges = offsets.amax(dim=(0, 1)) + size + 2 * BORDER
+        height, width = (self.multiple * -(-int(edge.ceil()) // self.multiple) for edge in edges)
+        return offsets + size // 2 + BORDER, (height, width)
 
     def objects(
         self,
@@ -86,20 +118,29 @@ class Unrolled(nn.Module):
         Tensor
             (batch, H, W) complex.
         """
-        size = amplitudes.shape[-1]
+        frames, size = amplitudes.shape[1], amplitudes.shape[-1]
         corner, fraction = split_positions(positions, size)
         # Moving the probe by the fraction of a pixel, once, spares moving the object in every iteration.
-        probes, propagator = fourier_shift(probe[:, None], fraction[:, :, None]), propagator.moved(fraction)
+        probes = fourier_shift(probe[:, None], fraction[:, :, None])
         light = incoherent_sum(probes)
         peak = light.amax(dim=(1, 2, 3))[:, None, None]
-        coverage = add_patches(light[..., None], corner, shape)[..., 0]
+        coverage = add_patches(light, corner, shape)
         illumination = (coverage / peak).clamp_max(1).sqrt()[:, None]
         objects = torch.ones(len(amplitudes), *shape, dtype=probe.dtype, device=probe.device)
+        at_once = amplitudes.shape[1]
+        if objects.device.type == "cpu":
+            at_once = max(1, PIXELS_AT_ONCE // (len(amplitudes) * probe.shape[1] * size**2))
+        pieces = [
+            (amplitudes[:, some], probes[:, some], corner[:, some], propagator.moved(fraction[:, some]))
+            for some in map(slice, range(0, frames, at_once), range(at_once, frames + at_once, at_once))
+        ]
         for iteration in range(self.iterations):
             with torch.autocast(objects.device.type, enabled=False):
-                patches = crop_patches(objects, corner, size)
-                change = object_change(wave_change(patches, amplitudes, probes, mask[:, None], propagator), probes)
-                total = torch.view_as_complex(add_patches(torch.view_as_real(change), corner, shape))
+                total = torch.zeros_like(objects)
+                for measured, moved, place, propagated in pieces:
+                    index = patch_index(place, size, objects.shape)
+                    change = wave_change(take_at(objects, index), measured, moved, mask[:, None], propagated)
+                    add_at(total, index, object_change(change, moved))
                 update = regularised(total, coverage, peak)
             seen = torch.cat([real_channels(objects), real_channels(update), illumination], dim=1)
             correction = self.corrections[iteration % len(self.corrections)]

@@ -33,7 +33,12 @@ def exit_waves(patches: Tensor, probe: Tensor) -> Tensor:
 
 def incoherent_sum(waves: Tensor) -> Tensor:
     """Add the intensities of all modes: (..., modes, N, N) complex to (..., N, N) float photons per pixel."""
-    return (waves.real.square() + waves.imag.square()).sum(dim=-3)
+    return sum_of_modes(waves.real.square() + waves.imag.square())
+
+
+def sum_of_modes(values: Tensor) -> Tensor:
+    """Add (..., modes, N, N) over the modes; a single one is not copied."""
+    return values.squeeze(-3) if values.shape[-3] == 1 else values.sum(dim=-3)
 
 
 class Propagator(nn.Module):

@@ -9,7 +9,7 @@ from ptychoflow.physics.diffraction import Propagator, exit_waves, incoherent_su
 from ptychoflow.physics.patches import add_patches, crop_patches, shift_factors, split_positions
 from ptychoflow.physics.steps import object_change, probe_change, unbiased_ratio
 
-PIXELS_AT_ONCE = 2**20
+PIXELS_AT_ONCE = 2**19
 """Of frames and modes whose waves are in memory at a time: beyond the cache, more at once take longer."""
 FLOOR = 1e-6
 """Least modelled intensity where the mean count is 1: amplitudes are divided by its root."""
@@ -186,9 +186,10 @@ def _piece(
     ratio = torch.where(mask, amplitudes / modelled - 1, 0)
     asked = unbiased_ratio(ratio, intensity, scale[:, None, None, None].square()) if unbiased else ratio
     change = propagator.adjoint(asked.unsqueeze(-3) * waves)
-    asked_of_objects = object_change(change, moved)
-    values = torch.stack([asked_of_objects.real, asked_of_objects.imag, incoherent_sum(moved)], dim=-1)
-    added = add_patches(values, corner, objects.shape[-2:])
+    added, light = (
+        add_patches(values, corner, objects.shape[-2:])
+        for values in (object_change(change, moved), incoherent_sum(moved))
+    )
     probes = (torch.fft.fft2(probe_change(change, patches)) * factors.conj()).sum(dim=1)
     with torch.no_grad():
         per_scan = (1, 2, 3)
@@ -205,8 +206,8 @@ def _piece(
     if brightness is not None:
         transmission = transmission * brightness[:, :, None, None]
     return JointChange(
-        objects=torch.view_as_complex(added[..., :2].contiguous()),
-        light=added[..., 2],
+        objects=added,
+        light=light,
         probes=probes,
         transmission=transmission.sum(dim=1),
         slope=slope,

@@ -128,20 +128,18 @@ class LinearisedScan:
     def adjoint(self, residual: Tensor) -> Change:
         """Gradient by all that is solved for of the inner product of a residual (frames, N, N) with the amplitudes."""
         waves = self.propagator.adjoint(self.directions.conj() * residual[:, None])
-        (objects,) = add_patches(
-            torch.view_as_real(object_change(waves, self.moved))[None], self.corner[None], self.shape
-        )
+        (objects,) = add_patches(object_change(waves, self.moved)[None], self.corner[None], self.shape)
         probes = torch.fft.fft2(probe_change(waves, self.patches)) * self.factors.conj()
         return Change(
-            torch.view_as_complex(objects.contiguous()),
+            objects,
             torch.fft.ifft2(probes.sum(dim=0)),
             torch.einsum("gfij,fij->g", self.columns, residual),
         )
 
     def preconditioner(self) -> Change:
         """What a gradient is multiplied by to become a step: one over the light that each part came with."""
-        (light,) = add_patches(incoherent_sum(self.moved)[None, ..., None], self.corner[None], self.shape)
-        light, transmission = light[..., 0], self.patches.abs().square().sum(dim=0)
+        (light,) = add_patches(incoherent_sum(self.moved)[None], self.corner[None], self.shape)
+        transmission = incoherent_sum(self.patches)
         return Change(
             1 / (light + DAMPING * light.max()),
             1 / (transmission + DAMPING * transmission.max()).expand_as(self.spectrum),

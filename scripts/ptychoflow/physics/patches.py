@@ -94,12 +94,9 @@ def accumulate_patches(
     corner, fraction = split_positions(positions, size)
     weight = weight / weight.amax(dim=(-2, -1), keepdim=True)
     shifted = fourier_shift(patches * fade(size, torch.zeros_like(positions[:1, :1])), fraction)
-    # Real part, imaginary part and coverage side by side: adding them up at once takes half the time.
-    values = torch.empty(*shifted.shape, 3, dtype=shifted.dtype.to_real(), device=shifted.device)
-    values[..., :2] = torch.view_as_real(shifted * weight)
-    values[..., 2] = fade(size, fraction) * weight
-    total, coverage = add_patches(values, corner, shape).split([2, 1], dim=-1)
-    return torch.view_as_complex(total.contiguous()), coverage[..., 0]
+    index = patch_index(corner, size, (len(patches), *shape))
+    total, coverage = (part.new_zeros(len(patches), *shape) for part in (shifted, weight))
+    return add_at(total, index, shifted * weight), add_at(coverage, index, fade(size, fraction) * weight)
 
 
 def weighted_mean(total: Tensor, coverage: Tensor, floor: float = 1e-3) -> Tensor:
@@ -135,16 +132,27 @@ def fade(size: int, shifts: Tensor) -> Tensor:
 
 def crop_patches(objects: Tensor, corner: Tensor, size: int) -> Tensor:
     """Cut (batch, patches, size, size) out of objects (batch, H, W) at corners (batch, patches, 2) int64 pixels."""
-    return objects.reshape(-1)[_flat_index(corner, size, objects.shape)]
+    return take_at(objects, patch_index(corner, size, objects.shape))
 
 
 def add_patches(values: Tensor, corner: Tensor, shape: tuple[int, int]) -> Tensor:
-    """Add (batch, patches, N, N, channels) real values into (batch, H, W, channels): the adjoint of `crop_patches`."""
-    batch = len(values)
-    index = _flat_index(corner, values.shape[2], (batch, *shape))
-    # index_add_ on real values is deterministic on the CPU and has a deterministic kernel on CUDA.
-    canvas = values.new_zeros(batch * shape[0] * shape[1], values.shape[-1])
-    return canvas.index_add(0, index.reshape(-1), values.flatten(0, 3)).reshape(batch, *shape, -1)
+    """Add (batch, patches, N, N) real or complex values into (batch, H, W): the adjoint of `crop_patches`."""
+    canvas = values.new_zeros(len(values), *shape)
+    return add_at(canvas, patch_index(corner, values.shape[-1], canvas.shape), values)
+
+
+def take_at(objects: Tensor, index: Tensor) -> Tensor:
+    """Values of objects (batch, H, W) at an index of `patch_index`, of its shape."""
+    # A quarter of the time that indexing by a tensor takes.
+    return objects.reshape(-1).index_select(0, index.reshape(-1)).reshape(index.shape)
+
+
+def add_at(canvas: Tensor, index: Tensor, values: Tensor) -> Tensor:
+    """Add values at an index of `patch_index` to a canvas (batch, H, W), in place and in the order of the patches."""
+    # In one dimension this takes a third of the time that channels side by side take. It is deterministic on the CPU,
+    # and has a deterministic kernel on CUDA.
+    flat = values.expand(index.shape).reshape(-1)
+    return canvas.view(-1).index_add_(0, index.reshape(-1), flat).view(canvas.shape)
 
 
 def split_positions(positions: Tensor, size: int) -> tuple[Tensor, Tensor]:
@@ -154,7 +162,7 @@ def split_positions(positions: Tensor, size: int) -> tuple[Tensor, Tensor]:
     return whole.long(), corner - whole
 
 
-def _flat_index(corner: Tensor, size: int, shape: tuple[int, int, int]) -> Tensor:
+def patch_index(corner: Tensor, size: int, shape: tuple[int, int, int]) -> Tensor:
     """Index (batch, patches, size, size) into flattened (batch, H, W) objects."""
     batch, height, width = shape
     # A patch outside would silently touch a neighbour's rows: it is held inside here and refused in validation.

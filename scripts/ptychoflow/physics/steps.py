@@ -6,7 +6,7 @@ Every change is minus the gradient of Σ (|D ψ| − √n)² over good pixels, b
 import torch
 from torch import Tensor
 
-from ptychoflow.physics.diffraction import Propagator, exit_waves, incoherent_sum
+from ptychoflow.physics.diffraction import Propagator, exit_waves, incoherent_sum, sum_of_modes
 
 REGULARISATION = 0.1
 """Share of the peak of the light that damps a step where little of it falls."""
@@ -77,7 +77,7 @@ def unbiased_ratio(ratio: Tensor, intensity: Tensor, photons: Tensor) -> Tensor:
 
 def object_change(change: Tensor, probes: Tensor) -> Tensor:
     """Change of the patches, (..., N, N) complex Σ_m conj(P_m) Δψ_m, by that of the exit waves."""
-    return (probes.conj() * change).sum(dim=-3)
+    return sum_of_modes(probes.conj() * change)
 
 
 def probe_change(change: Tensor, patches: Tensor) -> Tensor:

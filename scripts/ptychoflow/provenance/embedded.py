@@ -37,7 +37,7 @@ def read_provenance(path: Path) -> dict[str, Any]:
     Parameters
     ----------
     path : Path
-        PNG, SVG, HDF5 (reconstruction.h5, patches.h5, CXI), model.ckpt, or a provenance.json.
+        PNG, SVG, HDF5 (reconstruction.h5, predicted.h5, CXI), model.ckpt, or a provenance.json.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""From a checkpoint and a dataset to object patches, in memory or batch by batch into a file."""
+"""From a checkpoint and a dataset to an image in memory, or to patches or tiles of it in a file."""
 
 import logging
 import time
@@ -8,29 +8,28 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from lightning.pytorch import Trainer
 
 from ptychoflow.dataset.dataset import Dataset
 from ptychoflow.dataset.flux import probe_by_photons
 from ptychoflow.errors import InputError
-from ptychoflow.files import require_room, sha256_of
+from ptychoflow.files import sha256_of
 from ptychoflow.loading.groups import nearest_frames, split_frames
 from ptychoflow.loading.loaders import GroupLoader, TileLoader
-from ptychoflow.loading.tables import Batch, FrameTable, StoredTable
+from ptychoflow.loading.tables import FrameTable, StoredTable
 from ptychoflow.loading.tiles import MARGIN, Tile, make_tiles
 from ptychoflow.models.trained import require_fit
 from ptychoflow.physics.diffraction import Propagator
-from ptychoflow.provenance.embedded import hdf5_attributes
+from ptychoflow.physics.tiles import ObjectTile
 from ptychoflow.provenance.record import circumstances, now
 from ptychoflow.reconstruction.file import Reconstruction
 from ptychoflow.reconstruction.parts import part_of
-from ptychoflow.reconstruction.prediction_files import PredictionWriter
+from ptychoflow.reconstruction.predicted_writing import PatchWriter, TileWriter
 from ptychoflow.reconstruction.stitching import Portion, stitch
 from ptychoflow.running.hardware import device_name
 from ptychoflow.settings.inference import InferenceSettings, phase_rounds
 from ptychoflow.settings.training import GroupSettings
 from ptychoflow.training.checkpoint import load_checkpoint, restore, trained_frames
-from ptychoflow.training.module import Prediction, Reconstructor
+from ptychoflow.training.module import Reconstructor
 from ptychoflow.training.progress import ProgressLines
 from ptychoflow.training.trainer import make_trainer
 
@@ -94,8 +93,8 @@ class Inference:
         self.dataset = dataset
         self.frames_asked = len(dataset.frames) if n_groups is None else n_groups
         self.part, self.tile_frames = part, tile_frames
-        # Patches cut from one object know of each other: where halves must tell the resolution, they are made apart.
-        self.joins_frames = self.module.network.joins_frames and not single_shot
+        # Frames that share one object know of each other: where halves must tell the resolution, they are made apart.
+        self.joins_frames = self.module.predicts_tiles = self.module.network.joins_frames and not single_shot
         self.module.predicts_halves = self.joins_frames and dataset.truth is None
         description, digest = self.module.description, sha256_of(data)
         self.trained = trained_frames(description, digest, dataset.provenance, len(dataset.frames)).numpy()
@@ -145,21 +144,25 @@ class Inference:
     def reconstruct(
         self, batch_size: int, phase_iterations: int | None = None, accelerator: str = "auto"
     ) -> Reconstruction:
-        """Predict and stitch in memory, on one device; by default with as many rounds of phases as the patches need."""
+        """Predict and stitch in memory, on one device; by default with as many rounds of phases as the pieces need."""
         if phase_iterations is None:
             phase_iterations = phase_rounds(self.joins_frames)
         started = time.perf_counter()
         device = make_trainer(accelerator=accelerator, devices=1, **SILENT).strategy.root_device
         module = self.module.to(device)
         positions = torch.from_numpy(self.dataset.positions).to(device)
+        module.cuts_patches = False
         with torch.inference_mode():
             loader = self.loader(batch_size, device)
 
-            def predicted() -> Iterator[Portion]:
-                return (Portion(*module.predict_step(batch, 0)) for batch in loader)
+            def predicted() -> Iterator[Portion | ObjectTile]:
+                for batch in loader:
+                    piece = module.predict_step(batch, 0)
+                    yield piece if isinstance(piece, ObjectTile) else Portion(*piece)
 
             # Patches of a scan that is larger than memory are larger still: those are predicted anew in each round.
-            portions = None if isinstance(loader.table, StoredTable) else list(predicted())
+            stays = self.joins_frames or not isinstance(loader.table, StoredTable)
+            portions = list(predicted()) if stays else None
             inference_seconds = time.perf_counter() - started
             source = predicted if portions is None else lambda: portions
             stitched = stitch(source, positions, module.probes[0], self.dataset.object_shape, phase_iterations)
@@ -185,7 +188,9 @@ class Inference:
         )
 
     def write(self, output: Path, batch_size: int, accelerator: str = "auto", also: Iterable[str] = ()) -> None:
-        """Predict with Lightning, batch by batch, into patches.h5: whole at the end, or not at all.
+        """Predict with Lightning, batch by batch, into a file: whole at the end, or not at all.
+
+        A network that joins frames leaves the object of each tile, and patches only where other formats are asked for.
 
         Parameters
         ----------
@@ -196,7 +201,8 @@ class Inference:
         accelerator : str
             What to run on, by Lightning's names.
         also : iterable of str
-            More formats of `ptychoflow.reconstruction.prediction_files` to write beside it.
+            More formats of patches, see `ptychoflow.reconstruction.prediction_files`, to write beside it; "hdf5" is the
+            file itself.
 
         Raises
         ------
@@ -205,7 +211,9 @@ class Inference:
         """
         if output.suffix != ".h5":
             raise InputError(f"output is {output}: expected a name that ends in .h5")
-        writer = PatchWriter(output, self, also)
+        also = tuple(also)
+        self.module.cuts_patches = bool(also)
+        writer = TileWriter(output, self) if self.joins_frames and not also else PatchWriter(output, self, also)
         trainer = make_trainer(accelerator=accelerator, devices=1, callbacks=[writer, ProgressLines()], **SILENT)
         writer.loader = self.loader(batch_size, trainer.strategy.root_device)
         if len(writer.loader):
@@ -289,55 +297,3 @@ def frame_loader(
     neighbours = nearest_frames(positions, frames, candidates, groups)
     pieces = torch.arange(len(frames)) // InferenceSettings.tile_frames
     return GroupLoader(table, torch.from_numpy(neighbours), groups, batch_size, pieces=pieces)
-
-
-class PatchWriter(PredictionWriter):
-    """Writes patches.h5 with all that stitching needs beside the patches, and other formats on request.
-
-    Parameters
-    ----------
-    output : Path
-        The HDF5 file.
-    inference : Inference
-        Positions, probe and provenance.
-    also : iterable of str
-        Other formats, with the same name but for the suffix.
-    """
-
-    def __init__(self, output: Path, inference: Inference, also: Iterable[str]) -> None:
-        super().__init__(lambda mode: output.with_suffix(""), dict.fromkeys(("hdf5", *also)))
-        self.inference, self.output = inference, output
-        self.loader: GroupLoader | TileLoader | None = None
-
-    def on_predict_start(self, trainer: Trainer, pl_module: Reconstructor) -> None:
-        self.started = time.perf_counter()
-        size, kinds = self.inference.dataset.size, 1 + pl_module.predicts_halves
-        require_room(self.output, kinds * self.loader.groups_here * size**2 * np.dtype(np.complex64).itemsize)
-        self._open(trainer, "predict", self.loader)
-        self.written = 0
-        if pl_module.predicts_halves:
-            patches = self.files[0].file["patches"]
-            self.files[0].file.create_dataset("half_patches", patches.shape, patches.dtype)
-
-    def _write(self, module: Reconstructor, prediction: Prediction, batch: Batch) -> None:
-        super()._write(module, prediction, batch)
-        if prediction.half_patches is not None:
-            end = self.written + len(prediction.frames)
-            self.files[0].file["half_patches"][self.written : end] = prediction.half_patches.cpu().numpy()
-            self.written = end
-
-    def on_predict_end(self, trainer: Trainer, pl_module: Reconstructor) -> None:
-        inference, file = self.inference, self.files[0].file
-        file["positions"] = inference.dataset.positions
-        file["frames_asked"] = inference.frames_asked
-        file["held_out"] = inference.held_out
-        file["trained"] = inference.trained
-        file["probe"] = inference.probe
-        file["object_shape"] = np.array(inference.dataset.object_shape)
-        file["pixel_size"] = inference.dataset.pixel_size
-        provenance = inference.provenance | {
-            "device": device_name(pl_module.device),
-            "inference_seconds": time.perf_counter() - self.started,
-        }
-        file.attrs.update(hdf5_attributes(provenance))
-        super().on_predict_end(trainer, pl_module)

@@ -18,7 +18,8 @@ from ptychoflow.errors import InputError
 from ptychoflow.provenance.embedded import from_hdf5_attributes, hdf5_attributes
 from ptychoflow.provenance.record import now
 from ptychoflow.reconstruction.file import Reconstruction, read_reconstruction
-from ptychoflow.reconstruction.stitching import WeightedSums, add_up, patch_file, portions_of
+from ptychoflow.reconstruction.predicted_files import portions_of, predicted_file
+from ptychoflow.reconstruction.stitching import WeightedSums, add_up
 
 COPIED = ("frames", "frames_asked", "positions", "held_out", "trained", "probe", "pixel_size")
 
@@ -39,7 +40,7 @@ def part_of(name: str, pieces: int) -> slice:
 
 
 def stitch_part(patches: Path, output: Path, previous: Path | None = None) -> None:
-    """Add up the patches of one part.
+    """Add up the patches or tiles of one part.
 
     Parameters
     ----------
@@ -52,7 +53,7 @@ def stitch_part(patches: Path, output: Path, previous: Path | None = None) -> No
     """
     started = time.perf_counter()
     canvas = None if previous is None else torch.from_numpy(read_reconstruction(previous).object)
-    with patch_file(patches) as file:
+    with predicted_file(patches) as file:
         positions, probe = (torch.from_numpy(file[name][()]) for name in ("positions", "probe"))
         shape = tuple(int(length) for length in file["object_shape"])
         sums = add_up(portions_of(file), positions, probe, shape, canvas)

@@ -1,23 +1,16 @@
-"""From patches at scan positions to one object: sub-pixel, weighted by the probe, phases brought into agreement."""
+"""From patches or tiles of a scan to one object: sub-pixel, weighted by the probe, phases brought into agreement."""
 
-import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import h5py
 import numpy as np
 import torch
 from torch import Tensor
 
-from ptychoflow.errors import InputError
 from ptychoflow.physics.diffraction import incoherent_sum
 from ptychoflow.physics.patches import accumulate_patches, extract_patches, weighted_mean
-from ptychoflow.provenance.embedded import from_hdf5_attributes
-from ptychoflow.provenance.record import now
-from ptychoflow.reconstruction.file import Reconstruction
+from ptychoflow.physics.tiles import ObjectTile, light_of_frames, placed
 
 PATCHES_AT_ONCE = 1024
 PATCH_KEYS = (
@@ -44,22 +37,22 @@ class Portion(NamedTuple):
     half_patches: Tensor | None = None
 
 
-PatchSource = Callable[[], Iterable[Portion]]
-"""Gives all patches anew at each call, portion by portion."""
+PatchSource = Callable[[], Iterable[Portion | ObjectTile]]
+"""Gives all patches, or tiles, anew at each call, portion by portion."""
 
 
 def stitch(
     patches: PatchSource, positions: Tensor, probe: Tensor, shape: tuple[int, int], phase_iterations: int = 0
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Average patches where they overlap.
+    """Average patches, or tiles, where they overlap.
 
-    Diffraction does not tell the global phase of a patch, so single-shot patches may disagree in it. Each phase
-    iteration turns every patch towards the object stitched so far and stitches again.
+    Diffraction does not tell the global phase of a patch, so single-shot patches may disagree in it, and tiles too.
+    Each phase iteration turns every one of them towards the object stitched so far and stitches again.
 
     Parameters
     ----------
     patches : PatchSource
-        Gives all patches at each call.
+        Gives all of them at each call.
     positions : Tensor
         (frames of the scan, 2) float, (row, column) pixels of the patch centres.
     probe : Tensor
@@ -120,18 +113,18 @@ class WeightedSums:
 
 
 def add_up(
-    portions: Iterable[Portion],
+    portions: Iterable[Portion | ObjectTile],
     positions: Tensor,
     probe: Tensor,
     shape: tuple[int, int],
     canvas: Tensor | None = None,
 ) -> WeightedSums:
-    """Add up patches, each turned to the phase of an object where one is given.
+    """Add up patches or tiles, each turned to the phase of an object where one is given.
 
     Parameters
     ----------
-    portions : iterable of Portion
-        The patches.
+    portions : iterable of Portion or ObjectTile
+        The patches or tiles.
     positions : Tensor
         (frames of the scan, 2) float, pixels of their centres.
     probe : Tensor
@@ -139,7 +132,7 @@ def add_up(
     shape : tuple of int
         (H, W) of the object.
     canvas : Tensor, optional
-        (H, W) complex64, the object whose phase the patches take.
+        (H, W) complex64, the object whose phase they take.
     """
     weight = incoherent_sum(probe)[None, None]
     totals = torch.zeros(3, *shape, dtype=torch.complex64, device=positions.device)
@@ -151,9 +144,13 @@ def add_up(
         target = extract_patches(canvas[None], place, patches.shape[-1])
         return patches * _phase_towards(target, patches, weight)
 
-    for frames, patches, half_patches in portions:
-        if not len(frames):
+    for portion in portions:
+        if not len(portion.frames):
             continue
+        if isinstance(portion, ObjectTile):
+            _add_tile(portion, positions[portion.frames].float(), weight[0, 0], canvas, totals, coverages)
+            continue
+        frames, patches, half_patches = portion
         place = positions[None, frames].float()
         patches = turned(patches[None], place)
         own = patches if half_patches is None else turned(half_patches[None], place)
@@ -171,6 +168,35 @@ def add_up(
     return WeightedSums(totals, coverages)
 
 
+def _add_tile(
+    tile: ObjectTile, positions: Tensor, weight: Tensor, canvas: Tensor | None, totals: Tensor, coverages: Tensor
+) -> None:
+    """Add a tile, lit by its frames at positions (frames, 2), to the sums of `WeightedSums` in place."""
+    frame = tuple(coverages.shape[-2:])
+    mine = [tile.frames % 2 == half for half in range(2)]
+
+    def lit(piece: Tensor, corner: Tensor, frames: Tensor) -> Tensor:
+        return light_of_frames(positions[frames] - corner, weight, tuple(piece.shape))
+
+    def add(target: Tensor, piece: Tensor, corner: Tensor, light: Tensor) -> None:
+        there, here = placed(corner, tuple(piece.shape), frame)
+        piece, light = piece[here], light[here]
+        if canvas is not None:
+            piece = piece * _phase_towards(canvas[there], piece, light)
+        target[there] += piece * light
+
+    lights = [lit(tile.object, tile.corner, frames) for frames in mine]
+    there, here = placed(tile.corner, tuple(tile.object.shape), frame)
+    add(totals[2], tile.object, tile.corner, lights[0] + lights[1])
+    for half in range(2):
+        coverages[half][there] += lights[half][here]
+        if tile.halves is None:
+            add(totals[half], tile.object, tile.corner, lights[half])
+        elif tile.halves[half] is not None:
+            piece, corner = tile.halves[half]
+            add(totals[half], piece, corner, lit(piece, corner, mine[half]))
+
+
 def _phase_towards(target: Tensor, patches: Tensor, weight: Tensor) -> Tensor:
     """Unit factors (1, frames, 1, 1) that turn patches to the phase of their targets, by weighted least squares."""
     overlap = (target * patches.conj() * weight).sum(dim=(-2, -1), keepdim=True)
@@ -179,81 +205,5 @@ def _phase_towards(target: Tensor, patches: Tensor, weight: Tensor) -> Tensor:
 
 def coverage_of(probe: np.ndarray, positions: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     """Probe intensity accumulated over the scan, (H, W) float32, zero of no frames; one frame's peak counts as 1."""
-    weight = incoherent_sum(torch.from_numpy(probe))[None, None]
-    coverage = torch.zeros(shape)
-    for places in torch.from_numpy(positions).float().split(512) if len(positions) else ():
-        patches = torch.zeros(1, len(places), *probe.shape[1:], dtype=torch.complex64)
-        coverage += accumulate_patches(patches, weight, places[None], shape)[1][0]
-    return coverage.numpy()
-
-
-def stitch_file(path: Path, phase_iterations: int = 0) -> Reconstruction:
-    """Stitch the patches of a file that inference wrote.
-
-    Raises
-    ------
-    InputError
-        Where the file cannot be read or has a key missing.
-    """
-    started = time.perf_counter()
-    with patch_file(path) as file:
-        positions, held_out, trained, probe = (file[name][()] for name in ("positions", "held_out", "trained", "probe"))
-        shape = tuple(int(length) for length in file["object_shape"])
-        places, light = torch.from_numpy(positions), torch.from_numpy(probe)
-        stitched = stitch(lambda: portions_of(file), places, light, shape, phase_iterations)
-        canvas, coverage, halves = (array.numpy() for array in stitched)
-        used = np.union1d(file["frames"][()], np.flatnonzero(held_out))
-        if len(used) < file["frames_asked"][()]:  # of a part, which those that are held out may lie outside
-            used = np.sort(file["frames"][()])
-        return Reconstruction(
-            object=canvas,
-            coverage=coverage,
-            halves=halves,
-            probe=probe,
-            positions=positions[used],
-            held_out=held_out[used],
-            trained=trained[used],
-            pixel_size=float(file["pixel_size"][()]),
-            provenance=stitched_provenance(file, phase_iterations, time.perf_counter() - started),
-        )
-
-
-@contextmanager
-def patch_file(path: Path) -> Iterator[h5py.File]:
-    """Open a file of patches that inference wrote.
-
-    Raises
-    ------
-    InputError
-        Where the file cannot be read or has a key missing.
-    """
-    try:
-        with h5py.File(path, "r") as file:
-            for key in PATCH_KEYS:
-                if key not in file:
-                    raise InputError(f"{path} has no {key}: expected patches written by infer.py")
-            yield file
-    except OSError as error:
-        raise InputError(f"{path} cannot be read as an HDF5 file: {error}") from None
-
-
-def portions_of(file: h5py.File) -> Iterator[Portion]:
-    """Read the patches of a file, a thousand at a time."""
-    halves = file.get("half_patches")
-    for first in range(0, len(file["patches"]), PATCHES_AT_ONCE):
-        some = slice(first, first + PATCHES_AT_ONCE)
-        yield Portion(
-            torch.from_numpy(file["frames"][some]),
-            torch.from_numpy(file["patches"][some]),
-            None if halves is None else torch.from_numpy(halves[some]),
-        )
-
-
-def stitched_provenance(file: h5py.File, phase_iterations: int, seconds: float) -> dict[str, Any]:
-    """What made a reconstruction, from what made its patches."""
-    return from_hdf5_attributes(file.attrs) | {
-        "result": "reconstruction",
-        "phase_iterations": phase_iterations,
-        "stitching_seconds": seconds,
-        "finished": now(),
-    }
+    weight = incoherent_sum(torch.from_numpy(probe))
+    return light_of_frames(torch.from_numpy(positions).float(), weight, shape).numpy()

@@ -4,7 +4,6 @@ import json
 import logging
 import os
 import sys
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from inspect import signature
@@ -12,8 +11,9 @@ from typing import Any, NoReturn, get_args
 
 import jsonargparse
 
-from ptychoflow.cores import usable_cores
 from ptychoflow.errors import InputError
+from ptychoflow.running.cores import usable_cores
+from ptychoflow.running.warnings_kept import hush_lightning
 
 BAD_INPUT = 2
 CALLED_AS: str | None = None
@@ -49,9 +49,7 @@ def run_program(
     os.environ["MPLBACKEND"] = "Agg"
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     logging.captureWarnings(True)
-    # Lightning's hints on devices and products, and its warnings of its own dependencies, say nothing to our users.
-    logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(logging.WARNING)
-    warnings.filterwarnings("ignore", module="lightning")
+    hush_lightning()
     parser = _parser(main, flat or {}, positional)
     try:
         settings = vars(parser.instantiate(_parsed(parser, arguments)))

@@ -11,8 +11,8 @@ from typing import Literal
 
 import torch
 
-from ptychoflow.cores import usable_cores
 from ptychoflow.errors import InputError
+from ptychoflow.running.cores import usable_cores
 
 log = logging.getLogger(__name__)
 

@@ -1,6 +1,7 @@
 """Warnings that are kept in a record besides being logged, so that none is lost in a log file."""
 
 import logging
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -31,3 +32,22 @@ def warnings_kept() -> Iterator[list[str]]:
         yield sentences
     finally:
         logging.getLogger().removeHandler(handler)
+
+
+def hush_lightning() -> None:
+    """Silence Lightning's hints and the warnings of its own dependencies, which tell our users nothing."""
+    logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", module="lightning")
+
+
+@contextmanager
+def lightning_hushed() -> Iterator[None]:
+    """Do so while a block runs, in a process that is somebody else's."""
+    logger = logging.getLogger("lightning.pytorch.utilities.rank_zero")
+    level = logger.level
+    with warnings.catch_warnings():
+        hush_lightning()
+        try:
+            yield
+        finally:
+            logger.setLevel(level)

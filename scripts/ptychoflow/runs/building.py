@@ -78,6 +78,7 @@ def build_trainer(
     own: list[Callback],
     validate: bool,
     quiet: bool,
+    bar: bool | None = None,
 ) -> Trainer:
     """The trainer, as yet without loggers: those write into the run folder, which what is refused leaves alone.
 
@@ -95,6 +96,8 @@ def build_trainer(
         Whether there are frames to validate with.
     quiet : bool
         Hide progress, as a bar or as lines.
+    bar : bool, optional
+        Whether progress is a bar; if not given, where standard error is a terminal.
     """
     callbacks: list[Callback] = [TrainingStatistics()]
     if tracking.recon_log_every_n_epochs is not None:
@@ -117,7 +120,7 @@ def build_trainer(
         if not validate:
             raise InputError("early_stopping is set but validation_fraction is 0: expected held-out frames to watch")
         callbacks.append(LastingStop("val/loss/epoch", patience=settings.early_stopping))
-    bar = not quiet and sys.stderr.isatty()
+    bar = not quiet and (sys.stderr.isatty() if bar is None else bar)
     if not quiet:
         callbacks.append(TQDMProgressBar(refresh_rate=50) if bar else ProgressLines())
     return make_trainer(

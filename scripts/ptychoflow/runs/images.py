@@ -120,7 +120,8 @@ class ReconstructionImages(Callback):
         order = np.argsort(np.square(scan.positions - middle).sum(axis=1), kind="stable")
         frames = np.sort(order[: self.settings.recon_log_max_stitch_samples])
         loader = scan_loader(module, table, scan.positions, frames, FRAMES_AT_ONCE)
-        portions = [Portion(*module.predict_step(batch, 0)) for batch in loader]
+        joined = module.network.joins_frames
+        portions = [module.tile(batch) if joined else Portion(*module.predict_step(batch, 0)) for batch in loader]
         positions = torch.from_numpy(scan.positions).to(module.device)
         result = stitch(lambda: portions, positions, module.probes[0], tuple(scan.object_shape), PHASE_ITERATIONS)
         canvas, coverage = (_array(part) for part in result[:2])

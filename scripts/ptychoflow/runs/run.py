@@ -61,6 +61,8 @@ class TrainingRun:
         Which loggers, images and predictions; with csv, metrics are published as metrics.csv.
     quiet : bool
         Hide progress, as a bar or as lines, and nothing else.
+    bar : bool, optional
+        Whether progress is a bar; if not given, where standard error is a terminal.
     init_from : Path, optional
         Checkpoint whose weights the network starts from.
     test_data : Path, optional
@@ -77,6 +79,7 @@ class TrainingRun:
     seed: int
     tracking: TrackingSettings = field(default_factory=TrackingSettings)
     quiet: bool = False
+    bar: bool | None = None
     init_from: Path | None = None
     test_data: Path | None = None
     callbacks: Sequence[Callback] = ()
@@ -112,7 +115,7 @@ class TrainingRun:
                 self._publish(begun.finished["provenance"])
             return checkpoint
         validate = module_data.has_validation
-        trainer = build_trainer(self.settled, self.tracking, self.run_dir, own, validate, self.quiet)
+        trainer = build_trainer(self.settled, self.tracking, self.run_dir, own, validate, self.quiet, self.bar)
         self._prepare(module, begun)
         trainer.loggers, guards = self._loggers(module, start, others)
         loggers = trainer.loggers

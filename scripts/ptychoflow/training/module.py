@@ -13,6 +13,7 @@ from ptychoflow.models import build_model
 from ptychoflow.physics.diffraction import Propagator, incoherent_sum
 from ptychoflow.physics.losses import LOSSES, masked_mean, poisson_deviance, total_variation
 from ptychoflow.physics.patches import accumulate_patches, extract_patches, weighted_mean
+from ptychoflow.physics.tiles import ObjectTile, cut_tile
 from ptychoflow.settings.model import ModelSettings
 from ptychoflow.settings.training import TrainingSettings
 
@@ -110,7 +111,7 @@ class Reconstructor(LightningModule):
         learns_flux = training.learn_flux and not self.network.joins_frames
         self.log_flux = nn.Parameter(torch.zeros(()), requires_grad=learns_flux)
         self.use_probes(probes, masks)
-        self.predicts_halves = False
+        self.predicts_tiles, self.cuts_patches, self.predicts_halves = False, False, False
         self.own_metrics: dict[str, BatchMetric] = {}
         self.description: dict = {}
 
@@ -143,10 +144,14 @@ class Reconstructor(LightningModule):
 
     def forward(self, batch: Batch) -> Tensor:
         """Reconstruct object patches, (batch, C, N, N) complex64, dimensionless."""
+        return self.network(*self._given(batch))
+
+    def _given(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor, Tensor, Propagator]:
+        """What the network takes of a batch."""
         scale = self.probe_scale[batch.scan][:, None, None, None]
         # The network takes probe and flux as they are: only the diffraction model moves them.
         probe = (self.scaled_probes * torch.exp(self.log_flux / 2)).detach()[batch.scan]
-        return self.network(batch.amplitudes / scale, probe, self.masks[batch.scan], batch.positions, self.propagator)
+        return batch.amplitudes / scale, probe, self.masks[batch.scan], batch.positions, self.propagator
 
     def merged(self, patches: Tensor, batch: Batch) -> Tensor:
         """Cut the patches of each group anew from their common, probe-weighted average: the overlap constraint.
@@ -223,20 +228,23 @@ class Reconstructor(LightningModule):
     def test_step(self, batch: Batch, batch_idx: int) -> "Prediction":
         return self._evaluated(batch, "test")
 
-    def predict_step(self, batch: Batch, batch_idx: int) -> "Prediction":
-        patches = self(batch)[:, : batch.wanted].flatten(0, 1)
-        halves = self._half_patches(batch) if self.predicts_halves else None
-        return Prediction(batch.frames[:, : batch.wanted].flatten(), patches, halves)
+    def predict_step(self, batch: Batch, batch_idx: int) -> "Prediction | ObjectTile":
+        """Reconstruct patches, or the tile that a batch is where ``predicts_tiles``, cut up where ``cuts_patches``."""
+        if not self.predicts_tiles:
+            patches = self(batch)[:, : batch.wanted].flatten(0, 1)
+            return Prediction(batch.frames[:, : batch.wanted].flatten(), patches)
+        tile = self.tile(batch)
+        if not self.cuts_patches:
+            return tile
+        return Prediction(tile.frames, *cut_tile(tile, batch.positions[0, : batch.wanted], self.masks.shape[-1]))
 
-    def _half_patches(self, batch: Batch) -> Tensor:
-        """Patches (wanted, N, N) of a tile, reconstructed from the even frames and from the odd ones separately."""
-        (frames,) = batch.frames
-        patches = torch.empty_like(batch.amplitudes[0], dtype=self.probe_pairs.dtype.to_complex())
-        for parity in range(2):
-            own = torch.nonzero(frames % 2 == parity)[:, 0]
-            if len(own):
-                patches[own] = self(batch.members(own))[0]
-        return patches[: batch.wanted]
+    def tile(self, batch: Batch) -> ObjectTile:
+        """Reconstruct the object of a batch of one group, and its halves apart where ``predicts_halves``."""
+        (frames,), halves = batch.frames, None
+        if self.predicts_halves:
+            own = (torch.nonzero(frames % 2 == parity)[:, 0] for parity in range(2))
+            halves = tuple(self.network.tile(*self._given(batch.members(some))) if len(some) else None for some in own)
+        return ObjectTile(frames[: batch.wanted], *self.network.tile(*self._given(batch)), halves)
 
     def _evaluated(self, batch: Batch, mode: str) -> "Prediction":
         evaluation = self.evaluate(batch)

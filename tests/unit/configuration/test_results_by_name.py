@@ -18,7 +18,7 @@ KNOWN = re.compile(known_results(**NAMES))
         *("studies/dose/table.tex", "studies/dose/figure.svg", "studies/dose/study.yaml", "studies/dose/logs/a.log"),
         *("net.2/training.yaml", "net/seed3/model.ckpt", "net/seed3/run/last.ckpt", "net/seed12/figures/training.svg"),
         *(
-            "net/seed0/scan/patches.h5",
+            "net/seed0/scan/predicted.h5",
             "net/seed0/scan/parts/round_0.h5",
             "net/seed0/scan/view.html",
             "net/seed0/scan-b/figures/probe.png",

@@ -3,6 +3,7 @@
 import ast
 import json
 import logging
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -218,6 +219,17 @@ def test_a_network_of_ones_own_is_trained_and_used(foreign: Path, scan: ptychofl
         ptychoflow.reconstruct(scan, checkpoint, iterations=3)
     with pytest.raises(ptychoflow.InputError, match="has no checkpoint"):
         ptychoflow.reconstruct(scan, tmp_path / "nothing")
+
+
+def test_training_shows_a_bar_and_no_hints_of_lightning(scan: ptychoflow.Scan, tmp_path: Path):
+    settings = {"max_epochs": 1, "batch_size": 32, "groups": {"size": 2, "neighbours": 4}, "precision": "32-true"}
+    model = {"features": 2, "iterations": 1}
+    program = f"import ptychoflow; ptychoflow.train({str(scan.file)!r}, 'run', model={model!r}, **{settings!r})"
+    environment = os.environ | {"PYTHONPATH": str(SCRIPTS)}
+    command = [sys.executable, "-c", program]
+    found = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True, env=environment)
+    assert "Epoch 0: 100%" in found.stdout + found.stderr
+    assert not [hint for hint in ("Tip", "TPU", "srun") if hint in found.stdout + found.stderr]
 
 
 def test_a_solver_gives_images_too(scan: ptychoflow.Scan):

@@ -137,8 +137,14 @@ class Turning(nn.Module):
     def forward(
         self, amplitudes: Tensor, probe: Tensor, mask: Tensor, positions: Tensor, propagator: Propagator
     ) -> Tensor:
-        turn = torch.from_numpy(np.exp(2j * np.pi * self.phases.random((len(positions), 1, 1, 1)))).to(torch.complex64)
-        return extract_patches(self.truth, positions, self.size) * turn
+        return extract_patches(self.truth, positions, self.size) * self.turn(len(positions))
+
+    def tile(self, amplitudes: Tensor, *others: object) -> tuple[Tensor, Tensor]:
+        # As an object of its own that begins a few pixels inside the frame.
+        return self.truth[0, 3:, 2:] * self.turn(1)[0, 0], torch.tensor([3, 2])
+
+    def turn(self, groups: int) -> Tensor:
+        return torch.from_numpy(np.exp(2j * np.pi * self.phases.random((groups, 1, 1, 1)))).to(torch.complex64)
 
 
 class TurningEach(Turning):

@@ -17,8 +17,9 @@ from ptychoflow.reconstruction.file import read_reconstruction, write_reconstruc
 from ptychoflow.reconstruction.inference import Inference
 from ptychoflow.reconstruction.parts import merge_parts, stitch_part
 from ptychoflow.reconstruction.photons import photon_deviance
+from ptychoflow.reconstruction.predicted_files import stitch_file
 from ptychoflow.reconstruction.scoring import score
-from ptychoflow.reconstruction.stitching import coverage_of, stitch_file
+from ptychoflow.reconstruction.stitching import coverage_of
 from ptychoflow.runs.run import TrainingRun
 from ptychoflow.settings.inference import InferenceSettings
 from ptychoflow.settings.model import ModelSettings
@@ -91,18 +92,43 @@ def test_halves_are_reconstructed_apart_where_no_truth_is_known(
     from_file = stitch_file(tmp_path / "patches.h5", phase_iterations=1)
     image = inference.reconstruct(1, phase_iterations=1, accelerator="cpu")
     np.testing.assert_allclose(from_file.halves, image.halves, atol=1e-4)
+    inference.write(tmp_path / "patches.h5", batch_size=1, accelerator="cpu", also=["hdf5"])
     with h5py.File(tmp_path / "patches.h5") as file:
         frames, own = file["frames"][:], file["half_patches"][:]
-    even = np.arange(0, 64, 2)
-    first = Inference(checkpoint, measured, small_cxi, held_out=0.0).loader(1, torch.device("cpu"))
-    with torch.inference_mode():
-        # In one tile, the even patches are those that the even frames alone would give.
-        (tile,) = first
-        alone = inference.module(tile.members(torch.from_numpy(even)))[0]
-        halves = inference.module._half_patches(tile)[even]
-    torch.testing.assert_close(alone, halves)
     assert np.isfinite(own).all()
     assert sorted(frames) == list(range(64))
+    from_patches, image = stitch_file(tmp_path / "patches.h5"), inference.reconstruct(1, 0, "cpu")
+    area = image.coverage > 0.2 * image.coverage.max()
+    difference = (from_patches.halves - image.halves)[:, area]
+    assert np.sqrt(np.mean(np.abs(difference) ** 2)) < 0.03 * np.std(image.halves[:, area])
+    # In one tile, the even half is what the even frames alone would give.
+    whole = Inference(checkpoint, measured, small_cxi, held_out=0.0)
+    with torch.inference_mode():
+        (batch,) = whole.loader(1, torch.device("cpu"))
+        tile = whole.module.tile(batch)
+        whole.module.predicts_halves = False
+        even = whole.module.tile(batch.members(torch.arange(0, 64, 2)))
+    torch.testing.assert_close(tile.halves[0], (even.object, even.corner))
+    assert tile.halves[1][0].shape != tile.object.shape or not torch.equal(tile.halves[1][0], tile.object)
+
+
+def test_patches_on_request_give_the_image_of_the_tiles(
+    checkpoint: Path, small_cxi: Path, small_dataset: Dataset, tmp_path: Path
+):
+    inference = Inference(checkpoint, small_dataset, small_cxi, tile_frames=32)
+    sizes, images = [], []
+    for also in ([], ["hdf5"]):
+        path = tmp_path / f"predicted{len(also)}.h5"
+        inference.write(path, 1, "cpu", also)
+        sizes.append(path.stat().st_size)
+        images.append(stitch_file(path, phase_iterations=1))
+    tiles, patches = images
+    area = tiles.coverage > 0.2 * tiles.coverage.max()
+    difference = (tiles.object - patches.object)[area]
+    assert np.sqrt(np.mean(np.abs(difference) ** 2)) < 0.03 * np.std(tiles.object[area])
+    np.testing.assert_allclose(tiles.coverage, patches.coverage, rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(tiles.positions, patches.positions)
+    assert sizes[0] < sizes[1] / 3
 
 
 @pytest.mark.parametrize("name", ["unrolled", "unet"])
@@ -110,7 +136,7 @@ def test_the_patches_of_a_file_are_those_of_the_network_in_the_order_of_the_fram
     name: str, small_cxi: Path, small_dataset: Dataset, tmp_path: Path
 ):
     inference = Inference(trained(name, small_cxi, tmp_path), small_dataset, small_cxi)
-    inference.write(tmp_path / "patches.h5", batch_size=9, accelerator="cpu")
+    inference.write(tmp_path / "patches.h5", batch_size=9, accelerator="cpu", also=["hdf5"])
     batch = next(iter(inference.loader(64, torch.device("cpu"))))
     with torch.inference_mode():
         expected = inference.module.predict_step(batch, 0).patches.numpy()
@@ -217,7 +243,7 @@ def test_what_does_not_fit_is_refused(checkpoint: Path, small_cxi: Path, small_d
         Inference(checkpoint, small_dataset, small_cxi, n_groups=65)
     with pytest.raises(InputError, match=r"accelerator quantum, .* cannot be used here"):
         Inference(checkpoint, small_dataset, small_cxi).reconstruct(8, accelerator="quantum")
-    with pytest.raises(InputError, match="has no patches"):
+    with pytest.raises(InputError, match="has no frames"):
         stitch_file(small_cxi)
 
 

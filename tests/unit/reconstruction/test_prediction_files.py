@@ -51,6 +51,7 @@ def written(inference: Inference, tmp_path_factory: pytest.TempPathFactory) -> P
 @pytest.fixture(scope="module")
 def expected(inference: Inference) -> np.ndarray:
     batch = next(iter(inference.loader(64, torch.device("cpu"))))
+    inference.module.cuts_patches = True
     with torch.inference_mode():
         return inference.module.predict_step(batch, 0).patches.numpy()
 
@@ -136,6 +137,9 @@ import re, sys
 from pathlib import Path
 import numpy as np
 import pyarrow.parquet, tifffile, torch
+from ptychoflow.dataset.dataset import Dataset
+from ptychoflow.reconstruction.inference import Inference
+from ptychoflow.reconstruction.predicted_writing import PatchWriter
 from ptychoflow.dataset.dataset import Dataset
 from ptychoflow.reconstruction.inference import Inference, PatchWriter
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from ptychoflow import cores
-from ptychoflow.cores import usable_cores
+from ptychoflow.running import cores
+from ptychoflow.running.cores import usable_cores
 from ptychoflow.running.hardware import compilation_obstacle, computes_bfloat16, use_threads
 from ptychoflow.settings.training import TrainingSettings
 from ptychoflow.training import trainer
