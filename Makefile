@@ -5,6 +5,8 @@ ENVIRONMENT := .venv/.complete
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export MLFLOW_DISABLE_TELEMETRY := true
 
+# What `make bench` compares with.
+BEFORE ?= HEAD~1
 STORE = sqlite:///$(CURDIR)/results/mlflow/mlflow.db
 
 .PHONY: demo gallery check test bench mlflow lint format schema notebooks envs clean environment
@@ -34,6 +36,7 @@ bench: $(ENVIRONMENT)
 	mkdir -p results/benchmarks
 	pytest tests/benchmarks --override-ini addopts=-ra --benchmark-only --benchmark-json results/benchmarks/speed.json
 	python tests/benchmarks/speed_table.py results/benchmarks/speed.json | tee results/benchmarks/speed.md
+	python tests/benchmarks/compare.py --before $(BEFORE) | tee results/benchmarks/compared.md
 
 # All tracked runs in a browser, http://127.0.0.1:5000; those whose process was killed are marked as failed first.
 mlflow: $(ENVIRONMENT)

@@ -30,7 +30,7 @@ def built(source: Path, folder: Path, target: str) -> Path:
     """A wheel or an sdist of a source tree, by what is installed."""
     command = [sys.executable, "-m", "hatchling", "build", "--target", target, "--directory", str(folder)]
     subprocess.run(command, cwd=source, check=True, capture_output=True)
-    (path,) = folder.glob({"wheel": "*.whl", "sdist": "*.tar.gz"}[target])
+    (path,) = folder.glob("*.tar.gz" if target == "sdist" else "*.whl")
     return path
 
 
@@ -158,3 +158,11 @@ def test_init_leaves_what_is_there_alone(installed: Path, tmp_path: Path):
     (tmp_path / "notes.txt").unlink()
     assert run([installed / "ptychoflow", "init", "."], tmp_path).returncode == 0
     assert (tmp_path / "Snakefile").exists()
+
+
+def test_an_editable_install_takes_all_from_the_repository(tmp_path: Path):
+    editable = built(ROOT, tmp_path, "wheel:editable")
+    with zipfile.ZipFile(editable) as archive:
+        files = [name for name in archive.namelist() if ".dist-info/" not in name]
+        assert files == ["_ptychoflow.pth"]
+        assert archive.read(files[0]).decode().strip() == str(ROOT / "scripts")
