@@ -34,13 +34,13 @@ def exit_waves(
     return probe * patches.unsqueeze(-3)
 
 
-def incoherent_sum(waves: Complex[Tensor, "*axes modes N N"]) -> Float[Tensor, "*axes N N"]:
-    """Add the intensities of all modes: (..., modes, N, N) complex to (..., N, N) float photons per pixel."""
+def incoherent_sum(waves: Complex[Tensor, "*axes modes H W"]) -> Float[Tensor, "*axes H W"]:
+    """Add the intensities of all modes: (..., modes, H, W) complex to (..., H, W) float photons per pixel."""
     return sum_of_modes(waves.real.square() + waves.imag.square())
 
 
-def sum_of_modes(values: Inexact[Tensor, "*axes modes N N"]) -> Inexact[Tensor, "*axes N N"]:
-    """Add (..., modes, N, N) over the modes; a single one is not copied."""
+def sum_of_modes(values: Inexact[Tensor, "*axes modes H W"]) -> Inexact[Tensor, "*axes H W"]:
+    """Add (..., modes, H, W) over the modes; a single one is not copied."""
     return values.squeeze(-3) if values.shape[-3] == 1 else values.sum(dim=-3)
 
 
