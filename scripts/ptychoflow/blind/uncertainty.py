@@ -3,7 +3,7 @@
 Each half of the frames is solved for by itself, object and probe, as the whole scan was, but from the probe that was
 found. By noise, each is about as far from the image of all frames as that is from the truth; and by other errors that
 halves do not share, those of iterations that have not come to their end or of single frames. What they do share they
-do not tell: two factors, measured on simulated scans, stand for it.
+do not tell: a factor and shares of the smoothing, measured on simulated scans, stand for it.
 """
 
 from dataclasses import replace
@@ -18,19 +18,19 @@ from ptychoflow.blind.solve import BlindReconstruction
 from ptychoflow.blind.start import plain_iteration
 from ptychoflow.metrics.alignment import between_probes, register, scored_area
 from ptychoflow.models.blind import subsets
-from ptychoflow.models.blind_state import BlindState, photons_per_pixel
+from ptychoflow.models.blind_state import BlindState, doubt, photons_per_pixel
 from ptychoflow.reconstruction.file import Reconstruction
 
 NEIGHBOURHOOD = 2.0
 """Pixels, standard deviation of the window over which differences are averaged: two of them tell little of a pixel."""
 FEWEST = 8
 """Frames of a scan whose halves tell anything."""
-AMPLITUDE_FACTOR, PHASE_FACTOR = 1.15, 1.66
-"""Errors over what halves differ by, such that 90 % of them are within 1.645 deviations: on average over 21 simulated
-scans, of seven kinds of objects at 10⁴, 10⁶ and 10⁸ photons. What came of it on others stands in docs/pretrained.md."""
-PHASE_EXPONENT, USUAL_PHOTONS = -0.035, 1e4
-"""Where few photons fall on a pixel, halves share more of the phase's error: its slow waves, which no few of them tell.
-The factor is the one above at the usual number, and goes as this power of it, measured on the same scans."""
+FACTOR = 1.15
+"""Errors over what halves differ by, such that 90 % of them are within 1.645 deviations."""
+AMPLITUDE_SHARED, PHASE_SHARED = 0.4, 0.9
+"""What smoothing takes from an object, of which halves tell nothing since it takes alike from both: deviations in units
+of its strength. They and the factor were set on 17 simulated scans of six kinds of objects at 10⁴, 10⁶ and 10⁸ photons.
+What came of it on others stands in docs/pretrained.md."""
 
 
 def deviations(
@@ -56,9 +56,10 @@ def deviations(
         moved, _ = register(canvas, image, area, *between_probes(probe, reconstruction.probe))
         squares[0] += (np.abs(moved) - np.abs(image)) ** 2 / 2
         squares[1] += np.angle(moved * image.conj()) ** 2 / 2
-    photons = float(photons_per_pixel(solving.state, solving.frames)) / USUAL_PHOTONS
-    factors = np.array([AMPLITUDE_FACTOR, PHASE_FACTOR * max(photons, 1e-4) ** PHASE_EXPONENT])
-    amplitude, phase = np.sqrt(local_mean(squares, area)) * factors[:, None, None]
+    edge = solving.border
+    taken = solving.smoothed * doubt(solving.state, solving.frames)[0, edge:-edge, edge:-edge].cpu().numpy()
+    shared = np.stack([AMPLITUDE_SHARED * taken, PHASE_SHARED * taken])
+    amplitude, phase = np.sqrt(FACTOR**2 * local_mean(squares, area) + shared**2)
     return tuple(np.where(area, part, np.nan).astype(np.float32) for part in (amplitude, phase))
 
 
