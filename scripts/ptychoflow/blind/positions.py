@@ -53,7 +53,7 @@ def moved_positions(
         step[some] = position_steps(*_lit(state, frames, some))
     step = step / (step.norm(dim=-1, keepdim=True) / LARGEST_STEP).clamp_min(1)
     if searched:
-        lost, jump = lost_frames(state, frames, given, bound)
+        lost, jump = lost_frames(state, frames, given, parts, bound)
         step[lost] = jump
     moved = frames.positions[0] + step - given[0]
     moved = moved - moved[parts[0]].mean(dim=0)
@@ -61,10 +61,14 @@ def moved_positions(
     return (given[0] + moved)[None]
 
 
-def lost_frames(state: BlindState, frames: ScanFrames, given: Tensor, bound: float) -> tuple[Tensor, Tensor]:
+def lost_frames(
+    state: BlindState, frames: ScanFrames, given: Tensor, parts: tuple[Tensor, Tensor], bound: float
+) -> tuple[Tensor, Tensor]:
     """Look for frames that explain their photons far worse than others, all round where they were given.
 
-    A step to first order leads to the nearest place that looks alike, which several pixels off is a wrong one.
+    A step to first order leads to the nearest place that looks alike, which several pixels off is a wrong one. What is
+    far worse is measured against the frames that are fitted: those left out decide nothing for others. Parameters as in
+    `moved_positions`.
 
     Returns
     -------
@@ -80,8 +84,8 @@ def lost_frames(state: BlindState, frames: ScanFrames, given: Tensor, bound: flo
             for some in _pieces([torch.arange(len(given[0]))])
         ]
     )
-    worst = squares.argsort(descending=True)[: max(1, int(MOST_LOST * len(squares)))]
-    worst = worst[squares[worst] > LOST * squares.median()]
+    limit = LOST * squares[parts[0]].median()
+    worst = torch.cat([_worst(squares, part, limit) for part in parts])
     if not len(worst):
         return worst, here[0, :0]
     reach = torch.arange(-(bound // SEARCH_STEP), bound // SEARCH_STEP + 1) * SEARCH_STEP
@@ -91,6 +95,14 @@ def lost_frames(state: BlindState, frames: ScanFrames, given: Tensor, bound: flo
     jump, found = searched_offsets(*_lit(state, frames, worst), away + grid[:, None])
     better = found < FOUND * squares[worst]
     return worst[better], jump[better]
+
+
+def _worst(squares: Tensor, part: Tensor, limit: Tensor) -> Tensor:
+    """Of some frames (chosen,) int64 those that are above a limit, the worst ones, no more than may be lost."""
+    if not len(part):
+        return part
+    worst = part[squares[part].argsort(descending=True)][: max(1, int(MOST_LOST * len(part)))]
+    return worst[squares[worst] > limit]
 
 
 def _pieces(parts: Iterable[Tensor]) -> list[Tensor]:
