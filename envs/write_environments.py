@@ -22,14 +22,16 @@ ARRAYS = (*COMMON, "h5py", "isal", "numpy", "scipy")
 IMAGES = ("matplotlib", "pillow", "scikit-image")
 PATCHES = ("lightning", "pyarrow", "tifffile", "torchmetrics")
 LOGGERS = ("filelock", "mlflow", "tensorboard")
+# The rooms that compute with tensors name their axes.
+TENSORS = ("jaxtyping", "torch")
 ENVIRONMENTS = {
-    "data": ("simulate, fetch and ingest", (*ARRAYS, "hdf5plugin", "scikit-image", "torch")),
-    "train": ("train", (*ARRAYS, *IMAGES, *PATCHES, *LOGGERS, "torch")),
-    "train-gpu": ("train, where device is gpu", (*ARRAYS, *IMAGES, *PATCHES, *LOGGERS, "torch")),
-    "reconstruct": ("infer, stitch, their parts, and evaluate", (*ARRAYS, *IMAGES, *PATCHES, "torch")),
-    "reconstruct-gpu": ("infer and its parts, where device is gpu", (*ARRAYS, *IMAGES, *PATCHES, "torch")),
-    "baseline": ("solve", (*ARRAYS, *IMAGES, "pandas", "pip", "pydantic", "scikit-learn", "torch", "tqdm")),
-    "figures": ("plot_*, view, collect_runs and report", (*ARRAYS, *IMAGES, "bokeh", "torch")),
+    "data": ("simulate, fetch and ingest", (*ARRAYS, "hdf5plugin", "scikit-image", *TENSORS)),
+    "train": ("train", (*ARRAYS, *IMAGES, *PATCHES, *LOGGERS, *TENSORS)),
+    "train-gpu": ("train, where device is gpu", (*ARRAYS, *IMAGES, *PATCHES, *LOGGERS, *TENSORS)),
+    "reconstruct": ("infer, stitch, their parts, and evaluate", (*ARRAYS, *IMAGES, *PATCHES, *TENSORS)),
+    "reconstruct-gpu": ("infer and its parts, where device is gpu", (*ARRAYS, *IMAGES, *PATCHES, *TENSORS)),
+    "baseline": ("solve", (*ARRAYS, *IMAGES, "pandas", "pip", "pydantic", "scikit-learn", *TENSORS, "tqdm")),
+    "figures": ("plot_*, view, collect_runs and report", (*ARRAYS, *IMAGES, "bokeh", *TENSORS)),
     "crate": ("make_crate", (*COMMON, "pillow", "rocrate")),
 }
 # Newest version in the history of conda-forge's feedstock, looked at in August 2026, of what was tested with a later

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from jaxtyping import Bool, Complex, Float
 from torch import Tensor, nn
 
 from ptychoflow.models.blocks import AmplitudePhaseHead, EncoderDecoder, normalised_frames
@@ -25,6 +26,11 @@ class Autoencoder(nn.Module):
         return self.network.encoder_parameters()
 
     def forward(
-        self, amplitudes: Tensor, probe: Tensor, mask: Tensor, positions: Tensor, propagator: Propagator
-    ) -> Tensor:
+        self,
+        amplitudes: Float[Tensor, "batch C N N"],
+        probe: Complex[Tensor, "#batch modes N N"],
+        mask: Bool[Tensor, "#batch N N"],
+        positions: Float[Tensor, "batch C 2"],
+        propagator: Propagator,
+    ) -> Complex[Tensor, "batch C N N"]:
         return self.head(self.network(normalised_frames(amplitudes, probe, mask, propagator)))

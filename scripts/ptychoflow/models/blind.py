@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
+from jaxtyping import Complex, Float, Int
 from torch import Tensor, nn
 
 from ptychoflow.models.blind_state import BlindState, doubt, per_scan, photons_per_pixel
@@ -45,12 +46,12 @@ class Rates(nn.Module):
 
     def forward(
         self,
-        features: Tensor,
-        photons: Tensor,
+        features: Float[Tensor, "batch 4"],
+        photons: Float[Tensor, "batch"],
         progress: float,
-        offset: Tensor | None = None,
+        offset: Float[Tensor, "batch 6 5"] | None = None,
         used: bool = True,
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    ) -> tuple[Float[Tensor, "batch 2"], Float[Tensor, "batch 2"], Float[Tensor, "batch 2"]]:
         """Give sizes, damping and momentum of object and probe, each (batch, 2).
 
         Photons (batch,) are those that fell on a pixel of the object. The offset (batch, 6, 5), if given, is added to
@@ -91,10 +92,10 @@ class Blind(nn.Module):
         self,
         state: BlindState,
         frames: ScanFrames,
-        order: Sequence[Tensor],
+        order: Sequence[Int[Tensor, "_"]],
         progress: float,
         solve_background: bool = True,
-        rates_offset: Tensor | None = None,
+        rates_offset: Float[Tensor, "batch 6 5"] | None = None,
         learned_rates: bool = True,
     ) -> BlindState:
         """Make a pass over subsets of the frames.
@@ -144,12 +145,14 @@ class Blind(nn.Module):
             misfit=(misfit / noise).detach(),
         )
 
-    def learned_change(self, state: BlindState, frames: ScanFrames, progress: float) -> Tensor:
+    def learned_change(self, state: BlindState, frames: ScanFrames, progress: float) -> Complex[Tensor, "batch H W"]:
         """Correction (batch, H, W) complex64 of the objects that training has found to help."""
         seen, turn, level = correction_input(state, frames, progress)
         return self.learned(seen, level) * turn.conj()
 
-    def learned(self, seen: Tensor, level: Tensor) -> Tensor:
+    def learned(
+        self, seen: Float[Tensor, "batch channels H W"], level: Float[Tensor, "batch H W"]
+    ) -> Complex[Tensor, "batch H W"]:
         """Correction (batch, H, W) complex64 of turned objects, from what `correction_input` gives."""
         height, width = level.shape[-2:]
         missing = [-width % self.multiple, -height % self.multiple]
@@ -157,7 +160,7 @@ class Blind(nn.Module):
         change = self.correction(padded)[..., :height, :width].float().permute(0, 2, 3, 1).contiguous()
         return torch.view_as_complex(change) * level
 
-    def corrected(self, state: BlindState, change: Tensor) -> BlindState:
+    def corrected(self, state: BlindState, change: Complex[Tensor, "batch H W"]) -> BlindState:
         """Add a correction (batch, H, W) to the objects, no amplitude beyond `LARGEST`."""
         objects = state.objects + change
         return replace(state, objects=objects * (LARGEST / objects.abs().clamp_min(LARGEST)))
@@ -176,7 +179,9 @@ class Blind(nn.Module):
         return torch.stack(told, dim=1)
 
 
-def correction_input(state: BlindState, frames: ScanFrames, progress: float) -> tuple[Tensor, Tensor, Tensor]:
+def correction_input(
+    state: BlindState, frames: ScanFrames, progress: float
+) -> tuple[Float[Tensor, "batch channels H W"], Complex[Tensor, "batch 1 1"], Float[Tensor, "batch H W"]]:
     """What a correction is told.
 
     Returns
@@ -210,7 +215,12 @@ def correction_input(state: BlindState, frames: ScanFrames, progress: float) -> 
     return seen, turn, level
 
 
-def subsets(frames: Tensor, progress: float, generator: torch.Generator, photons: Tensor | None = None) -> list[Tensor]:
+def subsets(
+    frames: Int[Tensor, "frames"],
+    progress: float,
+    generator: torch.Generator,
+    photons: Float[Tensor, "batch"] | None = None,
+) -> list[Int[Tensor, "_"]]:
     """Draw the subsets of a pass, frame numbers int64 each; their number falls to `FEWEST_SUBSETS` at the end.
 
     Parameters

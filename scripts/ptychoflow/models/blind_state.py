@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 
 import torch
+from jaxtyping import Complex, Float, Int
 from torch import Tensor
 
 from ptychoflow.models.scan_frames import ScanFrames
@@ -28,23 +29,23 @@ class BlindState:
         (batch,) float32, Σ (√I − √n)² over what noise alone would make of it.
     """
 
-    objects: Tensor
-    probes: Tensor
-    background: Tensor
-    object_momentum: Tensor
-    probe_momentum: Tensor
-    light: Tensor
-    misfit: Tensor
+    objects: Complex[Tensor, "batch H W"]
+    probes: Complex[Tensor, "batch modes N N"]
+    background: Float[Tensor, "batch"]
+    object_momentum: Complex[Tensor, "batch H W"]
+    probe_momentum: Complex[Tensor, "batch modes N N"]
+    light: Float[Tensor, "batch H W"]
+    misfit: Float[Tensor, "batch"]
 
     @classmethod
-    def start(cls, probes: Tensor, shape: tuple[int, int]) -> "BlindState":
+    def start(cls, probes: Complex[Tensor, "batch modes N N"], shape: tuple[int, int]) -> "BlindState":
         """Empty objects (batch, H, W) under probes (batch, modes, N, N)."""
         objects = torch.ones(len(probes), *shape, dtype=probes.dtype, device=probes.device)
         none = torch.zeros(len(probes), device=probes.device)
         light = torch.zeros_like(objects, dtype=none.dtype)
         return cls(objects, probes, none, torch.zeros_like(objects), torch.zeros_like(probes), light, none + 1)
 
-    def chosen(self, scans: Tensor) -> "BlindState":
+    def chosen(self, scans: Int[Tensor, "chosen"]) -> "BlindState":
         """Some of the scans, (chosen,) int64."""
         return replace(self, **{name: value[scans] for name, value in vars(self).items()})
 
@@ -53,7 +54,7 @@ class BlindState:
         return replace(self, **{name: value.detach() for name, value in vars(self).items()})
 
 
-def doubt(state: BlindState, frames: ScanFrames) -> Tensor:
+def doubt(state: BlindState, frames: ScanFrames) -> Float[Tensor, "batch H W"]:
     """What each pixel of the objects may be wrong by, (batch, H, W) float: for want of photons or of a right model.
 
     It is 0 where no light fell.
@@ -64,7 +65,7 @@ def doubt(state: BlindState, frames: ScanFrames) -> Tensor:
     return (per_scan(misfit, 2) / (1 + photons)).sqrt().clamp_max(0.5) * (light / (light + 0.01))
 
 
-def photons_per_pixel(state: BlindState, frames: ScanFrames) -> Tensor:
+def photons_per_pixel(state: BlindState, frames: ScanFrames) -> Float[Tensor, "batch"]:
     """Photons that fell on a pixel of the object from all frames together, (batch,) float, about."""
     # Before the first pass no light is known: the probes' own, spread over the field of the positions.
     intensity = state.probes.detach().abs().square().sum(dim=(-3, -2, -1))
@@ -72,6 +73,6 @@ def photons_per_pixel(state: BlindState, frames: ScanFrames) -> Tensor:
     return frames.positions.shape[1] * intensity * frames.scale**2 / extent.prod(dim=1)
 
 
-def per_scan(values: Tensor, axes: int) -> Tensor:
+def per_scan(values: Float[Tensor, "batch"], axes: int) -> Float[Tensor, "batch ..."]:
     """Values (batch,) to be broadcast against arrays of as many more axes."""
     return values.reshape(-1, *[1] * axes)

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from itertools import chain, pairwise
 
 import torch
+from jaxtyping import Bool, Complex, Float
 from torch import Tensor, nn
 
 from ptychoflow.physics.diffraction import Propagator
@@ -22,7 +23,7 @@ class ConvolutionBlock(nn.Module):
         self.second = nn.Conv2d(outputs, outputs, 3, padding=1)
         self.activation = nn.SiLU(inplace=True)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Float[Tensor, "batch inputs H W"]) -> Float[Tensor, "batch outputs H W"]:
         x = self.first(x)
         return x + self.second(self.activation(self.norm(x)))
 
@@ -50,7 +51,7 @@ class EncoderDecoder(nn.Module):
         """Parameters of the half that halves the resolution."""
         return chain(*(part.parameters() for part in (self.entry, self.down, self.encode)))
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Float[Tensor, "batch inputs H W"]) -> Float[Tensor, "batch outputs H W"]:
         x = self.entry(x.contiguous(memory_format=torch.channels_last))
         levels = []
         for down, encode in zip(self.down, self.encode, strict=True):
@@ -68,19 +69,24 @@ class AmplitudePhaseHead(nn.Module):
     Amplitudes start near 1, an empty object, from which both loss and gradients are finite.
     """
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Float[Tensor, "batch parts H W"]) -> Complex[Tensor, "batch parts//2 H W"]:
         # Polar form in float32: torch has no complex bfloat16.
         amplitude, phase = x.float().chunk(2, dim=1)
         return torch.polar(1.2 * torch.sigmoid(amplitude + 1.6), torch.pi * torch.tanh(phase))
 
 
-def normalised_frames(amplitudes: Tensor, probe: Tensor, mask: Tensor, propagator: Propagator) -> Tensor:
+def normalised_frames(
+    amplitudes: Float[Tensor, "batch C N N"],
+    probe: Complex[Tensor, "#batch modes N N"],
+    mask: Bool[Tensor, "#batch N N"],
+    propagator: Propagator,
+) -> Float[Tensor, "batch C N N"]:
     """Centre amplitudes (batch, C, N, N) and divide them by the empty beam's largest, zero where masked."""
     empty_beam = propagator(probe).abs().square().sum(dim=-3, keepdim=True).sqrt()
     scaled = torch.where(mask[:, None], amplitudes, 0) / empty_beam.amax(dim=(-2, -1), keepdim=True)
     return torch.fft.fftshift(scaled, dim=(-2, -1))
 
 
-def real_channels(field: Tensor) -> Tensor:
+def real_channels(field: Complex[Tensor, "batch H W"]) -> Float[Tensor, "batch 2 H W"]:
     """(batch, H, W) complex to (batch, 2, H, W) real and imaginary parts."""
     return torch.view_as_real(field).permute(0, 3, 1, 2)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from functools import reduce
 from operator import add
 
+from jaxtyping import Bool, Complex, Float, Int
 from torch import Tensor
 
 from ptychoflow.physics.diffraction import Propagator
@@ -13,47 +14,55 @@ from ptychoflow.physics.joint_steps import JointChange, detector_waves, joint_ch
 
 @dataclass
 class ScanFrames:
-    """Frames of a batch of scans that are reconstructed side by side.
+    """Frames of a batch of scans that are reconstructed side by side; what all of them have alike has batch 1.
 
     Parameters
     ----------
     amplitudes : Tensor
-        (batch, frames, N, N) float32, square roots of photon counts over `scale`, zero frequency in the corner.
+        (batch or 1, frames, N, N) float32, square roots of photon counts over `scale`, zero frequency in the corner.
     positions : Tensor
         (batch, frames, 2) float32, (row, column) pixels of the patch centres in the object frame.
     mask : Tensor
-        (batch, 1, N, N) bool, True for good pixels.
+        (batch or 1, 1, N, N) bool, True for good pixels.
     scale : Tensor
-        (batch,) float32, the root of the mean count, so that no network meets photon numbers but where it is told.
+        (batch or 1,) float32, the root of the mean count, so that no network meets photon numbers but where it is told.
     propagator : Propagator
         Of all frames.
     brightness : Tensor, optional
-        (batch, frames) float32, the light of each frame, 1 on average; 1 if not given.
+        (batch or 1, frames) float32, the light of each frame, 1 on average; 1 if not given.
     unbiased : bool
         Whether few photons are asked for without bias, see `joint_change`.
     """
 
-    amplitudes: Tensor
-    positions: Tensor
-    mask: Tensor
-    scale: Tensor
+    amplitudes: Float[Tensor, "#batch frames N N"]
+    positions: Float[Tensor, "batch frames 2"]
+    mask: Bool[Tensor, "#batch 1 N N"]
+    scale: Float[Tensor, "#batch"]
     propagator: Propagator
-    brightness: Tensor | None = field(default=None, kw_only=True)
+    brightness: Float[Tensor, "#batch frames"] | None = field(default=None, kw_only=True)
     unbiased: bool = field(default=False, kw_only=True)
 
-    def subset(self, frames: Tensor) -> tuple[Tensor, Tensor]:
+    def subset(
+        self, frames: Int[Tensor, "chosen"]
+    ) -> tuple[Float[Tensor, "#batch chosen N N"], Float[Tensor, "batch chosen 2"]]:
         """Amplitudes (batch, chosen, N, N) and positions (batch, chosen, 2) of some frames (chosen,) int64."""
         return self.amplitudes[:, frames], self.positions[:, frames]
 
-    def pieces(self, frames: Tensor) -> Sequence[Tensor]:
+    def pieces(self, frames: Int[Tensor, "chosen"]) -> Sequence[Int[Tensor, "_"]]:
         """Cut some frames (chosen,) int64 into as many as may be in memory at a time."""
         return [frames]
 
-    def chosen(self, scans: Tensor) -> "ScanFrames":
+    def chosen(self, scans: Int[Tensor, "chosen"]) -> "ScanFrames":
         """Some of the scans (chosen,) int64 that differ in their positions alone."""
         return replace(self, positions=self.positions[scans])
 
-    def change(self, objects: Tensor, probes: Tensor, background: Tensor, frames: Tensor) -> JointChange:
+    def change(
+        self,
+        objects: Complex[Tensor, "batch H W"],
+        probes: Complex[Tensor, "batch modes N N"],
+        background: Float[Tensor, "batch"],
+        frames: Int[Tensor, "chosen"],
+    ) -> JointChange:
         """What some frames (chosen,) int64 ask of objects and probes; see `joint_change`."""
         return reduce(
             add,
@@ -73,15 +82,26 @@ class ScanFrames:
             ),
         )
 
-    def modelled(self, objects: Tensor, probes: Tensor, background: Tensor, frames: Tensor) -> Tensor:
+    def modelled(
+        self,
+        objects: Complex[Tensor, "batch H W"],
+        probes: Complex[Tensor, "batch modes N N"],
+        background: Float[Tensor, "batch"],
+        frames: Int[Tensor, "chosen"],
+    ) -> Float[Tensor, "batch chosen N N"]:
         """Intensities (batch, chosen, N, N) that objects and probes make of some frames (chosen,) int64."""
         light = self.light(frames)
         return modelled_frames(objects, probes, self.positions[:, frames], self.propagator, background, light)
 
-    def waves(self, objects: Tensor, probes: Tensor, frames: Tensor) -> Tensor:
+    def waves(
+        self,
+        objects: Complex[Tensor, "batch H W"],
+        probes: Complex[Tensor, "batch modes N N"],
+        frames: Int[Tensor, "chosen"],
+    ) -> Complex[Tensor, "batch chosen modes N N"]:
         """Detector waves (batch, chosen, modes, N, N) that objects and probes make of some frames (chosen,) int64."""
         return detector_waves(objects, probes, self.positions[:, frames], self.propagator, self.light(frames))
 
-    def light(self, frames: Tensor) -> Tensor | None:
+    def light(self, frames: Int[Tensor, "chosen"]) -> Float[Tensor, "#batch chosen"] | None:
         """Brightness (batch, chosen) of some frames (chosen,) int64, if it is not 1."""
         return None if self.brightness is None else self.brightness[:, frames]

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from jaxtyping import Bool, Complex, Float, Int
 from torch import Tensor, nn
 
 from ptychoflow.errors import InputError
@@ -42,16 +43,16 @@ class TrainedNetwork:
     """
 
     network: nn.Module
-    scaled_probe: Tensor
-    scale: Tensor
-    flux: Tensor
-    mask: Tensor
+    scaled_probe: Complex[Tensor, "modes N N"]
+    scale: Float[Tensor, ""]
+    flux: Float[Tensor, ""]
+    mask: Bool[Tensor, "N N"]
     propagator: Propagator
     groups: GroupSettings
     description: dict[str, Any]
     asks_photons: bool = False
 
-    def settle(self, amplitudes: Tensor) -> None:
+    def settle(self, amplitudes: Float[Tensor, "frames N N"]) -> None:
         """Take the flux from the first amplitudes (frames, N, N) float32, where the file is not to be trusted."""
         if not self.asks_photons:
             return
@@ -66,18 +67,22 @@ class TrainedNetwork:
         return self.network.joins_frames
 
     @property
-    def probe(self) -> Tensor:
+    def probe(self) -> Complex[Tensor, "modes N N"]:
         """(modes, N, N) complex64, Σ|P|² = photons in the empty beam."""
         return self.scaled_probe * self.scale * self.flux.sqrt()
 
-    def tile(self, amplitudes: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
+    def tile(
+        self, amplitudes: Float[Tensor, "1 C N N"], positions: Float[Tensor, "1 C 2"]
+    ) -> tuple[Complex[Tensor, "H W"], Int[Tensor, "2"]]:
         """Reconstruct the object of one group, where the network joins frames; parameters as in `patches`.
 
         Gives the object (H, W) complex64 and (2,) int64, where its first pixel lies in the frame of the positions.
         """
         return self.network.tile(*self._given(amplitudes, positions))
 
-    def patches(self, amplitudes: Tensor, positions: Tensor) -> Tensor:
+    def patches(
+        self, amplitudes: Float[Tensor, "batch C N N"], positions: Float[Tensor, "batch C 2"]
+    ) -> Complex[Tensor, "batch C N N"]:
         """Reconstruct groups of frames.
 
         Parameters
@@ -158,8 +163,8 @@ def require_fit(path: Path, network: nn.Module, scans: int, trained: int, probe:
 def load_trained(
     path: Path,
     probe: Literal["dataset", "checkpoint"],
-    dataset_probe: Tensor | None,
-    mask: Tensor,
+    dataset_probe: Complex[Tensor, "modes N N"] | None,
+    mask: Bool[Tensor, "N N"],
     device: torch.device,
     scan: Path,
 ) -> TrainedNetwork:

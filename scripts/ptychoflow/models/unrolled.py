@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from itertools import chain
 
 import torch
+from jaxtyping import Bool, Complex, Float, Int
 from torch import Tensor, nn
 
 from ptychoflow.models.blocks import EncoderDecoder, real_channels
@@ -62,15 +63,25 @@ class Unrolled(nn.Module):
         return chain(*(correction.encoder_parameters() for correction in self.corrections))
 
     def forward(
-        self, amplitudes: Tensor, probe: Tensor, mask: Tensor, positions: Tensor, propagator: Propagator
-    ) -> Tensor:
+        self,
+        amplitudes: Float[Tensor, "batch C N N"],
+        probe: Complex[Tensor, "#batch modes N N"],
+        mask: Bool[Tensor, "#batch N N"],
+        positions: Float[Tensor, "batch C 2"],
+        propagator: Propagator,
+    ) -> Complex[Tensor, "batch C N N"]:
         places, shape = self._frame(positions - positions.amin(dim=1, keepdim=True), amplitudes.shape[-1])
         objects = self.objects(amplitudes, probe, mask, places, shape, propagator)
         return extract_patches(objects, places, amplitudes.shape[-1])
 
     def tile(
-        self, amplitudes: Tensor, probe: Tensor, mask: Tensor, positions: Tensor, propagator: Propagator
-    ) -> tuple[Tensor, Tensor]:
+        self,
+        amplitudes: Float[Tensor, "1 C N N"],
+        probe: Complex[Tensor, "1 modes N N"],
+        mask: Bool[Tensor, "1 N N"],
+        positions: Float[Tensor, "1 C 2"],
+        propagator: Propagator,
+    ) -> tuple[Complex[Tensor, "H W"], Int[Tensor, "2"]]:
         """Reconstruct the object of a single group in whole pixels of the frame that its positions count in.
 
         Parameters are those that every model takes, of a batch of one group.
@@ -95,13 +106,13 @@ class Unrolled(nn.Module):
 
     def objects(
         self,
-        amplitudes: Tensor,
-        probe: Tensor,
-        mask: Tensor,
-        positions: Tensor,
+        amplitudes: Float[Tensor, "batch C N N"],
+        probe: Complex[Tensor, "#batch modes N N"],
+        mask: Bool[Tensor, "#batch N N"],
+        positions: Float[Tensor, "batch C 2"],
         shape: tuple[int, int],
         propagator: Propagator,
-    ) -> Tensor:
+    ) -> Complex[Tensor, "batch {shape[0]} {shape[1]}"]:
         """Reconstruct the object of each group.
 
         Parameters

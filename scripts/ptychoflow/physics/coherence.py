@@ -6,6 +6,7 @@ least squares find it at once.
 """
 
 import torch
+from jaxtyping import Bool, Complex, Float
 from torch import Tensor
 
 DARK = 0.2
@@ -30,7 +31,14 @@ class CoherenceFit:
         self.normal: Tensor | float = 0.0
         self.right: Tensor | float = 0.0
 
-    def add(self, waves: Tensor, counts: Tensor, background: Tensor, mask: Tensor, photons: Tensor) -> None:
+    def add(
+        self,
+        waves: Complex[Tensor, "frames modes N N"],
+        counts: Float[Tensor, "frames N N"],
+        background: Float[Tensor, ""],
+        mask: Bool[Tensor, "N N"],
+        photons: Float[Tensor, ""],
+    ) -> None:
         """Add frames.
 
         Parameters
@@ -56,7 +64,7 @@ class CoherenceFit:
         self.normal = self.normal + (weighted @ columns.mT).double()
         self.right = self.right + (weighted @ (counts - background).flatten()).double()
 
-    def mixture(self) -> Tensor:
+    def mixture(self) -> Complex[Tensor, "modes modes"]:
         """Matrix (modes, modes) complex64 by which modes become those of the light that explains the frames best."""
         one = (self.real[0] == self.real[1]).to(self.right)
         as_they_are = torch.cat([one, torch.zeros_like(self.right[: self.imaginary.shape[1]])])

@@ -8,12 +8,15 @@ Which of the two it is, the propagator knows that all who model photons are give
 """
 
 import torch
+from jaxtyping import Complex, Float, Inexact
 from torch import Tensor, nn
 
 from ptychoflow.physics.patches import shift_factors
 
 
-def exit_waves(patches: Tensor, probe: Tensor) -> Tensor:
+def exit_waves(
+    patches: Complex[Tensor, "*#axes N N"], probe: Complex[Tensor, "*#axes modes N N"]
+) -> Complex[Tensor, "*axes modes N N"]:
     """Multiply object patches by every probe mode.
 
     Parameters
@@ -31,13 +34,13 @@ def exit_waves(patches: Tensor, probe: Tensor) -> Tensor:
     return probe * patches.unsqueeze(-3)
 
 
-def incoherent_sum(waves: Tensor) -> Tensor:
-    """Add the intensities of all modes: (..., modes, N, N) complex to (..., N, N) float photons per pixel."""
+def incoherent_sum(waves: Complex[Tensor, "*axes modes H W"]) -> Float[Tensor, "*axes H W"]:
+    """Add the intensities of all modes: (..., modes, H, W) complex to (..., H, W) float photons per pixel."""
     return sum_of_modes(waves.real.square() + waves.imag.square())
 
 
-def sum_of_modes(values: Tensor) -> Tensor:
-    """Add (..., modes, N, N) over the modes; a single one is not copied."""
+def sum_of_modes(values: Inexact[Tensor, "*axes modes H W"]) -> Inexact[Tensor, "*axes H W"]:
+    """Add (..., modes, H, W) over the modes; a single one is not copied."""
     return values.squeeze(-3) if values.shape[-3] == 1 else values.sum(dim=-3)
 
 
@@ -62,7 +65,7 @@ class Propagator(nn.Module):
         transfer = None if fresnel_number is None else fresnel_transfer(size, fresnel_number, dtype)
         self.register_buffer("transfer", transfer, persistent=False)
 
-    def forward(self, waves: Tensor) -> Tensor:
+    def forward(self, waves: Complex[Tensor, "*axes N N"]) -> Complex[Tensor, "*axes N N"]:
         """Propagate waves (..., N, N) to the detector, by the unitary 2-D Fourier transform or the transfer function.
 
         The zero frequency of a far field and the middle of a near one arrive in the corner.
@@ -71,13 +74,13 @@ class Propagator(nn.Module):
             return torch.fft.fft2(waves, norm="ortho")
         return torch.fft.ifft2(self.transfer * torch.fft.fft2(waves))
 
-    def adjoint(self, waves: Tensor) -> Tensor:
+    def adjoint(self, waves: Complex[Tensor, "*axes N N"]) -> Complex[Tensor, "*axes N N"]:
         """Propagate detector waves (..., N, N) back to the sample: the inverse and the adjoint of the way there."""
         if self.transfer is None:
             return torch.fft.ifft2(waves, norm="ortho")
         return torch.fft.ifft2(self.transfer.conj() * torch.fft.fft2(waves))
 
-    def moved(self, fraction: Tensor) -> "Propagator":
+    def moved(self, fraction: Float[Tensor, "*axes 2"]) -> "Propagator":
         """Give the propagator of waves that came out moved by fractions of a pixel, as those of a moved probe do.
 
         The far field only takes a phase ramp from that, which no intensity shows; a near field is moved back.
@@ -98,7 +101,9 @@ class Propagator(nn.Module):
         moved.transfer = self.transfer * shift_factors(self.transfer.shape[-2:], -fraction).unsqueeze(-3)
         return moved
 
-    def intensity(self, patches: Tensor, probe: Tensor) -> Tensor:
+    def intensity(
+        self, patches: Complex[Tensor, "*#axes N N"], probe: Complex[Tensor, "*#axes modes N N"]
+    ) -> Float[Tensor, "*axes N N"]:
         """Compute the diffraction intensity of object patches, (..., N, N) float photons per pixel.
 
         Parameters are those of `exit_waves`.
@@ -106,7 +111,7 @@ class Propagator(nn.Module):
         return incoherent_sum(self(exit_waves(patches, probe)))
 
 
-def fresnel_transfer(size: int, fresnel_number: float, dtype: torch.dtype) -> Tensor:
+def fresnel_transfer(size: int, fresnel_number: float, dtype: torch.dtype) -> Complex[Tensor, "{size} {size}"]:
     """Compute the transfer function of paraxial propagation and of the shift that puts the middle into the corner.
 
     H(q) = exp(−iπ λ z q²) = exp(−iπ f² / F) with f in cycles per pixel (Goodman, Introduction to Fourier Optics, 4th

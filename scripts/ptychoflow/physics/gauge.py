@@ -5,13 +5,14 @@ mixture of the modes. Whoever solves for both must fix these, or they drift.
 """
 
 import torch
+from jaxtyping import Complex, Float
 from torch import Tensor
 
 BRIGHT = 0.99
 """Quantile of the photons of frames that stands for the empty beam, where nothing else tells the flux."""
 
 
-def balance(objects: Tensor, light: Tensor) -> Tensor:
+def balance(objects: Complex[Tensor, "batch H W"], light: Float[Tensor, "batch H W"]) -> Float[Tensor, "batch"]:
     """Mean amplitude of objects where light falls: what they are divided by, and their probes are multiplied by.
 
     Parameters
@@ -32,7 +33,9 @@ def balance(objects: Tensor, light: Tensor) -> Tensor:
         return (objects.abs() * weight).sum(dim=(-2, -1)) / weight.sum(dim=(-2, -1))
 
 
-def with_power(probes: Tensor, photons: Tensor) -> Tensor:
+def with_power(
+    probes: Complex[Tensor, "*axes modes N N"], photons: Float[Tensor, ""] | Float[Tensor, "*#axes 1 1 1"]
+) -> Complex[Tensor, "*axes modes N N"]:
     """Scale probes (..., modes, N, N) to Σ|P|² = photons, a scalar or (..., 1, 1, 1).
 
     They may have any power but none, even one beyond the squares of single precision.
@@ -41,7 +44,7 @@ def with_power(probes: Tensor, photons: Tensor) -> Tensor:
     return probes * (photons / probes.abs().square().sum(dim=(-3, -2, -1), keepdim=True)).sqrt()
 
 
-def orthogonal_modes(probes: Tensor) -> Tensor:
+def orthogonal_modes(probes: Complex[Tensor, "batch modes N N"]) -> Complex[Tensor, "batch modes modes"]:
     """Unitary matrices (batch, modes, modes) that make probes (batch, modes, N, N) orthogonal, the strongest first.
 
     They are the eigenvectors of the modes' Gram matrix, without gradient: mixing modes changes no photon.
@@ -51,12 +54,14 @@ def orthogonal_modes(probes: Tensor) -> Tensor:
         return torch.linalg.eigh(torch.nan_to_num(flat @ flat.mH)).eigenvectors.flip(-1).mH
 
 
-def mix_modes(probes: Tensor, unitary: Tensor) -> Tensor:
+def mix_modes(
+    probes: Complex[Tensor, "batch modes N N"], unitary: Complex[Tensor, "batch modes modes"]
+) -> Complex[Tensor, "batch modes N N"]:
     """Give the modes (batch, modes, N, N) that unitary matrices (batch, modes, modes) mix from others."""
     return torch.einsum("bij,bjhw->bihw", unitary, probes)
 
 
-def centre_of(intensity: Tensor) -> Tensor:
+def centre_of(intensity: Float[Tensor, "*axes N N"]) -> Float[Tensor, "*axes 2"]:
     """Centre of intensities (..., N, N) about the pixel N // 2, (..., 2) float (row, column) pixels.
 
     The first harmonic's phase tells it, which light at the far edges of a frame moves less than the mean of places.

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Bool, Complex, Float
 from torch import Tensor
 
 from ptychoflow.physics.diffraction import Propagator, exit_waves, incoherent_sum
@@ -39,42 +40,42 @@ class JointChange:
         (batch,) float, what photon noise alone would make of that.
     """
 
-    objects: Tensor
-    light: Tensor
-    probes: Tensor
-    transmission: Tensor
-    slope: Tensor
-    curvature: Tensor
-    misfit: Tensor
-    noise: Tensor
+    objects: Complex[Tensor, "batch H W"]
+    light: Float[Tensor, "batch H W"]
+    probes: Complex[Tensor, "batch modes N N"]
+    transmission: Float[Tensor, "batch N N"]
+    slope: Float[Tensor, "batch"]
+    curvature: Float[Tensor, "batch"]
+    misfit: Float[Tensor, "batch"]
+    noise: Float[Tensor, "batch"]
 
     def __add__(self, other: "JointChange") -> "JointChange":
         return JointChange(*(a + b for a, b in zip(vars(self).values(), vars(other).values(), strict=True)))
 
-    def object_step(self, damping: Tensor) -> Tensor:
+    def object_step(self, damping: Float[Tensor, "batch"]) -> Complex[Tensor, "batch H W"]:
         """(batch, H, W) complex; the damping (batch,) is a share of the largest light."""
         return self.objects / _damped(self.light, damping)
 
-    def probe_step(self, damping: Tensor) -> Tensor:
+    def probe_step(self, damping: Float[Tensor, "batch"]) -> Complex[Tensor, "batch modes N N"]:
         """(batch, modes, N, N) complex; the damping (batch,) is a share of the largest transmission."""
         return self.probes / _damped(self.transmission, damping).unsqueeze(-3)
 
     @property
-    def background_step(self) -> Tensor:
+    def background_step(self) -> Float[Tensor, "batch"]:
         """(batch,) float, Newton's."""
         return self.slope / self.curvature.clamp_min(1e-12)
 
 
 def joint_change(
-    objects: Tensor,
-    probes: Tensor,
-    amplitudes: Tensor,
-    positions: Tensor,
-    mask: Tensor,
+    objects: Complex[Tensor, "batch H W"],
+    probes: Complex[Tensor, "batch modes N N"],
+    amplitudes: Float[Tensor, "#batch frames N N"],
+    positions: Float[Tensor, "batch frames 2"],
+    mask: Bool[Tensor, "#batch 1 N N"],
     propagator: Propagator,
-    background: Tensor,
-    scale: Tensor,
-    brightness: Tensor | None = None,
+    background: Float[Tensor, "batch"],
+    scale: Float[Tensor, "#batch"],
+    brightness: Float[Tensor, "#batch frames"] | None = None,
     unbiased: bool = False,
 ) -> JointChange:
     """Add up the changes that frames ask of objects and probes.
@@ -86,19 +87,19 @@ def joint_change(
     probes : Tensor
         (batch, modes, N, N) complex.
     amplitudes : Tensor
-        (batch, frames, N, N) float, zero frequency or middle in the corner.
+        (batch or 1, frames, N, N) float, zero frequency or middle in the corner.
     positions : Tensor
         (batch, frames, 2) float, (row, column) pixels of the patch centres.
     mask : Tensor
-        (batch, 1, N, N) bool.
+        (batch or 1, 1, N, N) bool.
     propagator : Propagator
         Of exit waves.
     background : Tensor
         (batch,) float, intensity in every pixel that is no diffraction.
     scale : Tensor
-        (batch,) float, whose square is the photons of a unit of intensity.
+        (batch or 1,) float, whose square is the photons of a unit of intensity.
     brightness : Tensor, optional
-        (batch, frames) float, the light of each frame over that of the probes; 1 if not given.
+        (batch or 1, frames) float, the light of each frame over that of the probes; 1 if not given.
     unbiased : bool
         Whether few photons ask for no change on average where the model is right, see `unbiased_ratio`; by amplitudes
         they ask for less light, which keeps their noise out as well.
@@ -129,21 +130,25 @@ def joint_change(
 
 
 def modelled_frames(
-    objects: Tensor,
-    probes: Tensor,
-    positions: Tensor,
+    objects: Complex[Tensor, "batch H W"],
+    probes: Complex[Tensor, "batch modes N N"],
+    positions: Float[Tensor, "batch frames 2"],
     propagator: Propagator,
-    background: Tensor,
-    brightness: Tensor | None = None,
-) -> Tensor:
+    background: Float[Tensor, "batch"],
+    brightness: Float[Tensor, "#batch frames"] | None = None,
+) -> Float[Tensor, "batch frames N N"]:
     """Intensities (batch, frames, N, N) float that objects and probes diffract; parameters as in `joint_change`."""
     waves = detector_waves(objects, probes, positions, propagator, brightness)
     return incoherent_sum(waves) + background[:, None, None, None]
 
 
 def detector_waves(
-    objects: Tensor, probes: Tensor, positions: Tensor, propagator: Propagator, brightness: Tensor | None = None
-) -> Tensor:
+    objects: Complex[Tensor, "batch H W"],
+    probes: Complex[Tensor, "batch modes N N"],
+    positions: Float[Tensor, "batch frames 2"],
+    propagator: Propagator,
+    brightness: Float[Tensor, "#batch frames"] | None = None,
+) -> Complex[Tensor, "batch frames modes N N"]:
     """Waves (batch, frames, modes, N, N) complex at the detector; parameters as in `joint_change`."""
     patches, moved, _, _, propagator = _placed(objects, torch.fft.fft2(probes), positions, propagator, brightness)
     return propagator(exit_waves(patches, moved))
@@ -217,7 +222,7 @@ def _piece(
     )
 
 
-def photon_noise(photons: Tensor) -> Tensor:
+def photon_noise(photons: Float[Tensor, "*axes"]) -> Float[Tensor, "*axes"]:
     """Mean of (√I − √n)² over counts n of an intensity I in photons, to 6 %: 2 I for few, 1/4 for many, 0.45 at one."""
     photons = photons.clamp_max(MANY)
     return -0.25 * torch.expm1(-5.67 * photons) + 0.414 * photons * torch.exp(-0.8 * photons)

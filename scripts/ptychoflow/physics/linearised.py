@@ -8,6 +8,7 @@ is the same everywhere.
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Bool, Complex, Float, Inexact
 from torch import Tensor
 
 from ptychoflow.physics.diffraction import Propagator, exit_waves, incoherent_sum
@@ -22,23 +23,23 @@ DAMPING = 0.01
 
 @dataclass
 class Change:
-    """A change of all that is solved for, or a gradient by it.
+    """A change of all that is solved for, a gradient by it, or what a change is multiplied by.
 
     Parameters
     ----------
     object : Tensor
-        (H, W) complex.
+        (H, W) complex, or float where it is a factor.
     probe : Tensor
-        (modes, N, N) complex.
+        (modes, N, N) complex, or float where it is a factor.
     geometry : Tensor
         (parameters,) float.
     """
 
-    object: Tensor
-    probe: Tensor
-    geometry: Tensor
+    object: Inexact[Tensor, "H W"]
+    probe: Inexact[Tensor, "modes N N"]
+    geometry: Float[Tensor, "parameters"]
 
-    def dot(self, other: "Change") -> Tensor:
+    def dot(self, other: "Change") -> Float[Tensor, ""]:
         """Real inner product."""
         return (
             _real_dot(self.object, other.object)
@@ -46,7 +47,7 @@ class Change:
             + (self.geometry * other.geometry).sum()
         )
 
-    def plus(self, other: "Change", factor: Tensor | float) -> "Change":
+    def plus(self, other: "Change", factor: Float[Tensor, ""] | float) -> "Change":
         return Change(*(a + factor * b for a, b in zip(vars(self).values(), vars(other).values(), strict=True)))
 
     def times(self, other: "Change") -> "Change":
@@ -74,10 +75,10 @@ class LinearisedScan:
 
     def __init__(
         self,
-        canvas: Tensor,
-        probe: Tensor,
-        positions: Tensor,
-        mask: Tensor,
+        canvas: Complex[Tensor, "H W"],
+        probe: Complex[Tensor, "modes N N"],
+        positions: Float[Tensor, "frames 2"],
+        mask: Bool[Tensor, "N N"],
         propagator: Propagator,
         least: float = FLOOR,
     ) -> None:
@@ -94,7 +95,7 @@ class LinearisedScan:
         self.directions = self.waves.conj() / self.amplitudes[:, None] * mask
         self.columns: Tensor = self.amplitudes.new_zeros(0, *self.amplitudes.shape)
 
-    def derivative(self, waves: Tensor) -> Tensor:
+    def derivative(self, waves: Complex[Tensor, "frames modes N N"]) -> Float[Tensor, "frames N N"]:
         """Change (frames, N, N) of the amplitudes by that of the exit waves (frames, modes, N, N)."""
         return (self.directions * self.propagator(waves)).real.sum(dim=1)
 
@@ -119,13 +120,13 @@ class LinearisedScan:
             ]
         )
 
-    def forward(self, change: Change) -> Tensor:
+    def forward(self, change: Change) -> Float[Tensor, "frames N N"]:
         """Change (frames, N, N) of the amplitudes, to first order."""
         moved = torch.fft.ifft2(torch.fft.fft2(change.probe) * self.factors)
         waves = exit_waves(self.patches, moved) + exit_waves(self._cut(change.object), self.moved)
         return self.derivative(waves) + torch.einsum("g,gfij->fij", change.geometry, self.columns)
 
-    def adjoint(self, residual: Tensor) -> Change:
+    def adjoint(self, residual: Float[Tensor, "frames N N"]) -> Change:
         """Gradient by all that is solved for of the inner product of a residual (frames, N, N) with the amplitudes."""
         waves = self.propagator.adjoint(self.directions.conj() * residual[:, None])
         (objects,) = add_patches(object_change(waves, self.moved)[None], self.corner[None], self.shape)
@@ -150,7 +151,7 @@ class LinearisedScan:
         return cut(canvas, self.corner, self.size)
 
 
-def least_squares(scan: LinearisedScan, residual: Tensor, iterations: int) -> Change:
+def least_squares(scan: LinearisedScan, residual: Float[Tensor, "frames N N"], iterations: int) -> Change:
     """Change that makes up for a residual (frames, N, N), by conjugate gradients.
 
     Too few iterations leave out what hardly shows; nothing else holds it down.

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from functools import cache
 
 import torch
+from jaxtyping import Bool, Complex, Float
 from torch import Tensor
 
 FLOOR = 1e-2
@@ -12,7 +13,9 @@ BRIGHT = 1000.0
 """Photons from which the expected deviance of a pixel is that of the first order in 1 / I."""
 
 
-def poisson_deviance(intensity: Tensor, counts: Tensor, mask: Tensor) -> Tensor:
+def poisson_deviance(
+    intensity: Float[Tensor, "*pixels"], counts: Float[Tensor, "*pixels"], mask: Bool[Tensor, "*#pixels"]
+) -> Float[Tensor, ""]:
     """Mean Poisson deviance per good pixel, 2 (I − n + n ln(n / I)).
 
     A perfect model scores about 1 where pixels hold many photons, and less where most are dark: `expected_deviance`.
@@ -37,7 +40,7 @@ def poisson_deviance(intensity: Tensor, counts: Tensor, mask: Tensor) -> Tensor:
     return masked_mean(_deviance(intensity, counts), mask)
 
 
-def expected_deviance(intensity: Tensor, mask: Tensor) -> Tensor:
+def expected_deviance(intensity: Float[Tensor, "*pixels"], mask: Bool[Tensor, "*#pixels"]) -> Float[Tensor, ""]:
     """Mean Poisson deviance per good pixel that a perfect model has: its expectation over counts of this intensity.
 
     About 1 + 1 / (6 I) for many photons I (McCullagh and Nelder, Generalized Linear Models, 1989, section 2.3 and
@@ -79,17 +82,21 @@ def _deviance(intensity: Tensor, counts: Tensor) -> Tensor:
     return 2 * (intensity - counts + counts * torch.log(counts.clamp_min(FLOOR) / intensity))
 
 
-def amplitude_squared_error(intensity: Tensor, counts: Tensor, mask: Tensor) -> Tensor:
+def amplitude_squared_error(
+    intensity: Float[Tensor, "*pixels"], counts: Float[Tensor, "*pixels"], mask: Bool[Tensor, "*#pixels"]
+) -> Float[Tensor, ""]:
     """Mean of (√I − √n)² over good pixels; parameters as in `poisson_deviance`."""
     return masked_mean((_amplitude(intensity) - counts.sqrt()).square(), mask)
 
 
-def amplitude_absolute_error(intensity: Tensor, counts: Tensor, mask: Tensor) -> Tensor:
+def amplitude_absolute_error(
+    intensity: Float[Tensor, "*pixels"], counts: Float[Tensor, "*pixels"], mask: Bool[Tensor, "*#pixels"]
+) -> Float[Tensor, ""]:
     """Mean of |√I − √n| over good pixels; parameters as in `poisson_deviance`."""
     return masked_mean((_amplitude(intensity) - counts.sqrt()).abs(), mask)
 
 
-def total_variation(patches: Tensor, weight: Tensor) -> Tensor:
+def total_variation(patches: Complex[Tensor, "*axes N N"], weight: Float[Tensor, "*#axes N N"]) -> Float[Tensor, ""]:
     """Mean difference between neighbouring pixels where light falls (Rudin, Osher and Fatemi, Physica D 60, 259, 1992).
 
     Parameters
@@ -110,7 +117,7 @@ def total_variation(patches: Tensor, weight: Tensor) -> Tensor:
     return ((down + right) * inner).sum() / inner.sum()
 
 
-def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
+def masked_mean(values: Float[Tensor, "*pixels"], mask: Bool[Tensor, "*#pixels"]) -> Float[Tensor, ""]:
     """Mean of values (..., N, N) where the mask, broadcast against them, is True."""
     mask = mask.expand_as(values)
     return torch.where(mask, values, 0).sum() / mask.sum()

@@ -1,6 +1,7 @@
 """Further modes of a probe, to be solved for."""
 
 import numpy as np
+from jaxtyping import Complex
 
 EXTRA_MODE = 0.1
 """Amplitude of each further probe mode at the start, as a share of the first."""
@@ -8,7 +9,9 @@ COHERENCE = 0.1
 """Power of each further mode of partially coherent light at the start, as a share of the first's."""
 
 
-def more_modes(probe: np.ndarray, modes: int | None, seed: int) -> np.ndarray:
+def more_modes(
+    probe: Complex[np.ndarray, "given N N"], modes: int | None, seed: int
+) -> Complex[np.ndarray, "asked N N"]:
     """Give a probe (modes, N, N) as many modes as asked for: the first with random phases for those it has not."""
     missing = (modes or len(probe)) - len(probe)
     if missing < 0:
@@ -17,7 +20,7 @@ def more_modes(probe: np.ndarray, modes: int | None, seed: int) -> np.ndarray:
     return np.concatenate([probe, EXTRA_MODE * probe[:1] * np.exp(2j * np.pi * phases)]).astype(np.complex64)
 
 
-def coherence_modes(probe: np.ndarray, modes: int | None) -> np.ndarray:
+def coherence_modes(probe: Complex[np.ndarray, "given N N"], modes: int | None) -> Complex[np.ndarray, "asked N N"]:
     """Give a probe (modes, N, N) as many modes as asked for: the first's derivatives for those it has not.
 
     Light of a source of some width is, to first order, the coherent probe and its derivatives along the two axes, which

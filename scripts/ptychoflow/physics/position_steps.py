@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 import torch
+from jaxtyping import Bool, Complex, Float, Int
 from torch import Tensor
 
 from ptychoflow.physics.diffraction import Propagator, exit_waves, incoherent_sum
@@ -13,7 +14,7 @@ DAMPING = 0.1
 """Share of the frames' mean curvature that damps a step: a frame that shows next to nothing stays."""
 
 
-def spectral_slopes(canvases: Tensor) -> Tensor:
+def spectral_slopes(canvases: Complex[Tensor, "*axes H W"]) -> Complex[Tensor, "*axes 2 H W"]:
     """Derivatives of objects (..., H, W), taken as periodic, by row and column, (..., 2, H, W) complex per pixel."""
     height, width = canvases.shape[-2:]
     rows, columns = (torch.fft.fftfreq(length, device=canvases.device) for length in (height, width))
@@ -22,14 +23,14 @@ def spectral_slopes(canvases: Tensor) -> Tensor:
 
 
 def position_steps(
-    canvas: Tensor,
-    probe: Tensor,
-    amplitudes: Tensor,
-    positions: Tensor,
-    mask: Tensor,
+    canvas: Complex[Tensor, "H W"],
+    probe: Complex[Tensor, "modes N N"],
+    amplitudes: Float[Tensor, "frames N N"],
+    positions: Float[Tensor, "frames 2"],
+    mask: Bool[Tensor, "N N"],
     propagator: Propagator,
-    background: Tensor,
-) -> Tensor:
+    background: Float[Tensor, ""] | Float[Tensor, "frames 1 1"],
+) -> Float[Tensor, "frames 2"]:
     """Steps by which frames explain their photons better, to first order.
 
     Parameters
@@ -65,7 +66,9 @@ def position_steps(
     )[0]
 
 
-def damped_steps(linearised: Iterable[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+def damped_steps(
+    linearised: Iterable[tuple[Float[Tensor, "_ pixels 2"], Float[Tensor, "_ pixels"]]],
+) -> tuple[Float[Tensor, "frames 2"], Float[Tensor, "frames"]]:
     """Solve the normal equations of each frame, damped by what all frames show on average.
 
     Parameters
@@ -91,15 +94,15 @@ def damped_steps(linearised: Iterable[tuple[Tensor, Tensor]]) -> tuple[Tensor, T
 
 
 def searched_offsets(
-    canvas: Tensor,
-    probe: Tensor,
-    amplitudes: Tensor,
-    positions: Tensor,
-    mask: Tensor,
+    canvas: Complex[Tensor, "H W"],
+    probe: Complex[Tensor, "modes N N"],
+    amplitudes: Float[Tensor, "frames N N"],
+    positions: Float[Tensor, "frames 2"],
+    mask: Bool[Tensor, "N N"],
     propagator: Propagator,
-    background: Tensor,
-    offsets: Tensor,
-) -> tuple[Tensor, Tensor]:
+    background: Float[Tensor, ""] | Float[Tensor, "frames 1 1"],
+    offsets: Float[Tensor, "offsets frames 2"],
+) -> tuple[Float[Tensor, "frames 2"], Float[Tensor, "frames"]]:
     """Find the offsets at which frames explain their photons best, of a few that are beyond the reach of steps.
 
     Parameters
@@ -132,16 +135,16 @@ def searched_offsets(
 
 
 def amplitude_jacobian(
-    canvas: Tensor,
-    slopes: Tensor,
-    probe: Tensor,
-    amplitudes: Tensor,
-    positions: Tensor,
-    mask: Tensor,
+    canvas: Complex[Tensor, "H W"],
+    slopes: Complex[Tensor, "2 H W"],
+    probe: Complex[Tensor, "modes N N"],
+    amplitudes: Float[Tensor, "frames N N"],
+    positions: Float[Tensor, "frames 2"],
+    mask: Bool[Tensor, "N N"],
     propagator: Propagator,
-    background: Tensor | float = 0.0,
+    background: Float[Tensor, ""] | Float[Tensor, "frames 1 1"] | float = 0.0,
     deformed: bool = False,
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Float[Tensor, "frames N*N coordinates"], Float[Tensor, "frames N*N"]]:
     """Derivatives of the modelled amplitudes of frames by their coordinates, and what the amplitudes lack.
 
     Parameters
@@ -181,26 +184,30 @@ def amplitude_jacobian(
 
 
 def amplitude_residuals(
-    canvas: Tensor,
-    probe: Tensor,
-    amplitudes: Tensor,
-    positions: Tensor,
-    mask: Tensor,
+    canvas: Complex[Tensor, "H W"],
+    probe: Complex[Tensor, "modes N N"],
+    amplitudes: Float[Tensor, "frames N N"],
+    positions: Float[Tensor, "frames 2"],
+    mask: Bool[Tensor, "N N"],
     propagator: Propagator,
-    background: Tensor | float = 0.0,
-) -> Tensor:
+    background: Float[Tensor, ""] | Float[Tensor, "frames 1 1"] | float = 0.0,
+) -> Float[Tensor, "frames N N"]:
     """Measured less modelled amplitudes (frames, N, N) float, 0 at bad pixels; parameters as in `position_steps`."""
     _, modelled = _amplitudes(canvas, *placed(probe, positions, propagator), background)
     return torch.where(mask, amplitudes - modelled, 0)
 
 
-def placed(probe: Tensor, positions: Tensor, propagator: Propagator) -> tuple[Tensor, Tensor, Propagator]:
+def placed(
+    probe: Complex[Tensor, "modes N N"], positions: Float[Tensor, "frames 2"], propagator: Propagator
+) -> tuple[Int[Tensor, "frames 2"], Complex[Tensor, "frames modes N N"], Propagator]:
     """Whole-pixel corners (frames, 2), the probe (frames, modes, N, N) moved by the fractions, and its propagator."""
     corner, fraction = split_positions(positions, probe.shape[-1])
     return corner, fourier_shift(probe, fraction[:, None]), propagator.moved(fraction)
 
 
-def cut(canvas: Tensor, corner: Tensor, size: int) -> Tensor:
+def cut(
+    canvas: Complex[Tensor, "H W"], corner: Int[Tensor, "frames 2"], size: int
+) -> Complex[Tensor, "frames {size} {size}"]:
     """Patches (frames, N, N) of (H, W)."""
     return crop_patches(canvas[None], corner[None], size)[0]
 

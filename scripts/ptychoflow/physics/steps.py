@@ -4,6 +4,7 @@ Every change is minus the gradient of Σ (|D ψ| − √n)² over good pixels, b
 """
 
 import torch
+from jaxtyping import Bool, Complex, Float
 from torch import Tensor
 
 from ptychoflow.physics.diffraction import Propagator, exit_waves, incoherent_sum, sum_of_modes
@@ -16,12 +17,18 @@ DARK = 0.2
 """Photons of a pixel below which one more says little of the wave."""
 
 
-def modelled_amplitudes(waves: Tensor) -> Tensor:
+def modelled_amplitudes(waves: Complex[Tensor, "*axes modes N N"]) -> Float[Tensor, "*axes N N"]:
     """Amplitudes (..., N, N) float of detector waves (..., modes, N, N), with a floor: they are divided by."""
     return (incoherent_sum(waves) + 1e-8).sqrt()
 
 
-def wave_change(patches: Tensor, amplitudes: Tensor, probes: Tensor, mask: Tensor, propagator: Propagator) -> Tensor:
+def wave_change(
+    patches: Complex[Tensor, "*#axes N N"],
+    amplitudes: Float[Tensor, "*#axes N N"],
+    probes: Complex[Tensor, "*#axes modes N N"],
+    mask: Bool[Tensor, "*#axes N N"],
+    propagator: Propagator,
+) -> Complex[Tensor, "*axes modes N N"]:
     """Lead the change that measured amplitudes ask of the detector waves back to the exit waves.
 
     Parameters
@@ -47,7 +54,9 @@ def wave_change(patches: Tensor, amplitudes: Tensor, probes: Tensor, mask: Tenso
     return propagator.adjoint(ratio.unsqueeze(-3) * waves)
 
 
-def unbiased_ratio(ratio: Tensor, intensity: Tensor, photons: Tensor) -> Tensor:
+def unbiased_ratio(
+    ratio: Float[Tensor, "*pixels"], intensity: Float[Tensor, "*pixels"], photons: Float[Tensor, "*#pixels"]
+) -> Float[Tensor, "*pixels"]:
     """Change what waves lack of amplitudes, as a share of themselves, so that few photons ask for no less light.
 
     √(n / I) − 1 asks waves of a mean count I for the mean of √n over drawn counts n, which is below √I: by an eighth of
@@ -75,17 +84,23 @@ def unbiased_ratio(ratio: Tensor, intensity: Tensor, photons: Tensor) -> Tensor:
     return torch.lerp(ratio, by_photons, 1 / (1 + (intensity * photons / FEW).square()))
 
 
-def object_change(change: Tensor, probes: Tensor) -> Tensor:
+def object_change(
+    change: Complex[Tensor, "*#axes modes N N"], probes: Complex[Tensor, "*#axes modes N N"]
+) -> Complex[Tensor, "*axes N N"]:
     """Change of the patches, (..., N, N) complex Σ_m conj(P_m) Δψ_m, by that of the exit waves."""
     return sum_of_modes(probes.conj() * change)
 
 
-def probe_change(change: Tensor, patches: Tensor) -> Tensor:
+def probe_change(
+    change: Complex[Tensor, "*#axes modes N N"], patches: Complex[Tensor, "*#axes N N"]
+) -> Complex[Tensor, "*axes modes N N"]:
     """Change of the probes, (..., modes, N, N) complex conj(O) Δψ, by that of the exit waves."""
     return patches.conj().unsqueeze(-3) * change
 
 
-def regularised(total: Tensor, coverage: Tensor, peak: Tensor) -> Tensor:
+def regularised(
+    total: Complex[Tensor, "*pixels"], coverage: Float[Tensor, "*pixels"], peak: Float[Tensor, "*#pixels"]
+) -> Complex[Tensor, "*pixels"]:
     """Divide changes that were added up by the light that they came with, damped where little of it fell.
 
     This is the step of the regularised iterative engine (Maiden, Johnson and Li, Optica 4, 736, 2017).

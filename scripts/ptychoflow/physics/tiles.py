@@ -7,6 +7,7 @@ sharpness, for the same image: each patch of a tile is the tile.
 from typing import NamedTuple
 
 import torch
+from jaxtyping import Complex, Float, Int
 from torch import Tensor
 
 from ptychoflow.physics.patches import add_patches, extract_patches, fade, split_positions
@@ -30,13 +31,15 @@ class ObjectTile(NamedTuple):
         other; None for a half without frames.
     """
 
-    frames: Tensor
-    object: Tensor
-    corner: Tensor
-    halves: tuple[tuple[Tensor, Tensor] | None, ...] | None = None
+    frames: Int[Tensor, "frames"]
+    object: Complex[Tensor, "h w"]
+    corner: Int[Tensor, "2"]
+    halves: tuple[tuple[Complex[Tensor, "h w"], Int[Tensor, "2"]] | None, ...] | None = None
 
 
-def light_of_frames(positions: Tensor, weight: Tensor, shape: tuple[int, int]) -> Tensor:
+def light_of_frames(
+    positions: Float[Tensor, "frames 2"], weight: Float[Tensor, "N N"], shape: tuple[int, int]
+) -> Float[Tensor, "{shape[0]} {shape[1]}"]:
     """Add up the light of frames, (h, w) float: the coverage of `ptychoflow.physics.patches.accumulate_patches`.
 
     Parameters
@@ -56,7 +59,7 @@ def light_of_frames(positions: Tensor, weight: Tensor, shape: tuple[int, int]) -
     return light
 
 
-def placed(corner: Tensor, shape: tuple[int, int], frame: tuple[int, int]) -> tuple[tuple[slice, slice], ...]:
+def placed(corner: Int[Tensor, "2"], shape: tuple[int, int], frame: tuple[int, int]) -> tuple[tuple[slice, slice], ...]:
     """Where a tile of a shape (h, w) lies in a frame (H, W), and which part of the tile that is."""
     low = [max(0, int(first)) for first in corner]
     high = [min(edge, int(first) + length) for edge, first, length in zip(frame, corner, shape, strict=True)]
@@ -67,7 +70,9 @@ def placed(corner: Tensor, shape: tuple[int, int], frame: tuple[int, int]) -> tu
     return there, here
 
 
-def cut_tile(tile: ObjectTile, positions: Tensor, size: int) -> tuple[Tensor, Tensor | None]:
+def cut_tile(
+    tile: ObjectTile, positions: Float[Tensor, "frames 2"], size: int
+) -> tuple[Complex[Tensor, "frames {size} {size}"], Complex[Tensor, "frames {size} {size}"] | None]:
     """Cut patches out of a tile, (frames, N, N) complex64, and where it has halves those of each frame's own half too.
 
     Parameters

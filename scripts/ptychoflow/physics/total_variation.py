@@ -1,13 +1,14 @@
 """Total variation: of all objects that photons bear alike, the one with the fewest changes from pixel to pixel."""
 
 import torch
+from jaxtyping import Float, Inexact
 from torch import Tensor
 
 ITERATIONS = 20
 """Steps on the dual problem, of which the strengths that photon noise asks for need no more."""
 
 
-def differences(images: Tensor) -> Tensor:
+def differences(images: Inexact[Tensor, "*axes H W"]) -> Inexact[Tensor, "*axes 2 H W"]:
     """From each pixel of images (..., H, W) to the next row and column, 0 at the last, (..., 2, H, W)."""
     steps = images.new_zeros(*images.shape[:-2], 2, *images.shape[-2:])
     torch.sub(images[..., 1:, :], images[..., :-1, :], out=steps[..., 0, :-1, :])
@@ -15,7 +16,7 @@ def differences(images: Tensor) -> Tensor:
     return steps
 
 
-def gathered(steps: Tensor) -> Tensor:
+def gathered(steps: Inexact[Tensor, "*axes 2 H W"]) -> Inexact[Tensor, "*axes H W"]:
     """Adjoint of `differences`: (..., 2, H, W) to (..., H, W)."""
     rows, columns = steps[..., 0, :-1, :], steps[..., 1, :, :-1]
     images = torch.zeros_like(steps[..., 0, :, :])
@@ -26,7 +27,9 @@ def gathered(steps: Tensor) -> Tensor:
     return images
 
 
-def smoothed(objects: Tensor, strength: Tensor, iterations: int = ITERATIONS) -> Tensor:
+def smoothed(
+    objects: Inexact[Tensor, "*axes H W"], strength: Float[Tensor, "*#axes H W"], iterations: int = ITERATIONS
+) -> Inexact[Tensor, "*axes H W"]:
     """Objects u that make ½ Σ |u − objects|² + Σ strength |∇u| small, edges kept.
 
     Real and imaginary part have their edges in common. This is the fast projected gradient of Beck and Teboulle

@@ -157,6 +157,13 @@ def test_builds_for_cpus_are_never_those_for_cuda(path: Path):
     assert bool(pins) == (path.stem != "crate")
 
 
+@pytest.mark.parametrize("path", sorted((ROOT / "envs").glob("*.yaml")), ids=lambda path: path.stem)
+def test_where_tensors_are_their_axes_can_be_named(path: Path):
+    packages = {re.match(r"[\w-]+", pin)[0] for pin in yaml.safe_load(path.read_text())["dependencies"]}
+    assert ("jaxtyping" in packages) == ("pytorch" in packages)
+    assert "beartype" not in packages
+
+
 def environment_writer() -> ModuleType:
     specification = importlib.util.spec_from_file_location("write_environments", ROOT / "envs/write_environments.py")
     module = importlib.util.module_from_spec(specification)
