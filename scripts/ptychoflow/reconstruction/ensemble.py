@@ -5,17 +5,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 
 from ptychoflow.dataset.dataset import Dataset
-from ptychoflow.dataset.hdf5 import new_hdf5
 from ptychoflow.dataset.position_axes import turned_dataset
 from ptychoflow.errors import InputError
 from ptychoflow.metrics.alignment import align, between_probes, scored_area
-from ptychoflow.provenance.embedded import from_hdf5_attributes, hdf5_attributes
 from ptychoflow.provenance.record import circumstances
-from ptychoflow.reconstruction.file import Reconstruction
+from ptychoflow.reconstruction.file import Reconstruction, image_file, read_image
 
 ARRAYS = ("object", "amplitude_deviation", "phase_deviation", "area", "predicted", "found")
 BINS = 10
@@ -177,12 +174,8 @@ def calibration(deviation: np.ndarray, errors: np.ndarray) -> tuple[np.ndarray, 
 
 def write_ensemble(path: Path, ensemble: Ensemble) -> None:
     """Write an ensemble as HDF5, whole or not at all."""
-    with new_hdf5(path) as file:
-        for name in ARRAYS:
-            file[name] = getattr(ensemble, name)
-        file["pixel_size"] = ensemble.pixel_size
-        file["pixel_size"].attrs["units"] = "m"
-        file.attrs.update(hdf5_attributes(ensemble.provenance))
+    with image_file(path, ensemble, ARRAYS):
+        pass
 
 
 def read_ensemble(path: Path) -> Ensemble:
@@ -193,13 +186,4 @@ def read_ensemble(path: Path) -> Ensemble:
     InputError
         Where the file is no HDF5 file or a key is missing.
     """
-    try:
-        with h5py.File(path, "r") as file:
-            missing = [name for name in (*ARRAYS, "pixel_size") if name not in file]
-            if missing:
-                raise InputError(f"{path} has no {missing[0]}: expected an ensemble written by combine_seeds.py")
-            arrays = {name: file[name][()] for name in ARRAYS}
-            provenance = from_hdf5_attributes(file.attrs)
-            return Ensemble(**arrays, pixel_size=float(file["pixel_size"][()]), provenance=provenance)
-    except OSError as error:
-        raise InputError(f"{path} cannot be read as an HDF5 file: {error}") from None
+    return Ensemble(**read_image(path, ARRAYS, "an ensemble written by combine_seeds.py"))

@@ -1,5 +1,7 @@
 """A reconstruction on disk: the form that network and iterative solvers share, and that scores and figures read."""
 
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -67,17 +69,10 @@ class Reconstruction:
 
 def write_reconstruction(path: Path, reconstruction: Reconstruction) -> None:
     """Write a reconstruction as HDF5, whole or not at all."""
-    with new_hdf5(path) as file:
-        for name in ARRAYS:
-            file[name] = getattr(reconstruction, name)
-        file["pixel_size"] = reconstruction.pixel_size
-        file["pixel_size"].attrs["units"] = "m"
+    known = [name for name in WHERE_KNOWN if getattr(reconstruction, name) is not None]
+    with image_file(path, reconstruction, (*ARRAYS, *known)) as file:
         file["background"] = reconstruction.background
         file["background"].attrs["units"] = "photons"
-        for name in WHERE_KNOWN:
-            if (values := getattr(reconstruction, name)) is not None:
-                file[name] = values
-        file.attrs.update(hdf5_attributes(reconstruction.provenance))
 
 
 def read_reconstruction(path: Path) -> Reconstruction:
@@ -88,19 +83,60 @@ def read_reconstruction(path: Path) -> Reconstruction:
     InputError
         Where the file is no HDF5 file or a key is missing.
     """
+    parts = read_image(path, ARRAYS, "a reconstruction written by stitch.py", (*WHERE_KNOWN, "background"))
+    return Reconstruction(**parts | {"background": float(parts.get("background", 0.0))})
+
+
+@contextmanager
+def image_file(path: Path, image: Any, arrays: Iterable[str]) -> Iterator[h5py.File]:
+    """Write arrays, pixel size and provenance of an image as HDF5, whole or not at all; more may be added meanwhile.
+
+    Parameters
+    ----------
+    path : Path
+        File to write.
+    image : object
+        With ``pixel_size`` in metres, ``provenance``, and an attribute for each array.
+    arrays : iterable of str
+        Names of the arrays.
+    """
+    with new_hdf5(path) as file:
+        for name in arrays:
+            file[name] = getattr(image, name)
+        file["pixel_size"] = image.pixel_size
+        file["pixel_size"].attrs["units"] = "m"
+        yield file
+        file.attrs.update(hdf5_attributes(image.provenance))
+
+
+def read_image(path: Path, arrays: Iterable[str], kind: str, known: Iterable[str] = ()) -> dict[str, Any]:
+    """Read what `image_file` wrote, by name.
+
+    Parameters
+    ----------
+    path : Path
+        File to read.
+    arrays : iterable of str
+        Names of the arrays that it must have.
+    kind : str
+        What the file should be, for the message.
+    known : iterable of str
+        Names of arrays that are read where they are there.
+
+    Raises
+    ------
+    InputError
+        Where the file is no HDF5 file or a key is missing.
+    """
+    needed = (*arrays, "pixel_size")
     try:
         with h5py.File(path, "r") as file:
-            missing = [name for name in (*ARRAYS, "pixel_size") if name not in file]
+            missing = [name for name in needed if name not in file]
             if missing:
-                raise InputError(f"{path} has no {missing[0]}: expected a reconstruction written by stitch.py")
-            arrays = {name: file[name][()] for name in ARRAYS}
-            return Reconstruction(
-                **arrays,
-                pixel_size=float(file["pixel_size"][()]),
-                provenance=from_hdf5_attributes(file.attrs),
-                background=float(file["background"][()]) if "background" in file else 0.0,
-                **{name: file[name][()] for name in WHERE_KNOWN if name in file},
-            )
+                raise InputError(f"{path} has no {missing[0]}: expected {kind}")
+            parts = {name: file[name][()] for name in (*needed, *known) if name in file}
+            provenance = from_hdf5_attributes(file.attrs)
+            return parts | {"pixel_size": float(parts["pixel_size"]), "provenance": provenance}
     except OSError as error:
         raise InputError(f"{path} cannot be read as an HDF5 file: {error}") from None
 
