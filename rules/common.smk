@@ -1,11 +1,14 @@
 import gc
 import inspect
 import os
+from functools import cache
 
 import yaml
 from ptychoflow.configuration.results import one_of
 from ptychoflow.files import sha256_of
 from ptychoflow.provenance.record import code_digest
+from ptychoflow.settings.experiment import SharedSettings
+from ptychoflow.settings.values import kinds_of
 
 # A plan of thousands of jobs is millions of objects that all stay: looking for garbage among them took a sixth of it.
 gc.set_threshold(50_000, 20, 100)
@@ -25,9 +28,14 @@ wildcard_constraints:
     seed=r"\d+",
 
 
-def setting(section, key, default):
-    """Parameter of a rule: a key of a section of the experiment, or the program's own default."""
-    return lambda wildcards: EXPERIMENTS[wildcards.experiment].get(section, {}).get(key, default)
+COMMON = SharedSettings()  # what an experiment has that says nothing else
+SECTIONS = kinds_of(SharedSettings)
+
+
+@cache
+def section(experiment, name):
+    """A section of an experiment, every default in its place."""
+    return SECTIONS[name].of(EXPERIMENTS[experiment].get(name, {}))
 
 
 def program(name):

@@ -23,7 +23,7 @@ rule plot_reconstruction:
         runtime=growing(15),
     params:
         program=program("plot_reconstruction"),
-        unwrap=setting("figures", "unwrap", False),
+        unwrap=lambda wildcards: section(wildcards.experiment, "figures").unwrap,
         code=code("plot_reconstruction", "figures"),
     message:
         "draw {wildcards.dataset} by {wildcards.experiment}, seed {wildcards.seed}"

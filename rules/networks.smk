@@ -3,11 +3,8 @@
 import json
 
 from ptychoflow.files import sha256_of
-from ptychoflow.settings.inference import InferenceSettings, phase_rounds
-from ptychoflow.settings.model import ModelSettings
-from ptychoflow.settings.reconstruction import BlindReconstructionSettings
+from ptychoflow.settings.inference import phase_rounds
 from ptychoflow.settings.tracking import TrackingSettings
-from ptychoflow.settings.training import TrainingSettings
 from ptychoflow.settings.values import plain
 
 
@@ -19,8 +16,8 @@ def training_settings(wildcards):
     # The training figure is drawn from the CSV file.
     tracking = tracking | {"logger": loggers if "csv" in loggers else ["csv", *loggers]}
     settings = {
-        "model": plain(ModelSettings.of(experiment.get("model", {}))),
-        **plain(TrainingSettings.of(experiment.get("training", {}))),
+        "model": plain(section(wildcards.experiment, "model")),
+        **plain(section(wildcards.experiment, "training")),
         **plain(TrackingSettings.of(tracking)),
     }
     return as_yaml(settings)
@@ -92,7 +89,7 @@ def weights_of(wildcards):
 
 
 def blind_settings(wildcards):
-    return BlindReconstructionSettings(**EXPERIMENTS[wildcards.experiment].get("reconstruction", {}))
+    return section(wildcards.experiment, "reconstruction")
 
 
 def image_of(role, name="reconstruction.h5"):
@@ -108,11 +105,11 @@ def image_of(role, name="reconstruction.h5"):
 
 
 def model_settings(wildcards):
-    return ModelSettings(**EXPERIMENTS[lender(wildcards)].get("model", {}))
+    return section(lender(wildcards), "model")
 
 
 def inference_settings(wildcards):
-    return InferenceSettings(**EXPERIMENTS[wildcards.experiment].get("inference", {}))
+    return section(wildcards.experiment, "inference")
 
 
 def inference_flags(wildcards):
@@ -126,7 +123,8 @@ def inference_flags(wildcards):
 def rounds(wildcards):
     """How often patches are brought to one phase."""
     together = model_settings(wildcards).joins_frames and not inference_settings(wildcards).single_shot
-    return setting("stitching", "phase_iterations", phase_rounds(together))(wildcards)
+    asked = section(wildcards.experiment, "stitching").phase_iterations
+    return phase_rounds(together) if asked is None else asked
 
 
 def previous_round(wildcards):

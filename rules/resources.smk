@@ -1,11 +1,10 @@
 import json
 
 from ptychoflow.configuration.estimates import blind_needs, inference_needs, training_needs
-from ptychoflow.settings.training import TrainingSettings
 
 
 def on_gpu(wildcards):
-    return EXPERIMENTS[wildcards.experiment].get("device", "cpu") == "gpu"
+    return EXPERIMENTS[wildcards.experiment].get("device", COMMON.device) == "gpu"
 
 
 @signed
@@ -18,21 +17,26 @@ def environment(name):
     return lambda wildcards: f"../envs/{name}{'-gpu' if on_gpu(wildcards) else ''}.yaml"
 
 
+def devices(wildcards):
+    """Devices of each node of a training."""
+    return section(wildcards.experiment, "training").devices
+
+
 @signed
 def nodes(wildcards):
-    return setting("training", "num_nodes", 1)(wildcards)
+    return section(wildcards.experiment, "training").num_nodes
 
 
 @signed
 def gpus(wildcards):
     """GPUs of a training job, those of all its nodes together."""
-    return setting("training", "devices", 1)(wildcards) * nodes(wildcards) if on_gpu(wildcards) else 0
+    return devices(wildcards) * nodes(wildcards) if on_gpu(wildcards) else 0
 
 
 @signed
 def tasks(wildcards):
     """Processes that the scheduler starts: one on one node, where Lightning starts the others, else one for each device."""
-    return nodes(wildcards) * setting("training", "devices", 1)(wildcards) if nodes(wildcards) > 1 else 1
+    return nodes(wildcards) * devices(wildcards) if nodes(wildcards) > 1 else 1
 
 
 @signed
@@ -40,7 +44,7 @@ def launcher(wildcards):
     """What starts the processes of a training on several nodes; srun knows nothing of what the job asked for."""
     if nodes(wildcards) == 1:
         return ""
-    each = setting("training", "devices", 1)(wildcards)
+    each = devices(wildcards)
     return (
         f"srun --nodes={nodes(wildcards)} --ntasks={tasks(wildcards)} --ntasks-per-node={each}"
         f" --cpus-per-task={CORES_OF_A_PROCESS}"
@@ -52,7 +56,7 @@ CORES_OF_A_PROCESS = 2
 
 def processes(wildcards):
     """Processes of a training that share the cores of one task: those that Lightning starts on one node."""
-    return 1 if nodes(wildcards) > 1 else setting("training", "devices", 1)(wildcards)
+    return 1 if nodes(wildcards) > 1 else devices(wildcards)
 
 
 def cores(wildcards):
@@ -95,7 +99,7 @@ def shape_of(path):
 
 
 def needs_of_training(wildcards, scans, size):
-    training = TrainingSettings.of(EXPERIMENTS[wildcards.experiment].get("training", {}))
+    training = section(wildcards.experiment, "training")
     return training_needs(scans, size, model_settings(wildcards), training, on_gpu(wildcards))
 
 

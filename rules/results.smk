@@ -12,7 +12,7 @@ LEAST_SEEDS = 3  # fewer do not tell how far they differ
 
 
 def seeds_of(experiment):
-    return EXPERIMENTS[experiment].get("seeds", [0])
+    return EXPERIMENTS[experiment].get("seeds", COMMON.seeds)
 
 
 def each_result(*names, experiments=None):
