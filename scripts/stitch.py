@@ -36,7 +36,7 @@ def main(
         CPU threads, no more than there are cores for; by default what the environment says.
     """
     from ptychoflow.reconstruction.pictures import keep_reconstruction
-    from ptychoflow.reconstruction.predicted_files import stitch_file
+    from ptychoflow.reconstruction.pieces import stitch_file
     from ptychoflow.running.hardware import use_threads
 
     use_threads(threads)

@@ -23,7 +23,7 @@ from ptychoflow.physics.tiles import ObjectTile
 from ptychoflow.provenance.record import circumstances, now
 from ptychoflow.reconstruction.file import Reconstruction
 from ptychoflow.reconstruction.parts import part_of
-from ptychoflow.reconstruction.predicted_writing import PatchWriter, TileWriter
+from ptychoflow.reconstruction.piece_writing import PatchWriter, TileWriter
 from ptychoflow.reconstruction.stitching import Portion, stitch
 from ptychoflow.running.hardware import device_name
 from ptychoflow.settings.inference import InferenceSettings, phase_rounds

@@ -18,7 +18,7 @@ from ptychoflow.errors import InputError
 from ptychoflow.provenance.embedded import from_hdf5_attributes, hdf5_attributes
 from ptychoflow.provenance.record import now
 from ptychoflow.reconstruction.file import Reconstruction, read_reconstruction
-from ptychoflow.reconstruction.predicted_files import portions_of, predicted_file
+from ptychoflow.reconstruction.pieces import portions_of, predicted_file
 from ptychoflow.reconstruction.stitching import WeightedSums, add_up
 
 COPIED = ("frames", "frames_asked", "positions", "held_out", "trained", "probe", "pixel_size")

@@ -17,7 +17,7 @@ from ptychoflow.reconstruction.file import read_reconstruction, write_reconstruc
 from ptychoflow.reconstruction.inference import Inference
 from ptychoflow.reconstruction.parts import merge_parts, stitch_part
 from ptychoflow.reconstruction.photons import photon_deviance
-from ptychoflow.reconstruction.predicted_files import stitch_file
+from ptychoflow.reconstruction.pieces import stitch_file
 from ptychoflow.reconstruction.scoring import score
 from ptychoflow.reconstruction.stitching import coverage_of
 from ptychoflow.runs.run import TrainingRun

@@ -11,7 +11,7 @@ from ptychoflow.dataset.dataset import Dataset
 from ptychoflow.physics.diffraction import incoherent_sum
 from ptychoflow.physics.patches import accumulate_patches
 from ptychoflow.physics.tiles import ObjectTile, light_of_frames, placed
-from ptychoflow.reconstruction.predicted_files import portions_of, write_tile
+from ptychoflow.reconstruction.pieces import portions_of, write_tile
 from ptychoflow.reconstruction.stitching import stitch
 from ptychoflow.settings.simulation import ScanSettings, SimulationSettings
 from ptychoflow.simulation.dataset import simulate

@@ -139,7 +139,7 @@ import numpy as np
 import pyarrow.parquet, tifffile, torch
 from ptychoflow.dataset.dataset import Dataset
 from ptychoflow.reconstruction.inference import Inference
-from ptychoflow.reconstruction.predicted_writing import PatchWriter
+from ptychoflow.reconstruction.piece_writing import PatchWriter
 from ptychoflow.dataset.dataset import Dataset
 from ptychoflow.reconstruction.inference import Inference, PatchWriter
 

@@ -15,7 +15,7 @@ from ptychoflow.loading.truth import true_patches
 from ptychoflow.metrics.alignment import scored_area
 from ptychoflow.metrics.similarity import similarity_scores
 from ptychoflow.reconstruction import predicted_files
-from ptychoflow.reconstruction.predicted_files import stitch_file
+from ptychoflow.reconstruction.pieces import stitch_file
 from ptychoflow.reconstruction.stitching import Portion, coverage_of, stitch
 from ptychoflow.settings.simulation import ObjectSettings, ProbeSettings, ScanSettings, SimulationSettings
 from ptychoflow.simulation.dataset import simulate

@@ -16,7 +16,7 @@ from ptychoflow.loading.loaders import GroupLoader, TileLoader
 from ptychoflow.loading.tables import Batch
 from ptychoflow.physics.tiles import ObjectTile
 from ptychoflow.provenance.embedded import hdf5_attributes
-from ptychoflow.reconstruction.predicted_files import write_tile
+from ptychoflow.reconstruction.pieces import write_tile
 from ptychoflow.reconstruction.prediction_files import PredictionWriter
 from ptychoflow.running.hardware import device_name
 from ptychoflow.training.module import Prediction, Reconstructor
