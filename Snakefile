@@ -74,6 +74,7 @@ rule all:
         uncertainties(),
         study_outputs(*STUDY_TABLES, *STUDY_FIGURES),
         tracked_results(),
+        tracked_studies(),
         "results/runs.csv",
         "results/warnings.html",
     localrule: True

@@ -1,5 +1,7 @@
 # The files that a config asks for.
 
+import shlex
+
 from ptychoflow.configuration.results import (
     RESULT_FIGURES,
     STUDY_FIGURES,
@@ -113,8 +115,36 @@ def tracked_in_mlflow():
 
 def tracked_results():
     """Records of results whose scores and figures stand in the run that made their network."""
-    experiments = [name for name in ASKED_FOR if name in BY_NETWORK and in_mlflow(lender_of(name))]
+    experiments = [name for name in BY_NETWORK if in_mlflow(lender_of(name))]
     return each_result("tracked.json", experiments=experiments)
+
+
+def tracked_figures(wildcards):
+    """Figures of a result that go with its scores; those of studies have none."""
+    if wildcards.experiment not in ASKED_FOR:
+        return []
+    folder = "results/{experiment}/seed{seed}/{dataset}/figures".format_map(wildcards)
+    return [f"{folder}/{kind}.png" for kind in RESULT_FIGURES]
+
+
+def tracked_in_study(study):
+    """Experiments of a study whose trainings are runs of MLflow."""
+    return [name for name in STUDIES[study].combinations if name in LEARNED and in_mlflow(name)]
+
+
+def tracked_studies():
+    """Records of studies whose tables and figure stand in the run of their trainings."""
+    return [f"results/studies/{study}/tracked.json" for study in STUDIES if tracked_in_study(study)]
+
+
+def study_store(wildcards):
+    """Store and experiment of MLflow that a study's trainings go to, as track_study.py is told them."""
+    tracking = section(tracked_in_study(wildcards.study)[0], "tracking")
+    store = tracking.mlflow_tracking_uri
+    flags = {"mlflow_experiment": tracking.mlflow_experiment} | (
+        {"mlflow_tracking_uri": store} if store else {}
+    )
+    return " ".join(f"--{key} {shlex.quote(value)}" for key, value in flags.items())
 
 
 def pages():

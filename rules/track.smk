@@ -102,10 +102,7 @@ rule track_result:
     input:
         scores="results/{experiment}/seed{seed}/{dataset}/metrics.json",
         provenance="results/{experiment}/seed{seed}/{dataset}/provenance.json",
-        figures=expand(
-            "results/{{experiment}}/seed{{seed}}/{{dataset}}/figures/{kind}.png",
-            kind=RESULT_FIGURES,
-        ),
+        figures=tracked_figures,
     output:
         "results/{experiment}/seed{seed}/{dataset}/tracked.json",
     log:
@@ -129,3 +126,31 @@ rule track_result:
         "tell MLflow of {wildcards.dataset} by {wildcards.experiment}, seed {wildcards.seed}"
     shell:
         "python {params.program:q} --result {params.folder:q} --run_dir {params.run:q} --output {output:q} 2> {log:q}"
+
+
+rule track_study:
+    input:
+        expand("results/studies/{{study}}/{name}", name=(*STUDY_TABLES, *STUDY_FIGURES)),
+    output:
+        "results/studies/{study}/tracked.json",
+    log:
+        "results/studies/{study}/logs/track_study.log",
+    benchmark:
+        "results/studies/{study}/benchmarks/track_study.tsv"
+    wildcard_constraints:
+        study=one_of(study for study in STUDIES if tracked_in_study(study)),
+    conda:
+        "../envs/train.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(2000),
+        runtime=growing(30),
+    params:
+        program=program("track_study"),
+        folder=folder,
+        store=study_store,
+        code=code("track_study", "train"),
+    message:
+        "tell MLflow of the study {wildcards.study}"
+    shell:
+        "python {params.program:q} --study {params.folder:q} {params.store} --output {output:q} 2> {log:q}"

@@ -42,6 +42,17 @@ def test_shipped_config_plans_without_importing_torch(config: Path, scale: str |
         assert (jobs["tabulate_study"], jobs["plot_study"]) == (len(studies), len(studies))
 
 
+def test_a_study_tells_mlflow_of_its_results_tables_and_figure(tmp_path: Path):
+    study = yaml.safe_load((ROOT / "config/studies/overlap.yaml").read_text())
+    study["studies"]["overlap"]["experiment"]["tracking"] = {"logger": ["csv", "mlflow"]}
+    result = run_snakemake(tmp_path, study, "--dry-run", "--printshellcmds")
+    jobs = planned(result.stdout)
+    # Each result of a network is told of, without figures: those of studies are not drawn.
+    assert (jobs["infer"], jobs["track_result"], jobs["track_study"]) == (6, 6, 1)
+    assert "plot_reconstruction" not in jobs
+    assert "--mlflow_experiment ptychoflow" in result.stdout
+
+
 def test_a_study_may_stand_beside_experiments_and_be_asked_for_alone(tmp_path: Path):
     study = yaml.safe_load((ROOT / "config/studies/overlap.yaml").read_text())
     jobs = planned(run_snakemake(tmp_path, SMALL | study, "--dry-run", "studies").stdout)

@@ -16,6 +16,7 @@ RESULT_FILES = (
 RESULT_FIGURES = ("reconstruction", "correlation", "probe", "scan")
 STUDY_TABLES = ("results.csv", "table.csv", "table.md", "table.tex")
 STUDY_FIGURES = ("figure.png", "figure.svg")
+STUDY_FILES = (*STUDY_TABLES, *STUDY_FIGURES, "study.yaml", "tracked.json")
 IMAGES = ("png", "svg")
 RESERVED_EXPERIMENTS = frozenset({*FILES, *SECTIONS})
 RESERVED_DATASETS = frozenset({*RUN_FILES, *RUN_FOLDERS})
@@ -41,7 +42,7 @@ def known_results(
             "(?:benchmarks|logs|mlflow)/",
             rf"data/(?:benchmarks/|logs/|{dataset}\.(?:cxi|yaml|provenance\.json)$)",
             f"raw/(?:benchmarks|logs|{dataset})/",
-            f"studies/{study}/(?:benchmarks/|logs/|{one_of((*STUDY_TABLES, *STUDY_FIGURES, 'study.yaml'))}$)",
+            f"studies/{study}/(?:benchmarks/|logs/|{one_of(STUDY_FILES)}$)",
             f"{experiment}/(?:logs/|{one_of(EXPERIMENT_FILES)}$)",
             f"{experiment}/seeds/{dataset}/(?:benchmarks/|logs/|ensemble\\.h5$|figures/uncertainty\\.{one_of(IMAGES)}$)",
             f"{run}(?:benchmarks/|logs/|run/|{one_of(RUN_FILES)}$|figures/training\\.{one_of(IMAGES)}$)",

@@ -15,10 +15,15 @@ def parents_of(tags: dict[str, str]) -> list[dict[str, str]]:
     """Runs that a training stands under: that of its study, and that of its experiment if it has several seeds."""
     parents = []
     if "study" in tags:
-        parents.append({"key": f"study/{tags['study']}", "name": tags["study"]})
+        parents.append(study_parent(tags["study"]))
     if int(tags.get("seeds", 1)) > 1:
         parents.append({"key": f"experiment/{tags['experiment']}", "name": tags["experiment"]})
     return parents
+
+
+def study_parent(name: str) -> dict[str, str]:
+    """The run that all trainings of a study stand under."""
+    return {"key": f"study/{name}", "name": name}
 
 
 def inputs_of(paths: Sequence[Path], provenance: dict[str, Any]) -> list[dict[str, Any]]:

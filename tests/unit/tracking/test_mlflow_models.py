@@ -10,6 +10,7 @@ import mlflow
 import numpy as np
 import pytest
 
+from ptychoflow.configuration.results import STUDY_FIGURES, STUDY_TABLES
 from ptychoflow.dataset.dataset import Dataset
 from ptychoflow.errors import InputError
 from ptychoflow.files import sha256_of
@@ -20,6 +21,7 @@ from ptychoflow.settings.model import ModelSettings
 from ptychoflow.settings.tracking import TrackingSettings
 from ptychoflow.settings.training import GroupSettings, TrainingSettings
 from ptychoflow.tracking.mlflow_models import find_model
+from ptychoflow.tracking.study import track_study
 
 LOAD = """
 import sys
@@ -65,6 +67,30 @@ def test_seeds_stand_under_their_experiment_and_that_under_its_study(client: mlf
     parents = {name: run.data.tags.get("mlflow.parentRunId") for name, run in runs.items()}
     ids = {name: run.info.run_id for name, run in runs.items()}
     assert parents == {"dose": None, "first": ids["dose"], "first/seed0": ids["first"], "first/seed1": ids["first"]}
+
+
+def test_a_study_has_its_tables_and_figure_in_the_run_that_its_trainings_stand_under(
+    client: mlflow.MlflowClient, tracked: Path, tmp_path: Path
+):
+    study = tmp_path / "dose"
+    study.mkdir()
+    for name in (*STUDY_TABLES, *STUDY_FIGURES):
+        (study / name).write_text("| dose | score |", encoding="utf-8")
+    run = track_study(study, f"sqlite:///{tracked}/mlflow.db", "ptychoflow")
+    assert run == track_study(study, f"sqlite:///{tracked}/mlflow.db", "ptychoflow")
+    parent = runs_by_name(client)["dose"]
+    assert parent.info.run_id == run
+    kept = {Path(artifact.path).name for artifact in client.list_artifacts(run, "study")}
+    assert kept == {*STUDY_TABLES, *STUDY_FIGURES}
+    note = parent.data.tags["mlflow.note.content"]
+    assert "| dose | score |" in note
+    assert f"study%2Ffigure.png&run_uuid={run}" in note
+
+
+def test_a_store_that_takes_no_study_is_named(tmp_path: Path):
+    (tmp_path / "file").write_text("no folder", encoding="utf-8")
+    with pytest.raises(InputError, match="MLflow's store"):
+        track_study(tmp_path, f"sqlite:///{tmp_path}/file/mlflow.db", "ptychoflow")
 
 
 def test_a_run_names_its_dataset_machine_and_commit(client: mlflow.MlflowClient, small_cxi: Path):
