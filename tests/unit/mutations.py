@@ -15,7 +15,7 @@ from foreign_files import WRITERS
 
 from ptychoflow.dataset.cxi import read_cxi, write_cxi
 from ptychoflow.errors import InputError
-from ptychoflow.ingest.formats import rehearsal
+from ptychoflow.ingest import rehearsal
 from ptychoflow.ingest.readers import read_dataset
 from ptychoflow.settings.ingest import IngestSettings
 

@@ -14,7 +14,7 @@ from ptychoflow.errors import InputError
 from ptychoflow.loading.truth import true_patches
 from ptychoflow.metrics.alignment import scored_area
 from ptychoflow.metrics.similarity import similarity_scores
-from ptychoflow.reconstruction import predicted_files
+from ptychoflow.reconstruction import pieces
 from ptychoflow.reconstruction.pieces import stitch_file
 from ptychoflow.reconstruction.stitching import Portion, coverage_of, stitch
 from ptychoflow.settings.simulation import ObjectSettings, ProbeSettings, ScanSettings, SimulationSettings
@@ -137,7 +137,7 @@ def patches_file(path: Path, scan: Dataset) -> Path:
 
 
 def test_a_file_is_stitched_like_patches_in_memory(scan: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(predicted_files, "PATCHES_AT_ONCE", 100)
+    monkeypatch.setattr(pieces, "PATCHES_AT_ONCE", 100)
     read = stitch_file(patches_file(tmp_path / "patches.h5", scan))
     canvas, coverage, halves = stitched(scan, true_patches(scan))
     np.testing.assert_allclose(read.object, canvas, rtol=1e-4, atol=1e-5)
@@ -148,7 +148,7 @@ def test_a_file_is_stitched_like_patches_in_memory(scan: Dataset, tmp_path: Path
     assert read.provenance["stitching_seconds"] > 0
 
 
-@pytest.mark.parametrize("key", [*predicted_files.KEYS, "patches"])
+@pytest.mark.parametrize("key", [*pieces.KEYS, "patches"])
 def test_a_file_without_a_key_is_refused(key: str, scan: Dataset, tmp_path: Path):
     path = patches_file(tmp_path / "patches.h5", scan)
     with h5py.File(path, "r+") as file:
