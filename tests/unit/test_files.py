@@ -44,9 +44,9 @@ def test_sha256_is_that_of_hashlib(tmp_path: Path):
 @pytest.mark.parametrize(
     ("program", "imported", "not_imported"),
     [
-        ("stitch", "physics/patches", "training/run"),
+        ("stitch", "physics/patches", "runs/run"),
         ("train", "models/blocks", "metrics/similarity"),
-        ("plot_training", "figures", "models/unrolled"),
+        ("plot_training", "figures/result", "models/unrolled"),
         ("simulate", "simulation/probes", "training/module"),
     ],
 )
@@ -59,6 +59,7 @@ def test_a_program_is_stale_when_a_module_it_imports_changes(
 
     def changed(name: str) -> str:
         edited = LIBRARY / f"{name}.py"
+        assert edited.is_file()
         with monkeypatch.context() as patch:
             patch.setattr(Path, "read_bytes", lambda path: read(path) + (b"#" if path == edited else b""))
             return code_digest(SCRIPTS / f"{program}.py")
