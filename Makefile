@@ -28,9 +28,9 @@ check: $(ENVIRONMENT)
 	ruff format --check
 	pytest --quiet --numprocesses 2 --dist loadfile -m "not slow" tests/unit
 
-# Two processes compute while the third waits for a cluster and for servers.
+# Two processes compute while the third waits for a cluster and for servers; what takes longest begins first, see conftest.py.
 test: $(ENVIRONMENT)
-	pytest --numprocesses 3 --dist loadfile
+	pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder --durations 25
 
 bench: $(ENVIRONMENT)
 	mkdir -p results/benchmarks
