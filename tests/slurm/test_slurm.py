@@ -109,8 +109,8 @@ def test_two_seeds_and_two_datasets_go_through_the_cluster(cluster: None, tmp_pa
         assert (row["partition"], row["memory"], row["gpus"]) == ("cpu", f"{needed}M", "N/A")
     assert len(of_rule(new, "infer")) == 4
     assert {row["state"] for row in new} == {"COMPLETED"}
-    # The four results are scored by one job.
-    assert len([row for row in new if row["comment"] == "rule_pictures_evaluate"]) == 1
+    # The four results are scored, and have their pages made, by one job.
+    assert [row["comment"] for row in new if "pictures" in row["comment"]] == ["rule_pictures_evaluate_view"]
     assert len(new) == 2 + 2 + 4 + 4 + 1 + 1
     for name in ("seed0/seen", "seed0/unseen", "seed1/seen", "seed1/unseen"):
         assert (tmp_path / f"results/small/{name}/metrics.json").exists()
