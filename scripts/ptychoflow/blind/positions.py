@@ -48,12 +48,12 @@ def moved_positions(
     Tensor
         (1, frames, 2) float pixels.
     """
-    step = torch.zeros_like(given[0])
+    step, squares = torch.zeros_like(given[0]), torch.zeros_like(given[0, :, 0])
     for some in _pieces(parts):
-        step[some] = position_steps(*_lit(state, frames, some))
+        step[some], squares[some] = position_steps(*_lit(state, frames, some))
     step = step / (step.norm(dim=-1, keepdim=True) / LARGEST_STEP).clamp_min(1)
     if searched:
-        lost, jump = lost_frames(state, frames, given, parts, bound)
+        lost, jump = lost_frames(state, frames, given, parts, bound, squares)
         step[lost] = jump
     moved = frames.positions[0] + step - given[0]
     moved = moved - moved[parts[0]].mean(dim=0)
@@ -62,13 +62,18 @@ def moved_positions(
 
 
 def lost_frames(
-    state: BlindState, frames: ScanFrames, given: Tensor, parts: tuple[Tensor, Tensor], bound: float
+    state: BlindState,
+    frames: ScanFrames,
+    given: Tensor,
+    parts: tuple[Tensor, Tensor],
+    bound: float,
+    squares: Tensor,
 ) -> tuple[Tensor, Tensor]:
     """Look for frames that explain their photons far worse than others, all round where they were given.
 
     A step to first order leads to the nearest place that looks alike, which several pixels off is a wrong one. What is
     far worse is measured against the frames that are fitted: those left out decide nothing for others. Parameters as in
-    `moved_positions`.
+    `moved_positions`, and `squares`, (frames,) float, Σ (√I − √n)² where they lie now.
 
     Returns
     -------
@@ -77,17 +82,10 @@ def lost_frames(
     jump : Tensor
         (lost, 2) float pixels, how far from where they lie now.
     """
-    here = torch.zeros_like(given)
-    squares = torch.cat(
-        [
-            searched_offsets(*_lit(state, frames, some), here[:, some])[1]
-            for some in _pieces([torch.arange(len(given[0]))])
-        ]
-    )
     limit = LOST * squares[parts[0]].median()
     worst = torch.cat([_worst(squares, part, limit) for part in parts])
     if not len(worst):
-        return worst, here[0, :0]
+        return worst, given[0, :0]
     reach = torch.arange(-(bound // SEARCH_STEP), bound // SEARCH_STEP + 1) * SEARCH_STEP
     grid = torch.cartesian_prod(reach, reach).to(given)
     grid = grid[grid.norm(dim=-1) <= bound]

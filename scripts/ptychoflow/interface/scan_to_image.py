@@ -49,12 +49,13 @@ def by_blind_network(
     seed: int = 0,
     accelerator: str = "auto",
     show: Callable | None = None,
+    look: Callable | None = None,
 ) -> Reconstruction:
     """Solve for object and probe; parameters are those of `ptychoflow.blind.reconstruction.reconstruct`."""
     from ptychoflow.blind.reconstruction import reconstruct
     from ptychoflow.running.hardware import chosen_device
 
-    return reconstruct(dataset, data, settings, checkpoint, seed, chosen_device(accelerator), show)
+    return reconstruct(dataset, data, settings, checkpoint, seed, chosen_device(accelerator), show, look)
 
 
 def by_trained_network(

@@ -30,7 +30,7 @@ def position_steps(
     mask: Bool[Tensor, "N N"],
     propagator: Propagator,
     background: Float[Tensor, ""] | Float[Tensor, "frames 1 1"],
-) -> Float[Tensor, "frames 2"]:
+) -> tuple[Float[Tensor, "frames 2"], Float[Tensor, "frames"]]:
     """Steps by which frames explain their photons better, to first order.
 
     Parameters
@@ -52,8 +52,8 @@ def position_steps(
 
     Returns
     -------
-    Tensor
-        (frames, 2) float pixels.
+    steps, squares : Tensor
+        As `damped_steps` gives them.
     """
     slopes = spectral_slopes(canvas)
     pieces = torch.arange(len(positions)).split(max(1, PIXELS_AT_ONCE // probe.numel()))
@@ -63,7 +63,7 @@ def position_steps(
             canvas, slopes, probe, amplitudes[some], positions[some], mask, propagator, backgrounds[some]
         )
         for some in pieces
-    )[0]
+    )
 
 
 def damped_steps(

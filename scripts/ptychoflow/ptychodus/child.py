@@ -14,15 +14,19 @@ from ptychodus.api.product import LossValue
 from ptychodus.api.reconstruct import ReconstructOutput, TrainOutput, prepare_reconstruct_input
 from ptychodus.model.processing.subprocess_reconstructor import TAG_MODEL_SAVED, TAG_OUTPUT, TAG_TRAIN_OUTPUT
 
-from ptychoflow.blind.reconstruction import reconstruct
 from ptychoflow.blind.solve import BlindReconstruction
 from ptychoflow.dataset.cxi import write_cxi
 from ptychoflow.errors import InputError
-from ptychoflow.interface.scan_to_image import by_trained_network, find_checkpoint, solves_for_the_probe
+from ptychoflow.interface.scan_to_image import (
+    by_blind_network,
+    by_trained_network,
+    find_checkpoint,
+    solves_for_the_probe,
+)
 from ptychoflow.ptychodus.products import Placed, dataset_of, reconstructed
 from ptychoflow.ptychodus.reconstructor import ReconstructPayload, TrainPayload, export_training_data
 from ptychoflow.reconstruction.file import Reconstruction
-from ptychoflow.running.hardware import chosen_device, use_threads
+from ptychoflow.running.hardware import use_threads
 from ptychoflow.runs.run import TrainingRun
 from ptychoflow.settings.inference import InferenceSettings
 from ptychoflow.settings.model import ModelSettings
@@ -52,8 +56,9 @@ def run_reconstruct(payload: ReconstructPayload, queue: Queue[Any]) -> None:
         scan = Path(folder) / "scan.cxi"
         write_cxi(scan, placed.dataset)
         if solves_for_the_probe(checkpoint):
-            device = chosen_device(payload.accelerator)
-            made = reconstruct(placed.dataset, scan, settings, checkpoint, payload.seed, device, look=look)
+            made = by_blind_network(
+                checkpoint, placed.dataset, scan, settings, payload.seed, payload.accelerator, look=look
+            )
             give(made, made.provenance["iterations"])
         else:
             made = by_trained_network(

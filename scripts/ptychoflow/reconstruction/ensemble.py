@@ -87,22 +87,13 @@ def combine(reconstructions: list[Reconstruction], dataset: Dataset) -> Ensemble
     mean = members.mean(axis=0)
     # Phases about the mean's own: a difference never wraps.
     deviations = [np.abs(members).std(axis=0, ddof=1), np.angle(members * mean.conj()).std(axis=0, ddof=1)]
-    predicted, found = _calibrations(members, dataset.truth, deviations, area)
-    return Ensemble(
-        object=mean.astype(np.complex64),
-        amplitude_deviation=deviations[0].astype(np.float32),
-        phase_deviation=deviations[1].astype(np.float32),
-        area=area,
-        predicted=predicted,
-        found=found,
-        pixel_size=first.pixel_size,
-        provenance={
-            "result": "ensemble",
-            "data": dataset.provenance,
-            "members": [one.provenance for one in reconstructions],
-            **circumstances(),
-        },
-    )
+    provenance = {
+        "result": "ensemble",
+        "data": dataset.provenance,
+        "members": [one.provenance for one in reconstructions],
+        **circumstances(),
+    }
+    return _ensemble(mean, members, dataset.truth, deviations, area, first.pixel_size, provenance)
 
 
 def own_uncertainty(reconstruction: Reconstruction, dataset: Dataset) -> Ensemble:
@@ -127,7 +118,21 @@ def own_uncertainty(reconstruction: Reconstruction, dataset: Dataset) -> Ensembl
         # The object's scale is free: its deviation is in units of what it came to have.
         scale = np.abs(aligned[area]).mean() / np.abs(image[area]).mean()
         image, deviations = aligned, (scale * deviations[0], deviations[1])
-    predicted, found = _calibrations(image[None], dataset.truth, deviations, area)
+    size, provenance = reconstruction.pixel_size, reconstruction.provenance
+    return _ensemble(image, image[None], dataset.truth, deviations, area, size, provenance)
+
+
+def _ensemble(
+    image: np.ndarray,
+    members: np.ndarray,
+    truth: np.ndarray | None,
+    deviations: Sequence[np.ndarray],
+    area: np.ndarray,
+    pixel_size: float,
+    provenance: dict[str, Any],
+) -> Ensemble:
+    """The ensemble of an image (H, W), whose deviations are held against the errors of its members (members, H, W)."""
+    predicted, found = _calibrations(members, truth, deviations, area)
     return Ensemble(
         object=image.astype(np.complex64),
         amplitude_deviation=deviations[0].astype(np.float32),
@@ -135,8 +140,8 @@ def own_uncertainty(reconstruction: Reconstruction, dataset: Dataset) -> Ensembl
         area=area,
         predicted=predicted,
         found=found,
-        pixel_size=reconstruction.pixel_size,
-        provenance=reconstruction.provenance,
+        pixel_size=pixel_size,
+        provenance=provenance,
     )
 
 
