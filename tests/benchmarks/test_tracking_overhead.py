@@ -1,8 +1,8 @@
 """What tracking costs: the demo's network on a quarter of its frames, with all loggers and images and with csv alone.
 
-Both in turn, since no machine is the same for minutes. Images come once in five epochs whatever an epoch takes, so that on
-all of the demo's frames they weigh a quarter. What comes once and not with every training is told apart: loading MLflow, and
-making the tables of a store that is new.
+Both in turn, since no machine is the same for minutes. Images come once in five epochs whatever an epoch takes, so that
+on all of the demo's frames they weigh a quarter. What does not come with every training is told apart: loading MLflow,
+and making the tables of a store that is new.
 """
 
 import time
