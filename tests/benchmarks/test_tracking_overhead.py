@@ -61,6 +61,4 @@ def test_a_training_with_everything_tracked_beside_one_with_csv_alone(benchmark,
     ratios = benchmark.pedantic(in_turn, rounds=1)
     wall, processor = (median(turn[kind] for turn in ratios) for kind in (0, 1))
     benchmark.extra_info |= {"device": "cpu", "wall_ratio": wall, "processor_ratio": processor, "once": once}
-    print(
-        f"\neverything over csv alone: {wall:.3f} of the time, {processor:.3f} of the processor's; once {once:.1f} s more"
-    )
+    print(f"\neverything over csv alone: time {wall:.3f}, processor time {processor:.3f}; once {once:.1f} s more")
