@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 from blind_rows import main as blind_rows
 from blind_rows import measured, situations, study_plan
+from random_scans import COLUMNS, report
+from random_scans import main as random_scans
 from rows_table import TARGETS, kept_rows, reached_in, table, to_its_best
 
 LIKE = {"method": "network", "situation": "nothing wrong", "seed": "2", "position_error": "", "mode_shares": "1.0"}
@@ -57,3 +59,28 @@ def test_a_target_that_is_missed_is_said_to_be():
     assert line.startswith(
         "| nothing wrong | 0.985 / 0.985 | 0.980 / 0.980 | 0.980 / 0.980 (1 of 2) | 0.987 / 0.988 | no |"
     )
+
+
+@pytest.mark.slow
+def test_a_random_scan_is_measured_once(tmp_path: Path, capsys: pytest.CaptureFixture):
+    output = tmp_path / "random.csv"
+    random_scans(output, count=1)
+    assert capsys.readouterr().out.splitlines()[1].startswith("1 scans; complex correlation with the truth 0.")
+    written = output.read_text(encoding="utf-8")
+    random_scans(output, count=1)
+    assert output.read_text(encoding="utf-8") == written
+
+
+def test_scans_that_are_worse_or_not_named_are_listed():
+    row = dict.fromkeys(COLUMNS, "") | {"misfit": "1", "amplitude_ssim": "0.5", "phase_ssim": "0.5"}
+    found = {"0": ("0.5", "0.6", "0.9"), "1": ("0.5", "0.5", "0.1"), "2": ("0.95", "0.9", ""), "3": ("", "", "")}
+    names = ("complex_pearson", "plain", "explained_share")
+    lines = "".join(
+        report([row | {"number": number} | dict(zip(names, of, strict=True)) for number, of in found.items()])
+    )
+    assert lines.startswith("3 scans;")
+    assert "1 better by more than 0.01, 1 worse" in lines
+    assert "- worse: scan 0" in lines
+    assert "- not named: scan 0" in lines
+    assert "- named without need: scan 2" in lines
+    assert "| below 0.7 (failed) | 2 | 1 | 0 | 1 |" in lines
