@@ -35,6 +35,8 @@ CORNER_OFFSET = -0.5
 """pty-chi counts a patch's centre from (N − 1) / 2, positions of this library from N / 2."""
 START_FRAMES = 256
 """Frames whose photons judge an image to start from."""
+Solution = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""Object (H, W), probe (modes, N, N), both complex64, and positions (frames, 2) of the frames that were fitted."""
 
 
 def solve(
@@ -45,6 +47,7 @@ def solve(
     start: Path | None = None,
     start_scores: Path | None = None,
     show: Callable[[int], None] | None = None,
+    look: Callable[[int, Callable[[], Reconstruction]], None] | None = None,
 ) -> Reconstruction:
     """Reconstruct a dataset iteratively.
 
@@ -66,6 +69,9 @@ def solve(
     show : callable, optional
         Is given the number of epochs that are done after each, of the halves as well; if not given, lines of the log
         tell it.
+    look : callable, optional
+        Is given the number of epochs that are done after each, not of the halves, and what gives the reconstruction so
+        far, without halves and record.
 
     Returns
     -------
@@ -96,25 +102,32 @@ def solve(
     used, held_out = split_frames(everything, settings.held_out, seed)
     if start is not None:
         held_out = unseen_by(earlier, held_out)
+
+    def image_of(found: np.ndarray, probe_found: np.ndarray, positions: np.ndarray) -> Reconstruction:
+        all_positions = dataset.positions.copy()
+        all_positions[used] = positions
+        return Reconstruction(
+            object=found,
+            coverage=coverage_of(probe_found, positions, found.shape),
+            halves=np.full((2, *found.shape), np.nan, np.complex64),
+            probe=probe_found,
+            positions=all_positions,
+            held_out=np.isin(everything, held_out),
+            pixel_size=dataset.pixel_size,
+        )
+
     begun_solving = time.perf_counter()
-    found, probe_found, positions = _run(settings, dataset, used, canvas, probe, seed, show)
+    watched = None if look is None else lambda epoch, state: look(epoch, lambda: image_of(*state()))
+    solution = _run(settings, dataset, used, canvas, probe, seed, show, watched)
     solving_seconds = time.perf_counter() - begun_solving
-    halves = np.full((2, *found.shape), np.nan, np.complex64)
+    image = image_of(*solution)
     if dataset.truth is None:
         solved = [_run(settings, dataset, used[half::2], canvas, probe, seed, show) for half in range(2)]
-        halves = np.stack([one for one, _, _ in solved])
+        image.halves = np.stack([one for one, _, _ in solved])
         # Each half has found a probe of its own, with which its object has moved.
-        origin["half_displacements"] = [probe_displacement(own, probe_found).tolist() for _, own, _ in solved]
-    all_positions = dataset.positions.copy()
-    all_positions[used] = positions
-    return Reconstruction(
-        object=found,
-        coverage=coverage_of(probe_found, all_positions[used], found.shape),
-        halves=halves,
-        probe=probe_found,
-        positions=all_positions,
-        held_out=np.isin(everything, held_out),
-        pixel_size=dataset.pixel_size,
+        origin["half_displacements"] = [probe_displacement(own, image.probe).tolist() for _, own, _ in solved]
+    return replace(
+        image,
         provenance={
             "result": "reconstruction",
             "method": settings.algorithm
@@ -218,7 +231,8 @@ def _run(
     probe: np.ndarray,
     seed: int,
     show: Callable[[int], None] | None,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    look: Callable[[int, Callable[[], Solution]], None] | None = None,
+) -> Solution:
     """Solve for object, probe and positions of some frames."""
     api = import_ptychi()
     options = {"lsqml": api.LSQMLOptions, "rpie": api.RPIEOptions}[settings.algorithm]()
@@ -254,14 +268,20 @@ def _run(
         probe_position_y_px=rows.copy(),
         valid_pixel_mask=dataset.mask,
     )
+
+    def state() -> Solution:
+        positions = np.empty((len(frames), 2))
+        positions[order] = task.get_data_to_cpu("probe_positions", as_numpy=True)
+        return (
+            task.get_data_to_cpu("object", as_numpy=True)[0].astype(np.complex64),
+            (task.get_data_to_cpu("probe", as_numpy=True)[0] * size).astype(np.complex64),
+            positions,
+        )
+
     tell = show or ProgressLog("epoch", settings.epochs).tell
-    for epoch in range(settings.epochs):
+    for epoch in range(1, settings.epochs + 1):
         task.run(1)
-        tell(epoch + 1)
-    positions = np.empty((len(frames), 2))
-    positions[order] = task.get_data_to_cpu("probe_positions", as_numpy=True)
-    return (
-        task.get_data_to_cpu("object", as_numpy=True)[0].astype(np.complex64),
-        (task.get_data_to_cpu("probe", as_numpy=True)[0] * size).astype(np.complex64),
-        positions,
-    )
+        tell(epoch)
+        if look is not None:
+            look(epoch, state)
+    return state()

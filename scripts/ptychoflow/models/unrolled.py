@@ -60,8 +60,10 @@ class Unrolled(nn.Module):
         mask: Bool[Tensor, "#batch N N"],
         positions: Float[Tensor, "batch C 2"],
         propagator: Propagator,
+        extent: Float[Tensor, "2"] | None = None,
     ) -> Complex[Tensor, "batch C N N"]:
-        places, shape = self._frame(positions - positions.amin(dim=1, keepdim=True), amplitudes.shape[-1])
+        offsets = positions - positions.amin(dim=1, keepdim=True)
+        places, shape = self._frame(offsets, amplitudes.shape[-1], extent)
         objects = self.objects(amplitudes, probe, mask, places, shape, propagator)
         return extract_patches(objects, places, amplitudes.shape[-1])
 
@@ -89,9 +91,9 @@ class Unrolled(nn.Module):
         (canvas,) = self.objects(amplitudes, probe, mask, places, shape, propagator)
         return canvas, low[0, 0].long() - size // 2 - BORDER
 
-    def _frame(self, offsets: Tensor, size: int) -> tuple[Tensor, tuple[int, int]]:
+    def _frame(self, offsets: Tensor, size: int, extent: Tensor | None = None) -> tuple[Tensor, tuple[int, int]]:
         """Positions in objects that hold all patches, and their shape, from offsets (batch, C, 2) of at least 0."""
-        edges = offsets.amax(dim=(0, 1)) + size + 2 * BORDER
+        edges = (offsets.amax(dim=(0, 1)) if extent is None else extent) + size + 2 * BORDER
         height, width = (self.multiple * -(-int(edge.ceil()) // self.multiple) for edge in edges)
         return offsets + size // 2 + BORDER, (height, width)
 

@@ -177,3 +177,17 @@ def test_the_stand_in_blurs_as_scipy():
     image = torch.rand(2, 16, 16, generator=torch.Generator().manual_seed(0))
     blurred = GaussianBlur((9, 9), (1.5, 1.5))(image)
     np.testing.assert_allclose(blurred[1], ndimage.gaussian_filter(image[1].numpy(), 1.5), rtol=1e-6)
+
+
+def test_the_image_is_seen_on_its_way(scan: tuple[Dataset, Path]):
+    seen = []
+    last = solve(
+        SolverSettings(epochs=2, batch_size=20, held_out=0.1),
+        *scan,
+        look=lambda epoch, image: seen.append((epoch, image())),
+    )
+    assert [epoch for epoch, _ in seen] == [1, 2]
+    assert not np.array_equal(seen[0][1].object, last.object)
+    np.testing.assert_array_equal(seen[1][1].object, last.object)
+    np.testing.assert_array_equal(seen[1][1].held_out, last.held_out)
+    assert score(seen[1][1], scan[0])[0]["phase_ssim"] == score(last, scan[0])[0]["phase_ssim"]
