@@ -30,7 +30,8 @@ def main(
     """Reconstruct a dataset: reconstruction.h5, reconstructed_amplitude.png and reconstructed_phase.png.
 
     Without a model path the pretrained network does it, which solves for the probe as well; its settings are those
-    that begin with --blind. A network of one's own is made by train.py.
+    that begin with --blind. Until it ends, preview_amplitude.png and preview_phase.png show how far it is. A network
+    of one's own is made by train.py.
 
     Parameters
     ----------
@@ -61,6 +62,7 @@ def main(
     threads : int, optional
         CPU threads, no more than there are cores for; by default what the environment says.
     """
+    from ptychoflow.blind.preview import Preview
     from ptychoflow.ingest.readers import read_dataset
     from ptychoflow.interface.scan_to_image import (
         by_blind_network,
@@ -91,8 +93,9 @@ def main(
         refuse("a network of train.py", seed=seed is not None, **_changed(blind, "blind."))
     logging.info("reading %s", test_data)
     dataset = read_dataset(test_data, frames_in_memory=FRAMES_IN_MEMORY)
+    preview = Preview(output_dir)
     if blindly:
-        made = by_blind_network(checkpoint, dataset, test_data, blind, seed or 0, accelerator)
+        made = by_blind_network(checkpoint, dataset, test_data, blind, seed or 0, accelerator, look=preview)
     else:
         made = by_trained_network(checkpoint, dataset, test_data, inference, n_groups, phase_iterations, accelerator)
     keep_reconstruction(
@@ -102,6 +105,7 @@ def main(
         output_dir / "reconstructed_phase.png",
         output_dir / "provenance.json",
     )
+    preview.remove()
 
 
 def refuse(network: str, **given: bool) -> None:

@@ -93,20 +93,9 @@ def reconstruct(
 
     result = solving.run(shown)
     solving_seconds = time.perf_counter() - began
-    halves = np.full((2, *result.object.shape), np.nan, np.complex64)
+    reconstruction = as_reconstruction(result, dataset.pixel_size)
     if settings.halves and dataset.truth is None:
-        halves = _halves(solving, seed)
-    reconstruction = Reconstruction(
-        object=result.object.numpy(),
-        coverage=coverage_of(result.probe.numpy(), result.positions[result.used], result.object_shape),
-        halves=halves,
-        probe=result.probe.numpy(),
-        positions=result.positions,
-        held_out=np.isin(np.arange(len(result.positions)), result.held_out),
-        pixel_size=dataset.pixel_size,
-        background=result.background,
-        brightness=result.brightness,
-    )
+        reconstruction.halves = _halves(solving, seed)
     if settings.uncertainty:
         parts = deviations(solving, reconstruction, seed)
         reconstruction.amplitude_deviation, reconstruction.phase_deviation = parts
@@ -138,6 +127,22 @@ def reconstruct(
     for sentence in warnings:
         log.warning(sentence)
     return reconstruction
+
+
+def as_reconstruction(result: BlindResult, pixel_size: float) -> Reconstruction:
+    """Give what was found the form of every reconstruction, without halves, doubts and a record."""
+    probe = result.probe.numpy()
+    return Reconstruction(
+        object=result.object.numpy(),
+        coverage=coverage_of(probe, result.positions[result.used], result.object_shape),
+        halves=np.full((2, *result.object.shape), np.nan, np.complex64),
+        probe=probe,
+        positions=result.positions,
+        held_out=np.isin(np.arange(len(result.positions)), result.held_out),
+        pixel_size=pixel_size,
+        background=result.background,
+        brightness=result.brightness,
+    )
 
 
 def _shown() -> Callable[[Progress], None]:
