@@ -1,6 +1,5 @@
 """The Lightning module that trains any model of the registry by making its patches explain the measured photons."""
 
-import math
 from typing import NamedTuple
 
 import torch
@@ -17,6 +16,7 @@ from ptychoflow.physics.tiles import ObjectTile, cut_tile
 from ptychoflow.settings.model import ModelSettings
 from ptychoflow.settings.training import TrainingSettings
 from ptychoflow.training.evaluation import Evaluation, Shares
+from ptychoflow.training.optimisation import scheduled_adam
 
 
 class BatchMetric:
@@ -247,26 +247,19 @@ class Reconstructor(LightningModule):
         weight = len(batch.frames) * batch.wanted * self.trainer.world_size
         self.log_dict(values, on_step=False, on_epoch=True, sync_dist=True, batch_size=weight)
 
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip the norm, as Lightning does but for fused optimisers in mixed precision, whose scaler bfloat16 lacks."""
+        if gradient_clip_val:
+            weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+            torch.nn.utils.clip_grad_norm_(weights, gradient_clip_val)
+
     def configure_optimizers(self) -> dict:
-        """AdamW with a warm-up and a half cosine for the network; the probe waits until the network means something."""
-        settings = self.training_settings
-        total = max(1, self.trainer.estimated_stepping_batches)
-
-        def network_rate(step: int) -> float:
-            share = step / total
-            if share < settings.warmup:
-                return (step + 1) / (settings.warmup * total + 1)
-            return 1.0 if settings.schedule == "constant" else 0.5 + 0.5 * math.cos(math.pi * min(1.0, share))
-
-        def probe_rate(step: int) -> float:
-            return network_rate(step) if step >= settings.probe_delay * total else 0.0
-
-        groups = [{"params": [p for p in self.network.parameters() if p.requires_grad], "lr": settings.learning_rate}]
-        rates = [network_rate]
-        extra = [p for p in (self.probe_pairs, self.log_flux) if p.requires_grad]
-        if extra:
-            groups.append({"params": extra, "lr": settings.probe_learning_rate, "weight_decay": 0.0})
-            rates.append(probe_rate)
-        optimizer = torch.optim.AdamW(groups, weight_decay=settings.weight_decay)
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rates)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        trained = [weight for weight in self.network.parameters() if weight.requires_grad]
+        physical = [weight for weight in (self.probe_pairs, self.log_flux) if weight.requires_grad]
+        steps = max(1, self.trainer.estimated_stepping_batches)
+        return scheduled_adam(trained, physical, self.training_settings, steps)
