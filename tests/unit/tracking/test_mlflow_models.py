@@ -23,6 +23,8 @@ from ptychoflow.settings.training import GroupSettings, TrainingSettings
 from ptychoflow.tracking.mlflow_models import find_model
 from ptychoflow.tracking.study import track_study
 
+pytestmark = pytest.mark.slow
+
 LOAD = """
 import sys
 import mlflow, numpy
