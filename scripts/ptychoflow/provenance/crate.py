@@ -73,19 +73,20 @@ def write_crate(
     packed: list[str] = []
     for folder in folders:
         provenance = read_provenance(folder / "provenance.json")
-        run = folder.parent
-        inside = f"{run.parent.name}/{run.name}"
+        inside = f"{folder.parent.parent.name}/{folder.parent.name}"
         drawn = (FIGURE,) if (folder / FIGURE).is_file() else ()
         made = [_packed(crate, folder / name, f"{inside}/{folder.name}/{name}") for name in (*RESULT_FILES, *drawn)]
         training = provenance.get("training", {})
-        # A solver was not trained.
-        used = [_packed(crate, run / name, f"{inside}/{name}") for name in (RUN_FILES if training else ())]
+        used = []
+        if training:  # which a solver has not, and which may be another experiment's
+            trained = "/".join(Path(provenance["checkpoint_file"]).parent.parts[-2:])
+            used = [_packed(crate, folder.parents[2] / trained / name, f"{trained}/{name}") for name in RUN_FILES]
         packed += [entity.id for entity in (*made, *used)]
         if not jobs:  # results that were copied without Snakemake's records
             data = _data(crate, provenance)
             steps = [(f"#reconstruct/{inside}/{folder.name}", "reconstruct", [data, *used], made, provenance)]
             if training:
-                steps.insert(0, (f"#train/{inside}", "train", _sources(crate, training), used, training))
+                steps.insert(0, (f"#train/{trained}", "train", _sources(crate, training), used, training))
             for identifier, name, inputs, outputs, record in steps:
                 root.append_to("mentions", _action(crate, identifier, name, workflow, inputs, outputs, record))
     packed += [_packed(crate, file, f"studies/{file.parent.name}/{file.name}").id for file in studies]
