@@ -1,7 +1,11 @@
 """One small simulated scan for all tests, and how tests share several processes."""
 
+import time
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
+from resource import RUSAGE_CHILDREN, getrusage
 
 import matplotlib
 import pytest
@@ -22,6 +26,9 @@ matplotlib.use("Agg")
 # Those that take longest begin first, so that nobody waits for them in the end; the cluster's mostly wait.
 FIRST = ("slurm", "workflow", "rules", "unit")
 
+# Processor time up to the present phase of a test.
+COMPUTED = pytest.StashKey[float]()
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what takes long, and begin with it."""
@@ -34,6 +41,45 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return FIRST.index(folder) if folder in FIRST else len(FIRST)
 
     items.sort(key=rank)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--processor-times", action="store_true", help="show which tests take most processor time")
+
+
+def processor_time() -> float:
+    """Seconds computed by this process and by the programs that it started and waited for, SLURM's jobs aside."""
+    programs = getrusage(RUSAGE_CHILDREN)
+    return time.process_time() + programs.ru_utime + programs.ru_stime
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    item.stash[COMPUTED] = processor_time()
+    return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """Write into the reports of setup, call and teardown what each took; pytest-xdist brings them together."""
+    report, before = (yield), item.stash[COMPUTED]
+    item.stash[COMPUTED] = processor_time()
+    report.processor_time = item.stash[COMPUTED] - before
+    return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if not config.getoption("--processor-times"):
+        return
+    files: Counter[str] = Counter()
+    tests: Counter[str] = Counter()
+    for report in (report for reports in terminalreporter.stats.values() for report in reports):
+        if isinstance(report, pytest.TestReport):
+            files[report.nodeid.split("::")[0]] += report.processor_time
+            tests[f"{report.nodeid} ({report.when})"] += report.processor_time
+    terminalreporter.section(f"processor time, {files.total():.0f} s in all")
+    for name, seconds in [*files.most_common(30), *tests.most_common(60)]:
+        terminalreporter.write_line(f"{seconds:8.1f} s  {name}")
 
 
 @pytest.fixture(scope="session")

@@ -52,7 +52,7 @@ SEED = 0
 SCORED = ("amplitude_ssim", "phase_ssim")
 COLUMNS = (
     *("situation", "seed", "method", "passes", "seconds", "pace", *SCORED, "misfit", "position_error"),
-    *("mode_shares", "iterations", "commit"),
+    *("undeformed_error", "mode_shares", "iterations", "commit"),
 )
 
 
@@ -116,11 +116,17 @@ def by_solver(dataset: Dataset, data: Path, settings: SolverSettings) -> Iterato
 
 
 def scores(image: Reconstruction, dataset: Dataset) -> dict[str, float | None]:
-    """Scores as evaluate.py has them, and by how many pixels, rms along each axis, positions are still wrong."""
+    """Scores as evaluate.py has them, and by how many pixels, rms along each axis, positions are still wrong.
+
+    That is but for a shift of the whole scan, and for a linear deformation in the second such number.
+    """
     found = {name: value for name, value in score(image, dataset)[0].items() if name in (*SCORED, "misfit")}
     if dataset.true_positions is not None:
         wrong = image.positions - dataset.true_positions
-        found["position_error"] = float(np.sqrt(np.square(wrong - wrong.mean(axis=0)).mean()))
+        shift = np.ones((len(wrong), 1))
+        for name, shared in (("position_error", shift), ("undeformed_error", np.hstack([shift, image.positions]))):
+            left = wrong - shared @ np.linalg.lstsq(shared, wrong, rcond=None)[0]
+            found[name] = float(np.sqrt(np.square(left).mean()))
     return found
 
 

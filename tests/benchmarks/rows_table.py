@@ -30,6 +30,13 @@ another sample, less `SLACK`; and what was asked for where nothing came to anyth
 SLACK = 0.005
 LIKE_NOTHING_WRONG = {"two modes": 0.01, "three modes": 0.01, "conjugated": 0.01}
 """Situations that may be worse than the first by so much."""
+PIXELS = {
+    "positions 1 px wrong": 0.15,
+    "positions 1 px wrong, defocus 75 %": 0.15,
+    "positions 2 px wrong": 0.25,
+    "positions 2 px wrong, defocus 75 %": 0.25,
+}
+"""By how much positions may still be wrong."""
 ENOUGH = 0.002
 """Below its own best score a method has as good as reached it."""
 FOUND = 0.5
@@ -75,7 +82,7 @@ def _line(situation: str, scans: dict[str, dict[str, list[Row]]], plain: Pair, u
         shown(tuple(worst_of(kept, name) for name in SCORED)),
         f"{shown(others)} ({len(solver)} of {len(network)})" if len(solver) != len(network) else shown(others),
         shown(target),
-        ("yes" if met else "no") if kept else "–",
+        ("yes" if met else "no") if kept and target != (None, None) else "–",
         f"{np.mean(whole):.1f}" if whole else "–",
         to_target,
         f"{np.mean(theirs):.1f}" if theirs else "–",
@@ -89,17 +96,25 @@ def _more(scans: dict[str, dict[str, dict[str, list[Row]]]]) -> Iterable[str]:
     """Pixels by which positions are still wrong, and the light of probe modes, sample by sample."""
     for situation, of in scans.items():
         kept = kept_rows(of.get("network", {}))
-        left = [f"{float(row['position_error']):.2f}" for row in kept if row["position_error"]]
+        left = [_pixels(row) for row in kept if row["position_error"]]
         theirs = [best_row(of_seed)["position_error"] for of_seed in of.get("LSQ-ML", {}).values()]
         if left:
             beside = ", ".join(f"{float(value):.2f}" for value in theirs)
-            yield f"\n{situation}, pixels left, rms along each axis: {', '.join(left)}; LSQ-ML {beside or '–'}"
+            told = f"pixels left, rms along each axis (and but for a linear deformation): {', '.join(left)}"
+            met = [float(row["position_error"]) <= PIXELS[situation] for row in kept]
+            told += f", at most {PIXELS[situation]} in {sum(met)} of {len(met)}" if situation in PIXELS else ""
+            yield f"\n{situation}, {told}; LSQ-ML {beside or '–'}"
         shares = np.array([[float(share) for share in row["mode_shares"].split()] for row in kept])
         if shares.ndim == 2 and shares.shape[1] > 1:
             ranges = [
                 f"{low:.3f} to {high:.3f}" for low, high in zip(shares.min(axis=0), shares.max(axis=0), strict=True)
             ]
             yield f"\n{situation}, light of the modes: {', '.join(ranges)}"
+
+
+def _pixels(row: Row) -> str:
+    undeformed = f" ({float(row['undeformed_error']):.2f})" if row["undeformed_error"] else ""
+    return f"{float(row['position_error']):.2f}{undeformed}"
 
 
 def kept_rows(of_seeds: dict[str, list[Row]]) -> list[Row]:

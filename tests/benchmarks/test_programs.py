@@ -1,15 +1,33 @@
 """The programs behind the tables of docs/pretrained.md run, on little, and write what their tables are made of."""
 
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
+import interval_coverage
+import measured_scans
+import numpy as np
 import pytest
+import torch
+import weak_phases
 from blind_rows import main as blind_rows
 from blind_rows import measured, situations, study_plan
+from blind_scans import small_scan
 from random_scans import COLUMNS, report
 from random_scans import main as random_scans
 from rows_table import TARGETS, kept_rows, reached_in, table, to_its_best
 
+FEW = {"iterations": 6, "most_iterations": 6}
 LIKE = {"method": "network", "situation": "nothing wrong", "seed": "2", "position_error": "", "mode_shares": "1.0"}
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """As the programs have it; threads that wait for each other on few cores take many times as long."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.mark.slow
@@ -84,3 +102,45 @@ def test_scans_that_are_worse_or_not_named_are_listed():
     assert "- not named: scan 0" in lines
     assert "- named without need: scan 2" in lines
     assert "| below 0.7 (failed) | 2 | 1 | 0 | 1 |" in lines
+
+
+def test_a_weak_object_is_moved_and_blurred_and_its_lattice_measured():
+    right, wrong = (weak_phases.scan("smooth", 2, frames=49, wrong=wrong) for wrong in (False, True))
+    assert np.abs(wrong.frames.sum() / right.frames.sum() - 1) < 0.01
+    pixels = np.arange(right.size) - right.size // 2
+    centre, moved = (dataset.frames.sum(axis=(0, 2)) @ pixels / dataset.frames.sum() for dataset in (right, wrong))
+    assert moved - centre == pytest.approx(weak_phases.PIXELS_OFF, abs=0.05)
+    scores = weak_phases.measured(wrong, replace(weak_phases.SETTINGS, **FEW))
+    assert 0 <= scores["lattice_share"] <= 1
+    assert 0 <= scores["true_lattice_share"] < 0.01
+    assert scores["phase_ssim"] > 0.1
+
+
+def test_intervals_are_held_against_the_truth():
+    dataset = interval_coverage.scan("lines", 1e6, seed=1, frames=49)
+    shares = interval_coverage.covered(dataset, replace(interval_coverage.SETTINGS, **FEW))
+    assert (shares > 0.3).all()
+    lines = list(interval_coverage.table({"lines": np.array([shares, [0.8, 0.96]])}))
+    assert lines[2].startswith(f"| lines | {shares[0]:.2f} / 0.80 |")
+    assert lines[-1].endswith(" 1 above, 1 below.") or not 0.85 <= shares.min() <= shares.max() <= 0.95
+
+
+def test_measured_scans_that_are_not_there_are_skipped(tmp_path: Path, capsys: pytest.CaptureFixture):
+    measured_scans.main(tmp_path, tmp_path / "images")
+    assert capsys.readouterr().out.count("skipped") == 3
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", measured_scans.PARTS)
+def test_a_measured_scan_is_held_against_a_solver(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(measured_scans, "EPOCHS", dict.fromkeys(measured_scans.EPOCHS, 30))
+    for settings in ("UNKNOWN", "PLAIN"):
+        few = replace(getattr(measured_scans, settings), **FEW)
+        monkeypatch.setattr(measured_scans, settings, few)
+    dataset, data, kept = replace(small_scan(scan={"frames": 100}), truth=None), tmp_path / "scan.npz", []
+    data.write_bytes(b"only fingerprinted")
+    lines = list(measured_scans.PARTS[name](dataset, data, lambda what, image: kept.append(what)))
+    assert "network" in kept
+    assert any(line.startswith("Pearson correlation with it: phase ") for line in lines)
+    assert all("None" not in line for line in lines)

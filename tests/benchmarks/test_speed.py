@@ -102,7 +102,7 @@ def measure_step(
     parts = (part.to(device) for part in (frames, torch.zeros(groups, dtype=torch.long), amplitudes, positions))
     batch = Batch(*parts, None, reach, wanted=members)
     module = module.to(device)
-    optimizer = torch.optim.AdamW(module.parameters(), foreach=True)
+    optimizer = torch.optim.AdamW(module.parameters(), fused=True)
 
     def step() -> None:
         optimizer.zero_grad()

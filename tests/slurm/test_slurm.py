@@ -11,11 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from workflow_runs import ROOT, SMALL, environment_of, finished
 
 from ptychoflow.configuration.estimates import training_needs
 from ptychoflow.reconstruction.file import read_reconstruction
+from ptychoflow.runs.run import TrainingRun
 from ptychoflow.settings.model import ModelSettings
 from ptychoflow.settings.training import GroupSettings, TrainingSettings
 
@@ -165,6 +167,28 @@ def test_a_gpu_experiment_asks_the_scheduler_for_its_gpus(cluster: None, tmp_pat
     alone = training_needs([49], 32, model, TrainingSettings(**settings), on_gpu=True).mem_mb
     assert [(row["memory"], row["cores"]) for row in asked] == [(f"{2 * alone}M", "4")]
     assert "accelerator gpu" in (tmp_path / "results/small/seed3/logs/train.log").read_text()
+
+
+def test_two_nodes_train_the_network_that_one_process_trains(cluster: None, finished: Path, tmp_path: Path):
+    shutil.copytree(finished / "results/data", tmp_path / "results/data", copy_function=shutil.copy2)
+    config = copy.deepcopy(SMALL)
+    given = config["experiments"]["small"]["training"]
+    config["experiments"]["small"]["training"] = given | {"batch_size": 8, "num_nodes": 2, "strategy": "ddp"}
+    before = known(tmp_path)
+    process = submitted(tmp_path, config, "results/small/seed3/model.ckpt")
+    alone = TrainingSettings(**given | {"groups": GroupSettings(size=4), "accelerator": "cpu", "precision": "32-true"})
+    assert alone.batch_size == 2 * 8
+    model = ModelSettings(**config["experiments"]["small"]["model"])
+    data, output = tmp_path / "results/data/seen.cxi", tmp_path / "alone"
+    reference = TrainingRun([data], output, output / "run", model, alone, seed=3, quiet=True).run()
+    assert process.wait(timeout=900) == 0, (tmp_path / "log").read_text()
+    (row,) = [row for row in of_rule(jobs(), "train") if row["job"] not in before]
+    assert (row["state"], row["nodes"]) == ("COMPLETED", "2")
+    published = tmp_path / "results/small/seed3/model.ckpt"
+    weights, expected = (torch.load(path, weights_only=True)["state_dict"] for path in (published, reference))
+    assert weights.keys() == expected.keys()
+    for name, values in expected.items():
+        np.testing.assert_allclose(weights[name], values, atol=2e-5, err_msg=name)
 
 
 def test_parts_of_a_scan_are_tasks_of_a_job_array(cluster: None, finished: Path, tmp_path: Path):

@@ -94,6 +94,8 @@ def public_functions() -> Iterator[tuple[str, ast.FunctionDef]]:
     """Functions and methods of physics and models that anybody may call, by their full name."""
     for path in (path for room in ROOMS for path in sorted(room.glob("*.py"))):
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef) and node.name.startswith("_"):
+                continue
             for each in node.body if isinstance(node, ast.ClassDef) else [node]:
                 if isinstance(each, ast.FunctionDef) and (each.name == "__init__" or not each.name.startswith("_")):
                     yield f"{path.parent.name}.{path.stem}.{each.name}", each

@@ -37,8 +37,11 @@ AS_THEY_ARE, TURNED_ROUND = 0, 3
 """Orientations of positions as they are written, and turned by half a circle: those of a scan and of its twin."""
 CLEARLY = 1.5
 """By what factor the twin must be worse in error for the positions to be turned round."""
-ROUNDS = ((4, 2), (4, 4), (6, 0))
+Rounds = tuple[tuple[int, int], ...]
 """Iterations of a trial, and by what the number of candidates is divided after them; 0 ends it."""
+ROUNDS: Rounds = ((4, 2), (4, 4), (6, 0))
+QUICK_ROUNDS: Rounds = ((2, 4), (3, 4), (4, 0))
+"""Of a look that only has to tell what is far off."""
 AS_AT = 0.3
 """Progress in a reconstruction of which a trial's iterations are."""
 WITH_MODES = 8
@@ -90,6 +93,7 @@ def search(
     propagator: Propagator,
     candidates: list[Candidate],
     seed: int = 0,
+    rounds: Rounds = ROUNDS,
 ) -> Start:
     """Try probes on a few frames, the promising ones and the file's own longer.
 
@@ -109,6 +113,8 @@ def search(
         Probes to try, of any power.
     seed : int
         Fixes the order of the frames.
+    rounds : tuple
+        Iterations, and how many candidates go on after them.
 
     Returns
     -------
@@ -139,7 +145,7 @@ def search(
     state = BlindState.start(probes, (edge, edge))
     generator = torch.Generator().manual_seed(seed)
     errors: dict[str, float] = {}
-    for iterations, divisor in ROUNDS:
+    for iterations, divisor in rounds:
         part = frames.chosen(torch.tensor(alive))
         for _ in range(iterations):
             state = plain_iteration(network, state, part, subsets(fitted, AS_AT, generator))
@@ -218,12 +224,13 @@ def find_start(
     guess: Tensor | None,
     every_orientation: bool = False,
     seed: int = 0,
+    rounds: Rounds = ROUNDS,
 ) -> Start:
     """Compare the file's probe with those that the photons tell.
 
     Parameters
     ----------
-    network, counts, positions, mask, propagator, seed
+    network, counts, positions, mask, propagator, seed, rounds
         As `search` takes them; frames in the middle of the scan.
     mean : Tensor
         (N, N) float, mean counts of the whole scan, zero frequency or middle in the corner.
@@ -244,12 +251,12 @@ def find_start(
         small_size = next(fitting, size)
     if small_size == size:
         found = candidates_from(pupil_of(mean), guess, propagator, every_orientation, corrected)
-        return search(network, counts, positions, mask, propagator, found, seed)
+        return search(network, counts, positions, mask, propagator, found, seed, rounds)
     coarse = Propagator(small_size).to(counts.device)
     small = [None if one is None else coarse_probe(one, small_size) for one in (guess, corrected)]
     found = candidates_from(pupil_of(cropped(mean, small_size)), small[0], coarse, every_orientation, small[1])
     frames, good = cropped(counts, small_size), cropped(mask, small_size)
-    best = search(network, frames, positions * small_size / size, good, coarse, found, seed)
+    best = search(network, frames, positions * small_size / size, good, coarse, found, seed, rounds)
     if best.candidate.as_written:
         probe = guess
     elif best.candidate.given:

@@ -1,6 +1,6 @@
 """What the frames of a dataset say by themselves: counts and their scatter, dead pixels, where the light falls."""
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from scipy import ndimage
@@ -11,6 +11,8 @@ from ptychoflow.dataset.scan_shape import empty_beam
 
 LEAST_BEAM = 200.0
 """Photons over all frames that an empty beam would throw on a pixel, from which on a sample leaves some of them."""
+MANY_NUMBERS = 8
+"""Different numbers that are not all squares by chance."""
 MANY_FRAMES, LEAST_FLOOR = 16, 3.0
 """Frames in which no count stays the same by chance, and counts that no darkness has in all of them."""
 LEAST_GROUPS, PARTS = 40, 24
@@ -23,10 +25,14 @@ LEVEL, LEAST_SPAN = 1.1, 2.0
 """By what factor the scatter may differ over what factor of brightness, where it is that of photons."""
 USUAL_GAIN = (0.6, 1.8)
 """Counts per photon that scatter as photons do; an estimate misses by a tenth or so, measured on simulated scans."""
+FEW, MOST_ROOT = 200_000, 32.0
+"""Counts that are looked at for roots and squares, and the largest root whose square is whole in single precision."""
 SURE_GAIN = 0.25
 """How far from 1 counts per photon may be where they may as well be fractional."""
 LEAST_LIGHT = 20.0
 """Photons over all frames in the middle of those round a pixel, from which on none in it means that it is dead."""
+FADING = 0.5
+"""Light next to a pixel over that further off, below which it is the dark middle of a fringe, which has a quarter."""
 
 
 def inspected_frames(sample: Dataset, pairs: np.ndarray) -> tuple[dict[str, Any], list[str]]:
@@ -54,7 +60,18 @@ def inspected_frames(sample: Dataset, pairs: np.ndarray) -> tuple[dict[str, Any]
         "photons_in_probe": flux,
     }
     warnings = []
-    if gain is not None and not USUAL_GAIN[0] < gain < USUAL_GAIN[1]:
+    power = power_of_counts(counts)
+    if power == "roots":
+        warnings.append(
+            "the squares of all numbers in the frames are whole: they seem to be amplitudes, roots of counts "
+            "(quantity: amplitude)"
+        )
+    elif power == "squares":
+        warnings.append(
+            "all numbers in the frames are squares of whole numbers: they seem to be counts that were squared, as "
+            "amplitudes are (quantity: intensity, or a file that holds the counts)"
+        )
+    elif gain is not None and not USUAL_GAIN[0] < gain < USUAL_GAIN[1]:
         warnings.append(
             f"counts of neighbouring frames scatter as if a photon counted {gain:.2g}: expected about 1, unless the "
             f"frames are amplitudes (detector.photons_per_count: {1 / gain:.2g} times what it is, quantity)"
@@ -80,6 +97,25 @@ def inspected_frames(sample: Dataset, pairs: np.ndarray) -> tuple[dict[str, Any]
             "without beam (frames.photons, frames.leave_out)"
         )
     return facts, warnings
+
+
+def power_of_counts(counts: np.ndarray) -> Literal["roots", "squares"] | None:
+    """Tell counts (any shape, float) from their roots and their squares, by which of them are whole; None for counts.
+
+    Also None where so few numbers are above 1 that it may be chance.
+    """
+    some = counts.reshape(-1)
+    some = some[:: max(1, len(some) // FEW)].astype(np.float64)
+    some = np.unique(some[some > 1.01])
+    low = some[some < MOST_ROOT]
+
+    def whole(numbers: np.ndarray) -> np.ndarray:
+        return np.abs(numbers - numbers.round()) < 1e-3
+
+    if len(low) >= MANY_NUMBERS and whole(low**2).all() and not whole(low).all():
+        return "roots"
+    roots = np.sqrt(some[some < 2**22])
+    return "squares" if len(roots) >= MANY_NUMBERS and whole(roots).all() else None
 
 
 def counts_per_photon(first: np.ndarray, second: np.ndarray) -> float | None:
@@ -120,9 +156,13 @@ def counts_per_photon(first: np.ndarray, second: np.ndarray) -> float | None:
     ]
     if not (least := min(lower)) > 0:
         return None
-    near = [n for n, value in enumerate(lower) if value < LEVEL * least]
-    span = level[parts[near[-1]]].mean() / level[parts[near[0]]].mean()
-    return least if len(near) > 1 and span > LEAST_SPAN else None
+    first = last = lower.index(least)
+    while first > 0 and lower[first - 1] < LEVEL * least:
+        first -= 1
+    while last + 1 < len(lower) and lower[last + 1] < LEVEL * least:
+        last += 1
+    span = level[parts[last]].mean() / level[parts[first]].mean()
+    return least if last > first and span > LEAST_SPAN else None
 
 
 def _grain(sums: np.ndarray, squares: np.ndarray) -> float:
@@ -204,9 +244,15 @@ def in_corner(light: np.ndarray, good: np.ndarray, probe: np.ndarray) -> bool:
 
 
 def _dead(light: np.ndarray, good: np.ndarray) -> int:
-    """How many good pixels never count though those round them do."""
+    """How many good pixels never count though those round them do, and do not fade towards them."""
     around = ndimage.uniform_filter(light, size=5, mode="nearest")
     rows, columns = np.nonzero((light == 0) & good & (around > LEAST_LIGHT / 2))
+    if not len(rows):
+        return 0
     padded = np.pad(light, 2, mode="edge")
-    windows = np.stack([padded[rows + i, columns + j] for i in range(5) for j in range(5)])
-    return int(np.count_nonzero(np.median(windows, axis=0) > LEAST_LIGHT)) if len(rows) else 0
+    windows = np.array([[padded[rows + i, columns + j] for j in range(5)] for i in range(5)])
+    beside = windows[1:-1, 1:-1].sum(axis=(0, 1)), (windows[1:-1, 1:-1] > 0).sum(axis=(0, 1))
+    off = windows.sum(axis=(0, 1)) - beside[0], (windows > 0).sum(axis=(0, 1)) - beside[1]
+    # Next to a pixel in the middle of a dead line there may be none that counts.
+    fades = beside[0] * off[1] < FADING * off[0] * beside[1]
+    return int(np.count_nonzero((np.median(windows, axis=(0, 1)) > LEAST_LIGHT) & ~fades))

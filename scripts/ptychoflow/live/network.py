@@ -11,7 +11,7 @@ from ptychoflow.models.trained import TrainedNetwork
 from ptychoflow.physics.diffraction import incoherent_sum
 from ptychoflow.physics.patches import extract_patches
 from ptychoflow.physics.tiles import ObjectTile, light_of_frames, placed
-from ptychoflow.reconstruction.stitching import Portion, WeightedSums, add_up
+from ptychoflow.reconstruction.stitching import Portion, WeightedSums, add_up, phase_towards
 
 MOST_FRAMES = 256
 """Frames that are reconstructed at once."""
@@ -200,7 +200,7 @@ class LiveReconstruction:
         weight = incoherent_sum(self.network.scaled_probe)
         weight = weight / weight.amax()
         target = extract_patches(self.shown.totals[2][None], self.seen.positions[group][None], self.size)[0]
-        return patches * _phase(target, patches, weight)
+        return patches * phase_towards(target, patches, weight)
 
     def _turned_tile(self, tile: ObjectTile) -> ObjectTile:
         """A tile with the phase of the image so far."""
@@ -208,7 +208,7 @@ class LiveReconstruction:
         light = light_of_frames(places, weight, tuple(tile.object.shape))
         totals = self.shown.totals[2]
         there, here = placed(tile.corner, tuple(tile.object.shape), tuple(totals.shape))
-        return tile._replace(object=tile.object * _phase(totals[there], tile.object[here], light[here]))
+        return tile._replace(object=tile.object * phase_towards(totals[there], tile.object[here], light[here]))
 
     def _take(self, new: int, group: Portion | ObjectTile) -> None:
         """Settle the recent frames that the group does not renew, and keep the group's in their place."""
@@ -223,15 +223,6 @@ class LiveReconstruction:
     def _sums(self, portion: Portion | ObjectTile) -> WeightedSums:
         shape = tuple(self.settled.coverages.shape[-2:])
         return add_up([portion], self.seen.positions, self.network.scaled_probe, shape)
-
-
-def _phase(target: Tensor, pieces: Tensor, weight: Tensor) -> Tensor:
-    """Unit factors that turn pieces (..., h, w) to the phase of their targets; 1 where too little of those is known."""
-    # What is not lit yet is zero in the totals, and so has no say.
-    overlap = (target * pieces.conj() * weight).sum(dim=(-2, -1), keepdim=True)
-    light = (incoherent_sum(pieces.unsqueeze(-3)) * weight).sum(dim=(-2, -1), keepdim=True)
-    known = overlap.abs() > 0.01 * light
-    return torch.where(known, overlap / overlap.abs().clamp_min(1e-12), 1)
 
 
 def _some(portion: Portion | ObjectTile, frames: Tensor) -> Portion | ObjectTile:

@@ -48,8 +48,8 @@ class GroupLoader:
     epoch : callable, optional
         Gives the present epoch to shuffle by; without it the order is fixed and epoch 0 is drawn.
     rank, replicas : int
-        Share of the batches that this process takes under distributed training; what is left over is dropped when
-        shuffling and kept otherwise.
+        Share that this process takes of each batch of ``replicas * batch_size`` groups under distributed training; when
+        shuffling, a last batch with too few groups for all processes is dropped.
     pieces : Tensor, optional
         (anchors,) int64, numbers of the pieces in which stored frames are read; no batch mixes two. One if not given.
     """
@@ -85,28 +85,38 @@ class GroupLoader:
     def __iter__(self) -> Iterator[Batch]:
         generator = self._generator(self.epoch() if self.epoch else 0)
         groups = draw_groups(self.neighbours, self.groups.size, generator)
-        parts = [groups[part.to(groups.device)] for part in self._parts(generator) if len(part)]
-        for part, table in read_ahead(parts, self.table):
-            for chosen in part.split(self.batch_size):
-                yield table.batch(chosen, self.reach)
+        pieces = [groups[piece.to(groups.device)] for piece in self._pieces(generator)]
+        parts = [piece[self.rank :: self.replicas][: self._share(len(piece))] for piece in pieces]
+        pieces = [piece for piece, part in zip(pieces, parts, strict=True) if len(part)]
+        for piece, (part, table) in zip(pieces, read_ahead(filter(len, parts), self.table), strict=True):
+            wholes = piece.split(self.replicas * self.batch_size)
+            for chosen, whole in zip(part.split(self.batch_size), wholes, strict=False):
+                batch = table.batch(chosen, self.reach)
+                yield batch if self.replicas == 1 else batch._replace(extent=self._extent(whole))
 
     def picked(self, anchors: Tensor) -> Batch:
         """Give a batch of the groups round chosen anchors, rows of `neighbours`, always of the same members."""
         groups = draw_groups(self.neighbours, self.groups.size, self._generator(epoch=0))
         return self.table.batch(groups[anchors.to(groups.device)], self.reach)
 
-    def _parts(self, generator: torch.Generator) -> list[Tensor]:
-        """Groups that this process takes of each piece, (groups,) int64, both shuffled where there are epochs."""
+    def _extent(self, groups: Tensor) -> Tensor:
+        places = self.table.positions[groups]
+        return (places.amax(dim=1) - places.amin(dim=1)).amax(dim=0)
+
+    def _pieces(self, generator: torch.Generator) -> list[Tensor]:
+        """Groups of each piece, (groups,) int64, both shuffled where there are epochs."""
         order, turns = torch.arange(len(self.neighbours)), torch.arange(int(self.pieces.max()) + 1)
         if self.epoch:
             order = torch.randperm(len(order), generator=generator)
             turns = torch.randperm(len(turns), generator=generator)
-        parts = [order[self.pieces[order] == piece] for piece in turns]
-        return [part[self.rank :: self.replicas][: self._share(len(part))] for part in parts]
+        return [order[self.pieces[order] == piece] for piece in turns]
 
     def _share(self, groups: int) -> int:
-        """How many groups of a piece are for this process; the same for all when shuffling, so that none waits."""
-        return groups // self.replicas if self.epoch else len(range(self.rank, groups, self.replicas))
+        """How many groups of a piece are for this process, and in training as many batches for all, that none waits."""
+        left = groups % (self.replicas * self.batch_size)
+        if self.epoch and left < self.replicas:
+            groups -= left
+        return len(range(self.rank, groups, self.replicas))
 
     def _generator(self, epoch: int) -> torch.Generator:
         return torch.Generator().manual_seed(1_000_003 * self.seed + epoch)

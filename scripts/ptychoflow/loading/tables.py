@@ -31,6 +31,9 @@ class Batch(NamedTuple):
         Pixels that no frame of any group is farther from its anchor along either axis.
     wanted : int
         Frames of each group whose patches are wanted, the first ones; the others help to reconstruct them.
+    extent : Tensor or None
+        (2,) float32, pixels that the positions of the widest group span along either axis, of all processes where this
+        batch is a share of theirs.
     """
 
     frames: Tensor
@@ -40,6 +43,7 @@ class Batch(NamedTuple):
     truth: Tensor | None
     reach: int
     wanted: int = 1
+    extent: Tensor | None = None
 
     def alone(self) -> "Batch":
         """The wanted frames, each as a group of its own."""

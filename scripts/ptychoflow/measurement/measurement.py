@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ptychoflow.blind.pupils import coarse_probe, cropped, embedded, focus_of, pupil_radius
-from ptychoflow.blind.start import FRAMES, Start, find_start, middle_of
+from ptychoflow.blind.start import FRAMES, QUICK_ROUNDS, ROUNDS, Start, find_start, middle_of
 from ptychoflow.dataset.dataset import Dataset
 from ptychoflow.dataset.position_axes import turned
 from ptychoflow.errors import InputError
@@ -32,7 +32,7 @@ FIRST_SHARE, LAST_SHARE = 0.95, 0.9999
 """Of the photons that are enough, in the first rounds and in the last."""
 FIRST_ROUNDS, FIRST_STEPS, LAST_STEPS, AVERAGED = 3, 3, 6, 4
 """Rounds from an empty object on, steps of each, steps of the last one, and those at its end that count."""
-QUICK_FRAMES, QUICK_ROUNDS = 30, 2
+QUICK_FRAMES, QUICK_FITS = 30, 2
 """Of a measurement of a few seconds, which has no last round."""
 CLEARLY_CURVED = 1.0
 """Radians of phase at the rim of the pupil from which on a probe is on one side of its focus."""
@@ -128,8 +128,9 @@ def measure(network: Blind, dataset: Dataset, seed: int = 0, quick: bool = False
     if not mean[mask].any():
         raise InputError("no frame in the middle of the scan has a photon on a good pixel: expected some (--measure)")
     guess = torch.from_numpy(dataset.probe) if dataset.probe_known else None
+    rounds = QUICK_ROUNDS if quick else ROUNDS
     start = find_start(
-        network, counts, dataset.positions[numbers], mask, mean, Propagator(dataset.size), guess, True, seed
+        network, counts, dataset.positions[numbers], mask, mean, Propagator(dataset.size), guess, True, seed, rounds
     )
     found, probe = _measured(network, dataset, start, mean, seed, quick)
     if guess is None:
@@ -152,7 +153,7 @@ def _measured(
     edge = _edge(mean, FIRST_SHARE)
     chosen = [middle_of(positions, QUICK_FRAMES)] if quick else neighbourhoods(positions)
     first, place, probe = window(chosen[0], edge), Place(), coarse_probe(start.probe, edge)
-    for _ in range(QUICK_ROUNDS if quick else FIRST_ROUNDS):
+    for _ in range(QUICK_FITS if quick else FIRST_ROUNDS):
         fit = GeometryFit(network, first, probe, place, seed)
         rounds = [_steps(fit, FIRST_STEPS)]
         place, probe, centres = fit.place, fit.probe, [fit.beam_centre()]

@@ -12,7 +12,9 @@ propagator : Propagator, of the far field or of a near one.
 patches : (batch, C, N, N) complex, dimensionless.
 
 ``model.joins_frames`` says whether the patches of a group are cut from one object, which any number of frames may
-share; ``model.tile(...)`` gives that object itself, of one group. Otherwise each group has as many frames as in
+share; ``model.tile(...)`` gives that object itself, of one group. Such a model takes one more, ``extent``: (2,) float,
+pixels that the positions of the widest group span along either axis, where that group may be in another process's share
+of the batch. Otherwise each group has as many frames as in
 training, and their patches need not agree.
 ``model.encoder_parameters()`` gives what stays as it is when only the decoder is fine-tuned.
 

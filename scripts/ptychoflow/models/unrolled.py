@@ -11,24 +11,15 @@ import torch
 from jaxtyping import Bool, Complex, Float, Int
 from torch import Tensor, nn
 
-from ptychoflow.models.blocks import EncoderDecoder, real_channels
+from ptychoflow.models.blocks import EncoderDecoder
 from ptychoflow.physics.diffraction import Propagator, incoherent_sum
-from ptychoflow.physics.patches import (
-    add_at,
-    add_patches,
-    extract_patches,
-    fourier_shift,
-    patch_index,
-    split_positions,
-    take_at,
-)
-from ptychoflow.physics.steps import object_change, regularised, wave_change
+from ptychoflow.physics.object_steps import placed_frames, total_change
+from ptychoflow.physics.patches import add_patches, extract_patches, fourier_shift, split_positions
+from ptychoflow.physics.steps import regularised
 from ptychoflow.settings.model import ModelSettings
 
 BORDER = 2
 """Pixels round the outermost frames."""
-PIXELS_AT_ONCE = 2**17
-"""Of frames and modes that a CPU works on at a time: beyond its cache, more at once take longer."""
 LARGEST = 2.0
 """Largest amplitude of an object, whose transmission is 1 at most; so no iteration can run away."""
 
@@ -69,8 +60,10 @@ class Unrolled(nn.Module):
         mask: Bool[Tensor, "#batch N N"],
         positions: Float[Tensor, "batch C 2"],
         propagator: Propagator,
+        extent: Float[Tensor, "2"] | None = None,
     ) -> Complex[Tensor, "batch C N N"]:
-        places, shape = self._frame(positions - positions.amin(dim=1, keepdim=True), amplitudes.shape[-1])
+        offsets = positions - positions.amin(dim=1, keepdim=True)
+        places, shape = self._frame(offsets, amplitudes.shape[-1], extent)
         objects = self.objects(amplitudes, probe, mask, places, shape, propagator)
         return extract_patches(objects, places, amplitudes.shape[-1])
 
@@ -98,9 +91,9 @@ class Unrolled(nn.Module):
         (canvas,) = self.objects(amplitudes, probe, mask, places, shape, propagator)
         return canvas, low[0, 0].long() - size // 2 - BORDER
 
-    def _frame(self, offsets: Tensor, size: int) -> tuple[Tensor, tuple[int, int]]:
+    def _frame(self, offsets: Tensor, size: int, extent: Tensor | None = None) -> tuple[Tensor, tuple[int, int]]:
         """Positions in objects that hold all patches, and their shape, from offsets (batch, C, 2) of at least 0."""
-        edges = offsets.amax(dim=(0, 1)) + size + 2 * BORDER
+        edges = (offsets.amax(dim=(0, 1)) if extent is None else extent) + size + 2 * BORDER
         height, width = (self.multiple * -(-int(edge.ceil()) // self.multiple) for edge in edges)
         return offsets + size // 2 + BORDER, (height, width)
 
@@ -129,34 +122,24 @@ class Unrolled(nn.Module):
         Tensor
             (batch, H, W) complex.
         """
-        frames, size = amplitudes.shape[1], amplitudes.shape[-1]
-        corner, fraction = split_positions(positions, size)
+        corner, fraction = split_positions(positions, amplitudes.shape[-1])
         # Moving the probe by the fraction of a pixel, once, spares moving the object in every iteration.
         probes = fourier_shift(probe[:, None], fraction[:, :, None])
         light = incoherent_sum(probes)
         peak = light.amax(dim=(1, 2, 3))[:, None, None]
         coverage = add_patches(light, corner, shape)
-        illumination = (coverage / peak).clamp_max(1).sqrt()[:, None]
+        illumination = (coverage / peak).clamp_max(1).sqrt()[..., None]
         objects = torch.ones(len(amplitudes), *shape, dtype=probe.dtype, device=probe.device)
-        at_once = amplitudes.shape[1]
-        if objects.device.type == "cpu":
-            at_once = max(1, PIXELS_AT_ONCE // (len(amplitudes) * probe.shape[1] * size**2))
-        pieces = [
-            (amplitudes[:, some], probes[:, some], corner[:, some], propagator.moved(fraction[:, some]))
-            for some in map(slice, range(0, frames, at_once), range(at_once, frames + at_once, at_once))
-        ]
+        frames = tuple(placed_frames(amplitudes, probes, mask, corner, fraction, shape, propagator))
         for iteration in range(self.iterations):
             with torch.autocast(objects.device.type, enabled=False):
-                total = torch.zeros_like(objects)
-                for measured, moved, place, propagated in pieces:
-                    index = patch_index(place, size, objects.shape)
-                    change = wave_change(take_at(objects, index), measured, moved, mask[:, None], propagated)
-                    add_at(total, index, object_change(change, moved))
-                update = regularised(total, coverage, peak)
-            seen = torch.cat([real_channels(objects), real_channels(update), illumination], dim=1)
+                update = regularised(total_change(objects, frames), coverage, peak)
+            parts = torch.view_as_real(objects), torch.view_as_real(update), illumination
             correction = self.corrections[iteration % len(self.corrections)]
             # Contiguous real pairs in float32: torch has no complex bfloat16.
-            learned = torch.view_as_complex(correction(seen).float().permute(0, 2, 3, 1).contiguous())
-            objects = objects + self.step_sizes[iteration] * update + learned
-            objects = objects * (LARGEST / objects.abs().clamp_min(LARGEST))
+            learned = correction(torch.cat(parts, dim=-1).movedim(-1, 1)).float().movedim(1, -1).contiguous()
+            objects = objects + self.step_sizes[iteration] * update + torch.view_as_complex(learned)
+            # The amplitude itself would take several times as long.
+            beyond = (incoherent_sum(objects.unsqueeze(-3)) / LARGEST**2).clamp_min(1)
+            objects = objects * beyond.rsqrt()
         return objects

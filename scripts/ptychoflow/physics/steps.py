@@ -9,6 +9,8 @@ from torch import Tensor
 
 from ptychoflow.physics.diffraction import Propagator, exit_waves, incoherent_sum, sum_of_modes
 
+FLOOR = 1e-8
+"""Least intensity of a modelled pixel: amplitudes are divided by its root."""
 REGULARISATION = 0.1
 """Share of the peak of the light that damps a step where little of it falls."""
 FEW = 5.0
@@ -17,9 +19,24 @@ DARK = 0.2
 """Photons of a pixel below which one more says little of the wave."""
 
 
-def modelled_amplitudes(waves: Complex[Tensor, "*axes modes N N"]) -> Float[Tensor, "*axes N N"]:
-    """Amplitudes (..., N, N) float of detector waves (..., modes, N, N), with a floor: they are divided by."""
-    return (incoherent_sum(waves) + 1e-8).sqrt()
+def missing_share(
+    waves: Complex[Tensor, "*axes modes N N"],
+    amplitudes: Float[Tensor, "*#axes N N"],
+    good: Float[Tensor, "*#axes N N"],
+) -> tuple[Float[Tensor, "*axes N N"], Float[Tensor, "*axes N N"]]:
+    """What detector waves lack of measured amplitudes as a share of themselves, √(n / I) − 1, and 1 / √I beside it.
+
+    Parameters
+    ----------
+    waves : Tensor
+        (..., modes, N, N) complex.
+    amplitudes : Tensor
+        (..., N, N) float, zero at bad pixels.
+    good : Tensor
+        (..., N, N) float, 1 for good pixels and 0 for bad ones, which lack nothing.
+    """
+    inverse = incoherent_sum(waves).add_(FLOOR).rsqrt_()
+    return torch.addcmul(-good, amplitudes, inverse), inverse
 
 
 def wave_change(
@@ -50,7 +67,7 @@ def wave_change(
         (..., modes, N, N) complex, Δψ.
     """
     waves = propagator(exit_waves(patches, probes))
-    ratio = torch.where(mask, amplitudes / modelled_amplitudes(waves) - 1, 0)
+    ratio, _ = missing_share(waves, torch.where(mask, amplitudes, 0), mask.to(amplitudes.dtype))
     return propagator.adjoint(ratio.unsqueeze(-3) * waves)
 
 

@@ -1,6 +1,6 @@
 """From patches or tiles of a scan to one object: sub-pixel, weighted by the probe, phases brought into agreement."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -9,13 +9,20 @@ import torch
 from torch import Tensor
 
 from ptychoflow.physics.diffraction import incoherent_sum
-from ptychoflow.physics.patches import accumulate_patches, extract_patches, weighted_mean
+from ptychoflow.physics.patches import (
+    add_at,
+    extract_patches,
+    lit_patches,
+    patch_index,
+    split_positions,
+    weighted_mean,
+)
 from ptychoflow.physics.tiles import ObjectTile, light_of_frames, placed
 
-PATCHES_AT_ONCE = 1024
-PATCH_KEYS = (
-    *("patches", "frames", "frames_asked", "positions", "held_out", "trained", "probe", "object_shape", "pixel_size"),
-)
+PIXELS_AT_ONCE = 2**17
+"""Of patches that a CPU works on at a time."""
+KNOWN = 0.01
+"""Share of the light of a piece from which its overlap with what it is turned to tells a phase."""
 
 
 class Portion(NamedTuple):
@@ -134,38 +141,52 @@ def add_up(
     canvas : Tensor, optional
         (H, W) complex64, the object whose phase they take.
     """
-    weight = incoherent_sum(probe)[None, None]
+    weight = incoherent_sum(probe)
     totals = torch.zeros(3, *shape, dtype=torch.complex64, device=positions.device)
     coverages = torch.zeros(2, *shape, device=positions.device)
-
-    def turned(patches: Tensor, place: Tensor) -> Tensor:
-        if canvas is None:
-            return patches
-        target = extract_patches(canvas[None], place, patches.shape[-1])
-        return patches * _phase_towards(target, patches, weight)
-
     for portion in portions:
-        if not len(portion.frames):
-            continue
         if isinstance(portion, ObjectTile):
-            _add_tile(portion, positions[portion.frames].float(), weight[0, 0], canvas, totals, coverages)
+            if len(portion.frames):
+                _add_tile(portion, positions[portion.frames].float(), weight, canvas, totals, coverages)
             continue
-        frames, patches, half_patches = portion
-        place = positions[None, frames].float()
-        patches = turned(patches[None], place)
-        own = patches if half_patches is None else turned(half_patches[None], place)
-        for half in range(2):
-            mine = frames % 2 == half
-            if not mine.any():  # a portion of one frame
-                continue
-            part, light = accumulate_patches(own[:, mine], weight, place[:, mine], shape)
-            totals[half] += part[0]
-            coverages[half] += light[0]
-        if half_patches is not None:
-            totals[2] += accumulate_patches(patches, weight, place, shape)[0][0]
-        else:
+        for some in _pieces(portion):
+            _add_patches(some, positions[some.frames].float(), weight, canvas, totals, coverages)
+        if portion.half_patches is None:
             totals[2] = totals[0] + totals[1]
     return WeightedSums(totals, coverages)
+
+
+def _pieces(portion: Portion) -> Iterator[Portion]:
+    """As many patches of a portion at a time as a CPU's cache holds; beyond it, transforms take three times as long."""
+    count, at_once = len(portion.frames), max(1, len(portion.frames))
+    if count and portion.patches.device.type == "cpu":
+        at_once = max(1, PIXELS_AT_ONCE // portion.patches[0].numel())
+    for some in map(slice, range(0, count, at_once), range(at_once, count + at_once, at_once)):
+        yield Portion(*(None if part is None else part[some] for part in portion))
+
+
+def _add_patches(
+    portion: Portion, positions: Tensor, weight: Tensor, canvas: Tensor | None, totals: Tensor, coverages: Tensor
+) -> None:
+    """Add patches at positions (patches, 2) to the sums of `WeightedSums` in place; with own halves to all three."""
+    size, frame = portion.patches.shape[-1], tuple(coverages.shape[-2:])
+    corner, fraction = split_positions(positions[None], size)
+    index = patch_index(corner, size, (1, *frame))
+    # The halves lie one below the other.
+    halved = index + (portion.frames % 2).to(index.device)[:, None, None] * (frame[0] * frame[1])
+    target = None if canvas is None else extract_patches(canvas[None], positions[None], size)
+
+    def lit(patches: Tensor) -> tuple[Tensor, Tensor]:
+        patches = patches[None]
+        if target is not None:
+            patches = patches * phase_towards(target, patches, weight)
+        return lit_patches(patches, weight[None, None], fraction)
+
+    own, light = lit(portion.patches if portion.half_patches is None else portion.half_patches)
+    add_at(totals[:2].view(1, -1, frame[1]), halved, own)
+    add_at(coverages.view(1, -1, frame[1]), halved, light)
+    if portion.half_patches is not None:
+        add_at(totals[2:], index, lit(portion.patches)[0])
 
 
 def _add_tile(
@@ -182,7 +203,7 @@ def _add_tile(
         there, here = placed(corner, tuple(piece.shape), frame)
         piece, light = piece[here], light[here]
         if canvas is not None:
-            piece = piece * _phase_towards(canvas[there], piece, light)
+            piece = piece * phase_towards(canvas[there], piece, light)
         target[there] += piece * light
 
     lights = [lit(tile.object, tile.corner, frames) for frames in mine]
@@ -197,10 +218,15 @@ def _add_tile(
             add(totals[half], piece, corner, lit(piece, corner, mine[half]))
 
 
-def _phase_towards(target: Tensor, patches: Tensor, weight: Tensor) -> Tensor:
-    """Unit factors (1, frames, 1, 1) that turn patches to the phase of their targets, by weighted least squares."""
-    overlap = (target * patches.conj() * weight).sum(dim=(-2, -1), keepdim=True)
-    return overlap / overlap.abs().clamp_min(1e-12)
+def phase_towards(target: Tensor, pieces: Tensor, weight: Tensor) -> Tensor:
+    """Unit factors (..., 1, 1) that turn pieces (..., h, w) to the phase of their targets, by weighted least squares.
+
+    They are 1 where too little of the target is known: it may be zero where nothing is lit yet.
+    """
+    overlap = (target * pieces.conj() * weight).sum(dim=(-2, -1), keepdim=True)
+    light = (incoherent_sum(pieces.unsqueeze(-3)) * weight).sum(dim=(-2, -1), keepdim=True)
+    known = overlap.abs() > KNOWN * light
+    return torch.where(known, overlap / overlap.abs().clamp_min(1e-12), 1)
 
 
 def coverage_of(probe: np.ndarray, positions: np.ndarray, shape: tuple[int, int]) -> np.ndarray:

@@ -74,7 +74,7 @@ class TrainingSettings(Settings):
     max_epochs : int
         Passes over the training frames.
     batch_size : int
-        Groups in a step.
+        Groups in a step, of each process.
     learning_rate : float
         Peak learning rate of the network.
     weight_decay : float

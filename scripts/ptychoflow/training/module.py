@@ -1,6 +1,5 @@
 """The Lightning module that trains any model of the registry by making its patches explain the measured photons."""
 
-import math
 from typing import NamedTuple
 
 import torch
@@ -11,37 +10,13 @@ from ptychoflow.loading.tables import Batch
 from ptychoflow.metrics.patches import lit_half, patch_scores
 from ptychoflow.models import build_model
 from ptychoflow.physics.diffraction import Propagator, incoherent_sum
-from ptychoflow.physics.losses import LOSSES, masked_mean, poisson_deviance, total_variation
+from ptychoflow.physics.losses import LOSSES, poisson_deviance, total_variation
 from ptychoflow.physics.patches import accumulate_patches, extract_patches, weighted_mean
 from ptychoflow.physics.tiles import ObjectTile, cut_tile
 from ptychoflow.settings.model import ModelSettings
 from ptychoflow.settings.training import TrainingSettings
-
-
-class Evaluation(NamedTuple):
-    """One batch, reconstructed and compared.
-
-    Parameters
-    ----------
-    loss : Tensor
-        Scalar to minimise.
-    parts : dict
-        Its parts by name, and the photon losses that are only watched. Those are divided by the mean count, so one
-        learning rate serves every dose; ``supervised`` is the mean absolute error of the complex patches where the
-        probe shines.
-    deviance : Tensor
-        Scalar, Poisson deviance per good pixel.
-    patches : Tensor
-        (batch, C, N, N) complex64, as the network gave them.
-    intensity : Tensor
-        (batch, C, N, N) float32, photons per pixel that the merged patches would diffract.
-    """
-
-    loss: Tensor
-    parts: dict[str, Tensor]
-    deviance: Tensor
-    patches: Tensor
-    intensity: Tensor
+from ptychoflow.training.evaluation import Evaluation, Shares
+from ptychoflow.training.optimisation import scheduled_adam
 
 
 class BatchMetric:
@@ -144,7 +119,10 @@ class Reconstructor(LightningModule):
 
     def forward(self, batch: Batch) -> Tensor:
         """Reconstruct object patches, (batch, C, N, N) complex64, dimensionless."""
-        return self.network(*self._given(batch))
+        given = self._given(batch)
+        if self.network.joins_frames and batch.extent is not None:
+            return self.network(*given, batch.extent)
+        return self.network(*given)
 
     def _given(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor, Tensor, Propagator]:
         """What the network takes of a batch."""
@@ -170,8 +148,11 @@ class Reconstructor(LightningModule):
         """Photons per pixel that the patches (batch, C, N, N) would diffract, float32 of the same shape."""
         return self.propagator.intensity(patches, self.probes[batch.scan][:, None])
 
-    def evaluate(self, batch: Batch) -> "Evaluation":
-        """Reconstruct one batch and compare it with the photons, or with the truth under supervised training."""
+    def evaluate(self, batch: Batch, shared: bool = False) -> Evaluation:
+        """Reconstruct one batch and compare it with the photons, or with the truth under supervised training.
+
+        A batch may be this process's share of one that is ``shared`` by all; they evaluate theirs at the same time.
+        """
         settings = self.training_settings
         patches = self(batch)
         with torch.autocast(self.device.type, enabled=False):
@@ -179,38 +160,35 @@ class Reconstructor(LightningModule):
             intensity = self.intensity(merged, batch)
             counts, mask = batch.amplitudes.square(), self.masks[batch.scan][:, None]
             weight = self.illumination(batch)[:, None]
+            shares = Shares.of(counts, mask, weight, self.trainer.strategy if shared else None)
             deviance = poisson_deviance(intensity, counts, mask)
             amplitude = "amplitude_mae" if settings.loss == "amplitude_mae" else "amplitude_mse"
+            scale = shares.mean_count.sqrt() if amplitude == "amplitude_mae" else shares.mean_count
             parts = {
-                "poisson": deviance / self._loss_scale("poisson", counts, mask),
-                "amplitude": LOSSES[amplitude](intensity, counts, mask) / self._loss_scale(amplitude, counts, mask),
+                "poisson": deviance / shares.mean_count,
+                "amplitude": LOSSES[amplitude](intensity, counts, mask) / scale,
             }
-            chosen = "poisson" if settings.loss == "poisson" else "amplitude"
+            chosen, share = "poisson" if settings.loss == "poisson" else "amplitude", shares.pixels
             if settings.supervised:
-                chosen = "supervised"
+                chosen, share = "supervised", shares.light
                 parts[chosen] = ((patches - batch.truth).abs() * weight).sum() / weight.expand_as(counts).sum()
-            loss = parts[chosen]
+            loss, objective = parts[chosen], share * parts[chosen]
             if settings.total_variation:
-                parts["total_variation"] = settings.total_variation * total_variation(merged, weight)
-                loss = loss + parts["total_variation"]
+                variation = settings.total_variation * total_variation(merged, weight)
+                parts["total_variation"] = variation
+                loss, objective = loss + variation, objective + shares.inner_light * variation
         parts = {name: part.detach() for name, part in parts.items()}
-        return Evaluation(loss, parts, deviance.detach(), patches.detach(), intensity.detach())
+        return Evaluation(loss, objective, parts, deviance.detach(), patches.detach(), intensity.detach())
 
     def illumination(self, batch: Batch) -> Tensor:
         """(batch, N, N) float32 intensity of the probe, in units of the largest max|P|²."""
         return incoherent_sum(self.scaled_probes.detach()[batch.scan])
 
-    @staticmethod
-    def _loss_scale(loss: str, counts: Tensor, mask: Tensor) -> Tensor:
-        """What a photon loss is divided by, so that one learning rate serves every dose: the mean count."""
-        mean = masked_mean(counts, mask)
-        return mean.sqrt() if loss == "amplitude_mae" else mean
-
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        evaluation = self.evaluate(batch)
+        evaluation = self.evaluate(batch, shared=self.trainer.world_size > 1)
         self.log("train/loss/step", evaluation.loss, on_step=True, on_epoch=False)
         self._log_means(evaluation, batch, "train")
-        return evaluation.loss
+        return evaluation.objective
 
     def on_train_batch_end(self, outputs: Tensor, batch: Batch, batch_idx: int) -> None:
         if self.probe_pairs.requires_grad:
@@ -253,7 +231,7 @@ class Reconstructor(LightningModule):
         return Prediction(batch.frames[:, : batch.wanted].flatten(), patches)
 
     @torch.no_grad()
-    def _log_means(self, evaluation: "Evaluation", batch: Batch, mode: str) -> None:
+    def _log_means(self, evaluation: Evaluation, batch: Batch, mode: str) -> None:
         """Log what an epoch averages, the same in every mode."""
         metrics = {"deviance": evaluation.deviance}
         if batch.truth is not None:
@@ -269,26 +247,19 @@ class Reconstructor(LightningModule):
         weight = len(batch.frames) * batch.wanted * self.trainer.world_size
         self.log_dict(values, on_step=False, on_epoch=True, sync_dist=True, batch_size=weight)
 
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip the norm, as Lightning does but for fused optimisers in mixed precision, whose scaler bfloat16 lacks."""
+        if gradient_clip_val:
+            weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+            torch.nn.utils.clip_grad_norm_(weights, gradient_clip_val)
+
     def configure_optimizers(self) -> dict:
-        """AdamW with a warm-up and a half cosine for the network; the probe waits until the network means something."""
-        settings = self.training_settings
-        total = max(1, self.trainer.estimated_stepping_batches)
-
-        def network_rate(step: int) -> float:
-            share = step / total
-            if share < settings.warmup:
-                return (step + 1) / (settings.warmup * total + 1)
-            return 1.0 if settings.schedule == "constant" else 0.5 + 0.5 * math.cos(math.pi * min(1.0, share))
-
-        def probe_rate(step: int) -> float:
-            return network_rate(step) if step >= settings.probe_delay * total else 0.0
-
-        groups = [{"params": [p for p in self.network.parameters() if p.requires_grad], "lr": settings.learning_rate}]
-        rates = [network_rate]
-        extra = [p for p in (self.probe_pairs, self.log_flux) if p.requires_grad]
-        if extra:
-            groups.append({"params": extra, "lr": settings.probe_learning_rate, "weight_decay": 0.0})
-            rates.append(probe_rate)
-        optimizer = torch.optim.AdamW(groups, weight_decay=settings.weight_decay)
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rates)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        trained = [weight for weight in self.network.parameters() if weight.requires_grad]
+        physical = [weight for weight in (self.probe_pairs, self.log_flux) if weight.requires_grad]
+        steps = max(1, self.trainer.estimated_stepping_batches)
+        return scheduled_adam(trained, physical, self.training_settings, steps)

@@ -15,7 +15,7 @@ from ptychoflow.dataset.cxi import write_cxi
 from ptychoflow.dataset.dataset import Dataset
 from ptychoflow.dataset.scan_shape import disk_overlap, probe_width, scan_order
 from ptychoflow.dataset.storage import storage_of
-from ptychoflow.ingest.inspected_light import in_corner
+from ptychoflow.ingest.inspected_light import counts_per_photon, in_corner
 from ptychoflow.ingest.inspected_probe import beam_offset, probe_fits
 from ptychoflow.ingest.inspection import inspect, sampled
 from ptychoflow.iterative.orientation import orientation_warnings, photon_errors
@@ -99,7 +99,8 @@ def wide(scan: Dataset) -> Dataset:
 
 BROKEN: dict[str, tuple[Callable[[Dataset], Dataset], str]] = {
     "scaled": (lambda scan: replace(scan, frames=scan.frames * 0.37), "counts are fractional"),
-    "amplitudes": (lambda scan: replace(scan, frames=np.sqrt(scan.frames)), "counts are fractional"),
+    "amplitudes": (lambda scan: replace(scan, frames=np.sqrt(scan.frames)), "roots of counts"),
+    "squared": (lambda scan: replace(scan, frames=scan.frames**2), "counts that were squared"),
     "without noise": (lambda scan: replace(scan, frames=smooth(scan.frames)), "counts are fractional"),
     "saturated": (saturated, "seems to be saturated"),
     "dead": (dead, "2 pixels never count"),
@@ -156,6 +157,24 @@ def test_a_sample_that_changes_much_hides_the_gain(dense: Dataset):
     facts, warnings = inspect(replace(dense, frames=expected))
     assert facts["counts_per_photon"] is None
     assert any("counts are fractional" in sentence for sentence in warnings)
+
+
+def test_pixels_that_scatter_alike_at_two_ends_tell_no_gain():
+    random, place = np.random.default_rng(0), np.linspace(-1, 1, 960)
+    level = 1000 * 30**place
+    scatter = np.sqrt(np.where(np.abs(place) > 0.92, 8, 100) * level)
+    pairs = level + scatter * random.standard_normal((2, 200, 960))
+    assert counts_per_photon(*pairs) is None
+
+
+def test_the_dark_middle_of_a_fringe_is_no_dead_pixel(good: Dataset):
+    rows, columns = np.indices((64, 64)) - 32
+    fringe = 20 * (rows - 3) ** 2 + 0 * columns
+    dark = replace(good, frames=np.broadcast_to(fringe, good.frames.shape).astype(np.float32))
+    assert inspect(dark)[0]["dead_pixels"] == 0
+    # A line that light falls on, right up to it, is dead.
+    dark.frames = np.where(rows == 3, 0, 100).astype(np.float32)[None] + 0 * dark.frames
+    assert inspect(dark)[0]["dead_pixels"] == 64
 
 
 def test_a_central_stop_is_no_corner():

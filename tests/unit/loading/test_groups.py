@@ -137,13 +137,20 @@ def test_order_and_groups_follow_from_seed_and_epoch(small_dataset: Dataset):
     assert frames(0, 3) != frames(1, 3)
 
 
-def test_processes_share_the_groups_without_overlap(small_dataset: Dataset):
+@pytest.mark.parametrize("replicas", [2, 3, 7])
+def test_processes_share_each_batch_of_one_process(small_dataset: Dataset, replicas: int):
+    groups = GroupSettings(size=4)
     shares = [
-        torch.cat([b.frames[:, 0] for b in loader(small_dataset, GroupSettings(), epoch=lambda: 0, rank=r, replicas=3)])
-        for r in range(3)
+        list(loader(small_dataset, groups, epoch=lambda: 2, rank=rank, replicas=replicas)) for rank in range(replicas)
     ]
-    assert [len(share) for share in shares] == [21, 21, 21]
-    assert len(torch.cat(shares).unique()) == 63
+    alone = loader(small_dataset, groups, epoch=lambda: 2)
+    alone.batch_size *= replicas
+    for batch, *parts in zip(alone, *shares, strict=replicas < 7):
+        assert sorted(torch.cat([part.frames for part in parts]).tolist()) == sorted(batch.frames.tolist())
+        spans = [part.positions.amax(dim=1) - part.positions.amin(dim=1) for part in parts]
+        assert all(torch.equal(part.extent, torch.cat(spans).amax(dim=0)) for part in parts)
+    # 64 groups are seven each for nine batches and one that is too few for seven processes.
+    assert len(torch.cat([part.frames[:, 0] for share in shares for part in share]).unique()) == 64
 
 
 def test_a_single_shot_group_is_its_anchor(positions: np.ndarray):

@@ -6,6 +6,7 @@ import torch
 
 from ptychoflow.errors import InputError
 from ptychoflow.models import MODELS, build_model
+from ptychoflow.models.blocks import ConvolutionBlock, FewOutputs
 from ptychoflow.physics.diffraction import Propagator
 from ptychoflow.physics.patches import extract_patches
 from ptychoflow.settings.model import ModelSettings
@@ -159,3 +160,28 @@ def test_a_network_serves_probes_it_never_saw(scene: tuple):
 def test_a_frame_that_cannot_be_halved_often_enough_is_refused(size: int, reason: str):
     with pytest.raises(InputError, match=rf"frame size {size} does not suit model\.depth 3.*{reason}"):
         build_model(ModelSettings(depth=3), size, 1)
+
+
+def test_a_convolution_to_few_channels_has_the_gradients_of_any_other():
+    draw = torch.Generator().manual_seed(0)
+    x = torch.randn(2, 12, 9, 7, dtype=torch.float64, generator=draw)
+    few = FewOutputs(12, 2).double()
+    plain = torch.nn.Conv2d(12, 2, 3, padding=1).double()
+    plain.load_state_dict(few.state_dict())
+    found = []
+    for convolution in (few, plain):
+        given = x.clone().requires_grad_()
+        convolution(given).square().sum().backward()
+        found.append([given.grad, *(weight.grad for weight in convolution.parameters())])
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize("normalise", [True, False])
+def test_a_block_gives_the_same_with_and_without_gradients(normalise: bool):
+    block, x = ConvolutionBlock(3, 5, normalise), torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    given = x.clone()
+    with torch.no_grad():
+        found = block(given)
+    torch.testing.assert_close(found, block(x).detach(), rtol=0, atol=0)
+    assert torch.equal(given, x)

@@ -7,7 +7,7 @@ from scipy.stats import poisson
 from ptychoflow.physics.diffraction import Propagator
 from ptychoflow.physics.steps import (
     REGULARISATION,
-    modelled_amplitudes,
+    missing_share,
     object_change,
     probe_change,
     regularised,
@@ -79,7 +79,7 @@ def test_the_change_vanishes_at_the_solution_and_ignores_bad_pixels(propagator: 
 
 def test_waves_without_light_ask_for_nothing_and_stay_finite():
     dark = torch.zeros(2, SIZE, SIZE, dtype=torch.complex64)
-    assert modelled_amplitudes(dark).min() > 0
+    assert all(part.isfinite().all() for part in missing_share(dark, torch.ones(SIZE, SIZE), torch.ones(SIZE, SIZE)))
     patches, mask = torch.ones(3, SIZE, SIZE, dtype=torch.complex64), torch.ones(SIZE, SIZE, dtype=torch.bool)
     change = wave_change(patches, torch.ones(3, SIZE, SIZE), dark, mask, PROPAGATORS["far"])
     assert not change.any()
