@@ -19,6 +19,8 @@ from ptychoflow.models.blind import Blind
 from ptychoflow.models.blind_state import doubt
 from ptychoflow.physics.gauge import centre_of
 
+pytestmark = pytest.mark.slow
+
 NEAR = {"propagation": "near", "detector_distance": 0.01, "detector_pixel_size": 0.5e-6}
 SETTINGS = {
     "from the file": {},

@@ -26,6 +26,8 @@ from ptychoflow.tracking.mlflow_models import find_model
 from ptychoflow.tracking.results import track
 from ptychoflow.tracking.study import track_study
 
+pytestmark = pytest.mark.slow
+
 LOAD = """
 import sys
 import mlflow, numpy
