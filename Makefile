@@ -22,7 +22,7 @@ gallery: $(ENVIRONMENT)
 	snakemake --configfile config/gallery.yaml
 	python docs/make_gallery.py results
 
-# After each edit: style, and the tests of the library that take less than some seconds.
+# After each edit: style, and the tests of the library that are quick.
 check: $(ENVIRONMENT)
 	ruff check
 	ruff format --check

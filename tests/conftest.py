@@ -48,7 +48,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def processor_time() -> float:
-    """Seconds computed by this process and by the programs that it started and waited for, SLURM's jobs aside."""
+    """Seconds computed by this process and by programs that it started and that ended: SLURM's jobs and plans aside."""
     programs = getrusage(RUSAGE_CHILDREN)
     return time.process_time() + programs.ru_utime + programs.ru_stime
 

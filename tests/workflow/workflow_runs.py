@@ -1,11 +1,14 @@
 """One small workflow, run once from simulation to figures; the tests look at what it left and at what it would redo."""
 
+import json
 import os
 import re
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -57,7 +60,27 @@ def run_snakemake(
 ) -> subprocess.CompletedProcess[str]:
     """Run the workflow to its end and keep what it prints; keywords are environment variables."""
     command = command_of(folder, config, *arguments)
+    if "--dry-run" in arguments:
+        return planned_by(command, environment_of(**environment))
     return subprocess.run(command, capture_output=True, text=True, env=environment_of(**environment))
+
+
+@cache
+def planner() -> subprocess.Popen[str]:
+    """The program of `planning.py`, which spares each plan a second of imports; it ends with this process."""
+    program = [sys.executable, str(Path(__file__).with_name("planning.py"))]
+    return subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment_of())
+
+
+def planned_by(command: list[str], environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """Do what a command of Snakemake plans to do, in a process forked from the planner."""
+    with tempfile.TemporaryDirectory() as place:
+        said = {name: str(Path(place, name)) for name in ("stdout", "stderr")}
+        request = {"arguments": command[3:], "environment": environment, "folder": os.getcwd(), **said}
+        print(json.dumps(request), file=planner().stdin, flush=True)
+        status = int(planner().stdout.readline())
+        stdout, stderr = (Path(path).read_text(encoding="utf-8") for path in said.values())
+    return subprocess.CompletedProcess(command, status, stdout, stderr)
 
 
 def checkout(folder: Path) -> Path:

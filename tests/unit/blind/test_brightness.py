@@ -16,6 +16,8 @@ from ptychoflow.reconstruction.file import read_reconstruction, write_reconstruc
 from ptychoflow.reconstruction.scoring import score
 from ptychoflow.simulation.detection import draw_brightness
 
+pytestmark = pytest.mark.slow
+
 SEED = 3
 """Of the small scans."""
 

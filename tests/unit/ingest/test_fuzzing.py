@@ -18,6 +18,8 @@ from ptychoflow.dataset.cxi import write_cxi
 from ptychoflow.settings.simulation import ProbeSettings, ScanSettings, SimulationSettings
 from ptychoflow.simulation.dataset import simulate
 
+pytestmark = pytest.mark.slow
+
 MUTATIONS = int(os.environ.get("PTYCHOFLOW_MUTATIONS", "30"))
 SECONDS = 20
 """A mutation that takes longer hangs."""

@@ -14,6 +14,8 @@ from ptychoflow.physics.gauge import centre_of
 from ptychoflow.physics.patches import extract_patches
 from ptychoflow.reconstruction.stitching import coverage_of
 
+pytestmark = pytest.mark.slow
+
 
 def live_of(
     dataset: Dataset, network: Blind | None = None, given: bool = True, **changed: object

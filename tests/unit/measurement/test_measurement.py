@@ -67,6 +67,7 @@ def test_a_wrong_defocus_is_found_and_a_right_scan_is_left_alone(upright: Measur
     assert not any("turned by" in sentence or "axes" in sentence for sentence in warnings)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not STAR.exists(), reason="the measured Siemens star is not here")
 def test_the_measured_star_is_confirmed_in_its_orientation():
     dataset = read_dataset(STAR, frames_in_memory=0, examined=False)

@@ -22,6 +22,8 @@ from ptychoflow.settings.tracking import TrackingSettings
 from ptychoflow.settings.training import GroupSettings, TrainingSettings
 from ptychoflow.training.checkpoint import load_checkpoint
 
+pytestmark = pytest.mark.slow
+
 TINY = ModelSettings(features=4, depth=1, iterations=2)
 PANELS = {
     *("amp_pred", "phase_pred", "amp_gt", "phase_gt", "amp_error", "phase_error"),

@@ -30,6 +30,8 @@ from ptychoflow.tracking.loggers import collect_metrics
 from ptychoflow.training.checkpoint import load_checkpoint, restore, trained_frames
 from ptychoflow.training.module import Reconstructor
 
+pytestmark = pytest.mark.slow
+
 CIRCUMSTANCES = {"train/frames_per_second", "train/device_memory_mb"}
 TINY = ModelSettings(features=4, depth=1, iterations=2)
 
@@ -75,7 +77,6 @@ def reconstructor(dataset: Dataset, model: ModelSettings = TINY, **settings: obj
     return Reconstructor(model, TrainingSettings(**settings), probes, masks)
 
 
-@pytest.mark.slow
 def test_the_loss_falls(small_cxi: Path, tmp_path: Path):
     train(small_cxi, tmp_path, max_epochs=6)
     losses = epoch_values(tmp_path, "train/loss/epoch")
@@ -85,7 +86,6 @@ def test_the_loss_falls(small_cxi: Path, tmp_path: Path):
     assert epoch_values(tmp_path, "train/beta2") == pytest.approx([0.999] * 6)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", ["autoencoder", "unet"])
 def test_other_models_learn_too(name: str, small_cxi: Path, tmp_path: Path):
     train(small_cxi, tmp_path, max_epochs=6, model=dataclasses.replace(TINY, name=name))
@@ -93,7 +93,6 @@ def test_other_models_learn_too(name: str, small_cxi: Path, tmp_path: Path):
     assert losses[-1] < losses[0]
 
 
-@pytest.mark.slow
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others(small_cxi: Path, tmp_path: Path):
     first, second = (train(small_cxi, tmp_path / name) for name in ("first", "second"))
     assert_same_weights(first, second)
@@ -102,7 +101,6 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(small_cxi:
     assert not torch.equal(weights(first)[name], weights(other)[name])
 
 
-@pytest.mark.slow
 def test_an_interrupted_run_ends_like_an_undisturbed_one(
     small_cxi: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -125,7 +123,6 @@ def test_an_interrupted_run_ends_like_an_undisturbed_one(
     assert [row["step"] for row in rows[0]] == [row["step"] for row in rows[1]]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "settings",
     [
@@ -152,7 +149,6 @@ def test_a_run_interrupted_before_publication_ends_like_an_undisturbed_one(
     assert metric_rows(tmp_path / "interrupted") == metric_rows(tmp_path / "undisturbed")
 
 
-@pytest.mark.slow
 def test_the_best_and_the_last_epoch_can_be_published(small_cxi: Path, tmp_path: Path):
     # Steps this large soon make the validation loss rise again.
     settings = {"max_epochs": 8, "learning_rate": 0.05, "schedule": "constant"}
@@ -179,7 +175,6 @@ def test_a_damaged_state_starts_afresh(small_cxi: Path, tmp_path: Path, monkeypa
     assert_same_weights(train(small_cxi, tmp_path / "damaged"), undisturbed)
 
 
-@pytest.mark.slow
 def test_a_finished_run_is_published_again_and_one_of_other_settings_starts_afresh(
     small_cxi: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ):
@@ -200,7 +195,6 @@ def test_a_finished_run_is_published_again_and_one_of_other_settings_starts_afre
     assert len(epoch_values(tmp_path, "train/loss/epoch")) == 2
 
 
-@pytest.mark.slow
 def test_a_finished_training_goes_on_with_more_epochs(
     small_cxi: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ):
@@ -345,7 +339,6 @@ def test_a_probe_that_is_trained_keeps_its_power(small_dataset: Dataset, tmp_pat
     assert float(probes.detach().abs().square().sum()) == pytest.approx(np.square(np.abs(two)).sum(), rel=1e-4)
 
 
-@pytest.mark.slow
 def test_the_probe_is_refined_only_on_request(small_dataset: Dataset, small_cxi: Path, tmp_path: Path):
     fixed = restore(load_checkpoint(train(small_cxi, tmp_path / "fixed"))).probes[0]
     torch.testing.assert_close(fixed, torch.from_numpy(small_dataset.probe))
@@ -372,7 +365,6 @@ def test_a_slightly_wrong_probe_is_mended(small_dataset: Dataset):
     assert distance(module.probes[0].detach().numpy()) < 0.5 * distance(bent)
 
 
-@pytest.mark.slow
 def test_supervised_training_nears_the_truth(small_cxi: Path, tmp_path: Path):
     train(small_cxi, tmp_path, max_epochs=6, supervised=True)
     losses = epoch_values(tmp_path, "train/loss/supervised/epoch")
@@ -385,7 +377,6 @@ def test_supervised_training_needs_a_truth(small_dataset: Dataset, tmp_path: Pat
         train(tmp_path / "measured.cxi", tmp_path / "run", supervised=True)
 
 
-@pytest.mark.slow
 def test_two_scans_train_together_with_a_probe_each(small_dataset: Dataset, small_cxi: Path, tmp_path: Path):
     turned = dataclasses.replace(small_dataset, probe=1j * small_dataset.probe)
     write_cxi(tmp_path / "turned.cxi", turned)
@@ -393,7 +384,6 @@ def test_two_scans_train_together_with_a_probe_each(small_dataset: Dataset, smal
     torch.testing.assert_close(module.probes[1], 1j * module.probes[0])
 
 
-@pytest.mark.slow
 def test_a_near_field_is_trained_on_and_rebuilt(small_dataset: Dataset, small_cxi: Path, tmp_path: Path):
     optics = {"propagation": "near", "detector_distance": 0.01, "detector_pixel_size": 0.5e-6}
     near = simulate(
@@ -461,7 +451,6 @@ def test_what_lightning_refuses_is_an_input_error_and_leaves_nothing(small_cxi: 
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.slow
 def test_a_checkpoint_of_other_settings_or_weights_is_refused(small_cxi: Path, tmp_path: Path):
     path = train(small_cxi, tmp_path, max_epochs=1)
     unknown, lacking, older = (load_checkpoint(path) for _ in range(3))
@@ -503,7 +492,6 @@ def test_foreign_checkpoints_are_refused(small_cxi: Path, tmp_path: Path):
     assert not (tmp_path / "trace").exists()
 
 
-@pytest.mark.slow
 def test_a_scan_larger_than_memory_is_learned_from_its_file(small_cxi: Path, tmp_path: Path):
     settings = {"frames_in_memory": 40, "groups": GroupSettings(size=2, neighbours=4), "max_epochs": 3}
     checkpoint = train(small_cxi, tmp_path / "a", **settings)
@@ -513,7 +501,6 @@ def test_a_scan_larger_than_memory_is_learned_from_its_file(small_cxi: Path, tmp
     assert all(torch.equal(value, again[name]) for name, value in weights(checkpoint).items())
 
 
-@pytest.mark.slow
 def test_the_precision_that_auto_stood_for_is_recorded_and_the_config_keeps_what_was_written(
     small_cxi: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -530,7 +517,6 @@ def test_the_precision_that_auto_stood_for_is_recorded_and_the_config_keeps_what
     assert not torch.equal(first, second)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("begun", "goes_on"), [("auto", True), ("32-true", True), ("bf16-mixed", False)])
 def test_a_run_goes_on_in_the_precision_that_it_was_begun_in_or_starts_afresh(
     begun: str,
@@ -551,7 +537,6 @@ def test_a_run_goes_on_in_the_precision_that_it_was_begun_in_or_starts_afresh(
     assert_same_weights(resumed, train(small_cxi, tmp_path / "undisturbed", precision="32-true"))
 
 
-@pytest.mark.slow
 def test_auto_starts_afresh_where_another_processor_means_another_precision(
     small_cxi: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):

@@ -17,6 +17,8 @@ from ptychoflow.settings.training import GroupSettings, TrainingSettings
 from ptychoflow.tracking.events import last_event_steps
 from ptychoflow.training.module import Reconstructor
 
+pytestmark = pytest.mark.slow
+
 TINY = ModelSettings(features=4, depth=1, iterations=2)
 CIRCUMSTANCES = {"train/frames_per_second", "train/device_memory_mb"}
 
@@ -117,7 +119,6 @@ def test_without_one_logger_the_others_say_the_same(missing: str, all_three: Pat
     assert (tmp_path / "mlflow.db").exists() == (missing != "mlflow")
 
 
-@pytest.mark.slow
 def test_a_run_that_goes_on_keeps_its_id_and_no_step_twice(
     all_three: Path, small_cxi: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -145,7 +146,6 @@ def test_a_run_that_goes_on_keeps_its_id_and_no_step_twice(
     assert_same(curves_of_run(store), expected, CIRCUMSTANCES)
 
 
-@pytest.mark.slow
 def test_metrics_of_an_epoch_are_not_lost_between_checkpoint_and_loggers(
     all_three: Path, small_cxi: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

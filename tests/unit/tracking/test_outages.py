@@ -27,6 +27,8 @@ from ptychoflow.tracking.mlflow_runs import MLflowRunLogger
 from ptychoflow.training.module import Reconstructor
 from ptychoflow.training.statistics import EpochReport
 
+pytestmark = pytest.mark.slow
+
 SCRIPTS = Path(__file__).parents[3] / "scripts"
 EPOCHS = 4
 Steps = dict[str, list[tuple[int, float]]]
