@@ -120,11 +120,11 @@ def tracked_results():
 
 
 def tracked_figures(wildcards):
-    """Figures of a result that go with its scores; those of studies have none."""
+    """Figures of a result that go with its scores; plain pictures of those of studies, which have none."""
+    folder = "results/{experiment}/seed{seed}/{dataset}".format_map(wildcards)
     if wildcards.experiment not in ASKED_FOR:
-        return []
-    folder = "results/{experiment}/seed{seed}/{dataset}/figures".format_map(wildcards)
-    return [f"{folder}/{kind}.png" for kind in RESULT_FIGURES]
+        return [f"{folder}/reconstructed_{part}.png" for part in ("amplitude", "phase")]
+    return [f"{folder}/figures/{kind}.png" for kind in RESULT_FIGURES]
 
 
 def tracked_in_study(study):

@@ -73,6 +73,7 @@ rule make_crate:
         each_result("correlation.csv"),
         each_run("model.ckpt", "metrics.csv", "config.yaml", "provenance.json"),
         provenance=each_result("provenance.json"),
+        studies=study_outputs(*STUDY_TABLES, *STUDY_FIGURES),
     output:
         "results/crate.zip",
     log:
@@ -89,12 +90,13 @@ rule make_crate:
         program=program("make_crate"),
         workflow=lambda wildcards, input: str(CHECKOUT / "Snakefile"),
         folders=folders,
+        studies=lambda wildcards, input: ["--studies", *input.studies] if input.studies else [],
         code=code("make_crate", "crate"),
     message:
         "pack all results into an RO-Crate"
     shell:
         "python {params.program:q} --results {params.folders:q} --workflow {params.workflow:q}"
-        " --output {output:q} 2> {log:q}"
+        " --output {output:q} {params.studies:q} 2> {log:q}"
 
 
 # The run that made the network, which may be another experiment's, takes the scores of what it is used for as well.

@@ -5,8 +5,8 @@ from pathlib import Path
 from ptychoflow.running.command_line import run_program
 
 
-def main(results: list[Path], workflow: Path, output: Path) -> None:
-    """Pack results, their runs and the workflow into one RO-Crate (Workflow Run profile).
+def main(results: list[Path], workflow: Path, output: Path, studies: list[Path] | None = None) -> None:
+    """Pack results, their runs, studies and the workflow into one RO-Crate (Workflow Run profile).
 
     Parameters
     ----------
@@ -16,10 +16,12 @@ def main(results: list[Path], workflow: Path, output: Path) -> None:
         The Snakefile; rules, environments and config beside it are packed as well.
     output : Path
         ZIP file to write.
+    studies : list of Path, optional
+        Tables and figures results/studies/{study}/{name}.
     """
     from ptychoflow.provenance.crate import write_crate
 
-    write_crate(output, results, workflow)
+    write_crate(output, results, workflow, studies=studies or ())
 
 
 if __name__ == "__main__":

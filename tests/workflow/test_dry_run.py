@@ -245,7 +245,7 @@ def test_what_yaml_takes_for_something_else_is_taken_as_it_is_meant(tmp_path: Pa
 def test_sections_may_be_given_on_the_command_line(tmp_path: Path):
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump({"datasets": SMALL["datasets"]}))
     sections = (
-        "experiments={mine: {train: [seen], test: [unseen], seeds: [1], training: {max_epochs: 2, compile: false}}}"
+        "experiments={mine: {train: [seen], test: [unseen], seeds: [1], training: {max_epochs: 2, supervised: false}}}"
     )
     result = run_snakemake(tmp_path, tmp_path / "mine.yaml", "--dry-run", "--config", sections)
     assert result.returncode == 0, result.stdout + result.stderr

@@ -1,6 +1,8 @@
 """A small study runs from its config to its tables and figure: a network, the same one again, and a solver."""
 
 import csv
+import json
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -49,7 +51,7 @@ UNCERTAINTY = "results/methods-network/seeds/methods-test/figures/uncertainty.pn
 @pytest.fixture(scope="module")
 def studied(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("study")
-    result = run_snakemake(folder, STUDY, "studies", UNCERTAINTY)
+    result = run_snakemake(folder, STUDY, "studies", UNCERTAINTY, "results/crate.zip")
     assert result.returncode == 0, result.stdout + result.stderr
     return folder / "results"
 
@@ -96,6 +98,15 @@ def test_the_report_shows_the_study(studied: Path):
     assert result.returncode == 0, result.stdout + result.stderr + (studied / "logs/report.log").read_text()
     assert "figure.png" in (studied / "logs/report.log").read_text()
     assert yaml.safe_load((studied / "config.yaml").read_text()) == STUDY
+
+
+def test_the_crate_holds_results_without_figures_and_the_tables_that_they_are_in(studied: Path):
+    with zipfile.ZipFile(studied / "crate.zip") as crate:
+        packed, metadata = set(crate.namelist()), json.loads(crate.read("ro-crate-metadata.json"))
+    assert {"studies/methods/table.csv", "studies/methods/figure.png", "methods-network/seed2/model.ckpt"} <= packed
+    assert "methods-both/seed0/methods-test/reconstruction.h5" in packed
+    (drawn,) = (part for part in metadata["@graph"] if part.get("name") == "plot_study")
+    assert {"@id": "studies/methods/figure.png"} in drawn["result"]
 
 
 def test_nothing_is_left_to_do(studied: Path):

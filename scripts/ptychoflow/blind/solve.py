@@ -21,6 +21,7 @@ from ptychoflow.blind.judged import (
 )
 from ptychoflow.blind.positions import FRAMES_AT_ONCE, moved_positions
 from ptychoflow.blind.result import BlindResult, Progress
+from ptychoflow.blind.sparse import MOST_VALUES, judged_least_squares, overlap_little
 from ptychoflow.blind.start import FRAMES, Start, find_start, middle_of
 from ptychoflow.dataset.dataset import Dataset
 from ptychoflow.dataset.position_axes import turned_dataset
@@ -52,6 +53,10 @@ POSITIONS_FROM = 0.3
 """Progress from which positions are solved for: before, the object says nothing of them."""
 SEARCHED_EACH = 4
 """Iterations from one search for lost frames to the next."""
+JOINTLY_FROM, JOINTLY_EACH = 0.3, 5
+"""Progress from which object and probe are solved for together, and iterations from one such step to the next."""
+FADED = 1 / 64
+"""Share of the learned correction below which it is no longer asked for: it takes a sixth of an iteration."""
 BRIGHTNESS_FROM = 0.1
 """Progress from which the light of each frame is solved for."""
 
@@ -182,7 +187,10 @@ class BlindReconstruction:
         if state.probes.shape[1] > 1 and progress >= MIXED_FROM:
             few = torch.randperm(len(self.fitted), generator=self.generator)[:FRAMES_OF_A_MIXTURE]
             state, told = judged_mixture(state, self.frames, self.fitted[few], self.deviance)
-        if settings.learned:
+        due = progress >= JOINTLY_FROM and (len(self.history) + 1) % JOINTLY_EACH == 0
+        if due and len(self.fitted) * state.probes[0].numel() <= MOST_VALUES and overlap_little(state, self.frames):
+            state, told = judged_least_squares(state, self.frames, self.fitted, self.deviance, told)
+        if settings.learned and self.gain >= FADED:
             args = self.network, state, self.frames, progress, self.gain, self.deviance
             state, self.gain, told = judged_correction(*args, before=told)
         if settings.smoothing and progress >= SMOOTHED_FROM:

@@ -3,6 +3,8 @@
 ISA-L's deflate takes a third of the time of zlib's. Any HDF5 reads what is written so.
 """
 
+import sys
+
 import h5py
 import numpy as np
 from isal import isal_zlib
@@ -21,8 +23,7 @@ def create_deflated(group: h5py.Group, name: str, shape: tuple[int, int, int], k
 def write_deflated(data: h5py.Dataset, first: int, images: np.ndarray) -> None:
     """Pack images (n, H, W) of the dataset's own dtype, and write them from a number on."""
     for number, image in enumerate(images, first):
-        shuffled = np.ascontiguousarray(image.reshape(-1, 1).view(np.uint8).T)
-        data.id.write_direct_chunk((number, 0, 0), isal_zlib.compress(shuffled, LEVEL))
+        data.id.write_direct_chunk((number, 0, 0), isal_zlib.compress(_shuffled(image), LEVEL))
 
 
 def read_deflated(data: h5py.Dataset, rows: np.ndarray, values: np.ndarray) -> bool:
@@ -58,9 +59,7 @@ def read_deflated(data: h5py.Dataset, rows: np.ndarray, values: np.ndarray) -> b
             content = _unpacked(data, int(chunk) * length, int(np.prod(shape)) * kind.itemsize)
             if content is None:
                 return False
-            if shuffled:
-                content = np.ascontiguousarray(content.reshape(kind.itemsize, -1).T)
-            images = content.reshape(-1).view(kind).reshape(shape)
+            images = (_unshuffled(content, kind) if shuffled else content.view(kind)).reshape(shape)
             values[first:last] = images if len(images) == last - first else images[rows[first:last] - chunk * length]
     return True
 
@@ -90,3 +89,37 @@ def _unpacked(data: h5py.Dataset, row: int, size: int) -> np.ndarray | None:
     if len(content) != size or not stream.eof:
         raise OSError(f"the chunk of image {row} holds {len(content)} bytes: expected {size}")
     return np.frombuffer(content, np.uint8)
+
+
+def _shuffled(image: np.ndarray) -> np.ndarray:
+    """Bytes of the numbers of an image, all first ones before all second ones, (bytes, pixels) uint8.
+
+    Shifted integers give them in less time than a turned array of bytes.
+    """
+    kind = image.dtype
+    whole = np.ascontiguousarray(image).reshape(-1).view(_integers(kind))
+    planes = np.empty((kind.itemsize, whole.size), np.uint8)
+    for place in range(kind.itemsize):
+        # Casting cuts off what lies above the lowest byte.
+        planes[_stored(place, kind)] = whole >> (8 * place) if place else whole
+    return planes
+
+
+def _unshuffled(content: np.ndarray, kind: np.dtype) -> np.ndarray:
+    """Numbers of a type in native order from their bytes, as `_shuffled` gives them."""
+    planes, integers = content.reshape(kind.itemsize, -1), _integers(kind).newbyteorder("=")
+    whole = planes[_stored(0, kind)].astype(integers)
+    for place in range(1, kind.itemsize):
+        whole |= planes[_stored(place, kind)].astype(integers) << (8 * place)
+    return whole.view(kind.newbyteorder("="))
+
+
+def _integers(kind: np.dtype) -> np.dtype:
+    """Unsigned integers of as many bytes, in the same order."""
+    return np.dtype(f"u{kind.itemsize}").newbyteorder(kind.byteorder)
+
+
+def _stored(place: int, kind: np.dtype) -> int:
+    """Where the byte of a place, counted from the lowest, stands in a number as it is stored."""
+    little = kind.newbyteorder("=") == kind if sys.byteorder == "little" else kind.newbyteorder("<") == kind
+    return place if little else kind.itemsize - 1 - place

@@ -25,8 +25,8 @@ LEVEL, LEAST_SPAN = 1.1, 2.0
 """By what factor the scatter may differ over what factor of brightness, where it is that of photons."""
 USUAL_GAIN = (0.6, 1.8)
 """Counts per photon that scatter as photons do; an estimate misses by a tenth or so, measured on simulated scans."""
-FEW, MOST_ROOT = 200_000, 32.0
-"""Counts that are looked at for roots and squares, and the largest root whose square is whole in single precision."""
+MANY, MOST_ROOT = 2**20, 32.0
+"""Counts that are looked at for fractions, roots and squares, and the largest root whose square is surely whole."""
 SURE_GAIN = 0.25
 """How far from 1 counts per photon may be where they may as well be fractional."""
 LEAST_LIGHT = 20.0
@@ -38,11 +38,12 @@ FADING = 0.5
 def inspected_frames(sample: Dataset, pairs: np.ndarray) -> tuple[dict[str, Any], list[str]]:
     """Counts and photons of frames; `pairs` (pairs, 2) int are the numbers of neighbouring frames."""
     frames, good = sample.frames, sample.mask
-    counts = frames[:, good]
+    counts = frames.reshape(len(frames), -1) if good.all() else frames[:, good]
     photons = counts.sum(axis=1, dtype=np.float64)
     largest = float(counts.max())
+    some = counts.reshape(-1)[:: max(1, counts.size // MANY)]
     # A squared root of a whole number is not whole to the last digit.
-    fractional = float(np.mean(np.abs(counts - counts.round()) > 1e-4 * np.maximum(counts, 1)))
+    fractional = float(np.mean(np.abs(some - some.round()) > 1e-4 * np.maximum(some, 1)))
     at_limit = np.count_nonzero(counts == largest)
     near_limit = np.count_nonzero((counts >= 0.9 * largest) & (counts < largest))
     saturated = at_limit if largest >= 100 and at_limit >= 10 and at_limit > near_limit else 0
@@ -60,7 +61,7 @@ def inspected_frames(sample: Dataset, pairs: np.ndarray) -> tuple[dict[str, Any]
         "photons_in_probe": flux,
     }
     warnings = []
-    power = power_of_counts(counts)
+    power = power_of_counts(some)
     if power == "roots":
         warnings.append(
             "the squares of all numbers in the frames are whole: they seem to be amplitudes, roots of counts "
@@ -104,9 +105,7 @@ def power_of_counts(counts: np.ndarray) -> Literal["roots", "squares"] | None:
 
     Also None where so few numbers are above 1 that it may be chance.
     """
-    some = counts.reshape(-1)
-    some = some[:: max(1, len(some) // FEW)].astype(np.float64)
-    some = np.unique(some[some > 1.01])
+    some = np.unique(counts[counts > 1.01]).astype(np.float64)
     low = some[some < MOST_ROOT]
 
     def whole(numbers: np.ndarray) -> np.ndarray:

@@ -69,8 +69,8 @@ class LinearisedScan:
         (N, N) bool.
     propagator : Propagator
         Of exit waves.
-    least : float
-        Added to the modelled intensities, whose roots the amplitudes are.
+    least : float or Tensor
+        Added to the modelled intensities, whose roots the amplitudes are; (frames, 1, 1) float for each its own.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class LinearisedScan:
         positions: Float[Tensor, "frames 2"],
         mask: Bool[Tensor, "N N"],
         propagator: Propagator,
-        least: float = FLOOR,
+        least: float | Float[Tensor, "frames 1 1"] = FLOOR,
     ) -> None:
         self.shape, self.size, self.mask = canvas.shape, probe.shape[-1], mask
         self.corner, self.fraction = split_positions(positions, self.size)

@@ -26,14 +26,17 @@ RESULT_FILES = (
     "metrics.json",
     "correlation.csv",
     "provenance.json",
-    "figures/reconstruction.png",
 )
+FIGURE = "figures/reconstruction.png"
+"""Which the results of a study do not have."""
 RESULTS = "results"
 CODE = ("rules", "envs", "config", "scripts")
 
 
-def write_crate(path: Path, folders: Iterable[Path], snakefile: Path, place: Path = Path()) -> None:
-    """Pack results, the runs they came from, and the workflow.
+def write_crate(
+    path: Path, folders: Iterable[Path], snakefile: Path, place: Path = Path(), studies: Iterable[Path] = ()
+) -> None:
+    """Pack results, the runs they came from, the tables and figures of studies, and the workflow.
 
     Parameters
     ----------
@@ -45,6 +48,8 @@ def write_crate(path: Path, folders: Iterable[Path], snakefile: Path, place: Pat
         The workflow, with its rules, environments, config and scripts beside it.
     place : Path
         Working folder of the workflow, in which Snakemake keeps its records of the jobs.
+    studies : iterable of Path
+        Files results/studies/{study}/{name}.
 
     Raises
     ------
@@ -68,20 +73,23 @@ def write_crate(path: Path, folders: Iterable[Path], snakefile: Path, place: Pat
     packed: list[str] = []
     for folder in folders:
         provenance = read_provenance(folder / "provenance.json")
-        run = folder.parent
-        inside = f"{run.parent.name}/{run.name}"
-        made = [_packed(crate, folder / name, f"{inside}/{folder.name}/{name}") for name in RESULT_FILES]
+        inside = f"{folder.parent.parent.name}/{folder.parent.name}"
+        drawn = (FIGURE,) if (folder / FIGURE).is_file() else ()
+        made = [_packed(crate, folder / name, f"{inside}/{folder.name}/{name}") for name in (*RESULT_FILES, *drawn)]
         training = provenance.get("training", {})
-        # A solver was not trained.
-        used = [_packed(crate, run / name, f"{inside}/{name}") for name in (RUN_FILES if training else ())]
+        used = []
+        if training:  # which a solver has not, and which may be another experiment's
+            trained = "/".join(Path(provenance["checkpoint_file"]).parent.parts[-2:])
+            used = [_packed(crate, folder.parents[2] / trained / name, f"{trained}/{name}") for name in RUN_FILES]
         packed += [entity.id for entity in (*made, *used)]
         if not jobs:  # results that were copied without Snakemake's records
             data = _data(crate, provenance)
             steps = [(f"#reconstruct/{inside}/{folder.name}", "reconstruct", [data, *used], made, provenance)]
             if training:
-                steps.insert(0, (f"#train/{inside}", "train", _sources(crate, training), used, training))
+                steps.insert(0, (f"#train/{trained}", "train", _sources(crate, training), used, training))
             for identifier, name, inputs, outputs, record in steps:
                 root.append_to("mentions", _action(crate, identifier, name, workflow, inputs, outputs, record))
+    packed += [_packed(crate, file, f"studies/{file.parent.name}/{file.name}").id for file in studies]
     if jobs:
         for action in job_actions(crate, workflow, jobs, [f"{RESULTS}/{name}" for name in packed], place):
             root.append_to("mentions", action)
@@ -150,7 +158,7 @@ def _packed(crate: ROCrate, file: Path, place: str) -> Any:
     if known is not None:  # one run has several results
         return known
     if not file.is_file():
-        raise InputError(f"{file} is missing: expected a finished result, with its figures")
+        raise InputError(f"{file} is missing: expected a finished result or study")
     return crate.add_file(file, place)
 
 

@@ -16,6 +16,8 @@ from ptychoflow.running.cores import usable_cores
 from ptychoflow.running.warnings_kept import hush_lightning
 
 BAD_INPUT = 2
+READER_GONE = 128 + 13
+"""Status of a program that is ended by SIGPIPE."""
 CALLED_AS: str | None = None
 """What help and errors call the program, where that is not the name of its file."""
 
@@ -57,6 +59,11 @@ def run_program(
         for name, kind in (flat or {}).items():
             settings[name] = kind(**{field.name: settings.pop(field.name) for field in fields(kind)})
         main(**settings)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever reads has enough, as `head` does. Python would complain again when it flushes at the exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(READER_GONE)
     except (InputError, jsonargparse.ArgumentError) as error:
         _end(parser.prog, str(error))
     except OSError as error:

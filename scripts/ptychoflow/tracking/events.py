@@ -8,13 +8,19 @@ import numpy as np
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
+from ptychoflow.settings.model import ModelSettings
 from ptychoflow.settings.tracking import TrackingSettings
-from ptychoflow.settings.values import flattened, names_of
+from ptychoflow.settings.training import TrainingSettings
+from ptychoflow.settings.values import flattened, names_of, plain
 from ptychoflow.tracking.run_logger import RunLogger
 
 EVENTS_FOLDER = "tensorboard"
 PLACES = ("train_data_file", "test_data_file", "init_from", *names_of(TrackingSettings))
 """What of a config does not tell why one run is better than another."""
+USUAL = flattened({"model": plain(ModelSettings()), **plain(TrainingSettings())})
+"""Settings as they are by default."""
+MACHINE = ("accelerator", "devices", "num_nodes", "strategy", "precision", "compile", "frames_in_memory")
+"""Settings that follow the machine."""
 SCORES = ("amplitude_ssim", "phase_ssim", "amplitude_psnr", "phase_psnr", "frc_half", "deviance")
 COMPARED = (
     *(f"{mode}/loss/epoch" for mode in ("train", "val", "test")),
@@ -46,8 +52,10 @@ class EventLogger(RunLogger, TensorBoardLogger):
 
         settings = vars(params) if isinstance(params, Namespace) else params
         told = flattened({key: value for key, value in settings.items() if key not in PLACES})
-        plain = {key: value if isinstance(value, int | float | str) else str(value) for key, value in told.items()}
-        experiment, start, self.end = hparams(plain, dict.fromkeys(COMPARED, 0.0))
+        written = {key: value if isinstance(value, int | float | str) else str(value) for key, value in told.items()}
+        experiment, start, self.end = hparams(written, dict.fromkeys(COMPARED, 0.0))
+        changed = {key for key, value in told.items() if USUAL.get(key, value) != value} - set(MACHINE)
+        _put_first(experiment, changed | {key for key in told if key.startswith("model.")})
         for summary in (experiment, start):
             self.experiment.file_writer.add_summary(summary)
         self.experiment.add_custom_scalars(LAYOUT)
@@ -65,6 +73,17 @@ class EventLogger(RunLogger, TensorBoardLogger):
             self.experiment.file_writer.add_summary(self.end)
             self.end = None
         super().finalize(status)
+
+
+def _put_first(experiment: Any, names: set[str]) -> None:
+    """Let HPARAMS begin with some of the settings of an experiment's summary: it shows five, and sorts by name."""
+    from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
+
+    content = experiment.value[0].metadata.plugin_data
+    data = HParamsPluginData.FromString(content.content)
+    for info in data.experiment.hparam_infos:
+        info.differs = info.name in names
+    content.content = data.SerializeToString()
 
 
 def last_event_steps(folder: Path) -> dict[str, int]:

@@ -12,7 +12,8 @@ from ptychoflow.tracking.journal import Journal
 from ptychoflow.tracking.mlflow_store import store_uri
 from ptychoflow.tracking.mlflow_training import note
 
-SHOWN = ("reconstruction",)
+PLAIN = ("reconstructed_amplitude.png", "reconstructed_phase.png")
+"""Pictures of results that have no figures, such as those of a study."""
 
 
 def track(result: Path, run_dir: Path) -> tuple[str | None, int, str]:
@@ -81,9 +82,9 @@ def _write(journal: Journal, result: Path, place: str, provenance: dict[str, Any
         "context": "evaluation",
     }
     journal.append({"kind": "inputs", "datasets": [dataset]})
-    pictures = [f"{place}/{name}.png" for name in SHOWN]
-    for name in RESULT_FIGURES:
-        path = result / "figures" / f"{name}.png"
-        if path.exists():
-            journal.append({"kind": "file", "path": journal.relative(path), "to": place})
-    journal.append({"kind": "note", "text": note(provenance["training"], pictures, scores)})
+    figures = [path for name in RESULT_FIGURES if (path := result / "figures" / f"{name}.png").exists()]
+    figures = figures or [path for name in PLAIN if (path := result / name).exists()]
+    for path in figures:
+        journal.append({"kind": "file", "path": journal.relative(path), "to": place})
+    shown = [f"{place}/{path.name}" for path in figures if path.stem == RESULT_FIGURES[0] or path.name in PLAIN]
+    journal.append({"kind": "note", "text": note(provenance["training"], shown, scores)})

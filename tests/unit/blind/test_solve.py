@@ -11,7 +11,7 @@ from blind_scans import correlation, harmful, plain_engine, settings_of, small_s
 
 from ptychoflow.blind.judged import at_home, judged_correction, judged_mixture, judged_smoothing
 from ptychoflow.blind.result import BlindResult, Progress
-from ptychoflow.blind.solve import PATIENCE, BlindReconstruction
+from ptychoflow.blind.solve import FADED, PATIENCE, BlindReconstruction
 from ptychoflow.dataset.dataset import Dataset
 from ptychoflow.errors import InputError
 from ptychoflow.iterative.refinement import position_error
@@ -206,9 +206,21 @@ def test_progress_is_shown_as_it_is_made(dataset: Dataset, solved: BlindResult):
 def test_corrections_that_hurt_are_faded_out(dataset: Dataset, solved: BlindResult):
     spoiled = reconstruct(dataset, harmful())
     assert spoiled.history[0].gain <= 0.5
-    assert spoiled.history[-1].gain < 1e-3
+    assert FADED / 2 <= spoiled.history[-1].gain < FADED
     assert spoiled.deviance <= 1.01 * solved.deviance
     assert correlation(spoiled.object, dataset) > 0.98
+
+
+def test_a_faded_correction_is_not_asked_for(dataset: Dataset):
+    asked = []
+    for gain in (FADED, 0.99 * FADED):
+        run = BlindReconstruction(plain_engine(), dataset, settings_of())
+        own = run.network.learned_change
+        run.network.learned_change = lambda *args, gain=gain, own=own: asked.append(gain) or own(*args)
+        run.gain = gain
+        with torch.no_grad():
+            run.iterate(0.0)
+    assert asked == [FADED]
 
 
 def test_a_correction_is_taken_only_where_it_helps_frames_that_were_left_out(dataset: Dataset):

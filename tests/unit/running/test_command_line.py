@@ -123,3 +123,16 @@ def test_help_tells_what_the_docstring_tells(capsys: pytest.CaptureFixture):
     output = capsys.readouterr().out
     for text in ("Do the thing.", "The data.", "A size.", "Say nothing."):
         assert text in output
+
+
+def test_a_reader_that_has_enough_ends_a_program_without_a_word():
+    code = (
+        "from ptychoflow.running.command_line import run_program\n"
+        "run_program(lambda: [print(number) for number in range(100_000)], arguments=[])"
+    )
+    command, scripts = [sys.executable, "-c", code], {"PYTHONPATH": str(Path(__file__).parents[3] / "scripts")}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, env=os.environ | scripts, **pipes) as process:
+        assert process.stdout.readline() == "0\n"
+        process.stdout.close()
+        assert (process.stderr.read(), process.wait()) == ("", 141)

@@ -54,6 +54,9 @@ def test_the_hparams_tab_compares_runs_by_settings_and_final_metrics(two_runs: P
         RequestContext(), "", True, backend.hparams_metadata(RequestContext(), ""), []
     )
     assert {"learning_rate", "model.name", "groups.size", "seed"} <= {info.name for info in told.hparam_infos}
+    # It shows the first five: those that were changed, and the network's.
+    shown = [info.name for info in told.hparam_infos[:5]]
+    assert shown == ["batch_size", "groups.size", "max_epochs", "model.depth", "model.features"]
     metric = next(info.name for info in told.metric_infos if info.name.tag == "val/metrics/deviance/epoch")
     column = request.col_params.add(metric=metric)
     column.include_in_result = True

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -15,12 +16,14 @@ from ptychoflow.dataset.dataset import Dataset
 from ptychoflow.errors import InputError
 from ptychoflow.files import sha256_of
 from ptychoflow.ingest.readers import read_dataset
+from ptychoflow.provenance.embedded import read_provenance
 from ptychoflow.reconstruction.inference import Inference
 from ptychoflow.runs.run import TrainingRun
 from ptychoflow.settings.model import ModelSettings
 from ptychoflow.settings.tracking import TrackingSettings
 from ptychoflow.settings.training import GroupSettings, TrainingSettings
 from ptychoflow.tracking.mlflow_models import find_model
+from ptychoflow.tracking.results import track
 from ptychoflow.tracking.study import track_study
 
 pytestmark = pytest.mark.slow
@@ -87,6 +90,25 @@ def test_a_study_has_its_tables_and_figure_in_the_run_that_its_trainings_stand_u
     note = parent.data.tags["mlflow.note.content"]
     assert "| dose | score |" in note
     assert f"study%2Ffigure.png&run_uuid={run}" in note
+
+
+def test_a_result_without_figures_shows_its_plain_pictures(
+    client: mlflow.MlflowClient, tracked: Path, small_cxi: Path, monkeypatch: pytest.MonkeyPatch
+):
+    run, result = tracked / "seed1", tracked / "result"
+    training = read_provenance(run / "provenance.json")
+    provenance = {"training": training, "data_file": str(small_cxi), "data_sha256": sha256_of(small_cxi)}
+    result.mkdir()
+    (result / "provenance.json").write_text(json.dumps(provenance | {"checkpoint_sha256": "00"}), encoding="utf-8")
+    (result / "metrics.json").write_text('{"amplitude_ssim": 0.5}', encoding="utf-8")
+    for name in ("reconstructed_amplitude.png", "reconstructed_phase.png"):
+        (result / name).write_bytes(b"a picture")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tracked}/mlflow.db")
+    assert track(result, run / "run")[1] == 0
+    note = client.get_run(training["run_id"]).data.tags["mlflow.note.content"]
+    shown = {name.replace("%2F", "/") for name in re.findall(r"get-artifact\?path=([^&]+)", note)}
+    (folder,) = {name.rpartition("/")[0] for name in shown}
+    assert shown == {artifact.path for artifact in client.list_artifacts(training["run_id"], folder)}
 
 
 def test_a_store_that_takes_no_study_is_named(tmp_path: Path):

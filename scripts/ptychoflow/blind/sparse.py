@@ -1,0 +1,86 @@
+"""Scans whose frames overlap little: object and probe by least squares together.
+
+Steps on object and probe find at once what a frame and its neighbours tell. What only chains of frames tell, as phases
+that drift over the field of a sparse scan, they find very slowly. Conjugate gradients on the linearised model find that
+in a few (Gauss-Newton, as in Yeh et al., Opt. Express 23, 33214, 2015). Frames that were left out judge how much of
+such a step is made.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from ptychoflow.models.blind_state import BlindState, photons_per_pixel
+from ptychoflow.models.scan_frames import ScanFrames
+from ptychoflow.physics.linearised import LinearisedScan, least_squares
+
+FEW_FRAMES = 4.0
+"""That light a pixel as bright as a probe's brightest: where there are more, steps alone find the way."""
+MOST_VALUES = 2**23
+"""Of the waves of all frames, which are in memory several times over."""
+CONJUGATE_GRADIENTS = 20
+"""Of a step; with 5 and 10 slow phases remain."""
+LEAST_PHOTONS = 1.0
+"""Added to counts and to their means alike, which leaves their difference as it is and tames dark pixels."""
+SHORTEST = 0.25
+"""Share of a step below which no shorter one is tried."""
+
+
+def overlap_little(state: BlindState, frames: ScanFrames) -> bool:
+    """Tell whether frames overlap so little that steps alone take long to find the way."""
+    peak = state.probes.abs().square().sum(dim=1).amax(dim=(-2, -1))
+    return float((photons_per_pixel(state, frames) / (peak * frames.scale**2))[0]) < FEW_FRAMES
+
+
+def judged_least_squares(
+    state: BlindState,
+    frames: ScanFrames,
+    chosen: Tensor,
+    deviance: Callable[[BlindState], float],
+    before: float | None = None,
+) -> tuple[BlindState, float]:
+    """Make a Gauss-Newton step on object and probe together, or as much of it as helps the frames that judge.
+
+    Parameters
+    ----------
+    state : BlindState
+        Of one scan, after a pass.
+    frames : ScanFrames
+        All frames.
+    chosen : Tensor
+        (chosen,) int64, numbers of those that are fitted.
+    deviance : callable
+        Of the frames that judge, in a state.
+    before : float, optional
+        Deviance of the state, where it is known.
+
+    Returns
+    -------
+    state : BlindState
+        After the step, or as it was where they are explained worse.
+    told : float
+        Deviance of the state that comes out.
+    """
+    before = deviance(state) if before is None else before
+    # A frame of twice the light is one of the mean light with half the background.
+    amplitudes, positions = frames.subset(chosen)
+    light = frames.light(chosen)
+    light = torch.ones_like(positions[..., 0]) if light is None else light
+    light = light[0][:, None, None]
+    least = LEAST_PHOTONS / frames.scale**2
+    counts = amplitudes[0].square() / light + least
+    mask, dark = frames.mask[0, 0], state.background / light + least
+    scan = LinearisedScan(state.objects[0], state.probes[0], positions[0], mask, frames.propagator, dark)
+    residual = torch.where(mask, counts / scan.amplitudes - scan.amplitudes, 0) / 2
+    change = least_squares(scan, residual, CONJUGATE_GRADIENTS)
+    share = 1.0
+    while share >= SHORTEST:
+        objects, probes = state.objects + share * change.object, state.probes + share * change.probe
+        tried = replace(state, objects=objects, probes=probes)
+        after = deviance(tried)
+        if after < before:
+            return tried, after
+        share /= 2
+    return state, before

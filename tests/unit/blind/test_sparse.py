@@ -1,0 +1,75 @@
+"""Sparse scans: how they are told, and object and probe together by least squares."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from blind_scans import correlation, plain_engine, settings_of, small_scan
+
+from ptychoflow.blind.solve import BlindReconstruction
+from ptychoflow.blind.sparse import judged_least_squares, overlap_little
+from ptychoflow.models.blind_state import BlindState
+
+SPARSE = {"frames": 49, "step": 8.0}
+
+
+def begun(iterations: int = 6, **changed: object) -> BlindReconstruction:
+    """A sparse scan after a few iterations by the plain engine."""
+    run = BlindReconstruction(plain_engine(), small_scan(scan=SPARSE, **changed), settings_of(learned=False))
+    with torch.no_grad():
+        for number in range(iterations):
+            run.iterate(number / 30)
+    return run
+
+
+@pytest.mark.parametrize(("scan", "little"), [({}, False), (SPARSE, True)])
+def test_they_are_made_where_frames_overlap_little(scan: dict, little: bool):
+    run = BlindReconstruction(plain_engine(), small_scan(scan=scan), settings_of())
+    assert overlap_little(run.state, run.frames) == little
+
+
+def test_one_step_explains_frames_better_than_an_iteration():
+    run = begun()
+    with torch.no_grad():
+        state, before = run.state, run.deviance(run.state)
+        found, told = judged_least_squares(state, run.frames, run.fitted, run.deviance)
+        assert told == run.deviance(found)
+        iterated = run.network.iterate(state, run.frames, [run.fitted], 0.3, learned_rates=False)
+        assert told < 0.8 * before
+        assert told < run.deviance(iterated)
+
+
+def test_a_step_is_taken_only_where_frames_that_were_left_out_bear_it():
+    run = begun()
+    told = []
+
+    def deviance(state: BlindState) -> float:
+        told.append(1.0 if state is run.state else 2.0)
+        return told[-1]
+
+    with torch.no_grad():
+        kept, before = judged_least_squares(run.state, run.frames, run.fitted, deviance)
+    assert kept is run.state
+    assert before == 1.0
+    # The whole step, a half and a quarter of it.
+    assert told == [1.0, 2.0, 2.0, 2.0]
+
+
+def test_a_state_that_explains_all_photons_stays_whatever_the_light_of_each_frame_and_the_background():
+    run = begun()
+    with torch.no_grad():
+        photons = run.frames.scale**2
+        brightness = torch.linspace(0.5, 1.5, run.frames.positions.shape[1])[None]
+        background = torch.tensor([3.0]) / photons
+        everything = torch.arange(brightness.shape[1])
+        exact = run.frames.modelled(run.state.objects, run.state.probes, torch.zeros(1), everything)
+        seen = (brightness[..., None, None] * exact + background[:, None, None, None]).sqrt()
+        frames = replace(run.frames, amplitudes=seen, brightness=brightness)
+        state = replace(run.state, background=background)
+        found, _ = judged_least_squares(state, frames, run.fitted, lambda one: -float(one is not state))
+    assert (found.objects - state.objects).norm() < 1e-3 * state.objects.norm()
+
+
+def test_a_sparse_scan_is_found():
+    dataset = small_scan(scan=SPARSE)
+    assert correlation(BlindReconstruction(plain_engine(), dataset, settings_of()).run().object, dataset) > 0.97
