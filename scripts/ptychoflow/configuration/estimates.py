@@ -64,7 +64,7 @@ def training_needs(
         # The frames of a group, and the object that they share, which grows with their distances.
         wide = (1.1 * size) ** 2 if members == 1 else (1.6 * size) ** 2
         features = model.iterations * model.features
-        bytes_of_group = 57 * model.iterations * members * area + 56 * features * wide
+        bytes_of_group = 20 * model.iterations * members * area + 56 * features * wide
         seconds_of_group = 9e-8 * model.iterations * members * area + 1.8e-8 * features * wide
     else:
         bytes_of_group = 22 * model.features * members * area

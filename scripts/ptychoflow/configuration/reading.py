@@ -98,6 +98,8 @@ def partial(settings: type) -> Any:
         if not isinstance(value, Mapping):
             raise PydanticCustomError("expected", "{words}", {"words": f"keys among {', '.join(keys)}"})
         unknown = [key for key in value if key not in keys]
+        if unknown and unknown[0] in settings.retired:
+            raise PydanticCustomError("retired", "{key}", {"key": unknown[0], "why": settings.retired[unknown[0]]})
         if unknown:
             raise PydanticCustomError("unknown", "{key}", {"key": _text_of(unknown[0]), "known": list(keys)})
         return value
@@ -206,6 +208,9 @@ def _text_of(found: Any) -> str:
 def _sentence(error: dict[str, Any], whole: str = "the config") -> str:
     """Say what is wrong in one sentence."""
     place, found = [_text_of(part) for part in error["loc"]], error["input"]
+    if error["type"] == "retired":
+        key, why = error["ctx"]["key"], error["ctx"]["why"]
+        return f"{'.'.join(place) or whole} has {key}: expected none any more, as {why}; take it out"
     if error["type"] == "unknown":
         key, known = error["ctx"]["key"], error["ctx"]["known"]
         close = difflib.get_close_matches(key, known, 1)

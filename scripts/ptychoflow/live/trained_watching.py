@@ -60,13 +60,10 @@ class TrainedWatch(Watch):
 
         inference = Inference(self.checkpoint, self.dataset(), self.scan.path, self.which)
         sums = self.live.shown
-        halves = sums.halves.cpu().numpy()
-        # Patches of one object know of each other: its halves do not tell the resolution.
-        halves = np.full_like(halves, np.nan) if inference.joins_frames else halves
         return Reconstruction(
             object=sums.object.cpu().numpy(),
             coverage=sums.coverage.cpu().numpy(),
-            halves=halves,
+            halves=sums.halves.cpu().numpy(),
             probe=self.network.probe.cpu().numpy(),
             positions=inference.dataset.positions,
             # None that it was trained on can judge, though it was left out.

@@ -102,7 +102,12 @@ def image_file(path: Path, image: Any, arrays: Iterable[str]) -> Iterator[h5py.F
     """
     with new_hdf5(path) as file:
         for name in arrays:
-            file[name] = getattr(image, name)
+            values = getattr(image, name)
+            if values.dtype.kind in "fc" and np.isnan(values).all():
+                # What is not known takes no room: a part that was never written reads as NaN.
+                file.create_dataset(name, values.shape, values.dtype, chunks=True, fillvalue=values.dtype.type(np.nan))
+            else:
+                file[name] = values
         file["pixel_size"] = image.pixel_size
         file["pixel_size"].attrs["units"] = "m"
         yield file

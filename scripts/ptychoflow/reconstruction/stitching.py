@@ -76,7 +76,8 @@ def stitch(
     coverage : Tensor
         (H, W) float32, the accumulated weight; one frame's peak counts as 1.
     halves : Tensor
-        (2, H, W) complex64, the objects of the even and of the odd frames alone, to be correlated with each other.
+        (2, H, W) complex64, the objects of the even and of the odd frames alone, to be correlated with each other; NaN
+        where tiles were made of all frames alone.
     """
     canvas = None
     for _ in range(phase_iterations + 1):
@@ -212,7 +213,8 @@ def _add_tile(
     for half in range(2):
         coverages[half][there] += lights[half][here]
         if tile.halves is None:
-            add(totals[half], tile.object, tile.corner, lights[half])
+            # All frames made one object: cut in two it would agree with itself.
+            totals[half] = torch.nan
         elif tile.halves[half] is not None:
             piece, corner = tile.halves[half]
             add(totals[half], piece, corner, lit(piece, corner, mine[half]))

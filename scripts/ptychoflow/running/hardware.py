@@ -1,12 +1,10 @@
-"""What the machine at hand can do, asked once: precision and compilation of a training, threads of any program.
+"""What the machine at hand can do, asked once: precision of a training, threads of any program.
 
 A setting that was good on one machine may be many times slower on the next. Here each is compared with the processor
 itself, never with a stopwatch, so that two runs on one machine are always the same.
 """
 
 import logging
-import os
-import shutil
 from typing import Literal
 
 import torch
@@ -54,19 +52,6 @@ def computes_bfloat16(on_gpu: bool) -> bool:
         return False
     capabilities = torch.cpu.get_capabilities()
     return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
-
-
-def compilation_obstacle(on_gpu: bool) -> str | None:
-    """Why torch.compile cannot be used, or does not pay, here; None where it can."""
-    if not on_gpu:
-        return "it pays off on GPUs only"
-    from torch.utils._triton import has_triton
-
-    if not has_triton():
-        return "triton, which compiles for this GPU, is not installed or does not know it"
-    if not any(shutil.which(name) for name in (os.environ.get("CC"), "cc", "gcc", "clang") if name):
-        return "no C compiler was found, which triton needs"
-    return None
 
 
 def use_threads(threads: int | None) -> None:

@@ -77,7 +77,6 @@ class Identity:
             "seed": self.seed,
             "config": config,
             "precision": self.settled.precision,
-            "compiled": self.settled.compile,
             "data": [{**source, "frames": len(source["frames"])} for source in self.sources],
             "device": None,
             "extensions": digests(own_classes(tracking)),

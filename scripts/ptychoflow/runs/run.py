@@ -163,8 +163,6 @@ class TrainingRun:
             identity.fingerprint(self.training.max_epochs),
             identity.provenance(self.resolved(), self.tracking),
         )
-        if self.settled.compile:
-            module.network.compile()
         return module, identity
 
     def _prepare(self, module: Reconstructor, begun: Beginning) -> None:

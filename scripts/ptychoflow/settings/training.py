@@ -122,8 +122,6 @@ class TrainingSettings(Settings):
         Arithmetic of the network: `32-true`, or `bf16-mixed`, or `auto`, which is `bf16-mixed` on one node whose
         processor has instructions for bfloat16, and else `32-true`; see docs/speed.md. The diffraction model is always
         computed in float32.
-    compile : bool
-        Compile the network with torch.compile; pays off on GPUs only, and is left out elsewhere, with a warning.
     deterministic : bool
         Insist on deterministic kernels, on GPUs too.
     accelerator : {"auto", "cpu", "gpu", "cuda"}
@@ -136,6 +134,7 @@ class TrainingSettings(Settings):
         Lightning's strategy, such as auto or ddp.
     """
 
+    retired: ClassVar[dict[str, str]] = {"compile": "compiled networks train no faster"}
     max_epochs: Count = 50
     batch_size: Count = 2
     learning_rate: Positive = 3e-3
@@ -159,7 +158,6 @@ class TrainingSettings(Settings):
     learn_flux: bool = False
     freeze_encoder: bool = False
     precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"
-    compile: bool = False
     deterministic: bool = True
     accelerator: Accelerator = field(default="auto", metadata=PROGRAM_ONLY)
     devices: Count = 1

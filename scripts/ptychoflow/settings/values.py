@@ -90,6 +90,8 @@ class Settings:
 
     section: ClassVar[str] = ""
     """Name that stands before the keys in messages, where programs have it as a flag with keys below it."""
+    retired: ClassVar[dict[str, str]] = {}
+    """Keys that there once were, and why not any more; files that programs wrote may have them still."""
 
     def __post_init__(self) -> None:
         for key, kind in kinds_of(type(self)).items():
@@ -115,6 +117,8 @@ class Settings:
         kinds = kinds_of(cls)
         known = {}
         for key, value in values.items():
+            if key in cls.retired:
+                continue
             section = section_of(kinds.get(key))
             nested = section is not None and isinstance(value, dict)
             known[key] = section.of(value, f"{place}.{key}" if place else "") if nested else value

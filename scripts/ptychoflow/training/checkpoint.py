@@ -91,7 +91,7 @@ def save(checkpoint: dict[str, Any], path: Path) -> None:
         temporary.write_bytes(content.getbuffer())
 
 
-SETTLED = {"precision": "precision", "compile": "compiled"}
+SETTLED = {"precision": "precision"}
 """Settings that the machine decides, by their names in the provenance."""
 
 

@@ -15,7 +15,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from ptychoflow.errors import InputError
-from ptychoflow.running.hardware import compilation_obstacle, computes_bfloat16, uses_gpu
+from ptychoflow.running.hardware import computes_bfloat16, uses_gpu
 from ptychoflow.settings.training import TrainingSettings
 
 log = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ def make_trainer(**options: Any) -> Trainer:
 
 
 def settle(settings: TrainingSettings) -> TrainingSettings:
-    """Settings of a training with those answered that the machine decides: `precision` and `compile`.
+    """Settings of a training with the one answered that the machine decides: `precision`.
 
     Says the precision in one line of the log, and warns of what was asked for and does not pay here.
 
@@ -53,7 +53,7 @@ def settle(settings: TrainingSettings) -> TrainingSettings:
     Returns
     -------
     TrainingSettings
-        With the precision that `auto` stands for here, and compilation only where it can be done.
+        With the precision that `auto` stands for here.
     """
     on_gpu = uses_gpu(settings.accelerator)
     able, processor = computes_bfloat16(on_gpu), "GPU" if on_gpu else "CPU"
@@ -64,7 +64,6 @@ def settle(settings: TrainingSettings) -> TrainingSettings:
         reason = f"this {processor} has {'' if able else 'no '}instructions for bfloat16"
         if settings.num_nodes > 1:
             reason = "the processors of several nodes may differ"
-    obstacle = compilation_obstacle(on_gpu) if settings.compile else None
     if rank_zero_only.rank == 0:
         log.info("precision %s: %s", precision, reason)
         if precision == "bf16-mixed" and not able:
@@ -73,9 +72,7 @@ def settle(settings: TrainingSettings) -> TrainingSettings:
                 "set it to auto or 32-true",
                 processor,
             )
-        if obstacle:
-            log.warning("compile is true, but %s: the network runs uncompiled", obstacle)
-    return dataclasses.replace(settings, precision=precision, compile=settings.compile and not obstacle)
+    return dataclasses.replace(settings, precision=precision)
 
 
 def process_environment(nodes: int) -> ClusterEnvironment:

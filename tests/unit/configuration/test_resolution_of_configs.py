@@ -215,8 +215,9 @@ def test_names_that_yaml_takes_for_numbers_are_names():
         ("experiments: {a: {seeds: [0.5]}}", r"experiments.a.seeds is \[0.5\]: expected a list, each entry a whole"),
         ("experiments: {a: {seeds: [true]}}", r"experiments.a.seeds is \[true\]: expected a list, each entry a whole"),
         ("experiments: {a: {training: {max_epochs: 1.5}}}", "max_epochs is 1.5: expected a whole number of at least"),
-        ("experiments: {a: {training: {compile: 1}}}", "compile is 1: expected true or false"),
+        ("experiments: {a: {training: {supervised: 1}}}", "supervised is 1: expected true or false"),
         ("experiments: {a: {training: {learning_rate: .inf}}}", "learning_rate is inf: expected a number above 0"),
+        ("experiments: {a: {training: {compile: false}}}", "training has compile: expected none any more, as .*; take"),
         ("{}", "the config has nothing, but neither experiments nor studies"),
     ],
 )
@@ -228,11 +229,11 @@ def test_what_has_no_one_meaning_is_refused(text: str, sentence: str):
 def test_sections_of_a_command_line_are_text_that_means_what_it_says():
     # So Snakemake reads --config "experiments={…}".
     said = yaml.load(
-        "{a: {train: [x], test: [x], seeds: [1], training: {compile: true, max_epochs: 3, n_groups: null}}}",
+        "{a: {train: [x], test: [x], seeds: [1], training: {supervised: true, max_epochs: 3, n_groups: null}}}",
         Loader=yaml.BaseLoader,
     )
     taken = read_config({"experiments": said})["experiments"]["a"]
-    assert taken["training"] == {"compile": True, "max_epochs": 3, "n_groups": None}
+    assert taken["training"] == {"supervised": True, "max_epochs": 3, "n_groups": None}
     assert taken["seeds"] == [1]
 
 

@@ -1,4 +1,4 @@
-"""What is asked of a machine: bfloat16, compilation, cores; faked processors and control groups stand for others."""
+"""What is asked of a machine: bfloat16, cores; faked processors and control groups stand for others."""
 
 import logging
 import os
@@ -9,9 +9,8 @@ import torch
 
 from ptychoflow.running import cores
 from ptychoflow.running.cores import usable_cores
-from ptychoflow.running.hardware import compilation_obstacle, computes_bfloat16, use_threads
+from ptychoflow.running.hardware import computes_bfloat16, use_threads
 from ptychoflow.settings.training import TrainingSettings
-from ptychoflow.training import trainer
 from ptychoflow.training.trainer import settle
 
 
@@ -76,30 +75,6 @@ def test_what_is_configured_stays_and_emulation_is_warned_of(processor, caplog: 
     assert settle(TrainingSettings(precision="bf16-mixed")).precision == "bf16-mixed"
     assert settle(TrainingSettings(precision="32-true")).precision == "32-true"
     assert not [record for record in caplog.records if record.levelno == logging.WARNING]
-
-
-def test_a_network_is_left_uncompiled_on_a_cpu_with_a_warning(processor, caplog: pytest.LogCaptureFixture):
-    processor({})
-    assert settle(TrainingSettings(compile=True)).compile is False
-    assert "compile is true, but it pays off on GPUs only: the network runs uncompiled" in caplog.messages
-    caplog.clear()
-    assert settle(TrainingSettings()).compile is False
-    assert not caplog.messages
-
-
-def test_compilation_for_a_gpu_needs_triton_and_a_c_compiler(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    monkeypatch.setattr("torch.utils._triton.has_triton", lambda: False)
-    assert "triton" in compilation_obstacle(on_gpu=True)
-    monkeypatch.setattr("torch.utils._triton.has_triton", lambda: True)
-    monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.delenv("CC", raising=False)
-    assert "C compiler" in compilation_obstacle(on_gpu=True)
-    compiler = tmp_path / "gcc"
-    compiler.touch(mode=0o755)
-    assert compilation_obstacle(on_gpu=True) is None
-    monkeypatch.setattr(trainer, "uses_gpu", lambda accelerator: True)
-    monkeypatch.setattr(trainer, "computes_bfloat16", lambda on_gpu: True)
-    assert settle(TrainingSettings(compile=True)).compile is True
 
 
 @pytest.fixture
