@@ -45,12 +45,13 @@ def paired(scan: RawScan, settings: FrameSettings, source: str) -> RawScan:
     """
     if len(scan.frames.shape) != 3 or 0 in scan.frames.shape:
         raise InputError(f"frames have shape {tuple(scan.frames.shape)}: expected at least one, (frames, H, W)")
-    frames, places = len(scan.frames), len(scan.positions)
+    frames = len(scan.frames)
     if scan.positions.ndim != 2 or scan.positions.shape[1] != 2:
         raise InputError(
             f"positions has shape {scan.positions.shape}: expected {(frames, 2)} beside frames of shape "
             f"{tuple(scan.frames.shape)}"
         )
+    places = len(scan.positions)
     out = settings.numbers(frames)
     rows = np.setdiff1d(np.arange(frames), out)
     order = np.arange(places)

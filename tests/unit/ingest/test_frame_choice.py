@@ -162,3 +162,8 @@ def test_a_number_beyond_the_scan_and_all_frames_are_refused():
         paired(scan, FrameSettings(leave_out=[5]), "scan")
     with pytest.raises(InputError, match="leaves out all of 5 frames"):
         paired(scan, FrameSettings(leave_out=["::"]), "scan")
+
+
+def test_a_number_in_place_of_positions_is_refused(saved):
+    with pytest.raises(InputError, match=r"positions has shape \(\): expected \(\d+, 2\)"):
+        read_dataset(saved(positions=np.float64(1.0)))

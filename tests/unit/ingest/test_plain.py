@@ -11,6 +11,7 @@ import tifffile
 
 from ptychoflow.dataset.dataset import Dataset
 from ptychoflow.errors import InputError
+from ptychoflow.ingest.formats.numbers import only_number
 from ptychoflow.ingest.frame_choice import chosen
 from ptychoflow.ingest.readers import read_dataset
 from ptychoflow.settings.ingest import IngestSettings, PathSettings, PositionSettings
@@ -239,3 +240,9 @@ def test_a_virtual_dataset_of_a_virtual_dataset_is_followed(small_dataset: Datas
     (tmp_path / "raw.h5").unlink()
     with pytest.raises(InputError, match=r"is kept in raw\.h5, which is not there"):
         read_dataset(path, settings(small_dataset))
+
+
+@pytest.mark.parametrize("value", [np.True_, np.ones(4, bool)])
+def test_a_truth_value_is_no_number(value: np.ndarray):
+    with pytest.raises(InputError, match="key energy has dtype bool: expected a number"):
+        only_number(np.asarray(value), "energy")

@@ -14,8 +14,10 @@ def only_number(value: np.ndarray, name: str) -> float:
     Raises
     ------
     InputError
-        Where there is none, or they differ.
+        Where there is none, or they differ, or are true or false.
     """
+    if value.dtype.kind == "b":
+        raise InputError(f"key {name} has dtype {value.dtype}: expected a number")
     if value.size == 0 or np.ptp(value) > SAME * np.abs(value).max():
         found = f"shape {value.shape}" + (f", {value.min():g} to {value.max():g}" if value.size else "")
         raise InputError(f"key {name} has {found}: expected one number, or the same for each frame")
