@@ -1,15 +1,16 @@
 """A full disk ends a program with a sentence; nothing half-written stays, and with room again all goes on."""
 
-import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
+from test_programs import fresh_logging, run_in_process
 
-SCRIPTS = Path(__file__).parents[2] / "scripts"
+__all__ = ["fresh_logging"]
+
 SETTINGS = ["--model.features", "4", "--model.iterations", "2", "--groups.size", "4", "--accelerator", "cpu"]
 
 
@@ -31,17 +32,9 @@ def disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", str(place)], check=True)
 
 
-def run(program: str, *arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(SCRIPTS / f"{program}.py"), *map(str, arguments)]
-    return subprocess.run(
-        command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1", "TMPDIR": "/tmp"}
-    )
-
-
-def assert_refused(result: subprocess.CompletedProcess[str], path: Path) -> None:
-    assert result.returncode == 2, result.stderr
-    assert "Traceback" not in result.stderr
-    last = result.stderr.strip().splitlines()[-1]
+def assert_refused(status: int, path: Path, capsys: pytest.CaptureFixture) -> None:
+    assert status == 2
+    last = capsys.readouterr().err.strip().splitlines()[-1]
     assert str(path) in last
     assert "No space left on device" in last
 
@@ -50,41 +43,43 @@ def files(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_file()]
 
 
-def test_a_dataset_without_room(disk: Path, small_cxi: Path):
+def test_a_dataset_without_room(disk: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture):
+    run = partial(run_in_process, monkeypatch)
     size = ["--size", "32", "--probe.kind", "disk", "--scan.frames", "400"]
-    assert_refused(run("simulate", *size, "--output", disk / "scan.cxi"), disk / "scan.cxi")
+    assert_refused(run("simulate", *size, "--output", disk / "scan.cxi"), disk / "scan.cxi", capsys)
     assert not files(disk)
     resize(disk, "8m")
-    assert run("simulate", *size, "--output", disk / "scan.cxi").returncode == 0
+    assert run("simulate", *size, "--output", disk / "scan.cxi") == 0
 
 
-def test_a_training_its_tiles_and_its_image_without_room(disk: Path, small_cxi: Path, tmp_path: Path):
-    def train() -> subprocess.CompletedProcess[str]:
+def test_a_training_its_tiles_and_its_image_without_room(
+    disk: Path, small_cxi: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+):
+    run = partial(run_in_process, monkeypatch)
+
+    def train() -> int:
         places = ["--train_data_file", small_cxi, "--output_dir", disk / "run", "--run_dir", disk / "run/state"]
         return run("train", *places, "--max_epochs", 2, *SETTINGS)
 
-    failed = train()
-    assert_refused(failed, disk / "run/state")
+    assert_refused(train(), disk / "run/state", capsys)
     assert not (disk / "run/model.ckpt").exists()
     assert not [path for path in files(disk) if path.name.startswith(".")]
     resize(disk, "2m")
-    finished = train()
-    assert finished.returncode == 0, finished.stderr
+    assert train() == 0
     model = disk / "run/model.ckpt"
 
     resize(disk, f"{(shutil.disk_usage(disk).used >> 10) + 30}k")
     predicted = disk / "predicted.h5"
-    assert_refused(run("infer", "--checkpoint", model, "--data", small_cxi, "--output", predicted), predicted)
+    refused = run("infer", "--checkpoint", model, "--data", small_cxi, "--output", predicted)
+    assert_refused(refused, predicted, capsys)
     assert not predicted.exists()
     resize(disk, "4m")
-    inferred = run("infer", "--checkpoint", model, "--data", small_cxi, "--output", predicted)
-    assert inferred.returncode == 0, inferred.stderr
+    assert run("infer", "--checkpoint", model, "--data", small_cxi, "--output", predicted) == 0
 
     image = disk / "image/reconstruction.h5"
     pictures = ["--amplitude", tmp_path / "amplitude.png", "--phase", tmp_path / "phase.png"]
     resize(disk, f"{(shutil.disk_usage(disk).used >> 10) + 100}k")
-    assert_refused(run("stitch", "--patches", predicted, "--output", image, *pictures), image)
+    assert_refused(run("stitch", "--patches", predicted, "--output", image, *pictures), image, capsys)
     assert not files(disk / "image")
     resize(disk, "4m")
-    stitched = run("stitch", "--patches", predicted, "--output", image, *pictures)
-    assert stitched.returncode == 0, stitched.stderr
+    assert run("stitch", "--patches", predicted, "--output", image, *pictures) == 0

@@ -90,6 +90,12 @@ def submitted(folder: Path, config: dict, *arguments: str) -> subprocess.Popen[s
     return subprocess.Popen(command, cwd=folder, env=environment_of(), stdout=log, stderr=log, text=True)
 
 
+def with_data(finished: Path, folder: Path) -> Path:
+    """A folder that has the datasets already, so that no job is submitted to make them."""
+    shutil.copytree(finished / "results/data", folder / "results/data", copy_function=shutil.copy2)
+    return folder
+
+
 def known(folder: Path) -> set[str]:
     """Jobs that the cluster had before."""
     return {row["job"] for row in jobs()}
@@ -119,11 +125,11 @@ def test_two_seeds_and_two_datasets_go_through_the_cluster(cluster: None, tmp_pa
     assert (tmp_path / "results/runs.csv").read_text().count("\n") == 5
 
 
-def test_a_cancelled_training_is_submitted_again_and_goes_on(cluster: None, tmp_path: Path):
+def test_a_cancelled_training_is_submitted_again_and_goes_on(cluster: None, finished: Path, tmp_path: Path):
     config = copy.deepcopy(SMALL)
-    config["experiments"]["small"]["training"]["max_epochs"] = 80
+    config["experiments"]["small"]["training"]["max_epochs"] = 40
     before = known(tmp_path)
-    process = submitted(tmp_path, config, "results/small/seed3/model.ckpt")
+    process = submitted(with_data(finished, tmp_path), config, "results/small/seed3/model.ckpt")
     last, deadline = tmp_path / "results/small/seed3/run/last.ckpt", time.monotonic() + 600
     while not last.exists():
         assert process.poll() is None, (tmp_path / "log").read_text()
@@ -137,10 +143,14 @@ def test_a_cancelled_training_is_submitted_again_and_goes_on(cluster: None, tmp_
     assert "going on from" in (tmp_path / "results/small/seed3/logs/train.log").read_text()
 
 
-def test_a_job_that_needs_more_memory_gets_it_in_the_second_attempt(cluster: None, tmp_path: Path):
+def test_a_job_that_needs_more_memory_gets_it_in_the_second_attempt(cluster: None, finished: Path, tmp_path: Path):
     before = known(tmp_path)
     process = submitted(
-        tmp_path, SMALL, "results/small/seed3/model.ckpt", "--set-resources", "train:mem_mb=250*(attempt**3)"
+        with_data(finished, tmp_path),
+        SMALL,
+        "results/small/seed3/model.ckpt",
+        "--set-resources",
+        "train:mem_mb=250*(attempt**3)",
     )
     assert process.wait(timeout=900) == 0, (tmp_path / "log").read_text()
     attempts = sorted((row for row in of_rule(jobs(), "train") if row["job"] not in before), key=lambda row: row["job"])
@@ -151,12 +161,12 @@ def test_a_job_that_needs_more_memory_gets_it_in_the_second_attempt(cluster: Non
     assert "Exceeded job memory limit" in kept.read_text()
 
 
-def test_a_gpu_experiment_asks_the_scheduler_for_its_gpus(cluster: None, tmp_path: Path):
+def test_a_gpu_experiment_asks_the_scheduler_for_its_gpus(cluster: None, finished: Path, tmp_path: Path):
     config = copy.deepcopy(SMALL)
     config["experiments"]["small"]["device"] = "gpu"
     config["experiments"]["small"]["training"]["devices"] = 2
     before = known(tmp_path)
-    process = submitted(tmp_path, config, "results/small/seed3/model.ckpt")
+    process = submitted(with_data(finished, tmp_path), config, "results/small/seed3/model.ckpt")
     # The GPUs are null devices: training refuses them in one sentence, and what was refused is not tried again.
     assert process.wait(timeout=900) != 0
     asked = [row for row in of_rule(jobs(), "train") if row["job"] not in before]
@@ -170,12 +180,11 @@ def test_a_gpu_experiment_asks_the_scheduler_for_its_gpus(cluster: None, tmp_pat
 
 
 def test_two_nodes_train_the_network_that_one_process_trains(cluster: None, finished: Path, tmp_path: Path):
-    shutil.copytree(finished / "results/data", tmp_path / "results/data", copy_function=shutil.copy2)
     config = copy.deepcopy(SMALL)
     given = config["experiments"]["small"]["training"]
     config["experiments"]["small"]["training"] = given | {"batch_size": 8, "num_nodes": 2, "strategy": "ddp"}
     before = known(tmp_path)
-    process = submitted(tmp_path, config, "results/small/seed3/model.ckpt")
+    process = submitted(with_data(finished, tmp_path), config, "results/small/seed3/model.ckpt")
     alone = TrainingSettings(**given | {"groups": GroupSettings(size=4), "accelerator": "cpu", "precision": "32-true"})
     assert alone.batch_size == 2 * 8
     model = ModelSettings(**config["experiments"]["small"]["model"])

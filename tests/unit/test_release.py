@@ -63,3 +63,18 @@ def test_what_the_package_asks_for_is_what_was_tested():
     for text in chain(project["build-system"]["requires"], project["project"]["dependencies"], *extras):
         requirement = Requirement(text)
         assert tested[requirement.name] in requirement.specifier, text
+
+
+def test_the_catalog_of_workflows_finds_what_it_shows():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8").lower()
+    assert "snakemake" in readme
+    assert "workflow" in readme
+    assert (ROOT / "Snakefile").exists()
+    assert list((ROOT / "rules").glob("*.smk"))
+    assert (ROOT / "config/README.md").read_text(encoding="utf-8").startswith("# Configuration")
+    usage = yaml.safe_load((ROOT / ".snakemake-workflow-catalog.yml").read_text())["usage"]
+    assert usage["report"] is usage["software-stack-deployment"]["conda"] is True
+    assert usage["mandatory-flags"]["desc"]
+    # Its table of parameters has the type, the description and the default of each property.
+    schema = yaml.safe_load((ROOT / "config/schemas/config.schema.yaml").read_text())
+    assert all(entry["description"] for entry in schema["properties"].values())

@@ -10,6 +10,14 @@ import pytest
 from workflow_runs import SMALL, run_snakemake
 
 MODEL = "results/small/seed3/model.ckpt"
+SLOW = """
+import time
+from lightning.pytorch import Callback
+
+class Slow(Callback):
+    def on_train_epoch_end(self, *arguments):
+        time.sleep(1)
+"""
 
 
 @pytest.fixture
@@ -20,12 +28,14 @@ def with_data(finished: Path, tmp_path: Path) -> Path:
 
 
 def test_progress_of_a_training_is_shown_and_kept_in_snakemakes_log(with_data: Path):
-    config = copy.deepcopy(SMALL)
     # Long enough for two lines, on any machine: a line is written each five seconds.
-    config["experiments"]["small"]["training"] |= {"max_epochs": 150}
-    result = run_snakemake(with_data, config, MODEL)
+    (with_data / "slow.py").write_text(SLOW)
+    config = copy.deepcopy(SMALL)
+    config["experiments"]["small"]["training"] |= {"max_epochs": 15}
+    config["experiments"]["small"]["tracking"] = {"callbacks": [{"class_path": "slow.Slow"}]}
+    result = run_snakemake(with_data, config, MODEL, PYTHONPATH=str(with_data))
     assert result.returncode == 0, result.stderr
-    told = re.findall(r"^train small, seed 3: step (\d+) of 450, \d+ %.*: epoch \d+ of 150, loss", result.stderr, re.M)
+    told = re.findall(r"^train small, seed 3: step (\d+) of 45, \d+ %.*: epoch \d+ of 15, loss", result.stderr, re.M)
     assert len(told) >= 2, result.stderr
     assert list(map(int, told)) == sorted(map(int, told))
     (log,) = (with_data / ".snakemake/log").iterdir()

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from bad_scans import FAULTS, BadScan, bad_scan, write
+from hidden_faults import HIDDEN_FAULTS
 from scipy.spatial import cKDTree
 
 from ptychoflow.dataset.dataset import Dataset
@@ -103,3 +104,14 @@ def test_a_scan_without_fault_is_right_and_not_warned_of(scan: Dataset, tmp_path
         read = read_dataset(path, settings)
         assert read.provenance.get("warnings") is None
         assert likeness(scan, right, read) > 0.999
+
+
+@pytest.mark.parametrize("name", HIDDEN_FAULTS)
+def test_a_hidden_fault_spoils_a_copy(name: str, scan: Dataset):
+    whole = BadScan(scan.frames.astype(np.float64), scan.positions.copy(), scan.probe)
+    one, again = (HIDDEN_FAULTS[name](whole, np.random.default_rng(3)) for _ in range(2))
+    np.testing.assert_array_equal(whole.frames, scan.frames)
+    np.testing.assert_array_equal(whole.positions, scan.positions)
+    np.testing.assert_array_equal(one.frames, again.frames)
+    held = [np.array_equal(getattr(one, part), getattr(whole, part)) for part in ("frames", "positions", "probe")]
+    assert not all(held) or one.settings

@@ -65,13 +65,13 @@ def test_processes_that_create_one_store_together_all_log(tmp_path: Path, store:
             stderr=subprocess.PIPE,
             text=True,
         )
-        for number in range(3)
+        for number in range(2)
     ]
     errors = [process.communicate()[1] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0, 0], errors
+    assert [process.returncode for process in processes] == [0, 0], errors
     client = mlflow.MlflowClient(store)
     runs = client.search_runs([client.get_experiment_by_name("new").experiment_id])
-    assert [run.info.status for run in runs] == ["FINISHED"] * 3
+    assert [run.info.status for run in runs] == ["FINISHED"] * 2
     assert all(run.data.metrics["loss"] == 1 for run in runs)
 
 
