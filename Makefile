@@ -37,13 +37,15 @@ bench: $(ENVIRONMENT)
 	pytest tests/benchmarks --override-ini addopts=-ra --benchmark-only --benchmark-json results/benchmarks/speed.json
 	python tests/benchmarks/speed_table.py results/benchmarks/speed.json | tee results/benchmarks/speed.md
 	python tests/benchmarks/compare.py --before $(BEFORE) | tee results/benchmarks/compared.md
+	python tests/benchmarks/beside_ptychi.py | tee results/benchmarks/beside_ptychi.md
 
 # Where a GPU is: that it computes what the CPU does, and how fast. Any Python with torch, Lightning, pytest-benchmark and what
-# the library needs will do; neither Snakemake nor MLflow is asked for.
+# the library computes with will do, and pure wheels of jaxtyping, wadler-lindig, jsonargparse and docstring-parser; no
+# Snakemake, MLflow, pydantic or isal is asked for.
 gpu:
 	mkdir -p results/benchmarks
 	pytest tests/gpu --override-ini addopts=-ra
-	pytest tests/benchmarks --override-ini addopts=-ra -k "limit or cuda" --benchmark-only --benchmark-max-time 0.5 \
+	pytest tests/benchmarks/test_speed.py --override-ini addopts=-ra -k "limit or cuda" --benchmark-only --benchmark-max-time 0.5 \
 		--benchmark-json results/benchmarks/gpu.json
 	python tests/benchmarks/speed_table.py results/benchmarks/gpu.json | tee results/benchmarks/gpu.md
 

@@ -221,6 +221,7 @@ def test_a_network_of_ones_own_is_trained_and_used(foreign: Path, scan: ptychofl
         ptychoflow.reconstruct(scan, tmp_path / "nothing")
 
 
+@pytest.mark.slow
 def test_training_shows_a_bar_and_no_hints_of_lightning(scan: ptychoflow.Scan, tmp_path: Path):
     settings = {"max_epochs": 1, "batch_size": 32, "groups": {"size": 2, "neighbours": 4}, "precision": "32-true"}
     model = {"features": 2, "iterations": 1}

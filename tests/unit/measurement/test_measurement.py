@@ -90,6 +90,7 @@ def test_what_cannot_be_measured_is_refused():
         measure(plain_engine(), replace(dataset, propagation="near"))
 
 
+@pytest.mark.slow
 def test_a_quick_look_says_what_is_far_off(upright: Measurement, caplog: pytest.LogCaptureFixture):
     assert geometry_doubts(zone_plate(1.0, 0.0, 0), "right.npz", whole=False) == []
     wrong = geometry_doubts(zone_plate(1.0, 5.0, 4, factor=0.4), "wrong.npz", whole=False)
