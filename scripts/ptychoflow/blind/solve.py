@@ -45,6 +45,9 @@ STILL_FALLING = 0.002
 """Relative gain of the held-out deviance in an iteration below which more of them are not worth it."""
 PATIENCE = 3
 """Iterations without such a gain after which it ends."""
+SPARE_MODES, SPARE_UNTIL = 2, 0.3
+"""Modes beyond those asked for, where some are to be found, and progress until which. A source that is wide along one
+axis has none of the other's modes, and what begins as one of those hardly becomes what is there."""
 MIXED_FROM = 0.1
 """Progress from which further modes are given the light that frames tell: before, it stands for what is still wrong."""
 FRAMES_OF_A_MIXTURE = 64
@@ -106,7 +109,10 @@ class BlindReconstruction:
         self.border = BORDER + (int(np.ceil(settings.position_bound)) if settings.solve_positions else 0)
         self.frames = scan_frames(self.dataset, self.border, self.mean, self.device)
         shape = tuple(length + 2 * self.border for length in self.dataset.object_shape)
-        probe = torch.from_numpy(coherence_modes(self.start.probe.cpu().numpy(), settings.probe_modes))
+        given = self.start.probe.cpu().numpy()
+        self.modes = settings.probe_modes or len(given)
+        spare = SPARE_MODES if self.modes > len(given) else 0
+        probe = torch.from_numpy(coherence_modes(given, self.modes + spare))
         probe = with_power(probe, photons).to(self.device) / self.frames.scale
         self.state = BlindState.start(probe[None], shape)
         # Where the file has its probe, or else where the start was.
@@ -158,7 +164,9 @@ class BlindReconstruction:
             )
             if shown is not None:
                 shown(self.history[-1])
-            if best is None or deviance < best[0] * (1 - STILL_FALLING):
+            if best is None or best[1].probes.shape[1] > self.state.probes.shape[1]:
+                best, waited = None, 0  # more modes than asked for explain more
+            elif deviance < best[0] * (1 - STILL_FALLING):
                 waited = 0
             else:
                 waited += 1
@@ -166,6 +174,7 @@ class BlindReconstruction:
                 best = (deviance, self.state, self.frames.positions, self.frames.brightness)
         # At few photons, later iterations may begin to fit the noise.
         _, self.state, self.frames.positions, self.frames.brightness = best
+        self.state = self.state.strongest(self.modes)
         return self.result()
 
     def iterate(self, progress: float) -> float:
@@ -184,6 +193,8 @@ class BlindReconstruction:
             learned_rates=settings.learned and settings.learned_rates,
         )
         told = None
+        if progress >= SPARE_UNTIL:
+            state = state.strongest(self.modes)
         if state.probes.shape[1] > 1 and progress >= MIXED_FROM:
             few = torch.randperm(len(self.fitted), generator=self.generator)[:FRAMES_OF_A_MIXTURE]
             state, told = judged_mixture(state, self.frames, self.fitted[few], self.deviance)

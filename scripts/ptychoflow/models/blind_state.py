@@ -49,6 +49,12 @@ class BlindState:
         """Some of the scans, (chosen,) int64."""
         return replace(self, **{name: value[scans] for name, value in vars(self).items()})
 
+    def strongest(self, modes: int) -> "BlindState":
+        """The same without the weaker ones of more than so many probe modes; itself where there are no more."""
+        if self.probes.shape[1] <= modes:
+            return self
+        return replace(self, probes=self.probes[:, :modes], probe_momentum=self.probe_momentum[:, :modes])
+
     def detached(self) -> "BlindState":
         """The same without the way there."""
         return replace(self, **{name: value.detach() for name, value in vars(self).items()})

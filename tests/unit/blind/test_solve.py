@@ -132,6 +132,37 @@ def test_modes_are_found_ordered_and_orthogonal():
     torch.testing.assert_close(powers / powers.sum(), expected / expected.sum(), rtol=0.1, atol=0.02)
 
 
+@pytest.mark.parametrize("axis", [0, 1])
+def test_the_second_mode_is_found_along_whichever_axis_the_source_is_wide(axis: int):
+    # What is looked for begins as the derivative along the rows.
+    scan = small_scan({"modes": 2}, guess={"modes": 1})
+    true_modes = torch.from_numpy(scan.reference_probe)
+    if axis == 0:
+        shape = scan.object_shape[::-1]
+        scan = replace(
+            scan,
+            frames=scan.frames.transpose(0, 2, 1).copy(),
+            mask=scan.mask.T.copy(),
+            positions=scan.positions[:, ::-1].copy(),
+            probe=scan.probe.transpose(0, 2, 1).copy(),
+            truth=None,
+            object_shape=shape,
+        )
+        true_modes = true_modes.mT
+    found = reconstruct(scan, probe_modes=2)
+    assert found.probe.shape[0] == 2
+    spanned = torch.linalg.qr(found.probe.flatten(1).mT).Q
+    second = torch.linalg.svd(true_modes.flatten(1), full_matrices=False).Vh[1]
+    assert float((spanned.mH @ second).norm()) > 0.95
+
+
+@pytest.mark.parametrize("iterations", [1, 2, 4])
+def test_there_are_never_more_modes_than_asked_for(iterations: int):
+    scan = small_scan(guess={"modes": 1})
+    found = reconstruct(scan, probe_modes=2, iterations=iterations, most_iterations=iterations)
+    assert found.probe.shape[0] == 2
+
+
 @pytest.mark.parametrize("shift", [(1.6, -2.3), (-0.4, 0.7)])
 def test_the_object_lies_where_the_guessed_probe_puts_it(shift: tuple[float, float]):
     dataset = small_scan(guess={"shift": shift})
@@ -248,7 +279,7 @@ def test_modes_are_mixed_only_where_frames_that_were_left_out_bear_it():
     scan = small_scan({"modes": 2}, guess={"modes": 1})
     run = BlindReconstruction(plain_engine(), scan, settings_of(probe_modes=2))
     with torch.no_grad():
-        for number in range(6):
+        for number in range(12):
             run.iterate(number / 30)
         state, before = run.state, run.deviance(run.state)
         weak = replace(state, probes=state.probes * torch.tensor([1.0, 0.1])[:, None, None])
