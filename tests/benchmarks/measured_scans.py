@@ -54,7 +54,7 @@ GEOMETRY = {
         "detector_pixel_size": 75e-6,
     },
 }
-UNKNOWN = BlindReconstructionSettings(start="photons", orientation=True)
+UNKNOWN = BlindReconstructionSettings(start="photons", orientation=True, halves=False)
 """Three modes, from the photons alone, whichever way the axes of the positions run."""
 EPOCHS = {CIRCUIT: 60, STAR: 40}
 PIE_ITERATIONS = 200
@@ -78,11 +78,13 @@ def by_network(
 
 
 def by_solver(dataset: Dataset, data: Path, epochs: int, modes: int) -> tuple[Reconstruction, float]:
-    """LSQ-ML's image, and its processor seconds without those of its halves."""
+    """LSQ-ML's image, and its processor seconds."""
     import_ptychi()
     began, taken = time.process_time(), []
     settings = SolverSettings(epochs=epochs, probe_modes=modes, held_out=0.05)
-    image = solve(settings, dataset, data, look=lambda epoch, image: taken.append(time.process_time() - began))
+    image = solve(
+        settings, dataset, data, look=lambda epoch, image: taken.append(time.process_time() - began), halves=False
+    )
     return image, taken[-1]
 
 
@@ -125,7 +127,7 @@ def star(dataset: Dataset, data: Path, keep: Callable[[str, Reconstruction], Non
     told = f"deviance {deviance(solved, dataset):.3f}, {seconds:.1f} s"
     yield f"LSQ-ML, {EPOCHS[STAR]} epochs from the file's guess: {told}"
     for start in ("dataset", "best"):
-        image, known = by_network(dataset, data, BlindReconstructionSettings(start=start))
+        image, known = by_network(dataset, data, replace(UNKNOWN, start=start, orientation=False))
         early = next(((number, *one) for number, one in enumerate(known, 1) if one[1] <= STAR_TARGET), None)
         reached = "missed" if early is None else f"{early[2]:.3f} after {early[0]} iterations and {early[1]:.1f} s"
         if early is not None:

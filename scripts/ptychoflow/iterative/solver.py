@@ -48,6 +48,7 @@ def solve(
     start_scores: Path | None = None,
     show: Callable[[int], None] | None = None,
     look: Callable[[int, Callable[[], Reconstruction]], None] | None = None,
+    halves: bool = True,
 ) -> Reconstruction:
     """Reconstruct a dataset iteratively.
 
@@ -72,6 +73,8 @@ def solve(
     look : callable, optional
         Is given the number of epochs that are done after each, not of the halves, and what gives the reconstruction so
         far, without halves and record.
+    halves : bool
+        Solve for the even and for the odd frames as well, where no truth is known.
 
     Returns
     -------
@@ -121,7 +124,7 @@ def solve(
     solution = _run(settings, dataset, used, canvas, probe, seed, show, watched)
     solving_seconds = time.perf_counter() - begun_solving
     image = image_of(*solution)
-    if dataset.truth is None:
+    if halves and dataset.truth is None:
         solved = [_run(settings, dataset, used[half::2], canvas, probe, seed, show) for half in range(2)]
         image.halves = np.stack([one for one, _, _ in solved])
         # Each half has found a probe of its own, with which its object has moved.
