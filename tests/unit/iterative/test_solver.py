@@ -191,3 +191,10 @@ def test_the_image_is_seen_on_its_way(scan: tuple[Dataset, Path]):
     np.testing.assert_array_equal(seen[1][1].object, last.object)
     np.testing.assert_array_equal(seen[1][1].held_out, last.held_out)
     assert score(seen[1][1], scan[0])[0]["phase_ssim"] == score(last, scan[0])[0]["phase_ssim"]
+
+
+def test_halves_are_left_out_where_nobody_asks(scan: tuple[Dataset, Path]):
+    measured = dataclasses.replace(scan[0], truth=None)
+    found = solve(SolverSettings(epochs=1, batch_size=20), measured, scan[1], halves=False)
+    assert np.isnan(found.halves).all()
+    assert "half_displacements" not in found.provenance
