@@ -135,11 +135,12 @@ def _naming(rows: list[dict[str, str]], found: np.ndarray) -> Iterable[str]:
 
 
 def _named(row: dict[str, str]) -> str:
+    names = ("complex_pearson", "plain", "amplitude_ssim", "phase_ssim", "explained_share", "misfit")
+    found, plain, amplitude, phase, share, misfit = (f"{float(row[name]):.3g}" if row[name] else "–" for name in names)
     return (
         f"scan {row['number']}, {row['object']} under {row['probe']} in {row['modes']} modes, {row['flux']} photons, "
-        f"steps of {row['step']} px, guess {row['guess']}: correlation {float(row['complex_pearson']):.3f}, by plain "
-        f"iterations {float(row['plain']):.3f}, amplitude and phase SSIM {row['amplitude_ssim'][:5]}, "
-        f"{row['phase_ssim'][:5]}, explains {row['explained_share'][:5] or 'nothing'}, misfit {row['misfit'][:5]}"
+        f"steps of {row['step']} px, guess {row['guess']}: correlation {found}, by plain iterations {plain}, amplitude "
+        f"and phase SSIM {amplitude}, {phase}, explains {share}, misfit {misfit}"
     )
 
 
