@@ -3,6 +3,7 @@
 import shlex
 
 from ptychoflow.configuration.results import (
+    PLAIN_PICTURES,
     RESULT_FIGURES,
     STUDY_FIGURES,
     STUDY_TABLES,
@@ -50,8 +51,7 @@ def weights():
 
 def images():
     """Reconstructions and plain pictures of all experiments that the config lists one by one, not those of studies."""
-    names = ("reconstruction.h5", "reconstructed_amplitude.png", "reconstructed_phase.png")
-    return each_result(*names, experiments=ASKED_FOR)
+    return each_result("reconstruction.h5", *PLAIN_PICTURES, experiments=ASKED_FOR)
 
 
 def scores():
@@ -123,7 +123,7 @@ def tracked_figures(wildcards):
     """Figures of a result that go with its scores; plain pictures of those of studies, which have none."""
     folder = "results/{experiment}/seed{seed}/{dataset}".format_map(wildcards)
     if wildcards.experiment not in ASKED_FOR:
-        return [f"{folder}/reconstructed_{part}.png" for part in ("amplitude", "phase")]
+        return [f"{folder}/{name}" for name in PLAIN_PICTURES]
     return [f"{folder}/figures/{kind}.png" for kind in RESULT_FIGURES]
 
 

@@ -62,7 +62,6 @@ def main(
     threads : int, optional
         CPU threads, no more than there are cores for; by default what the environment says.
     """
-    from ptychoflow.blind.preview import Preview
     from ptychoflow.ingest.readers import read_dataset
     from ptychoflow.interface.scan_to_image import (
         by_blind_network,
@@ -93,8 +92,12 @@ def main(
         refuse("a network of train.py", seed=seed is not None, **_changed(blind, "blind."))
     logging.info("reading %s", test_data)
     dataset = read_dataset(test_data, frames_in_memory=FRAMES_IN_MEMORY)
-    preview = Preview(output_dir)
+    preview = None
     if blindly:
+        # What the other networks would load for nothing.
+        from ptychoflow.blind.preview import Preview
+
+        preview = Preview(output_dir)
         made = by_blind_network(checkpoint, dataset, test_data, blind, seed or 0, accelerator, look=preview)
     else:
         made = by_trained_network(checkpoint, dataset, test_data, inference, n_groups, phase_iterations, accelerator)
@@ -105,7 +108,8 @@ def main(
         output_dir / "reconstructed_phase.png",
         output_dir / "provenance.json",
     )
-    preview.remove()
+    if preview is not None:
+        preview.remove()
 
 
 def refuse(network: str, **given: bool) -> None:

@@ -26,7 +26,7 @@ from rows_table import table
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
 
-from ptychoflow.blind.reconstruction import reconstruct
+from ptychoflow.blind.reconstruction import as_reconstruction, reconstruct
 from ptychoflow.blind.solve import BlindReconstruction
 from ptychoflow.configuration.resolution import Plan, resolve
 from ptychoflow.dataset.cxi import write_cxi
@@ -37,7 +37,6 @@ from ptychoflow.iterative.solver import solve
 from ptychoflow.provenance.record import repository_commit
 from ptychoflow.reconstruction.file import Reconstruction
 from ptychoflow.reconstruction.scoring import score
-from ptychoflow.reconstruction.stitching import coverage_of
 from ptychoflow.running.command_line import run_program
 from ptychoflow.settings.reconstruction import BlindReconstructionSettings
 from ptychoflow.settings.simulation import SimulationSettings
@@ -131,20 +130,9 @@ def scores(image: Reconstruction, dataset: Dataset) -> dict[str, float | None]:
 
 
 def _image(solving: BlindReconstruction) -> Reconstruction:
-    result = solving.result()
-    probe = result.probe.numpy()
-    return Reconstruction(
-        object=result.object.numpy(),
-        coverage=coverage_of(probe, result.positions[result.used], result.object_shape),
-        halves=np.full((2, *result.object.shape), np.nan, np.complex64),
-        probe=probe,
-        positions=result.positions,
-        held_out=np.isin(np.arange(len(result.positions)), result.held_out),
-        pixel_size=solving.dataset.pixel_size,
-        background=result.background,
-        brightness=result.brightness,
-        provenance={"orientation": solving.start.candidate.orientation},
-    )
+    image = as_reconstruction(solving.result(), solving.dataset.pixel_size)
+    image.provenance = {"orientation": solving.start.candidate.orientation}
+    return image
 
 
 METHODS = {"network": by_network, "LSQ-ML": by_solver}

@@ -87,20 +87,23 @@ def drift(scan: BadScan, random: np.random.Generator) -> BadScan:
     return replace(scan, positions=scan.positions + np.linspace(0, 1, len(scan.positions))[:, None] * end)
 
 
-def stuck_motor(scan: BadScan, random: np.random.Generator) -> BadScan:
-    positions, count = scan.positions.copy(), len(scan.positions)
+def _held(values: np.ndarray, random: np.random.Generator) -> tuple[np.ndarray, str]:
+    """Values of which some in a row are as the first of those, and how many of how many."""
+    held, count = values.copy(), len(values)
     length = int(random.integers(5, count // 3))
     start = int(random.integers(0, count - length))
-    positions[start : start + length] = positions[start]
-    return replace(scan, positions=positions, fault=f"{length} of {count}")
+    held[start : start + length] = held[start]
+    return held, f"{length} of {count}"
+
+
+def stuck_motor(scan: BadScan, random: np.random.Generator) -> BadScan:
+    positions, fault = _held(scan.positions, random)
+    return replace(scan, positions=positions, fault=fault)
 
 
 def repeated_frames(scan: BadScan, random: np.random.Generator) -> BadScan:
-    frames, count = scan.frames.copy(), len(scan.frames)
-    length = int(random.integers(5, count // 3))
-    start = int(random.integers(0, count - length))
-    frames[start : start + length] = frames[start]
-    return replace(scan, frames=frames, fault=f"{length} of {count}")
+    frames, fault = _held(scan.frames, random)
+    return replace(scan, frames=frames, fault=fault)
 
 
 def squared(scan: BadScan, random: np.random.Generator) -> BadScan:

@@ -9,8 +9,9 @@ SECTIONS = ("benchmarks", "data", "logs", "mlflow", "raw", "studies")
 EXPERIMENT_FILES = ("training.yaml", "solver.yaml", "reconstruction.yaml", "pretraining.yaml")
 RUN_FILES = ("model.ckpt", "metrics.csv", "config.yaml", "provenance.json")
 RUN_FOLDERS = ("logs", "benchmarks", "figures", "run")
+PLAIN_PICTURES = ("reconstructed_amplitude.png", "reconstructed_phase.png")
 RESULT_FILES = (
-    *("predicted.h5", "reconstruction.h5", "reconstructed_amplitude.png", "reconstructed_phase.png"),
+    *("predicted.h5", "reconstruction.h5", *PLAIN_PICTURES),
     *("provenance.json", "metrics.json", "correlation.csv", "view.html", "tracked.json"),
 )
 RESULT_FIGURES = ("reconstruction", "correlation", "probe", "scan")

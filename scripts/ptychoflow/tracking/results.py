@@ -5,15 +5,12 @@ import math
 from pathlib import Path
 from typing import Any
 
-from ptychoflow.configuration.results import RESULT_FIGURES
+from ptychoflow.configuration.results import PLAIN_PICTURES, RESULT_FIGURES
 from ptychoflow.provenance.embedded import read_provenance
 from ptychoflow.tracking.delivery import delivery_of
 from ptychoflow.tracking.journal import Journal
 from ptychoflow.tracking.mlflow_store import store_uri
 from ptychoflow.tracking.mlflow_training import note
-
-PLAIN = ("reconstructed_amplitude.png", "reconstructed_phase.png")
-"""Pictures of results that have no figures, such as those of a study."""
 
 
 def track(result: Path, run_dir: Path) -> tuple[str | None, int, str]:
@@ -83,8 +80,10 @@ def _write(journal: Journal, result: Path, place: str, provenance: dict[str, Any
     }
     journal.append({"kind": "inputs", "datasets": [dataset]})
     figures = [path for name in RESULT_FIGURES if (path := result / "figures" / f"{name}.png").exists()]
-    figures = figures or [path for name in PLAIN if (path := result / name).exists()]
+    figures = figures or [path for name in PLAIN_PICTURES if (path := result / name).exists()]
     for path in figures:
         journal.append({"kind": "file", "path": journal.relative(path), "to": place})
-    shown = [f"{place}/{path.name}" for path in figures if path.stem == RESULT_FIGURES[0] or path.name in PLAIN]
+    shown = [
+        f"{place}/{path.name}" for path in figures if path.stem == RESULT_FIGURES[0] or path.name in PLAIN_PICTURES
+    ]
     journal.append({"kind": "note", "text": note(provenance["training"], shown, scores)})
