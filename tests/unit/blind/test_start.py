@@ -9,8 +9,9 @@ from blind_scans import likeness, plain_engine, settings_of, small_scan
 
 from ptychoflow.blind.candidates import GIVEN, Candidate, candidates_from
 from ptychoflow.blind.pupils import embedded, pupil_of
+from ptychoflow.blind.search import Start, search
 from ptychoflow.blind.solve import BlindReconstruction
-from ptychoflow.blind.start import Start, find_start, middle_of, search
+from ptychoflow.blind.start import find_start, middle_of
 from ptychoflow.dataset.dataset import Dataset
 from ptychoflow.dataset.position_axes import ORIENTATIONS, orientations, turned
 from ptychoflow.physics.diffraction import Propagator
