@@ -139,18 +139,19 @@ def test_a_quick_measurement_is_unsure_where_more_frames_tell_otherwise():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("factor", [1 / 1.09, 1.09])
+@pytest.mark.parametrize("factor", [1 / 1.06, 1.09])
 def test_a_quick_look_goes_on_until_a_wrong_pixel_is_measured(factor: float):
     """As one round from the file's pixel on does not: it came a third too short."""
     dataset = small_scan(
         probe={"kind": "disk", "disk_diameter": 0.35, "disk_curvature": -5.0, "flux": 2e6},
         scan={"frames": 100, "step": 2.8},
-        object=ObjectSettings(kind="image", absorption=0.3, phase_shift=1.0),
+        object=ObjectSettings(kind="grains", absorption=0.3, phase_shift=1.0),
+        seed=4,
     )
     positions, shape = object_frame(dataset.positions / factor, dataset.size)
     wrong = replace(dataset, positions=positions, object_shape=shape, truth=None, true_positions=None)
     found = measure(plain_engine(), wrong, quick=True)
-    assert found.scale.value == pytest.approx(factor, rel=0.025)
+    assert found.scale.value == pytest.approx(factor, rel=0.02)
     assert any("times as wide" in sentence for sentence in geometry_doubts(wrong, "wrong.npz", whole=False))
     assert geometry_doubts(dataset, "right.npz", whole=False) == []
 
