@@ -33,7 +33,7 @@ AS_AT = 0.3
 """Progress in a reconstruction of which a trial's iterations are."""
 WITH_MODES = 8
 """Iterations with all modes of the file's probe, where that was chosen by its first one."""
-DOUBTFUL = 0.5
+DOUBTFUL = 0.3
 """Share of what frames differ by below which a start explains too little, and is looked for again at more length."""
 
 

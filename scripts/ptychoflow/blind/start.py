@@ -88,8 +88,10 @@ def find_start(
     args = network, counts, positions * small_size / size, mask, propagator
     best = search(*args, candidates_from(pupil, known[0], propagator, every_orientation, known[1]), seed, rounds)
     if modes is not None and best.doubtful:
-        wider = candidates_from(pupil, known[0], propagator, every_orientation, known[1], FARTHER)
-        wider = [replace(one, name=f"{one.name}, at length") for one in wider]
+        wider = candidates_from(pupil, known[0], propagator, False, known[1], FARTHER)
+        # Under the orientation that was found: all of them would take minutes.
+        axes = best.candidate.orientation
+        wider = [replace(one, name=f"{one.name}, at length", orientation=axes) for one in wider]
         best = best.or_better(search(*args, wider, seed, THOROUGH, modes))
     if small_size == size:
         return best
