@@ -22,6 +22,10 @@ gallery: $(ENVIRONMENT)
 	snakemake --configfile config/gallery.yaml
 	python docs/make_gallery.py results
 
+# Several processes share the cores: threads that wait for each other take many times as long.
+check test: export OMP_NUM_THREADS := 1
+check test: export OMP_WAIT_POLICY := passive
+
 # After each edit: style, and the tests of the library that are quick.
 check: $(ENVIRONMENT)
 	ruff check

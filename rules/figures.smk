@@ -137,7 +137,7 @@ rule view:
         scores="results/{experiment}/seed{seed}/{dataset}/metrics.json",
         correlation="results/{experiment}/seed{seed}/{dataset}/correlation.csv",
     output:
-        report(
+        page_of_report(
             "results/{experiment}/seed{seed}/{dataset}/view.html",
             caption="report/view.rst",
             category="{experiment}",

@@ -1,6 +1,7 @@
 # The files that a config asks for.
 
 import shlex
+from pathlib import Path
 
 from ptychoflow.configuration.results import (
     PLAIN_PICTURES,
@@ -12,6 +13,7 @@ from ptychoflow.configuration.results import (
 )
 
 LEAST_SEEDS = 3  # fewer do not tell how far they differ
+PAGES_IN_REPORT = 20_000_000  # bytes
 
 
 def seeds_of(experiment):
@@ -152,15 +154,43 @@ def pages():
     return each_result("view.html", experiments=ASKED_FOR)
 
 
+def page_of_report(file, **shown):
+    """Put pages into the report while they are few; of many, whose bytes it would hold all, it has links alone."""
+    size = 0
+    for page in map(Path, pages()):
+        if not page.exists():
+            break  # no report is written yet
+        size += page.stat().st_size
+        if size > PAGES_IN_REPORT:
+            return file
+    return report(file, **shown)
+
+
 def title_of_result(wildcards):
     return f"{wildcards.experiment}, seed {wildcards.seed}, {wildcards.dataset}"
 
 
+def having():
+    """Who has the files that not all experiments, or studies, have."""
+    return {
+        "training.yaml": LEARNED,
+        "pretraining.yaml": PRETRAINING,
+        "reconstruction.yaml": PRETRAINED,
+        "solver.yaml": SOLVED,
+        "run": [*LEARNED, *PRETRAINING],
+        "image": [name for name in EXPERIMENTS if name not in PRETRAINING],
+        "predicted.h5": BY_NETWORK if PLAN.parts == 1 else [],
+        "tracked.json": BY_NETWORK,
+        "uncertainty": UNCERTAIN,
+        "tracked study": [study for study in STUDIES if tracked_in_study(study)],
+    }
+
+
 def unknown_results():
     """Regular expression of files under results/ that no rule makes, whatever the seed."""
-    return rf"(?!{known_results(EXPERIMENTS, DATASETS, STUDIES, UNCERTAIN)}).+"
+    return rf"(?!{known_results(EXPERIMENTS, DATASETS, STUDIES, having())}).+"
 
 
 def refused(wildcards):
     """Say what there is instead."""
-    raise WorkflowError(refusal(wildcards.unknown, EXPERIMENTS, DATASETS, STUDIES))
+    raise WorkflowError(refusal(wildcards.unknown, EXPERIMENTS, DATASETS, STUDIES, having()))

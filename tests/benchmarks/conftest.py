@@ -9,9 +9,13 @@ import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 from torch.utils.flop_counter import FlopCounterMode
 
-torch.set_num_threads(len(os.sched_getaffinity(0)))
-
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here"))]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # Tests of other folders, which this is loaded with, compute on one thread each.
+    if not config.getoption("benchmark_skip"):
+        torch.set_num_threads(len(os.sched_getaffinity(0)))
 
 
 def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: dict) -> None:

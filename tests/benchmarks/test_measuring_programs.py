@@ -1,6 +1,5 @@
 """The programs behind the tables of docs/pretrained.md run, on little, and write what their tables are made of."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,7 +7,6 @@ import interval_coverage
 import measured_scans
 import numpy as np
 import pytest
-import torch
 import weak_phases
 from blind_rows import main as blind_rows
 from blind_rows import measured, situations, study_plan
@@ -19,15 +17,6 @@ from rows_table import TARGETS, kept_rows, reached_in, table, to_its_best
 
 FEW = {"iterations": 6, "most_iterations": 6}
 LIKE = {"method": "network", "situation": "nothing wrong", "seed": "2", "position_error": "", "mode_shares": "1.0"}
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """As the programs have it; threads that wait for each other on few cores take many times as long."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""A program that plans workflows for the tests: Snakemake, imported once, in a forked process for each plan.
+"""A program that plans and runs workflows for the tests: Snakemake, imported once, in a forked process for each.
 
 Each line that it reads is a request in JSON: arguments, environment, folder, and the files for what is printed.
 It answers with the status that Snakemake ended with.
@@ -10,10 +10,14 @@ import sys
 import traceback
 from pathlib import Path
 
-# What a plan imports sooner or later.
-import smart_open  # noqa: F401
-import snakemake.report.html_reporter  # noqa: F401
-from snakemake.cli import main
+
+def status_of(process: int, environment: dict[str, str]) -> int:
+    """Wait for a forked process, and write the seconds that it computed where its environment says, see conftest.py."""
+    _, status, used = os.wait4(process, 0)
+    if path := environment.get("PTYCHOFLOW_PROCESSOR_TIMES"):
+        with open(path, "a", encoding="utf-8") as file:
+            file.write(f"{used.ru_utime + used.ru_stime}\n")
+    return os.waitstatus_to_exitcode(status)
 
 
 def plan(arguments: list[str], environment: dict[str, str], folder: str, stdout: str, stderr: str) -> None:
@@ -30,7 +34,7 @@ def plan(arguments: list[str], environment: dict[str, str], folder: str, stdout:
     sys.argv = [str(Path(sys.executable).with_name("snakemake")), *arguments]
     status = 1
     try:
-        main(arguments)
+        snakemake.cli.main(arguments)
     except SystemExit as ended:
         status = ended.code or 0
     except BaseException:
@@ -41,8 +45,13 @@ def plan(arguments: list[str], environment: dict[str, str], folder: str, stdout:
 
 
 if __name__ == "__main__":
+    # What a plan imports sooner or later.
+    import smart_open  # noqa: F401
+    import snakemake.cli
+    import snakemake.report.html_reporter
+
     for line in sys.stdin:
-        child = os.fork()
-        if child == 0:
-            plan(**json.loads(line))
-        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+        request = json.loads(line)
+        if (child := os.fork()) == 0:
+            plan(**request)
+        print(status_of(child, request["environment"]), flush=True)

@@ -150,6 +150,20 @@ def test_a_wrong_target_hears_what_there_is(target: str, expected: str, tmp_path
     assert "experiments are small, datasets seen, unseen, studies none" in result.stdout
 
 
+def test_what_only_others_have_is_said_to_be_theirs(tmp_path: Path):
+    study = yaml.safe_load((ROOT / "config/studies/overlap.yaml").read_text())
+    config = SMALL | study
+    config["experiments"] = SMALL["experiments"] | {"solved": {"solver": {"epochs": 1}, "test": ["unseen"]}}
+    for target, expected in (
+        ("results/studies/overlap/tracked.json", "a study with mlflow in the tracking.logger of its trainings: none"),
+        ("results/solved/seed0/model.ckpt", "an experiment that is trained, or has pretrain: small, "),
+        ("results/small/solver.yaml", "an experiment with solver: solved"),
+    ):
+        result = run_snakemake(tmp_path, config, "--dry-run", target)
+        assert result.returncode != 0
+        assert f"{target} is no result of this config: expected it of {expected}" in result.stdout + result.stderr
+
+
 @pytest.mark.parametrize(
     "target",
     ["results/small/seed9/model.ckpt", "results/small/seed3/unseen/figures/scan.svg", "results/crate.zip", "figures"],

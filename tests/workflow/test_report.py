@@ -67,6 +67,21 @@ def test_the_report_holds_what_was_found_and_what_made_it(report: Path):
     assert '"category": "small"' in text or "small" in text
 
 
+def test_pages_that_are_large_together_are_linked_and_not_held(report: Path, tmp_path: Path):
+    folder = Path(shutil.copytree(report.parents[1], tmp_path / "w", copy_function=shutil.copy2))
+    page = folder / "results/small/seed3/unseen/view.html"
+    with open(page, "a") as file:
+        file.write(" " * 20_000_000)
+    result = run_snakemake(folder, SMALL, "--report", "results/large.html")
+    assert result.returncode == 0, result.stderr
+    assert "Adding reconstruction.png" in result.stderr
+    assert "Adding view.html" not in result.stderr
+    text = (folder / "results/large.html").read_text(encoding="utf-8")
+    assert len(text) < report.stat().st_size
+    (link,) = set(re.findall(r'href=[\\"]+([^"\\]*view\.html)', text))
+    assert folder / "results" / link == page
+
+
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium to open the report with")
 def test_a_visitor_opens_a_figure_offline(report: Path, tmp_path: Path):
     page = tmp_path / "visited.html"

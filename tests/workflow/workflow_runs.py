@@ -3,8 +3,10 @@
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -58,11 +60,43 @@ def environment_of(**variables: str) -> dict[str, str]:
 def run_snakemake(
     folder: Path, config: dict | Path, *arguments: str, **environment: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run the workflow to its end and keep what it prints; keywords are environment variables."""
-    command = command_of(folder, config, *arguments)
-    if "--dry-run" in arguments:
-        return planned_by(command, environment_of(**environment))
-    return subprocess.run(command, capture_output=True, text=True, env=environment_of(**environment))
+    """Run the workflow to its end and keep what it prints; keywords are environment variables.
+
+    Snakemake and the programs of its jobs run in forked processes, which have imported what takes long already.
+    """
+    inherited = environment_of()
+    if "--dry-run" not in arguments:
+        inherited["PATH"] = f"{quick_python()}{os.pathsep}{inherited['PATH']}"
+    return planned_by(command_of(folder, config, *arguments), inherited | environment)
+
+
+@cache
+def quick_python() -> Path:
+    """Folder of a `python` for jobs, whose programs run in processes forked from one, see `program_server.py`.
+
+    All processes that test share the server; it ends with the last of them.
+    """
+    run = os.environ.get("PYTEST_XDIST_TESTRUNUID", str(os.getpid()))
+    folder = Path(tempfile.gettempdir(), f"ptychoflow-programs-{run}")
+    folder.mkdir(exist_ok=True)
+    server, python = folder / "server", folder / "python"
+    lease = socket.socket(socket.AF_UNIX)
+    with FileLock(folder / "lock"):
+        if not python.exists():
+            program = [sys.executable, str(Path(__file__).with_name("program_server.py")), str(server)]
+            # Threads that wait for each other in forked processes compute all the while, unless they are told not to.
+            environment = environment_of(MPLBACKEND="Agg", OMP_NUM_THREADS="1", OMP_WAIT_POLICY="passive")
+            started = subprocess.Popen(program, stdout=subprocess.PIPE, text=True, env=environment)
+            assert started.stdout.readline() == "ready\n"
+            as_python = shlex.join(["exec", sys.executable, "-IS", str(Path(__file__).with_name("as_python.py"))])
+            python.write_text(f'#!/bin/sh\n{as_python} {shlex.join([str(server), sys.executable])} "$@"\n')
+            python.chmod(0o755)
+        lease.connect(str(server))
+    LEASES.append(lease)
+    return folder
+
+
+LEASES: list[socket.socket] = []
 
 
 @cache
@@ -126,7 +160,9 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder, mark = base / "finished", base / "finished.complete"
     with FileLock(base / "finished.lock"):
         if not mark.exists():
-            result = run_snakemake(folder, SMALL)
+            # By no process that is forked, but as its users run it.
+            command = command_of(folder, SMALL)
+            result = subprocess.run(command, capture_output=True, text=True, env=environment_of())
             assert result.returncode == 0, result.stdout + result.stderr
             mark.touch()
     return folder

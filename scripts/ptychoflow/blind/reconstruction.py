@@ -13,6 +13,7 @@ from ptychoflow.blind.doubts import defocus_metres, scan_doubts, start_doubts
 from ptychoflow.blind.halves import half_objects
 from ptychoflow.blind.pretrained import PRETRAINED, chosen_network
 from ptychoflow.blind.result import BlindResult, Progress
+from ptychoflow.blind.slips import slip_doubts
 from ptychoflow.blind.solve import BlindReconstruction
 from ptychoflow.blind.uncertainty import FEWEST, deviations
 from ptychoflow.dataset.dataset import Dataset
@@ -101,6 +102,7 @@ def reconstruct(
         reconstruction.amplitude_deviation, reconstruction.phase_deviation = parts
     scores = own_scores(reconstruction, solving.dataset)
     warnings = [*doubts(scores), *start_doubts(result.start, dataset), *scan_doubts(reconstruction)]
+    warnings += slip_doubts(reconstruction, solving.dataset)
     reconstruction.provenance = {
         "result": "reconstruction",
         "method": PRETRAINED if settings.learned else "plain iterations",
@@ -181,6 +183,7 @@ def _findings(result: BlindResult, solving: BlindReconstruction) -> dict[str, An
             "errors": dict(sorted(start.errors.items(), key=lambda pair: pair[1])),
         },
         "iterations": len(result.history),
+        "corrections": solving.corrections,
         "gains": [one.gain for one in result.history],
         "smoothing": solving.smoothed,
         "deviances": [one.deviance for one in result.history],

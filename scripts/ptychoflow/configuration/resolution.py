@@ -86,7 +86,7 @@ def resolve(config: Mapping[str, Any]) -> Plan:
     for name, study in read.get("studies", {}).items():
         if "scale" not in read:
             raise InputError("the config has studies but no scale: expected one, such as --config scale=smoke")
-        check_study(name, study)
+        check_study(name, study, read.get("datasets", {}))
         studies[name] = expand(name, study, read["scale"], defaults)
         for section, entries, known in (
             ("datasets", studies[name].datasets, datasets),

@@ -1,7 +1,8 @@
 """Where results stand, and what somebody hears who asks for one that is not there."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 # In results/, results/{experiment}/, results/{experiment}/seed{seed}/ and in the folder of a dataset below.
 FILES = ("runs.csv", "runs.html", "warnings.html", "crate.zip", "report.html", "config.yaml")
@@ -17,14 +18,30 @@ RESULT_FILES = (
 RESULT_FIGURES = ("reconstruction", "correlation", "probe", "scan")
 STUDY_TABLES = ("results.csv", "table.csv", "table.md", "table.tex")
 STUDY_FIGURES = ("figure.png", "figure.svg")
-STUDY_FILES = (*STUDY_TABLES, *STUDY_FIGURES, "study.yaml", "tracked.json")
+STUDY_FILES = (*STUDY_TABLES, *STUDY_FIGURES, "study.yaml")
 IMAGES = ("png", "svg")
+OF_SOME = {
+    "training.yaml": "an experiment that is trained",
+    "pretraining.yaml": "an experiment with pretrain",
+    "reconstruction.yaml": "an experiment with network",
+    "solver.yaml": "an experiment with solver",
+    "run": "an experiment that is trained, or has pretrain",
+    "image": "an experiment that makes images",
+    "predicted.h5": "an experiment that trains or borrows its network, where parts is 1",
+    "tracked.json": "an experiment that trains or borrows its network",
+    "uncertainty": "an experiment whose reconstruction.uncertainty is true",
+    "tracked study": "a study with mlflow in the tracking.logger of its trainings",
+}
+"""What has a file, or files, that not all experiments or studies have."""
 RESERVED_EXPERIMENTS = frozenset({*FILES, *SECTIONS})
 RESERVED_DATASETS = frozenset({*RUN_FILES, *RUN_FOLDERS})
 
 
 def known_results(
-    experiments: Iterable[str], datasets: Iterable[str], studies: Iterable[str], uncertain: Iterable[str] = ()
+    experiments: Iterable[str],
+    datasets: Iterable[str],
+    studies: Iterable[str],
+    having: Mapping[str, Iterable[str]] = MappingProxyType({"uncertainty": ()}),
 ) -> str:
     """Regular expression of the files under results/ that some rule makes, for any seed.
 
@@ -32,28 +49,45 @@ def known_results(
     ----------
     experiments, datasets, studies : iterable of str
         Names that the config has.
-    uncertain : iterable of str
-        Experiments whose images tell by themselves how far they may be off.
+    having : mapping of str to iterable of str
+        Experiments, or studies, that have the files of a key of `OF_SOME`; all of them for a key that is not there.
     """
-    experiment, dataset, study = (one_of(names) for names in (experiments, datasets, studies))
-    run, figure = rf"{experiment}/seed\d+/", one_of(f"{name}.{suffix}" for name in RESULT_FIGURES for suffix in IMAGES)
+    experiments, studies = tuple(experiments), tuple(studies)
+    dataset, image = one_of(datasets), one_of(IMAGES)
+    figure = one_of(f"{name}.{suffix}" for name in RESULT_FIGURES for suffix in IMAGES)
+    below = {
+        "": rf"(?:seed\d+/(?:{dataset}/)?)?(?:benchmarks|logs)/|seed\d+/(?:run|{dataset}/parts)/"
+        rf"|seeds/{dataset}/(?:(?:benchmarks|logs)/|ensemble\.h5$|figures/uncertainty\.{image}$)",
+        "run": rf"seed\d+/(?:{one_of(RUN_FILES)}|figures/training\.{image})$",
+        "image": rf"seed\d+/{dataset}/(?:{one_of(set(RESULT_FILES) - set(OF_SOME))}|figures/{figure})$",
+        "uncertainty": rf"seed\d+/{dataset}/figures/uncertainty\.{image}$",
+        **{name: rf"{re.escape(name)}$" for name in EXPERIMENT_FILES},
+        **{name: rf"seed\d+/{dataset}/{re.escape(name)}$" for name in RESULT_FILES if name in OF_SOME},
+    }
+    # Names are many, and looked through once for all that the same of them have.
+    of: dict[tuple[str, ...], list[str]] = {}
+    for key, files in below.items():
+        of.setdefault(tuple(having.get(key, experiments)), []).append(files)
     return "|".join(
         (
             f"{one_of(FILES)}$",
             "(?:benchmarks|logs|mlflow)/",
             rf"data/(?:benchmarks/|logs/|{dataset}\.(?:cxi|yaml|provenance\.json)$)",
             f"raw/(?:benchmarks|logs|{dataset})/",
-            f"studies/{study}/(?:benchmarks/|logs/|{one_of(STUDY_FILES)}$)",
-            f"{experiment}/(?:logs/|{one_of(EXPERIMENT_FILES)}$)",
-            f"{experiment}/seeds/{dataset}/(?:benchmarks/|logs/|ensemble\\.h5$|figures/uncertainty\\.{one_of(IMAGES)}$)",
-            f"{run}(?:benchmarks/|logs/|run/|{one_of(RUN_FILES)}$|figures/training\\.{one_of(IMAGES)}$)",
-            rf"{one_of(uncertain)}/seed\d+/{dataset}/figures/uncertainty\.{one_of(IMAGES)}$",
-            f"{run}{dataset}/(?:benchmarks/|logs/|parts/|{one_of(RESULT_FILES)}$|figures/{figure}$)",
+            f"studies/{one_of(studies)}/(?:benchmarks/|logs/|{one_of(STUDY_FILES)}$)",
+            rf"studies/{one_of(having.get('tracked study', studies))}/tracked\.json$",
+            *(f"{one_of(names)}/(?:{'|'.join(files)})" for names, files in of.items()),
         )
     )
 
 
-def refusal(target: str, experiments: Iterable[str], datasets: Iterable[str], studies: Iterable[str]) -> str:
+def refusal(
+    target: str,
+    experiments: Iterable[str],
+    datasets: Iterable[str],
+    studies: Iterable[str],
+    having: Mapping[str, Iterable[str]] = MappingProxyType({}),
+) -> str:
     """Say what there is instead of a file under results/ that no rule makes.
 
     Parameters
@@ -62,11 +96,15 @@ def refusal(target: str, experiments: Iterable[str], datasets: Iterable[str], st
         Its path below results/.
     experiments, datasets, studies : iterable of str
         Names that the config has.
+    having : mapping of str to iterable of str
+        As in `known_results`.
     """
     experiments, datasets, studies = list(experiments), list(datasets), list(studies)
     parts = target.split("/")
     folder = parts[-2] if len(parts) > 1 else ""
-    if parts[0] == "data":
+    if (key := _of_some(parts)) in having and re.match(known_results(experiments, datasets, studies, {}), target):
+        expected = f"it of {OF_SOME[key]}: {_listed(list(having[key]))}"
+    elif parts[0] == "data":
         expected = f"results/data/, a dataset, {_listed(datasets)}, and .cxi"
     elif parts[0] == "studies":
         expected = (
@@ -88,6 +126,18 @@ def refusal(target: str, experiments: Iterable[str], datasets: Iterable[str], st
         )
     known = f"experiments are {_listed(experiments)}, datasets {_listed(datasets)}, studies {_listed(studies)}"
     return f"results/{target} is no result of this config: expected {expected}; {known}"
+
+
+def _of_some(parts: list[str]) -> str:
+    """Key of `OF_SOME` that a file's path below results/ belongs to."""
+    name, stem = parts[-1], parts[-1].partition(".")[0]
+    if parts[0] == "studies":
+        return f"{stem} study"
+    if len(parts) == 3 or stem == "training":
+        return "run" if len(parts) > 2 else name
+    if stem == "uncertainty":
+        return stem
+    return name if name in OF_SOME else "image"
 
 
 def one_of(names: Iterable[str]) -> str:

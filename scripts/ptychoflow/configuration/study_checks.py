@@ -1,5 +1,6 @@
 """What a study names must be there: datasets, axes, their values, scores; else it would be left out in silence."""
 
+import itertools
 import math
 from collections.abc import Iterable
 from typing import Any
@@ -14,8 +15,17 @@ REFERENCES = ("init_from", "start_from", "network_of", "reference")
 """Keys of an experiment that name another one."""
 
 
-def check_study(name: str, study: dict[str, Any]) -> None:
+def check_study(name: str, study: dict[str, Any], others: Iterable[str] = ()) -> None:
     """See that a study has all that it must have, and that what it names is there.
+
+    Parameters
+    ----------
+    name : str
+        What it is called in the config.
+    study : dict
+        It, as the config has it.
+    others : iterable of str
+        Datasets at the top of the config, which are no study's own.
 
     Raises
     ------
@@ -38,14 +48,28 @@ def check_study(name: str, study: dict[str, Any]) -> None:
             if score not in axes and not (type(value) in (int, float) and math.isfinite(value)):
                 raise InputError(f"{place}.published.{number}.{score} is {shown(value)}: expected a number")
         _check_labels(f"{place}.published.{number}", {k: [v] for k, v in entry.items() if k in axes}, axes)
-    _check_layer(place, study, study.get("datasets", {}), axes)
+    own = study.get("datasets", {})
+    _check_roles(name, study, own, others)
+    _check_layer(place, study, own, axes)
     for scale, layer in study["scales"].items():
-        _check_layer(f"{place}.scales.{scale}", layer, study.get("datasets", {}), axes)
+        _check_layer(f"{place}.scales.{scale}", layer, own, axes)
         _check_labels(f"{place}.scales.{scale}.axes", layer.get("axes", {}), axes)
     for axis, values in axes.items():
         for value, layer in values.items():
-            _check_layer(f"{place}.axes.{axis}.{value}", layer, (EVERY, *study.get("datasets", {})), axes)
+            _check_layer(f"{place}.axes.{axis}.{value}", layer, (EVERY, *own), axes)
             _check_labels(f"{place}.axes.{axis}.{value}.only", layer.get("only", {}), axes)
+
+
+def _check_roles(name: str, study: dict[str, Any], own: Iterable[str], others: Iterable[str]) -> None:
+    """See that no part of a study trains on, or tests with, a dataset that stands outside of it."""
+    layers = [study, *study["scales"].values(), *(layer for of in study["axes"].values() for layer in of.values())]
+    for role, layer in itertools.product(("train", "test"), layers):
+        for dataset in layer.get("experiment", {}).get(role, ()):
+            if dataset not in own and dataset in others:
+                raise InputError(
+                    f"studies.{name}: {role} names {dataset}, which stands in datasets at the top of the config: "
+                    f"expected it in studies.{name}.datasets, since axes may change what a study is of"
+                )
 
 
 def _check_layer(place: str, layer: dict[str, Any], parts: Iterable[str], axes: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from ptychoflow.files import replacing
-from ptychoflow.metrics.doubts import doubts
+from ptychoflow.metrics.doubts import LEAST_EXPLAINED, doubts
 from ptychoflow.provenance.embedded import read_provenance
 from ptychoflow.settings.ingest import IngestSettings
 
@@ -50,7 +50,7 @@ def warnings_of_result(folder: Path) -> list[tuple[str, str, str]]:
     sentences = provenance.get("warnings")
     if sentences is None:
         # Of a score that an older file has not, nothing is said.
-        sentences = doubts(defaultdict(lambda: None, {"explained_share": 1.0} | scores))
+        sentences = doubts(defaultdict(lambda: None, {"explained_share": LEAST_EXPLAINED} | scores))
     return [(folder.name, where, sentence) for sentence in sentences]
 
 

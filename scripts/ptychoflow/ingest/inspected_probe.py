@@ -10,6 +10,8 @@ from ptychoflow.ingest.detector.orientation import Orientation, oriented
 
 LEAST_OVERSAMPLING = 2.0
 """Frame over probe width: below, the autocorrelation of the exit wave does not fit into the frame."""
+LEAST_OFF = 2.0
+"""Pixels that a probe may lie off the middle of its frame, as lopsided ones do."""
 LEAST_FIT = 0.5
 """Correlation of the probe's light with the mean frame, below which it says nothing of how they lie."""
 DIHEDRAL: dict[str, Orientation] = {
@@ -46,6 +48,13 @@ def inspected_probe(sample: Dataset) -> tuple[dict[str, Any], list[str]]:
         "beam_offset_pixels": None if offset is None else list(offset),
     }
     far, warnings = sample.propagation == "far", []
+    place = off_middle(whole)
+    facts["probe_off_middle_pixels"] = place.tolist()
+    if far and sample.probe_known and np.abs(place).max() > max(LEAST_OFF, sample.size / 16):
+        warnings.append(
+            f"the probe lies {place[0]:.1f}, {place[1]:.1f} pixels (rows, columns) off the middle of its frame: the "
+            "image of the object will lie as far off the positions (probe)"
+        )
     if far:
         facts["oversampling"] = sample.size / width
     if far and sample.size / width < LEAST_OVERSAMPLING:
@@ -72,6 +81,16 @@ def inspected_probe(sample: Dataset) -> tuple[dict[str, Any], list[str]]:
             f"expected above {LEAST_FIT:g}"
         )
     return facts, warnings
+
+
+def off_middle(light: np.ndarray) -> np.ndarray:
+    """Where the light (N, N) of a probe lies about the pixel N // 2, (2,) float (row, column) pixels.
+
+    By the phase of the first harmonic, which light at the far edges moves less than the mean of places.
+    """
+    size = len(light)
+    wave = np.exp(2j * np.pi * (np.arange(size) - size // 2) / size)
+    return np.angle([light.sum(axis=1) @ wave, light.sum(axis=0) @ wave]) * size / (2 * np.pi)
 
 
 def probe_fits(dataset: Dataset) -> dict[str, float]:

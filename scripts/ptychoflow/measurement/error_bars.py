@@ -9,8 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-QUICK = (0.04, 1.0, 0.15)
-"""Errors of a quick measurement: relative scale, rotation in degrees, relative defocus."""
+QUICK = (0.025, 1.0, 0.15)
+"""Errors of a quick measurement that has settled: relative scale, rotation in degrees, relative defocus."""
+CREEPING, APART = 2.0, 1.5
+"""How far off a quick measurement may be: over how far its last round went, and over what more frames changed."""
 WIDER = (2.5, 3.0, 3.0)
 """Error over the scatter of scale, rotation and defocus."""
 LEAST = (0.0015, 0.01, 0.01)
@@ -19,6 +21,8 @@ ONE_WINDOW = 2.0
 """Factor where there is one window, which no other can gainsay."""
 MOST = (0.05, 3.0, 0.25)
 """Errors from which on photons do not tell."""
+QUICK_MOST = 2.0
+"""Factor to these where what is far off is looked for."""
 CENTRE, CENTRE_WIDER = 0.02, 3.0
 """Least scatter in pixels, and error over scatter, of the middle of the beam."""
 
@@ -52,11 +56,12 @@ def error_bars(
     Parameters
     ----------
     rounds : ndarray
-        (windows, steps, 3) float: logarithm of the scale, rotation in radians, defocus.
+        (windows, steps, 3) float: logarithm of the scale, rotation in radians, defocus. Of a quick measurement, where
+        the last two rounds of each window ended, the largest window last, which counts.
     centres : ndarray
         (windows, 2) float, pixels.
     quick : bool
-        Whether there was no last round.
+        Whether there was no last round from an object that is nearly right.
 
     Returns
     -------
@@ -65,15 +70,18 @@ def error_bars(
     centre : tuple of Estimate
         (row, column) pixels.
     """
-    windows = rounds.mean(axis=1)
-    if quick:
-        windows = rounds[:, -1]
+    windows = rounds[-1:, -1] if quick else rounds.mean(axis=1)
     scale, rotation, defocus = windows.mean(axis=0)
     units = np.array([1.0, np.degrees(1.0), 1 / max(abs(defocus), 1e-12)])
-    scatter = np.hypot(_apart(windows), np.ptp(rounds, axis=1).max(axis=0)) * units
-    errors = np.array(WIDER) * np.hypot(scatter, LEAST) * (1 if len(rounds) > 1 else ONE_WINDOW)
-    errors = np.array(QUICK) if quick else errors
-    wide = [float(error) if error < most else None for error, most in zip(errors, MOST, strict=True)]
+    if quick:
+        # What more frames tell otherwise, the scan tells badly.
+        apart, moved = np.ptp(rounds[:, -1], axis=0), np.ptp(rounds[-1], axis=0)
+        errors = np.array(QUICK) + units * (APART * apart + CREEPING * moved)
+    else:
+        scatter = np.hypot(_apart(windows), np.ptp(rounds, axis=1).max(axis=0)) * units
+        errors = np.array(WIDER) * np.hypot(scatter, LEAST) * (1 if len(rounds) > 1 else ONE_WINDOW)
+    most = np.array(MOST) * (QUICK_MOST if quick else 1)
+    wide = [float(error) if error < limit else None for error, limit in zip(errors, most, strict=True)]
     factor = float(np.exp(scale))
     around = CENTRE_WIDER * np.hypot(_apart(centres), CENTRE)
     return (

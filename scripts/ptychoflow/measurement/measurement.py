@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from ptychoflow.blind.pupils import coarse_probe, cropped, embedded, focus_of, pupil_radius
-from ptychoflow.blind.start import FRAMES, QUICK_ROUNDS, ROUNDS, Start, find_start, middle_of
+from ptychoflow.blind.search import ROUNDS, Start
+from ptychoflow.blind.start import FRAMES, QUICK_ROUNDS, find_start, middle_of
 from ptychoflow.dataset.dataset import Dataset
 from ptychoflow.dataset.position_axes import turned
 from ptychoflow.errors import InputError
@@ -32,8 +33,12 @@ FIRST_SHARE, LAST_SHARE = 0.95, 0.9999
 """Of the photons that are enough, in the first rounds and in the last."""
 FIRST_ROUNDS, FIRST_STEPS, LAST_STEPS, AVERAGED = 3, 3, 6, 4
 """Rounds from an empty object on, steps of each, steps of the last one, and those at its end that count."""
-QUICK_FRAMES, QUICK_FITS = 30, 2
-"""Of a measurement of a few seconds, which has no last round."""
+QUICK_FRAMES = 30
+"""Of a measurement of a few seconds, which has no last round, but looks at `FRAMES` where these doubt the file."""
+QUICK_LEAST, QUICK_MOST, SETTLED = 2, 6, 0.002
+"""Its rounds: they end where scale and rotation (radians) move by no more from one to the next."""
+DOUBTED = (0.015, 0.5)
+"""Scale (logarithm) and rotation in degrees from which on the few frames of a quick look are not enough."""
 CLEARLY_CURVED = 1.0
 """Radians of phase at the rim of the pupil from which on a probe is on one side of its focus."""
 FEWEST = 16
@@ -151,12 +156,15 @@ def _measured(
         return window_of(dataset, numbers, positions * edge / dataset.size, edge)
 
     edge = _edge(mean, FIRST_SHARE)
-    chosen = [middle_of(positions, QUICK_FRAMES)] if quick else neighbourhoods(positions)
-    first, place, probe = window(chosen[0], edge), Place(), coarse_probe(start.probe, edge)
-    for _ in range(QUICK_FITS if quick else FIRST_ROUNDS):
-        fit = GeometryFit(network, first, probe, place, seed)
-        rounds = [_steps(fit, FIRST_STEPS)]
-        place, probe, centres = fit.place, fit.probe, [fit.beam_centre()]
+    chosen = [middle_of(positions, count) for count in (QUICK_FRAMES, FRAMES)] if quick else neighbourhoods(positions)
+    first = window(chosen[0], edge)
+    fit, ends = _settled(network, first, coarse_probe(start.probe, edge), Place(), seed, quick)
+    rounds, centres = [ends[-2:]], [fit.beam_centre()]
+    if quick and (orientation or _doubted(fit.place)) and len(chosen[1]) > len(chosen[0]):
+        first = window(chosen[1], edge)
+        fit, ends = _settled(network, first, fit.probe, fit.place, seed, quick)
+        rounds, centres = [*rounds, ends[-2:]], [fit.beam_centre()]
+    place, probe = fit.place, fit.probe
     errors = _orientation_errors(network, first, orientation, place, probe, seed)
     if not quick:
         edge, before, rounds, centres = _edge(mean, LAST_SHARE), probe, [], []
@@ -181,6 +189,27 @@ def _measured(
         rounds=rounds,
     )
     return found, probe[0]
+
+
+def _settled(
+    network: Blind, window: Window, probe: Tensor, place: Place, seed: int, quick: bool
+) -> tuple[GeometryFit, list[list[float]]]:
+    """Fit a window from an empty object on, until it moves no more; the last fit, and where each of them ended."""
+    ends: list[list[float]] = []
+    least, most = (QUICK_LEAST, QUICK_MOST) if quick else (FIRST_ROUNDS, FIRST_ROUNDS)
+    for number in range(1, most + 1):
+        fit = GeometryFit(network, window, probe, place, seed)
+        ends.append(_steps(fit, FIRST_STEPS)[-1])
+        moved = np.hypot(fit.place.scale - place.scale, fit.place.rotation - place.rotation)
+        place, probe = fit.place, fit.probe
+        if number >= least and moved < SETTLED:
+            break
+    return fit, ends
+
+
+def _doubted(place: Place) -> bool:
+    scale, rotation = DOUBTED
+    return abs(place.scale) > scale or abs(np.degrees(place.rotation)) > rotation
 
 
 def _steps(fit: GeometryFit, count: int) -> list[list[float]]:

@@ -143,6 +143,17 @@ def test_what_a_study_names_must_be_there(path: tuple, value: object, sentence: 
 
 
 @pytest.mark.parametrize(
+    "place", [("experiment", "test"), ("scales", "smoke", "experiment", "train"), ("axes", "method", "network")]
+)
+def test_datasets_of_a_study_stand_within_it(place: tuple):
+    config = {"scale": "smoke", "studies": {"which": STUDY}, "datasets": SMALL["datasets"]}
+    value = {"experiment": {"test": ["seen"]}} if place[0] == "axes" else ["seen"]
+    sentence = r"^studies\.which: \w+ names seen, which stands in datasets at the top .* it in studies\.which\.datasets"
+    with pytest.raises(InputError, match=sentence):
+        resolve(changed(config, ("studies", "which", *place), value))
+
+
+@pytest.mark.parametrize(
     "experiments",
     [
         {"a": experiment(init_from="b"), "b": experiment(init_from="a")},

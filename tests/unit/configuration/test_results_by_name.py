@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from ptychoflow.configuration.results import known_results, refusal
+from ptychoflow.configuration.results import OF_SOME, known_results, refusal
 
 NAMES = {"experiments": ["net", "net.2"], "datasets": ["scan", "scan-b"], "studies": ["dose"]}
 KNOWN = re.compile(known_results(**NAMES))
@@ -33,7 +33,7 @@ def test_what_a_rule_makes_is_known(path: str):
 def test_a_figure_of_uncertainty_is_known_where_it_is_asked_for():
     path = "net/seed0/scan/figures/uncertainty.svg"
     assert not KNOWN.match(path)
-    assert re.match(known_results(**NAMES, uncertain=["net"]), path)
+    assert re.match(known_results(**NAMES, having={"uncertainty": ["net"]}), path)
 
 
 @pytest.mark.parametrize(
@@ -60,6 +60,30 @@ def test_who_asks_for_another_file_hears_what_there_is(path: str, expected: str)
     assert not KNOWN.match(path)
     assert refusal(path, **NAMES).startswith(f"results/{path} is no result of this config: expected ")
     assert expected in refusal(path, **NAMES)
+
+
+@pytest.mark.parametrize(
+    ("path", "key"),
+    [
+        ("net/training.yaml", "training.yaml"),
+        ("net/solver.yaml", "solver.yaml"),
+        ("net/seed3/model.ckpt", "run"),
+        ("net/seed3/figures/training.png", "run"),
+        ("net/seed3/scan/view.html", "image"),
+        ("net/seed3/scan/figures/probe.png", "image"),
+        ("net/seed3/scan/predicted.h5", "predicted.h5"),
+        ("net/seed3/scan/tracked.json", "tracked.json"),
+        ("net/seed3/scan/figures/uncertainty.png", "uncertainty"),
+        ("studies/dose/tracked.json", "tracked study"),
+    ],
+)
+def test_what_not_all_have_is_known_of_those_that_have_it(path: str, key: str):
+    assert re.match(known_results(**NAMES, having={key: ["net", "dose"]}), path)
+    others = {key: ["net.2", "overlap"]}
+    assert not re.match(known_results(**NAMES, having=others), path)
+    sentence = f"results/{path} is no result of this config: expected it of {OF_SOME[key]}: net.2, overlap; "
+    assert refusal(path, **NAMES, having=others).startswith(sentence)
+    assert re.match(known_results(**NAMES, having={other: ["net.2"] for other in OF_SOME if other != key}), path)
 
 
 def test_of_many_names_the_first_are_said():

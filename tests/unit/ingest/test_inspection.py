@@ -271,6 +271,16 @@ def test_a_moved_beam_is_measured(good: Dataset):
     assert beam_offset(moved(good)) == (3, -4)
 
 
+def test_a_probe_off_the_middle_of_its_frame_is_named(good: Dataset):
+    off = np.roll(good.probe, (5, -4), axis=(1, 2))
+    (facts, warnings), (right, _) = inspect(with_probe(good, off)), inspect(good)
+    places = [np.array(one["probe_off_middle_pixels"]) for one in (facts, right)]
+    np.testing.assert_allclose(places[0] - places[1], [5, -4], atol=0.01)
+    (sentence,) = [one for one in warnings if "off the middle of its frame" in one]
+    assert f"the probe lies {places[0][0]:.1f}, {places[0][1]:.1f} pixels" in sentence
+    assert not any("off the middle" in one for one in inspect(good)[1])
+
+
 def test_a_probe_that_nobody_knows_says_nothing_of_the_overlap(good: Dataset):
     sparse = replace(good, positions=good.positions * 3)
     assert any("overlap by" in sentence for sentence in inspect(sparse)[1])

@@ -18,6 +18,7 @@ from ptychoflow.measurement.geometry_check import geometry_doubts
 from ptychoflow.measurement.measured_facts import measured_facts
 from ptychoflow.measurement.measurement import Measurement, measure
 from ptychoflow.settings.ingest import PositionSettings
+from ptychoflow.settings.simulation import ObjectSettings
 
 DEFOCUS = 40e-6
 STAR = Path(__file__).parents[4] / "shared/data/siemens-star-small.npz.bz2"
@@ -119,6 +120,40 @@ def test_errors_grow_with_what_windows_and_steps_differ_by():
     assert error_bars(quiet[:1], centres[:1])[1].error > rotation.error
     moving[:, :, 0] *= 10
     assert error_bars(moving, centres)[0].error is None
+
+
+def test_a_quick_measurement_is_unsure_where_more_frames_tell_otherwise():
+    last = np.tile([np.log(1.06), np.radians(2.0), 40.0], (2, 2, 1))
+    centres = np.zeros((1, 2))
+    sure = error_bars(last, centres, quick=True)
+    assert [one.value for one in sure[:3]] == pytest.approx([1.06, 2.0, 40.0])
+    few, creeping = last.copy(), last.copy()
+    few[0, :, 0] -= 0.02
+    creeping[1, 0, 0] -= 0.01
+    for doubtful in (few, creeping):
+        unsure = error_bars(doubtful, centres, quick=True)[0]
+        assert unsure.value == pytest.approx(1.06)
+        assert unsure.error > sure[0].error + 0.01
+    few[0, :, 0] -= 0.2
+    assert error_bars(few, centres, quick=True)[0].error is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("factor", [1 / 1.06, 1.09])
+def test_a_quick_look_goes_on_until_a_wrong_pixel_is_measured(factor: float):
+    """As one round from the file's pixel on does not: it came a third too short."""
+    dataset = small_scan(
+        probe={"kind": "disk", "disk_diameter": 0.35, "disk_curvature": -5.0, "flux": 2e6},
+        scan={"frames": 100, "step": 2.8},
+        object=ObjectSettings(kind="grains", absorption=0.3, phase_shift=1.0),
+        seed=4,
+    )
+    positions, shape = object_frame(dataset.positions / factor, dataset.size)
+    wrong = replace(dataset, positions=positions, object_shape=shape, truth=None, true_positions=None)
+    found = measure(plain_engine(), wrong, quick=True)
+    assert found.scale.value == pytest.approx(factor, rel=0.02)
+    assert any("times as wide" in sentence for sentence in geometry_doubts(wrong, "wrong.npz", whole=False))
+    assert geometry_doubts(dataset, "right.npz", whole=False) == []
 
 
 def test_the_twin_has_the_opposite_defocus_and_positions_turned_round(upright: Measurement):

@@ -180,7 +180,16 @@ def test_what_is_doubtful_is_warned_of(perfect: Reconstruction, small_dataset: D
     assert [record.levelname for record in caplog.records] == ["INFO"]
     assert f"misfit {scores['misfit']:.3g}" in caplog.text
     caplog.clear()
-    report(scores | {"misfit": 1.6, "lattice_share": 0.12, "amplitude_lattice_share": 0.01, "collapsed": True})
+    report(
+        scores
+        | {
+            "misfit": 1.6,
+            "explained_share": 0.9,
+            "lattice_share": 0.12,
+            "amplitude_lattice_share": 0.01,
+            "collapsed": True,
+        }
+    )
     warned = [record.message for record in caplog.records if record.levelname == "WARNING"]
     assert [sentence.split(":")[0].split(",")[0] for sentence in warned] == [
         "the image does not explain its photons",
@@ -188,6 +197,14 @@ def test_what_is_doubtful_is_warned_of(perfect: Reconstruction, small_dataset: D
         "the image has collapsed",
     ]
     assert "12.0%" in warned[1]
+
+
+def test_a_misfit_that_leaves_next_to_nothing_unexplained_is_not_warned_of(
+    perfect: Reconstruction, small_dataset: Dataset
+):
+    scores = score(perfect, small_dataset)[0] | {"misfit": 3.0}
+    assert doubts(scores | {"explained_share": 0.99}) == []
+    assert doubts(scores | {"explained_share": 0.9})[0].startswith("the image does not explain its photons")
 
 
 def test_an_object_that_moved_with_its_probe_scores_as_well(perfect: Reconstruction, small_dataset: Dataset):

@@ -99,7 +99,8 @@ def test_circumstances_are_plain_and_of_this_code(tmp_path: Path):
     found = circumstances()
     write_provenance(tmp_path / "provenance.json", found)
     assert read_provenance(tmp_path / "provenance.json") == found
-    assert found["packages"]["torch"] == torch.__version__
+    # A build's own version may say for what it was made, as in 2.13.0+cu130.
+    assert torch.__version__.split("+")[0] == found["packages"]["torch"].split("+")[0]
     assert isinstance(found["dirty"], bool)
     assert not found["commit"].endswith("-dirty")
     assert found["started"].endswith("+00:00")

@@ -175,6 +175,11 @@ def test_what_the_environment_says_stays_where_there_are_cores_for_it(container,
     assert torch_threads["set"] == 5
 
 
+def test_tests_compute_on_one_thread():
+    # They run several at once, and threads that wait for each other take many times as long.
+    assert torch.get_num_threads() == 1
+
+
 def test_every_program_with_threads_sets_them_in_the_one_place():
     scripts = Path(__file__).parents[3] / "scripts"
     programs = [path for path in scripts.glob("*.py") if "threads: PositiveInt" in path.read_text()]
