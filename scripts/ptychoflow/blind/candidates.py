@@ -55,8 +55,12 @@ def candidates_from(
     propagator: Propagator,
     every_orientation: bool,
     corrected: Tensor | None = None,
+    widest: float = WIDEST,
 ) -> list[Candidate]:
-    """Probes to try: the file's, also as it is `corrected`, and those that a pupil (N, N) float tells."""
+    """Probes to try: the file's, also as it is `corrected`, and those that a pupil (N, N) float tells.
+
+    The radius of the widest beam among them is a share of the frame.
+    """
     size = len(pupil)
     found = [] if guess is None else [Candidate(GIVEN, guess, given=True, as_written=True)]
     if corrected is not None:
@@ -64,10 +68,10 @@ def candidates_from(
     if propagator.transfer is not None:
         found.append(Candidate("the mean frame propagated back", propagator.adjoint(pupil.to(torch.complex64))[None]))
     else:
-        widest = WIDEST * size / pupil_radius(pupil)
+        most = widest * size / pupil_radius(pupil)
         found += [
             Candidate(f"a pupil at defocus {c:+.4g} px²", defocused(pupil, c)[None], defocus=c)
-            for c in (widest * step / DEFOCI for step in range(-DEFOCI, DEFOCI + 1))
+            for c in (most * step / DEFOCI for step in range(-DEFOCI, DEFOCI + 1))
         ]
         found += [
             Candidate(f"a disk of {share:.0%} of the frame", disk(size, share)[None].to(pupil.device))

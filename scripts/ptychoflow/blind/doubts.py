@@ -1,7 +1,7 @@
 """What was found to be wrong with a dataset while it was reconstructed: its probe, its axes, its overlap."""
 
 from ptychoflow.blind.candidates import GIVEN
-from ptychoflow.blind.start import Start
+from ptychoflow.blind.search import Start
 from ptychoflow.dataset.dataset import Dataset
 from ptychoflow.dataset.position_axes import ingest_settings_of
 from ptychoflow.dataset.scan_shape import distances, overlap_warnings, probe_width

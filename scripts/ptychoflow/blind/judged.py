@@ -6,6 +6,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from ptychoflow.blind.verdicts import Verdict
 from ptychoflow.models.blind import Blind
 from ptychoflow.models.blind_state import BlindState, doubt
 from ptychoflow.models.scan_frames import ScanFrames
@@ -27,10 +28,11 @@ def judged_correction(
     frames: ScanFrames,
     progress: float,
     gain: float,
-    deviance: Callable[[BlindState], float],
-    before: float | None = None,
+    judge: Callable[[BlindState], Verdict],
 ) -> tuple[BlindState, float, float]:
-    """Add as much of the learned correction as helps the frames that judge.
+    """Add as much of the learned correction as helps the frames that judge, by more than their noise may pretend.
+
+    Where they are hardly explained at all they can judge nothing, and no correction is made.
 
     Parameters
     ----------
@@ -44,25 +46,26 @@ def judged_correction(
         0 at the beginning of a reconstruction, 1 at its end.
     gain : float
         Share of the correction that is tried.
-    deviance : callable
-        Of the frames that judge, in a state.
-    before : float, optional
-        That of this one, where it is known.
+    judge : callable
+        What the frames that judge say of a state.
 
     Returns
     -------
     state : BlindState
-        Corrected, or as it was where they are explained worse.
+        Corrected, or as it was.
     gain : float
-        Share that is tried next: more where this one helped, at most 1, and else half of it.
+        Share that is tried next: more where this one helped, at most 1, and half of it where it did not.
     told : float
         Deviance of the state that comes out.
     """
+    before = judge(state)
+    if not before.determined:
+        return state, gain, before.mean
     corrected = network.corrected(state, gain * network.learned_change(state, frames, progress))
-    before, after = deviance(state) if before is None else before, deviance(corrected)
-    if after <= before:
-        return corrected, min(1.0, 1.5 * gain), after
-    return state, 0.5 * gain, before
+    after = judge(corrected)
+    if after.clearly_better_than(before):
+        return corrected, min(1.0, 1.5 * gain), after.mean
+    return state, 0.5 * gain, before.mean
 
 
 def judged_mixture(
@@ -152,7 +155,9 @@ def judged_smoothing(
 
 def wandered(state: BlindState, home: Tensor) -> Tensor:
     """How far the first scan's probe, and its object with it, is from home (2,), (row, column) pixels."""
-    return centre_of(state.probes.abs().square().sum(dim=1))[0] - home
+    size = state.probes.shape[-1]
+    away = centre_of(state.probes.abs().square().sum(dim=1))[0] - home
+    return away - size * (away / size).round()
 
 
 def at_home(state: BlindState, home: Tensor) -> BlindState:

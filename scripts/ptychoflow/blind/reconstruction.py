@@ -183,6 +183,7 @@ def _findings(result: BlindResult, solving: BlindReconstruction) -> dict[str, An
             "errors": dict(sorted(start.errors.items(), key=lambda pair: pair[1])),
         },
         "iterations": len(result.history),
+        "corrections": solving.corrections,
         "gains": [one.gain for one in result.history],
         "smoothing": solving.smoothed,
         "deviances": [one.deviance for one in result.history],

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from torch import Tensor
 
-from ptychoflow.blind.start import Start
+from ptychoflow.blind.search import Start
 
 
 @dataclass

@@ -21,8 +21,10 @@ from ptychoflow.blind.judged import (
 )
 from ptychoflow.blind.positions import FRAMES_AT_ONCE, moved_positions
 from ptychoflow.blind.result import BlindResult, Progress
+from ptychoflow.blind.search import Start
 from ptychoflow.blind.sparse import MOST_VALUES, judged_least_squares, overlap_little
-from ptychoflow.blind.start import FRAMES, Start, find_start, middle_of
+from ptychoflow.blind.start import FRAMES, find_start, middle_of
+from ptychoflow.blind.verdicts import Verdict, verdict_of
 from ptychoflow.dataset.dataset import Dataset
 from ptychoflow.dataset.position_axes import turned_dataset
 from ptychoflow.errors import InputError
@@ -124,6 +126,7 @@ class BlindReconstruction:
         judges = self.held_out if len(self.held_out) else self.used
         self.judges = torch.from_numpy(judges[:: -(-len(judges) // JUDGES)])
         self.gain, self.smoothing, self.history = 1.0, 1.0, []
+        self.corrections = 0
 
     def _find_start(self, dataset: Dataset) -> Start:
         settings = self.settings
@@ -147,6 +150,8 @@ class BlindReconstruction:
             None if guess is None else guess.to(self.device),
             settings.orientation,
             self.seed,
+            # Where positions are said to be wrong, they are why a start explains little.
+            modes=None if settings.solve_positions else settings.probe_modes or 1,
         )
         log.info("start: %s", found.describe())
         return found
@@ -202,8 +207,10 @@ class BlindReconstruction:
         if due and len(self.fitted) * state.probes[0].numel() <= MOST_VALUES and overlap_little(state, self.frames):
             state, told = judged_least_squares(state, self.frames, self.fitted, self.deviance, told)
         if settings.learned and self.gain >= FADED:
-            args = self.network, state, self.frames, progress, self.gain, self.deviance
-            state, self.gain, told = judged_correction(*args, before=told)
+            args = self.network, state, self.frames, progress, self.gain, self.verdict
+            corrected, self.gain, told = judged_correction(*args)
+            self.corrections += corrected is not state
+            state = corrected
         if settings.smoothing and progress >= SMOOTHED_FROM:
             args = state, self.frames, self.smoothing, self.deviance
             state, self.smoothing, told = judged_smoothing(*args, before=told)
@@ -233,6 +240,10 @@ class BlindReconstruction:
     def deviance(self, state: BlindState, frames: Tensor | None = None) -> float:
         """Poisson deviance per good pixel of frames (chosen,) int64, by default those that judge."""
         return self._mean(state, self.judges if frames is None else frames, poisson_deviance)
+
+    def verdict(self, state: BlindState) -> Verdict:
+        """What the frames that judge say of a state."""
+        return verdict_of(*self._photons(state, self.judges), self.frames.mask[0, 0], self.mean.to(self.device))
 
     def _mean(self, state: BlindState, frames: Tensor, measure: Callable[[Tensor, Tensor, Tensor], Tensor]) -> float:
         """Mean over frames (chosen,) int64 of what modelled and measured photons and the mask tell."""

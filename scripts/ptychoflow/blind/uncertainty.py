@@ -14,8 +14,8 @@ from scipy import ndimage
 from torch import Tensor
 
 from ptychoflow.blind.judged import SMOOTHED_FROM, object_at_home, probe_at_home, smoothed_state
+from ptychoflow.blind.search import plain_iteration
 from ptychoflow.blind.solve import BlindReconstruction
-from ptychoflow.blind.start import plain_iteration
 from ptychoflow.metrics.alignment import between_probes, register, scored_area
 from ptychoflow.models.blind import subsets
 from ptychoflow.models.blind_state import BlindState, doubt, photons_per_pixel

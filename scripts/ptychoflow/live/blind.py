@@ -7,14 +7,17 @@ that the probe stays one that explains the whole scan. The work for a frame does
 
 import logging
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ptychoflow.blind.candidates import GIVEN
 from ptychoflow.blind.frames import amplitudes_of
 from ptychoflow.blind.judged import at_home, judged_correction, judged_smoothing, object_at_home, probe_at_home
-from ptychoflow.blind.start import FRAMES, GIVEN, Start, find_start, middle_of
+from ptychoflow.blind.search import Start
+from ptychoflow.blind.start import FRAMES, find_start, middle_of
 from ptychoflow.live import windows
 from ptychoflow.live.incoming import IncomingFrames
 from ptychoflow.live.network import GrowingFrame, Seen
@@ -230,14 +233,10 @@ class BlindLiveReconstruction:
         factor = windows.divided_by(state, whole, window)
         state.light = self._light(self.incoming.fitted(), window, state)[None]
         judges = self.incoming.judges(window)
-
-        def deviance(tried: BlindState) -> float:
-            return frames.deviance(tried, judges)
-
-        told = None
+        deviance, told = partial(frames.deviance, judges=judges), None
         if self.settings.learned:
-            args = self.network, state, frames, progress, self.gain, deviance
-            state, self.gain, told = judged_correction(*args)
+            args = self.network, state, frames, progress, self.gain
+            state, self.gain, told = judged_correction(*args, partial(frames.verdict, judges=judges, fitted=group))
         if self.settings.smoothing and self.passes >= SETTLING // 2:
             # Where no frame of the pass lies, nothing would bring back what smoothing takes each time.
             state, self.smoothing, _ = judged_smoothing(state, frames, self.smoothing, deviance, touched, told)

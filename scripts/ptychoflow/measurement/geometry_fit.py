@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ptychoflow.blind.pupils import refocused
-from ptychoflow.blind.start import plain_iteration
+from ptychoflow.blind.search import plain_iteration
 from ptychoflow.dataset.position_axes import mapped
 from ptychoflow.iterative.refinement import deform
 from ptychoflow.measurement.windows import Window

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from ptychoflow.blind.pupils import coarse_probe, cropped, embedded, focus_of, pupil_radius
-from ptychoflow.blind.start import FRAMES, QUICK_ROUNDS, ROUNDS, Start, find_start, middle_of
+from ptychoflow.blind.search import ROUNDS, Start
+from ptychoflow.blind.start import FRAMES, QUICK_ROUNDS, find_start, middle_of
 from ptychoflow.dataset.dataset import Dataset
 from ptychoflow.dataset.position_axes import turned
 from ptychoflow.errors import InputError

@@ -10,6 +10,8 @@ from torch import Tensor
 
 BRIGHT = 0.99
 """Quantile of the photons of frames that stands for the empty beam, where nothing else tells the flux."""
+EVEN = 0.1
+"""Share of the light in its first harmonic below which that tells no centre."""
 
 
 def balance(objects: Complex[Tensor, "batch H W"], light: Float[Tensor, "batch H W"]) -> Float[Tensor, "batch"]:
@@ -65,10 +67,11 @@ def centre_of(intensity: Float[Tensor, "*axes N N"]) -> Float[Tensor, "*axes 2"]
     """Centre of intensities (..., N, N) about the pixel N // 2, (..., 2) float (row, column) pixels.
 
     The first harmonic's phase tells it, which light at the far edges of a frame moves less than the mean of places.
+    Light that fills the frame has next to none, and is taken to lie in the middle.
     """
     size = intensity.shape[-1]
     angle = 2 * torch.pi * (torch.arange(size, device=intensity.device) - size // 2) / size
     wave = torch.polar(torch.ones_like(angle), angle)
-    rows = (intensity.sum(dim=-1) * wave).sum(dim=-1).angle()
-    columns = (intensity.sum(dim=-2) * wave).sum(dim=-1).angle()
-    return torch.stack([rows, columns], dim=-1) * size / (2 * torch.pi)
+    harmonics = torch.stack([(intensity.sum(dim=axis) * wave).sum(dim=-1) for axis in (-1, -2)], dim=-1)
+    told = harmonics.abs() > EVEN * intensity.sum(dim=(-2, -1)).unsqueeze(-1)
+    return torch.where(told, harmonics.angle(), 0) * size / (2 * torch.pi)

@@ -37,7 +37,7 @@ def poisson_deviance(
     Tensor
         Scalar.
     """
-    return masked_mean(_deviance(intensity, counts), mask)
+    return masked_mean(deviance(intensity, counts), mask)
 
 
 def expected_deviance(intensity: Float[Tensor, "*pixels"], mask: Bool[Tensor, "*#pixels"]) -> Float[Tensor, ""]:
@@ -73,10 +73,11 @@ def _expected_deviances() -> tuple[Tensor, Tensor]:
     photons[-1] = BRIGHT
     counts = torch.arange(BRIGHT + 12 * BRIGHT**0.5, dtype=torch.float64)
     logarithm = torch.xlogy(counts, photons[:, None]) - photons[:, None] - torch.lgamma(counts + 1)
-    return photons, (logarithm.exp() * _deviance(photons[:, None], counts)).sum(dim=1)
+    return photons, (logarithm.exp() * deviance(photons[:, None], counts)).sum(dim=1)
 
 
-def _deviance(intensity: Tensor, counts: Tensor) -> Tensor:
+def deviance(intensity: Float[Tensor, "*#pixels"], counts: Float[Tensor, "*#pixels"]) -> Float[Tensor, "*pixels"]:
+    """Poisson deviance of each pixel, not negative; parameters as in `poisson_deviance`, broadcast."""
     intensity = intensity.clamp_min(FLOOR)
     # 0 ln 0 = 0, with a finite logarithm beside the zero so that the gradient is finite too.
     return 2 * (intensity - counts + counts * torch.log(counts.clamp_min(FLOOR) / intensity))

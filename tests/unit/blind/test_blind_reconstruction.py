@@ -15,7 +15,7 @@ from ptychoflow.blind.candidates import GIVEN, Candidate
 from ptychoflow.blind.doubts import start_doubts
 from ptychoflow.blind.pretrained import load_blind
 from ptychoflow.blind.reconstruction import reconstruct
-from ptychoflow.blind.start import Start
+from ptychoflow.blind.search import Start
 from ptychoflow.dataset.cxi import read_cxi, write_cxi
 from ptychoflow.dataset.dataset import Dataset, object_frame
 from ptychoflow.dataset.position_axes import ingest_settings_of, orientations, turned

@@ -9,7 +9,7 @@ import pytest
 import torch
 from blind_scans import correlation, harmful, plain_engine, settings_of, small_scan
 
-from ptychoflow.blind.judged import at_home, judged_correction, judged_mixture, judged_smoothing
+from ptychoflow.blind.judged import at_home, judged_correction, judged_mixture, judged_smoothing, wandered
 from ptychoflow.blind.result import BlindResult, Progress
 from ptychoflow.blind.solve import FADED, PATIENCE, BlindReconstruction
 from ptychoflow.dataset.dataset import Dataset
@@ -194,6 +194,14 @@ def test_an_object_and_its_probe_that_wander_off_together_are_brought_home(datas
         assert away.abs().max() < 0.6
 
 
+def test_what_lies_across_the_edge_of_the_frame_is_not_far_from_home(dataset: Dataset):
+    run = BlindReconstruction(plain_engine(), dataset, settings_of())
+    moved = replace(run.state, probes=run.state.probes.roll((15, 0), (-2, -1)))
+    home = run.home - torch.tensor([15.0, 0.0])
+    # By 30 of 32 pixels one way is by 2 the other way.
+    torch.testing.assert_close(wandered(moved, home), torch.tensor([-2.0, 0.0]), atol=0.1, rtol=0)
+
+
 def test_the_image_that_is_kept_explains_held_out_frames_best(dataset: Dataset, monkeypatch: pytest.MonkeyPatch):
     run = BlindReconstruction(
         plain_engine(), dataset, settings_of(iterations=6, most_iterations=30, learned=False, smoothing=False)
@@ -236,10 +244,19 @@ def test_progress_is_shown_as_it_is_made(dataset: Dataset, solved: BlindResult):
 
 def test_corrections_that_hurt_are_faded_out(dataset: Dataset, solved: BlindResult):
     spoiled = reconstruct(dataset, harmful())
-    assert spoiled.history[0].gain <= 0.5
+    assert spoiled.history[0].gain <= 0.5 or spoiled.history[1].gain <= 0.5
     assert FADED / 2 <= spoiled.history[-1].gain < FADED
     assert spoiled.deviance <= 1.01 * solved.deviance
     assert correlation(spoiled.object, dataset) > 0.98
+
+
+def test_where_no_correction_is_made_the_image_is_that_of_plain_iterations():
+    # Frames that differ by no more than noise can judge nothing.
+    scan = small_scan({"flux": 1e2})
+    run = BlindReconstruction(harmful(), scan, settings_of(iterations=6, most_iterations=6))
+    image = run.run().object
+    assert run.corrections == 0
+    torch.testing.assert_close(image, reconstruct(scan, iterations=6, most_iterations=6, learned=False).object)
 
 
 def test_a_faded_correction_is_not_asked_for(dataset: Dataset):
@@ -267,9 +284,9 @@ def test_a_correction_is_taken_only_where_it_helps_frames_that_were_left_out(dat
         for change, taken in ((helpful, True), (-helpful, False)):
             run.network.learned_change = lambda *_, change=change: change
             gain = run.gain
-            args = run.network, state, run.frames, 0.1, gain, run.deviance
+            args = run.network, state, run.frames, 0.1, gain, run.verdict
             found, run.gain, told = judged_correction(*args)
-            assert told == run.deviance(found)
+            assert told == pytest.approx(run.deviance(found), rel=1e-5)
             assert (told < before) == taken
             assert (found is state) == (not taken)
             assert run.gain == pytest.approx(gain * (1.5 if taken else 0.5))

@@ -9,8 +9,9 @@ from blind_scans import likeness, plain_engine, settings_of, small_scan
 
 from ptychoflow.blind.candidates import GIVEN, Candidate, candidates_from
 from ptychoflow.blind.pupils import embedded, pupil_of
+from ptychoflow.blind.search import Start, search
 from ptychoflow.blind.solve import BlindReconstruction
-from ptychoflow.blind.start import Start, find_start, middle_of, search
+from ptychoflow.blind.start import find_start, middle_of
 from ptychoflow.dataset.dataset import Dataset
 from ptychoflow.dataset.position_axes import ORIENTATIONS, orientations, turned
 from ptychoflow.physics.diffraction import Propagator
@@ -206,3 +207,35 @@ def test_the_frames_in_the_middle_of_a_scan_are_chosen():
     chosen = middle_of(line, 10)
     assert sorted(chosen) == list(chosen) == list(range(45, 55))
     assert len(middle_of(line, 1000)) == 100
+
+
+def test_a_diffuser_that_nobody_wrote_down_is_found_at_more_length():
+    dataset = small_scan({"kind": "diffuser", "diffuser_grain": 3.0}, {"jitter": 0.3}, {"kind": "none"})
+    found = BlindReconstruction(plain_engine(), dataset, settings_of(start="best")).start
+    assert found.candidate.name.endswith("at length")
+    assert found.verdict.share > 0.9
+    quick = min(error for name, error in found.errors.items() if not name.endswith("at length"))
+    assert found.errors[found.candidate.name] < 0.1 * quick
+    # Light that fills its frame lies anywhere: alike up to a shift.
+    one, other = (torch.fft.fft2(probe[0]) for probe in (found.probe, torch.from_numpy(dataset.true_probe)))
+    alike = torch.fft.ifft2(one * other.conj(), norm="forward").abs().max() / one.norm() / other.norm()
+    assert alike > 0.95
+
+
+def test_a_start_that_explains_its_frames_is_not_looked_for_again():
+    dataset = zone_plate(kind="none")
+    found = BlindReconstruction(plain_engine(), dataset, settings_of(start="best")).start
+    assert not found.doubtful
+    assert not any(name.endswith("at length") for name in found.errors)
+
+
+def test_the_file_s_probe_is_kept_where_photons_hardly_tell_a_better_one():
+    beam = {"kind": "zone_plate", "zone_plate_diameter": 100e-6, "defocus": DEFOCUS}
+    chosen = {}
+    for flux in (3e2, 1e6):
+        dataset = small_scan(beam | {"flux": flux}, guess={"defocus_factor": 0.6}, **DETECTOR)
+        found = BlindReconstruction(plain_engine(), dataset, settings_of(start="best")).start
+        best = min(found.errors, key=found.errors.__getitem__)
+        assert not best.startswith(GIVEN), "expected another candidate with a lower error"
+        chosen[flux] = found.candidate.as_written
+    assert chosen == {3e2: True, 1e6: False}

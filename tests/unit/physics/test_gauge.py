@@ -104,6 +104,14 @@ def test_even_light_moves_no_centre():
     torch.testing.assert_close(centre_of(lit + 0.05), centre_of(lit))
 
 
+def test_light_that_fills_the_frame_lies_in_its_middle():
+    light = torch.rand(SIZE, SIZE, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(centre_of(light), torch.zeros(2, dtype=torch.float64))
+    # Along one axis it may fill the frame, and along the other not.
+    rows = gaussian(SIZE, (3.0, 0.0), 2.0).sum(dim=1, keepdim=True).expand(SIZE, SIZE)
+    torch.testing.assert_close(centre_of(rows), torch.tensor([3.0, 0.0], dtype=torch.float64), atol=1e-3, rtol=0)
+
+
 def test_the_centre_moves_by_what_a_beam_is_moved_by():
     shift = torch.tensor([2.63, -1.27], dtype=torch.float64)
     moved = fourier_shift(beam(2), shift)
