@@ -42,6 +42,7 @@ bench: $(ENVIRONMENT)
 	python tests/benchmarks/speed_table.py results/benchmarks/speed.json | tee results/benchmarks/speed.md
 	python tests/benchmarks/compare.py --before $(BEFORE) | tee results/benchmarks/compared.md
 	python tests/benchmarks/beside_ptychi.py | tee results/benchmarks/beside_ptychi.md
+	python tests/benchmarks/live_lag.py | tee results/benchmarks/live_lag.md
 
 # Where a GPU is: that it computes what the CPU does, and how fast. Any Python with torch, Lightning, pytest-benchmark and what
 # the library computes with will do, and pure wheels of jaxtyping, wadler-lindig, jsonargparse and docstring-parser; no

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from jsonargparse.typing import PositiveInt
 
-from ptychoflow.ingest.readers import IngestSettings
 from ptychoflow.running.command_line import run_program
+from ptychoflow.settings.ingest import IngestSettings
 
 
 def main(

@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
 from ptychoflow.blind.reconstruction import reconstruct
 from ptychoflow.dataset.cxi import write_cxi
 from ptychoflow.dataset.dataset import Dataset
-from ptychoflow.metrics.doubts import LARGEST_MISFIT, LEAST_EXPLAINED
+from ptychoflow.metrics.doubts import LARGEST_MISFIT, LARGEST_REST, LEAST_EXPLAINED
 from ptychoflow.reconstruction.scoring import score
 from ptychoflow.running.command_line import run_program
 from ptychoflow.settings.recipe import RecipeSettings
@@ -113,9 +113,9 @@ def _naming(rows: list[dict[str, str]], found: np.ndarray) -> Iterable[str]:
     """Which images are named by what they say of themselves, and which would be by other thresholds."""
     shares = np.array([float(row["explained_share"] or "nan") for row in rows])
     misfits = np.array([float(row["misfit"]) for row in rows])
-    named, misfit = ~(shares >= LEAST_EXPLAINED), misfits > LARGEST_MISFIT
+    named, misfit = ~(shares >= LEAST_EXPLAINED), (misfits > LARGEST_MISFIT) & ~(1 - shares <= LARGEST_REST)
     yield "\n| complex correlation | scans | named by `explained_share` | "
-    yield f"with a misfit above {LARGEST_MISFIT:g} | by either |\n| --- | --- | --- | --- | --- |\n"
+    yield f"by a misfit above {LARGEST_MISFIT:g} | by either |\n| --- | --- | --- | --- | --- |\n"
     for name, (low, high) in BANDS.items():
         band = (found >= low) & (found < high)
         counts = [str(part.sum()) for part in (band, band & named, band & misfit, band & (named | misfit))]

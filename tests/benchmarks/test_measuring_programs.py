@@ -11,6 +11,7 @@ import weak_phases
 from blind_rows import main as blind_rows
 from blind_rows import measured, situations, study_plan
 from blind_scans import small_scan
+from live_lag import main as live_lag
 from random_scans import COLUMNS, report
 from random_scans import main as random_scans
 from rows_table import TARGETS, kept_rows, reached_in, table, to_its_best
@@ -133,3 +134,15 @@ def test_a_measured_scan_is_held_against_a_solver(name: str, tmp_path: Path, mon
     assert "network" in kept
     assert any(line.startswith("Pearson correlation with it: phase ") for line in lines)
     assert all("None" not in line for line in lines)
+
+
+@pytest.mark.slow
+def test_the_lag_of_a_live_image_is_measured(capsys: pytest.CaptureFixture):
+    live_lag(rate=500.0, frames=150, every=0.1)
+    row = capsys.readouterr().out.splitlines()[-1].strip("| ").split(" | ")
+    written, shown, pictures = (float(row[column]) for column in (0, 1, 5))
+    median, most, largest = (float(value.removesuffix(" s")) for value in row[2:5])
+    assert written == 500
+    assert 0 < shown <= 501
+    assert 0 < median <= most <= largest < 60
+    assert pictures > 1

@@ -11,8 +11,10 @@ from conftest import operations_of
 from ptychoflow.dataset.cxi import read_cxi, write_cxi
 from ptychoflow.dataset.dataset import Dataset
 from ptychoflow.ingest.readers import read_dataset
+from ptychoflow.live.network import MOST_FRAMES, LiveReconstruction
 from ptychoflow.loading.tables import Batch
 from ptychoflow.models import MODELS
+from ptychoflow.models.trained import load_trained
 from ptychoflow.physics.patches import extract_patches
 from ptychoflow.reconstruction.inference import Inference
 from ptychoflow.reconstruction.stitching import Portion, stitch
@@ -136,6 +138,19 @@ def test_reconstruct_and_stitch_a_scan(
             inference.reconstruct(16, 0, accelerator)
 
     measure(reconstruct, device, frames=FRAMES)
+
+
+def test_live_frames(measure: Callable, scan: Dataset, file: Path, checkpoint: Path, device: torch.device):
+    own, mask = torch.from_numpy(scan.probe), torch.from_numpy(scan.mask)
+    network = load_trained(checkpoint, "dataset", own, mask, device, file)
+
+    def follow() -> None:
+        live = LiveReconstruction(network, scan.object_shape)
+        for first in range(0, FRAMES, MOST_FRAMES):
+            some = slice(first, first + MOST_FRAMES)
+            live.add(scan.frames[some], scan.positions[some])
+
+    measure(follow, device, frames=FRAMES)
 
 
 def test_stitch_patches(measure: Callable, scan: Dataset, device: torch.device):

@@ -33,7 +33,7 @@ from ptychoflow.settings.training import GroupSettings, TrainingSettings
 from ptychoflow.simulation.dataset import simulate
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
-PATIENCE = 60
+PATIENCE = 180
 
 
 @pytest.fixture(scope="module")

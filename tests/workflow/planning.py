@@ -4,6 +4,7 @@ Each line that it reads is a request in JSON: arguments, environment, folder, an
 It answers with the status that Snakemake ended with.
 """
 
+import gc
 import json
 import os
 import sys
@@ -49,6 +50,8 @@ if __name__ == "__main__":
     import smart_open  # noqa: F401
     import snakemake.cli
     import snakemake.report.html_reporter
+
+    gc.freeze()
 
     for line in sys.stdin:
         request = json.loads(line)

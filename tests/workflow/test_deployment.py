@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from workflow_runs import ROOT, SMALL, checkout, environment_of, planned
+from workflow_runs import ROOT, SMALL, checkout, environment_of, planned, quick_path
 
 from ptychoflow.dataset.dataset import Dataset
 from ptychoflow.reconstruction.file import read_reconstruction
@@ -28,7 +28,7 @@ IMAGE = "results/first/seed3/unseen/reconstruction.h5"
 
 
 def snakemake(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run a workflow as its user does: in its folder, without naming the Snakefile."""
+    """Run a workflow as its user does: in its folder, without naming the Snakefile; keywords are of the environment."""
     command = [sys.executable, "-m", "snakemake", "--cores", "2", *arguments]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment_of(**environment))
 
@@ -84,7 +84,7 @@ def test_two_checkouts_are_two_modules_each_with_its_own_programs_config_and_fol
     snakefile += module("two", repr(str(other / "Snakefile")), "config['two']", "two")
     folder = write_workflow(tmp_path / "work", snakefile, {"one": trained, "two": SHIPPED})
     goals = ["here is one/results/runs.csv", f"two/{IMAGE}"]
-    result = snakemake(folder, *goals)
+    result = snakemake(folder, *goals, PATH=quick_path())
     assert result.returncode == 0, result.stdout + result.stderr
     assert not (folder / "results").exists()
     one, two = folder / "here is one/results/small/seed3", folder / "two" / IMAGE

@@ -64,15 +64,13 @@ def run_snakemake(
 
     Snakemake and the programs of its jobs run in forked processes, which have imported what takes long already.
     """
-    inherited = environment_of()
-    if "--dry-run" not in arguments:
-        inherited["PATH"] = f"{quick_python()}{os.pathsep}{inherited['PATH']}"
-    return planned_by(command_of(folder, config, *arguments), inherited | environment)
+    path = {} if "--dry-run" in arguments else {"PATH": quick_path()}
+    return planned_by(command_of(folder, config, *arguments), environment_of(**path | environment))
 
 
 @cache
-def quick_python() -> Path:
-    """Folder of a `python` for jobs, whose programs run in processes forked from one, see `program_server.py`.
+def quick_path() -> str:
+    """PATH of a `python` for jobs whose programs run in processes forked from one, see `program_server.py`.
 
     All processes that test share the server; it ends with the last of them.
     """
@@ -93,7 +91,7 @@ def quick_python() -> Path:
             python.chmod(0o755)
         lease.connect(str(server))
     LEASES.append(lease)
-    return folder
+    return f"{folder}{os.pathsep}{environment_of()['PATH']}"
 
 
 LEASES: list[socket.socket] = []

@@ -1,7 +1,6 @@
 """What a scan looks like: the width of its light, the order of its positions, and how far its frames overlap."""
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 LEAST_OVERLAP = 0.5
 """Share of the probe's diameter: reconstructions are best from about 0.6 on (Bunk et al., Ultramicroscopy 108, 481)."""
@@ -61,6 +60,8 @@ def distances(positions: np.ndarray) -> tuple[float, float]:
     places = positions[first]
     if len(places) < 2:
         return 0.0, 0.0
+    from scipy.spatial import cKDTree
+
     found = cKDTree(places).query(places, k=min(len(places), 5))[0][:, 1:]
     return float(np.median(found)), float(np.median(found[:, 0]))
 
@@ -90,6 +91,8 @@ def scan_order(positions: np.ndarray) -> str:
     """Name the order of positions (frames, 2): raster, snake, spiral, random, or another path."""
     moves = np.diff(positions, axis=0)
     lengths = np.hypot(*moves.T)
+    from scipy.spatial import cKDTree
+
     nearest = np.median(cKDTree(positions).query(positions, k=2)[0][:, 1])
     if np.median(lengths) > 3 * max(nearest, 1e-9):
         return "random"

@@ -31,7 +31,7 @@ from ptychoflow.metrics.resolution import RingCorrelation
 from ptychoflow.provenance.embedded import picture_metadata
 from ptychoflow.reconstruction.ensemble import Ensemble
 from ptychoflow.reconstruction.file import Reconstruction, without_mean_phase
-from ptychoflow.reconstruction.pictures import box_of, check_formats, drawn_by, illuminated_area, lit_box
+from ptychoflow.reconstruction.pictures import REPRODUCIBLE, box_of, check_formats, drawn_by, illuminated_area, lit_box
 
 
 def save_figure(figure: Figure, provenance: dict[str, Any], *paths: Path) -> None:
@@ -49,7 +49,7 @@ def save_figure(figure: Figure, provenance: dict[str, Any], *paths: Path) -> Non
     check_formats(*paths)
     provenance = provenance | {"drawn_by": drawn_by()}
     for path in paths:
-        with replacing(path) as temporary:
+        with replacing(path) as temporary, plt.rc_context(REPRODUCIBLE):
             metadata = picture_metadata(path.suffix, provenance)
             figure.savefig(temporary, dpi=150, metadata=metadata, bbox_inches="tight")
     plt.close(figure)

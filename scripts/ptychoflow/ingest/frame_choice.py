@@ -4,7 +4,6 @@ import logging
 from dataclasses import replace
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 from ptychoflow.dataset.raw_scan import RawScan
 from ptychoflow.errors import InputError
@@ -191,6 +190,8 @@ def far_frames(photons: np.ndarray, positions: np.ndarray) -> tuple[np.ndarray, 
     count = len(photons)
     if count < 4 or not np.isfinite(positions).all():
         return np.zeros(count, bool), photons
+    from scipy.spatial import cKDTree
+
     near = cKDTree(positions).query(positions, k=min(NEIGHBOURS + 1, count))[1]
     # A frame is no neighbour of itself; nor is one, numbered beyond the last, whose distance no number can say.
     known = (near != np.arange(count)[:, None]) & (near < count)

@@ -5,7 +5,6 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 from ptychoflow.dataset.dataset import Dataset
 from ptychoflow.dataset.scan_shape import (
@@ -77,6 +76,8 @@ def sampled(dataset: Dataset) -> tuple[Dataset, np.ndarray]:
     anchors = np.unique(np.linspace(0, count - 1, max(1, few // 2)).astype(int))
     partners = anchors
     if count > 1:
+        from scipy.spatial import cKDTree
+
         near = cKDTree(dataset.positions).query(dataset.positions[anchors], k=2)[1]
         # Of frames at one place, either may come first.
         partners = np.where(near[:, 0] == anchors, near[:, 1], near[:, 0])
@@ -139,6 +140,8 @@ def _scan(dataset: Dataset) -> tuple[dict[str, Any], list[str]]:
     if len(positions) < 2:
         return facts, ["there is one frame: expected several that overlap"]
     step, _ = distances(positions)
+    from scipy.spatial import cKDTree
+
     nearest = cKDTree(positions).query(positions, k=2)[0][:, 1]
     facts |= {
         "step_pixels": step,
@@ -178,6 +181,8 @@ def position_faults(positions: np.ndarray, size: int) -> list[str]:
             "that moves (frames.leave_out)"
         )
     if len(places) > STUCK:
+        from scipy.spatial import cKDTree
+
         alone = np.flatnonzero(cKDTree(places).query(places, k=2)[0][:, 1] > size)
         if 0 < len(alone) <= LONELY * len(places):
             numbers = np.flatnonzero(np.isin(back.reshape(-1), alone))

@@ -76,6 +76,8 @@ class BlindLiveReconstruction:
         The CPU if not given.
     """
 
+    most_frames = 256
+
     def __init__(
         self,
         network: Blind,

@@ -21,12 +21,14 @@ from ptychoflow.dataset.dataset import Dataset
 from ptychoflow.dataset.growing import GrowingScan
 from ptychoflow.errors import InputError
 from ptychoflow.files import replacing
-from ptychoflow.live.network import MOST_FRAMES, GrowingFrame, Seen
+from ptychoflow.live.network import GrowingFrame, Seen
 from ptychoflow.provenance.embedded import DESCRIPTION, from_hdf5_attributes
 from ptychoflow.reconstruction.file import Reconstruction, without_mean_phase
 
 FIRST_FRAMES = 64
 """Frames that are enough for the first picture."""
+ENOUGH_FRAMES = 256
+"""New frames that are not waited with until a picture is due."""
 POLL = 0.02
 """Seconds between two looks into the file."""
 AMPLITUDE, PHASE = "reconstructed_amplitude.png", "reconstructed_phase.png"
@@ -38,6 +40,8 @@ class Live(Protocol):
     seen: Seen
     frame: GrowingFrame
     device: torch.device
+    most_frames: int
+    """That are taken in at once."""
 
     @property
     def begun(self) -> bool:
@@ -99,8 +103,8 @@ class Watch(ABC):
                     reason = "all planned frames"
                 elif now - newest > timeout:
                     reason = f"no new frame for {timeout:g} s"
-                if waiting and (reason or now - self.drawn >= every or waiting >= MOST_FRAMES):
-                    self._add(min(waiting, MOST_FRAMES if self.used else FIRST_FRAMES))
+                if waiting and (reason or now - self.drawn >= every or waiting >= ENOUGH_FRAMES):
+                    self._add(min(waiting, self.live.most_frames if self.used else FIRST_FRAMES))
                     changed = True
                 elif reason:
                     return reason

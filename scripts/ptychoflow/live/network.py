@@ -13,8 +13,8 @@ from ptychoflow.physics.patches import extract_patches
 from ptychoflow.physics.tiles import ObjectTile, light_of_frames, placed
 from ptychoflow.reconstruction.stitching import Portion, WeightedSums, add_up, phase_towards
 
-MOST_FRAMES = 256
-"""Frames that are reconstructed at once."""
+MOST_FRAMES = 512
+"""Frames that are reconstructed at once: of 256 each takes a quarter longer, of more no less."""
 MOST_NEIGHBOURS = 256
 """Frames reconstructed before that may help with new ones."""
 
@@ -101,6 +101,8 @@ class LiveReconstruction:
     seed : int
         Fixes which.
     """
+
+    most_frames = MOST_FRAMES
 
     def __init__(
         self, network: TrainedNetwork, shape: tuple[int, int] | None = None, share: float = 0.0, seed: int = 0

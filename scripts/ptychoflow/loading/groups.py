@@ -2,7 +2,6 @@
 
 import numpy as np
 import torch
-from scipy.spatial import cKDTree
 from torch import Tensor
 
 from ptychoflow.errors import InputError
@@ -94,6 +93,9 @@ def nearest_frames(
         return anchors[:, None]
     if len(candidates) < groups.size:
         raise InputError(f"{len(candidates)} frames cannot form groups of {groups.size}: expected at least as many")
+    # Loaded where groups are formed alone: a network that joins frames needs none.
+    from scipy.spatial import cKDTree
+
     count = min(groups.neighbours, len(candidates))
     _, index = cKDTree(positions[candidates]).query(positions[anchors], k=count)
     near = candidates[index]

@@ -9,8 +9,7 @@ of the probe is the opposite tilt of the object.
 """
 
 import numpy as np
-from scipy import ndimage, optimize
-from skimage.registration import phase_cross_correlation
+from scipy import ndimage
 
 LARGEST_SHIFT = 4
 """Pixels that a reconstruction may lie off its reference, besides what its probe tells."""
@@ -81,6 +80,9 @@ def between_probes(probe: np.ndarray, reference: np.ndarray) -> tuple[np.ndarray
 def probe_displacement(probe: np.ndarray, reference: np.ndarray) -> np.ndarray:
     """Displacement (2,) in (row, column) pixels of a probe's intensity (modes, N, N) from that of a reference."""
     intensities = [(np.abs(one) ** 2).sum(axis=0) for one in (probe, reference)]
+    # What scores alone need is not loaded for the area of a picture.
+    from skimage.registration import phase_cross_correlation
+
     # The shift that is found brings the second image to the first.
     shift, _, _ = phase_cross_correlation(*intensities, upsample_factor=PROBE_UPSAMPLING, normalization=None)
     return np.asarray(shift, float)
@@ -198,6 +200,8 @@ def fit_scale_and_ramp(estimate: np.ndarray, reference: np.ndarray, area: np.nda
 
     The ramp maximises |Σ reference · conj(estimate · ramp)|, the least-squares optimum for a free complex factor.
     """
+    from scipy import optimize
+
     product = np.where(area, reference * np.conj(estimate), 0).astype(np.complex128)
     rows, columns = (np.arange(length) - length / 2 for length in product.shape)
 

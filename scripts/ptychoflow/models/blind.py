@@ -122,7 +122,7 @@ class Blind(nn.Module):
         objects, probes, background = state.objects, state.probes, state.background
         light, misfit, noise = torch.zeros_like(state.light), 0.0, 0.0
         for chosen in order:
-            change = frames.change(objects, probes, background, chosen)
+            change = frames.change(objects, probes, background, chosen, solve_background)
             objects = objects + per_scan(sizes[:, 0], 2) * change.object_step(damping[:, 0])
             probes = probes + per_scan(sizes[:, 1], 3) * change.probe_step(damping[:, 1])
             if solve_background:

@@ -46,7 +46,7 @@ class ScanFrames:
         self, frames: Int[Tensor, "chosen"]
     ) -> tuple[Float[Tensor, "#batch chosen N N"], Float[Tensor, "batch chosen 2"]]:
         """Amplitudes (batch, chosen, N, N) and positions (batch, chosen, 2) of some frames (chosen,) int64."""
-        return self.amplitudes[:, frames], self.positions[:, frames]
+        return self.amplitudes.index_select(1, frames), self.positions[:, frames]
 
     def pieces(self, frames: Int[Tensor, "chosen"]) -> Sequence[Int[Tensor, "_"]]:
         """Cut some frames (chosen,) int64 into as many as may be in memory at a time."""
@@ -62,6 +62,7 @@ class ScanFrames:
         probes: Complex[Tensor, "batch modes N N"],
         background: Float[Tensor, "batch"],
         frames: Int[Tensor, "chosen"],
+        with_background: bool = True,
     ) -> JointChange:
         """What some frames (chosen,) int64 ask of objects and probes; see `joint_change`."""
         return reduce(
@@ -77,6 +78,7 @@ class ScanFrames:
                     self.scale,
                     self.light(piece),
                     self.unbiased,
+                    with_background,
                 )
                 for piece in self.pieces(frames)
             ),

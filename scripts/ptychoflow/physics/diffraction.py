@@ -36,7 +36,9 @@ def exit_waves(
 
 def incoherent_sum(waves: Complex[Tensor, "*axes modes H W"]) -> Float[Tensor, "*axes H W"]:
     """Add the intensities of all modes: (..., modes, H, W) complex to (..., H, W) float photons per pixel."""
-    return sum_of_modes(waves.real.square() + waves.imag.square())
+    # The squares of real and imaginary parts side by side, as they are in memory: in order, and only their sums apart.
+    squares = sum_of_modes(torch.view_as_real(waves.resolve_conj()).square().flatten(-2)).unflatten(-1, (-1, 2))
+    return squares[..., 0] + squares[..., 1]
 
 
 def sum_of_modes(values: Inexact[Tensor, "*axes modes H W"]) -> Inexact[Tensor, "*axes H W"]:

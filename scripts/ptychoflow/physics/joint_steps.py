@@ -7,15 +7,23 @@ from jaxtyping import Bool, Complex, Float
 from torch import Tensor
 
 from ptychoflow.physics.diffraction import Propagator, exit_waves, incoherent_sum
-from ptychoflow.physics.patches import add_patches, crop_patches, shift_factors, split_positions
+from ptychoflow.physics.patches import (
+    add_at,
+    crop_rows,
+    divided,
+    pixel_index,
+    row_index,
+    shift_factors,
+    split_positions,
+)
 from ptychoflow.physics.steps import object_change, probe_change, unbiased_ratio
 
 PIXELS_AT_ONCE = 2**19
 """Of frames and modes whose waves are in memory at a time: beyond the cache, more at once take longer."""
 FLOOR = 1e-6
 """Least modelled intensity where the mean count is 1: amplitudes are divided by its root."""
-MANY = 80.0
-"""Photons from which the noise of an amplitude is that of many: exponentials that underflow take ten times as long."""
+MANY = 15.0, 80.0
+"""Photons beyond which the noise's exponentials are nothing: those that underflow take three times as long."""
 
 
 @dataclass
@@ -54,11 +62,11 @@ class JointChange:
 
     def object_step(self, damping: Float[Tensor, "batch"]) -> Complex[Tensor, "batch H W"]:
         """(batch, H, W) complex; the damping (batch,) is a share of the largest light."""
-        return self.objects / _damped(self.light, damping)
+        return divided(self.objects, _damped(self.light, damping))
 
     def probe_step(self, damping: Float[Tensor, "batch"]) -> Complex[Tensor, "batch modes N N"]:
         """(batch, modes, N, N) complex; the damping (batch,) is a share of the largest transmission."""
-        return self.probes / _damped(self.transmission, damping).unsqueeze(-3)
+        return divided(self.probes, _damped(self.transmission, damping).unsqueeze(-3))
 
     @property
     def background_step(self) -> Float[Tensor, "batch"]:
@@ -77,6 +85,7 @@ def joint_change(
     scale: Float[Tensor, "#batch"],
     brightness: Float[Tensor, "#batch frames"] | None = None,
     unbiased: bool = False,
+    with_background: bool = True,
 ) -> JointChange:
     """Add up the changes that frames ask of objects and probes.
 
@@ -103,15 +112,19 @@ def joint_change(
     unbiased : bool
         Whether few photons ask for no change on average where the model is right, see `unbiased_ratio`; by amplitudes
         they ask for less light, which keeps their noise out as well.
+    with_background : bool
+        Whether slope and curvature are asked for; they are 0 otherwise.
     """
     size, modes = amplitudes.shape[-1], probes.shape[1]
     piece = max(1, PIXELS_AT_ONCE // (len(objects) * modes * size**2))
     spectra = torch.fft.fft2(probes)
-    total = None
+    canvas = objects.new_zeros(objects.shape)
+    sums, total = (canvas, canvas.real.new_zeros(objects.shape)), None
     for first in range(0, amplitudes.shape[1], piece):
         some = slice(first, first + piece)
         light = None if brightness is None else brightness[:, some]
         part = _piece(
+            sums,
             objects,
             spectra,
             amplitudes[:, some],
@@ -122,11 +135,12 @@ def joint_change(
             scale,
             light,
             unbiased,
+            with_background,
         )
-        total = part if total is None else total + part
+        total = part if total is None else [before + more for before, more in zip(total, part, strict=True)]
+    probes, *others = total
     # The sum of the frames' changes is moved back to the probe's own place at once.
-    total.probes = torch.fft.ifft2(total.probes)
-    return total
+    return JointChange(*sums, torch.fft.ifft2(probes), *others)
 
 
 def modelled_frames(
@@ -159,8 +173,8 @@ def _placed(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Propagator]:
     """Whole-pixel patches and the probes moved by the fractions that remain, which loses no resolution.
 
-    Gives patches (batch, frames, N, N), probes (batch, frames, modes, N, N) as bright as each frame's light, corners,
-    the factors (batch, frames, 1, N, N) of their spectra, and the propagator of waves moved so.
+    Gives patches (batch, frames, N, N), probes (batch, frames, modes, N, N) as bright as each frame's light, the index
+    of the patches' rows, the factors (batch, frames, 1, N, N) of spectra, and the propagator of waves moved so.
     """
     size = spectra.shape[-1]
     corner, fraction = split_positions(positions, size)
@@ -168,10 +182,12 @@ def _placed(
     if brightness is not None:
         factors = factors * brightness.sqrt()[:, :, None, None, None]
     moved = torch.fft.ifft2(spectra[:, None] * factors)
-    return crop_patches(objects, corner, size), moved, corner, factors, propagator.moved(fraction)
+    rows = row_index(corner, size, objects.shape)
+    return crop_rows(objects, rows), moved, rows, factors, propagator.moved(fraction)
 
 
 def _piece(
+    sums: tuple[Tensor, Tensor],
     objects: Tensor,
     spectra: Tensor,
     amplitudes: Tensor,
@@ -182,50 +198,54 @@ def _piece(
     scale: Tensor,
     brightness: Tensor | None,
     unbiased: bool,
-) -> JointChange:
-    """Changes of a few frames, from the spectra of the probes; that of the probes is a spectrum as well."""
-    patches, moved, corner, factors, propagator = _placed(objects, spectra, positions, propagator, brightness)
+    with_background: bool,
+) -> list[Tensor]:
+    """Changes of a few frames from the spectra of the probes: those of objects and light are added to their sums.
+
+    Gives what a `JointChange` has beside those two; the change of the probes is a spectrum as well.
+    """
+    patches, moved, rows, factors, propagator = _placed(objects, spectra, positions, propagator, brightness)
     waves = propagator(exit_waves(patches, moved))
-    intensity = incoherent_sum(waves) + background[:, None, None, None] + FLOOR
-    modelled = intensity.sqrt()
-    ratio = torch.where(mask, amplitudes / modelled - 1, 0)
-    asked = unbiased_ratio(ratio, intensity, scale[:, None, None, None].square()) if unbiased else ratio
+    intensity = incoherent_sum(waves) + (background + FLOOR)[:, None, None, None]
+    # Bad pixels by a factor: to choose value by value takes ten times as long.
+    good, per_photon = mask.to(intensity.dtype), scale[:, None, None, None].square()
+    ratio = (amplitudes * intensity.rsqrt() - 1) * good
+    asked = unbiased_ratio(ratio, intensity, per_photon) if unbiased else ratio
     change = propagator.adjoint(asked.unsqueeze(-3) * waves)
-    added, light = (
-        add_patches(values, corner, objects.shape[-2:])
-        for values in (object_change(change, moved), incoherent_sum(moved))
-    )
+    index = pixel_index(rows)
+    for into, values in zip(sums, (object_change(change, moved), incoherent_sum(moved)), strict=True):
+        add_at(into, index, values)
     probes = (torch.fft.fft2(probe_change(change, patches)) * factors.conj()).sum(dim=1)
+    bright = patches if brightness is None else patches * brightness.sqrt()[:, :, None, None]
     with torch.no_grad():
-        per_scan = (1, 2, 3)
-        relative = ratio * (ratio + 2)  # n / I − 1
-        # A dark pixel's photon says little of a background: a tenth of a photon bounds what it may ask for.
-        least = 0.1 / scale[:, None, None, None].square()
-        weight = intensity / (intensity + least)
-        slope = (relative * weight).sum(per_scan)
-        curvature = torch.where(mask, (relative + 1) * weight / (intensity + least), 0).sum(per_scan)
-        misfit = (ratio * modelled).square().sum(per_scan)
-        photons = intensity * scale[:, None, None, None].square()
-        noise = torch.where(mask, photon_noise(photons), 0).sum(per_scan) / scale.square()
-    transmission = patches.real.square() + patches.imag.square()
-    if brightness is not None:
-        transmission = transmission * brightness[:, :, None, None]
-    return JointChange(
-        objects=added,
-        light=light,
-        probes=probes,
-        transmission=transmission.sum(dim=1),
-        slope=slope,
-        curvature=curvature,
-        misfit=misfit,
-        noise=noise,
-    )
+        misfit = _sums(ratio * intensity, ratio)
+        noise = (photon_noise(intensity * per_photon).sum(dim=1) * good[:, 0]).sum(dim=(1, 2)) / scale.square()
+        slope = curvature = torch.zeros_like(misfit)
+        if with_background:
+            slope, curvature = _background_slopes(ratio, intensity, good, per_photon)
+    return [probes, incoherent_sum(bright), slope, curvature, misfit, noise]
+
+
+def _background_slopes(ratio: Tensor, intensity: Tensor, good: Tensor, per_photon: Tensor) -> tuple[Tensor, Tensor]:
+    """Slope and curvature (batch,) of the log-likelihood by the background."""
+    relative = ratio * (ratio + 2)  # n / I − 1
+    # A dark pixel's photon says little of a background: a tenth of a photon bounds what it may ask for.
+    inverse = (intensity + 0.1 / per_photon).reciprocal()
+    weight = intensity * inverse
+    asked = relative * weight
+    return asked.sum(dim=(1, 2, 3)), _sums(torch.addcmul(asked, good, weight), inverse)
+
+
+def _sums(values: Tensor, factors: Tensor) -> Tensor:
+    """Sums (batch,) of products of two tensors (batch, ...)."""
+    return (values.flatten(1).unsqueeze(1) @ factors.flatten(1).unsqueeze(2)).flatten()
 
 
 def photon_noise(photons: Float[Tensor, "*axes"]) -> Float[Tensor, "*axes"]:
     """Mean of (√I − √n)² over counts n of an intensity I in photons, to 6 %: 2 I for few, 1/4 for many, 0.45 at one."""
-    photons = photons.clamp_max(MANY)
-    return -0.25 * torch.expm1(-5.67 * photons) + 0.414 * photons * torch.exp(-0.8 * photons)
+    few, some = (photons.clamp_max(most) for most in MANY)
+    lacking, spread = few.mul_(-5.67).exp_(), some * (-0.8 * some).exp_()
+    return spread.mul_(0.414).add_(0.25).sub_(lacking, alpha=0.25)
 
 
 def _damped(light: Tensor, damping: Tensor) -> Tensor:

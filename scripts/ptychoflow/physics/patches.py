@@ -130,7 +130,12 @@ def weighted_mean(
 
     Parameters and shapes are what `accumulate_patches` returns.
     """
-    return (total + floor) / (coverage + floor)
+    return divided(total + floor, coverage + floor)
+
+
+def divided(values: Complex[Tensor, "*#axes"], by: Float[Tensor, "*#axes"]) -> Complex[Tensor, "*axes"]:
+    """Divide complex values by real ones, which torch would take for complex numbers: those take five times as long."""
+    return values * by.reciprocal()
 
 
 def fade(size: int, shifts: Float[Tensor, "*axes 2"]) -> Float[Tensor, "*axes {size} {size}"]:
@@ -158,7 +163,14 @@ def crop_patches(
     objects: Shaped[Tensor, "batch H W"], corner: Int[Tensor, "batch patches 2"], size: int
 ) -> Shaped[Tensor, "batch patches {size} {size}"]:
     """Cut (batch, patches, size, size) out of objects (batch, H, W) at corners (batch, patches, 2) int64 pixels."""
-    return _Crop.apply(objects, corner, size)
+    return crop_rows(objects, row_index(corner, size, objects.shape))
+
+
+def crop_rows(
+    objects: Shaped[Tensor, "batch H W"], rows: Int[Tensor, "batch patches N"]
+) -> Shaped[Tensor, "batch patches N N"]:
+    """Cut patches out of objects (batch, H, W) whose rows begin at an index of `row_index`."""
+    return _Crop.apply(objects, rows)
 
 
 def add_patches(
@@ -170,18 +182,18 @@ def add_patches(
 
 
 class _Crop(torch.autograd.Function):
-    """`crop_patches`, which torch itself would differentiate by a far longer way than its adjoint."""
+    """`crop_rows`, which torch itself would differentiate by a far longer way than its adjoint."""
 
     @staticmethod
-    def forward(ctx: FunctionCtx, objects: Tensor, corner: Tensor, size: int) -> Tensor:
-        ctx.save_for_backward(corner)
-        ctx.frame = tuple(objects.shape[-2:])
-        return take_rows(objects, row_index(corner, size, objects.shape))
+    def forward(ctx: FunctionCtx, objects: Tensor, rows: Tensor) -> Tensor:
+        ctx.save_for_backward(rows)
+        ctx.shape = objects.shape
+        return take_rows(objects, rows)
 
     @staticmethod
-    def backward(ctx: FunctionCtx, change: Tensor) -> tuple[Tensor, None, None]:
-        (corner,) = ctx.saved_tensors
-        return add_patches(change, corner, ctx.frame), None, None
+    def backward(ctx: FunctionCtx, change: Tensor) -> tuple[Tensor, None]:
+        (rows,) = ctx.saved_tensors
+        return add_at(change.new_zeros(ctx.shape), pixel_index(rows), change), None
 
 
 def take_rows(
@@ -201,10 +213,10 @@ def add_at(
     values: Inexact[Tensor, "#batch #patches N N"],
 ) -> Inexact[Tensor, "batch H W"]:
     """Add values at an index of `patch_index` to a canvas (batch, H, W), in place and in the order of the patches."""
-    # In one dimension this takes a third of the time that channels side by side take. It is deterministic on the CPU,
-    # and has a deterministic kernel on CUDA.
+    # In one dimension this takes a third of the time that channels side by side take, and half of what `index_add_`
+    # does. It is deterministic on the CPU, and has a deterministic kernel on CUDA.
     flat = values.expand(index.shape).reshape(-1)
-    return canvas.view(-1).index_add_(0, index.reshape(-1), flat).view(canvas.shape)
+    return canvas.view(-1).scatter_add_(0, index.reshape(-1), flat).view(canvas.shape)
 
 
 def split_positions(
@@ -220,7 +232,12 @@ def patch_index(
     corner: Int[Tensor, "batch patches 2"], size: int, shape: tuple[int, int, int]
 ) -> Int[Tensor, "batch patches {size} {size}"]:
     """Index (batch, patches, size, size) of the pixels of patches in flattened (batch, H, W) objects."""
-    return row_index(corner, size, shape)[..., None] + torch.arange(size, device=corner.device)
+    return pixel_index(row_index(corner, size, shape))
+
+
+def pixel_index(rows: Int[Tensor, "batch patches N"]) -> Int[Tensor, "batch patches N N"]:
+    """Index (batch, patches, N, N) of the pixels of patches from that of the first pixels of their rows."""
+    return rows[..., None] + torch.arange(rows.shape[-1], device=rows.device)
 
 
 def row_index(

@@ -8,6 +8,7 @@ from jaxtyping import Bool, Complex, Float
 from torch import Tensor
 
 from ptychoflow.physics.diffraction import Propagator, exit_waves, incoherent_sum, sum_of_modes
+from ptychoflow.physics.patches import divided
 
 FLOOR = 1e-8
 """Least intensity of a modelled pixel: amplitudes are divided by its root."""
@@ -95,10 +96,12 @@ def unbiased_ratio(
     Tensor
         (..., N, N) float.
     """
-    by_photons = ratio * (ratio + 2) * (intensity / (2 * (intensity + DARK / photons)))
-    # Far below the counts a linear step would overshoot.
-    by_photons = torch.minimum(by_photons, 2 * ratio.clamp_min(0))
-    return torch.lerp(ratio, by_photons, 1 / (1 + (intensity * photons / FEW).square()))
+    counts = intensity * photons
+    # Of the ratio itself, to be multiplied by it. Far below the counts a linear step would overshoot: by 2 at most.
+    one = ratio.new_ones(())
+    by_photons = (torch.add(one, ratio, alpha=0.5) * (counts / (counts + DARK))).clamp_max(2)
+    many = torch.addcmul(one, counts, counts, value=1 / FEW**2)
+    return torch.addcmul(ratio, ratio, (by_photons - 1) / many)
 
 
 def object_change(
@@ -136,4 +139,4 @@ def regularised(
     Tensor
         (..., H, W) complex.
     """
-    return total / (coverage + REGULARISATION * peak)
+    return divided(total, coverage + REGULARISATION * peak)

@@ -30,10 +30,10 @@ from ptychoflow.tracking.delivery import RUN_FILE
 from ptychoflow.tracking.guard import begin
 from ptychoflow.tracking.journal import set_aside
 from ptychoflow.tracking.loggers import CSV_FOLDER, close, collect_metrics, make_loggers
-from ptychoflow.training.checkpoint import WholeCheckpoints, save
+from ptychoflow.training.checkpoint import save
 from ptychoflow.training.progress import ProgressLines
 from ptychoflow.training.statistics import EpochMetricsInCheckpoint, EpochReport
-from ptychoflow.training.trainer import make_trainer, process_environment
+from ptychoflow.training.trainer import WholeCheckpoints, make_trainer, process_environment
 
 LAST = "last.ckpt"
 VALIDATION = 2**23

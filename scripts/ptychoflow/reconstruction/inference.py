@@ -23,23 +23,12 @@ from ptychoflow.physics.tiles import ObjectTile
 from ptychoflow.provenance.record import circumstances, now
 from ptychoflow.reconstruction.file import Reconstruction
 from ptychoflow.reconstruction.parts import part_of
-from ptychoflow.reconstruction.piece_writing import PatchWriter, TileWriter
 from ptychoflow.reconstruction.stitching import Portion, stitch
-from ptychoflow.running.hardware import device_name
+from ptychoflow.running.hardware import chosen_device, device_name
 from ptychoflow.settings.inference import InferenceSettings, phase_rounds
 from ptychoflow.settings.training import GroupSettings
 from ptychoflow.training.checkpoint import load_checkpoint, restore, trained_frames
-from ptychoflow.training.module import Reconstructor
-from ptychoflow.training.progress import ProgressLines
-from ptychoflow.training.trainer import make_trainer
-
-SILENT = {
-    "logger": False,
-    "enable_progress_bar": False,
-    "enable_model_summary": False,
-    "enable_checkpointing": False,
-}
-"""Options of a Trainer that only predicts."""
+from ptychoflow.training.scan_network import ScanNetwork
 
 
 class Inference:
@@ -65,6 +54,8 @@ class Inference:
         Reconstruct every frame by itself all the same.
     held_out : float, optional
         Share of the frames that are left out of the image and judge it; that of the training if not given.
+    kind : type
+        What the network is to be, such as the module that Lightning tests.
 
     Raises
     ------
@@ -83,8 +74,9 @@ class Inference:
         tile_frames: int = InferenceSettings.tile_frames,
         single_shot: bool = False,
         held_out: float | None = None,
+        kind: type[ScanNetwork] = ScanNetwork,
     ) -> None:
-        self.module = restore(load_checkpoint(checkpoint))
+        self.module = restore(load_checkpoint(checkpoint), kind)
         scans, trained = len(self.module.masks), self.module.probe_pairs.shape[-2]
         require_fit(checkpoint, self.module.network, scans, trained, probe, dataset.size, data)
         if n_groups is not None and not 1 <= n_groups <= len(dataset.frames):
@@ -148,7 +140,7 @@ class Inference:
         if phase_iterations is None:
             phase_iterations = phase_rounds(self.joins_frames)
         started = time.perf_counter()
-        device = make_trainer(accelerator=accelerator, devices=1, **SILENT).strategy.root_device
+        device = chosen_device(accelerator)
         module = self.module.to(device)
         positions = torch.from_numpy(self.dataset.positions).to(device)
         module.cuts_patches = False
@@ -157,7 +149,7 @@ class Inference:
 
             def predicted() -> Iterator[Portion | ObjectTile]:
                 for batch in loader:
-                    piece = module.predict_step(batch, 0)
+                    piece = module.predict(batch)
                     yield piece if isinstance(piece, ObjectTile) else Portion(*piece)
 
             # Patches of a scan that is larger than memory are larger still: those are predicted anew in each round.
@@ -211,16 +203,10 @@ class Inference:
         """
         if output.suffix != ".h5":
             raise InputError(f"output is {output}: expected a name that ends in .h5")
-        also = tuple(also)
-        self.module.cuts_patches = bool(also)
-        writer = TileWriter(output, self) if self.joins_frames and not also else PatchWriter(output, self, also)
-        trainer = make_trainer(accelerator=accelerator, devices=1, callbacks=[writer, ProgressLines()], **SILENT)
-        writer.loader = self.loader(batch_size, trainer.strategy.root_device)
-        if len(writer.loader):
-            trainer.predict(self.module, writer.loader, return_predictions=False)
-        else:  # a part without a tile, for which Lightning calls no hook
-            writer.on_predict_start(trainer, self.module)
-            writer.on_predict_end(trainer, self.module)
+        # Lightning takes longer to load than a scan takes.
+        from ptychoflow.reconstruction.piece_writing import write_pieces
+
+        write_pieces(self, output, batch_size, accelerator, tuple(also))
 
 
 def judging_frames(trained: np.ndarray, share: float, seed: int, asked: int) -> np.ndarray:
@@ -252,13 +238,13 @@ def judging_frames(trained: np.ndarray, share: float, seed: int, asked: int) -> 
 
 
 def scan_loader(
-    module: Reconstructor, table: FrameTable | StoredTable, positions: np.ndarray, frames: np.ndarray, tile_frames: int
+    module: ScanNetwork, table: FrameTable | StoredTable, positions: np.ndarray, frames: np.ndarray, tile_frames: int
 ) -> GroupLoader | TileLoader:
     """Batches of chosen frames of a scan: tiles where the network joins frames, else one by one or in its groups.
 
     Parameters
     ----------
-    module : Reconstructor
+    module : ScanNetwork
         The network.
     table : FrameTable
         All frames, those of the scan first.
@@ -282,7 +268,7 @@ def tiles_of(positions: np.ndarray, frames: np.ndarray, most: int, size: int) ->
 
 
 def frame_loader(
-    module: Reconstructor,
+    module: ScanNetwork,
     table: FrameTable | StoredTable,
     positions: np.ndarray,
     frames: np.ndarray,

@@ -2,12 +2,10 @@
 
 from pathlib import Path
 from textwrap import wrap
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import matplotlib
-import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.figure import Figure
+from PIL import Image, PngImagePlugin
 
 from ptychoflow.errors import InputError
 from ptychoflow.files import replacing
@@ -16,9 +14,11 @@ from ptychoflow.provenance.embedded import picture_metadata
 from ptychoflow.provenance.record import package_versions, repository_commit, write_provenance
 from ptychoflow.reconstruction.file import Reconstruction, without_mean_phase, write_reconstruction
 
-# Without random names and dates the same data give the same file.
-matplotlib.rcParams["svg.hashsalt"] = "ptychoflow"
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
+REPRODUCIBLE = {"svg.hashsalt": "ptychoflow"}
+"""Settings of matplotlib without which the same data give files with other random names."""
 DOUBT_WIDTH = 130
 """Letters of a line of what is doubtful."""
 
@@ -30,15 +30,30 @@ def save_images(reconstruction: Reconstruction, amplitude: Path, phase: Path) ->
     image = reconstruction.object[box]
     area = illuminated_area(reconstruction)[box]
     turned = without_mean_phase(image, area)
-    provenance = reconstruction.provenance | {"drawn_by": drawn_by()}
-    for path, values, colours in ((amplitude, np.abs(image), "gray"), (phase, np.angle(turned), "gray")):
+    for path, values in ((amplitude, np.abs(image)), (phase, np.angle(turned))):
         low, high = np.percentile(values[area], [0.5, 99.5])
         with replacing(path) as temporary:
-            metadata = picture_metadata(path.suffix, provenance)
-            plt.imsave(temporary, values, cmap=colours, vmin=low, vmax=max(high, low + 1e-6), metadata=metadata)
+            _save_grey(temporary, values, low, max(high, low + 1e-6), reconstruction.provenance)
 
 
-def say_doubts(figure: Figure, sentences: list[str]) -> None:
+def _save_grey(path: Path, values: np.ndarray, low: float, high: float, provenance: dict[str, Any]) -> None:
+    """Save values (H, W) in grey, black at `low` and below, white at `high` and above."""
+    if path.suffix.lower() != ".png":
+        from matplotlib import image, rc_context
+
+        metadata = picture_metadata(path.suffix, provenance | {"drawn_by": drawn_by()})
+        with rc_context(REPRODUCIBLE):
+            image.imsave(path, values, cmap="gray", vmin=low, vmax=high, metadata=metadata)
+        return
+    # Without matplotlib, which takes longer to load than a small scan to reconstruct.
+    grey = (256 * ((values - low) / (high - low)).clip(0, 1)).clip(0, 255).astype(np.uint8)
+    text = PngImagePlugin.PngInfo()
+    for key, value in picture_metadata(".png", provenance | {"drawn_by": drawn_by("pillow")}).items():
+        text.add_text(key, value)
+    Image.fromarray(grey).save(path, pnginfo=text)
+
+
+def say_doubts(figure: "Figure", sentences: list[str]) -> None:
     """Write what is doubtful about an image under its figure, so that it is seen wherever the figure is shown."""
     if sentences:
         lines = [line for sentence in sentences for line in wrap(f"Doubtful: {sentence}.", DOUBT_WIDTH)]
@@ -60,13 +75,13 @@ def keep_reconstruction(
         write_provenance(provenance, reconstruction.provenance)
 
 
-def drawn_by() -> dict[str, Any]:
+def drawn_by(package: str = "matplotlib") -> dict[str, Any]:
     """What draws a figure, which may be newer than what made its content; no time, so that the same stays the same."""
     commit = repository_commit()
     return {
         "commit": commit.removesuffix("-dirty"),
         "dirty": commit.endswith("-dirty"),
-        "packages": package_versions("matplotlib"),
+        "packages": package_versions(package),
     }
 
 

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import h5py
 import numpy as np
 import torch
-from lightning.pytorch import Callback, Trainer
+from lightning.pytorch import Callback, LightningModule, Trainer
 from PIL import Image
 from torch import Tensor
 
@@ -22,7 +22,7 @@ from ptychoflow.files import replacing, replacing_folder
 from ptychoflow.loading.tables import Batch
 from ptychoflow.physics.losses import poisson_deviance
 from ptychoflow.running.extensions import class_of
-from ptychoflow.training.module import Prediction, Reconstructor
+from ptychoflow.training.scan_network import Prediction, ScanNetwork
 
 
 class PredictionFile(Protocol):
@@ -201,7 +201,7 @@ class PredictionWriter(Callback):
             place = self.pending.enter_context(replacing_folder(target) if folder else replacing(target))
             self.files.append(kind(place, loader.groups_here, loader.table.size, **arguments))
 
-    def _write(self, module: Reconstructor, prediction: Prediction, batch: Batch) -> None:
+    def _write(self, module: ScanNetwork, prediction: Prediction, batch: Batch) -> None:
         own = any(isinstance(name, dict) or name in TABLES for name in self.formats)
         table = frame_table(module, prediction, batch) if own else {}
         frames, patches = prediction.frames.cpu().numpy(), prediction.patches.cpu().numpy()
@@ -214,48 +214,48 @@ class PredictionWriter(Callback):
         self.files = []
         self.pending.close()
 
-    def on_exception(self, trainer: Trainer, pl_module: Reconstructor, exception: BaseException) -> None:
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Leave nothing half-written."""
         for file in self.files:
             file.close()
         self.files = []
         self.pending.__exit__(type(exception), exception, exception.__traceback__)
 
-    def on_validation_start(self, trainer: Trainer, pl_module: Reconstructor) -> None:
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._open(trainer, "val", trainer.val_dataloaders)
 
     def on_validation_batch_end(
-        self, trainer: Trainer, pl_module: Reconstructor, outputs: Prediction, batch: Batch, *args: Any
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Prediction, batch: Batch, *args: Any
     ) -> None:
         self._write(pl_module, outputs, batch)
 
-    def on_validation_end(self, trainer: Trainer, pl_module: Reconstructor) -> None:
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._finish()
 
-    def on_test_start(self, trainer: Trainer, pl_module: Reconstructor) -> None:
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._open(trainer, "test", trainer.test_dataloaders)
 
     def on_test_batch_end(
-        self, trainer: Trainer, pl_module: Reconstructor, outputs: Prediction, batch: Batch, *args: Any
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Prediction, batch: Batch, *args: Any
     ) -> None:
         self._write(pl_module, outputs, batch)
 
-    def on_test_end(self, trainer: Trainer, pl_module: Reconstructor) -> None:
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._finish()
 
-    def on_predict_start(self, trainer: Trainer, pl_module: Reconstructor) -> None:
+    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._open(trainer, "predict", trainer.predict_dataloaders)
 
     def on_predict_batch_end(
-        self, trainer: Trainer, pl_module: Reconstructor, outputs: Prediction, batch: Batch, *args: Any
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Prediction, batch: Batch, *args: Any
     ) -> None:
         self._write(pl_module, outputs, batch)
 
-    def on_predict_end(self, trainer: Trainer, pl_module: Reconstructor) -> None:
+    def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._finish()
 
 
-def frame_table(module: Reconstructor, prediction: Prediction, batch: Batch) -> dict[str, np.ndarray]:
+def frame_table(module: ScanNetwork, prediction: Prediction, batch: Batch) -> dict[str, np.ndarray]:
     """Columns (wanted,) of a table: scan, position in pixels, deviance, mean amplitude and phase where light falls.
 
     The deviance is the Poisson deviance per good pixel of the frame under its own patch, without its neighbours.

@@ -26,8 +26,10 @@ def chosen_device(accelerator: str) -> torch.device:
     Raises
     ------
     InputError
-        Where a GPU is asked for and none can be used.
+        Where a GPU is asked for and none can be used, or something else altogether.
     """
+    if accelerator not in ("auto", "cpu", "gpu", "cuda"):
+        raise InputError(f"accelerator {accelerator} cannot be used here: expected auto, cpu, gpu or cuda")
     if accelerator in ("gpu", "cuda") and not uses_gpu(accelerator):
         raise InputError(f"accelerator {accelerator} cannot be used here: torch finds no CUDA GPU")
     return torch.device("cuda" if uses_gpu(accelerator) else "cpu")

@@ -17,11 +17,11 @@ from ptychoflow.runs.images import ReconstructionImages
 from ptychoflow.settings.model import ModelSettings
 from ptychoflow.settings.tracking import TrackingSettings
 from ptychoflow.settings.training import TrainingSettings
-from ptychoflow.training.checkpoint import WholeCheckpoints, load_checkpoint, load_network
+from ptychoflow.training.checkpoint import load_checkpoint, load_network
 from ptychoflow.training.module import BatchMetric, Reconstructor
 from ptychoflow.training.progress import ProgressLines
 from ptychoflow.training.statistics import EpochMetricsInCheckpoint, EpochReport, TrainingStatistics
-from ptychoflow.training.trainer import make_trainer, process_environment
+from ptychoflow.training.trainer import WholeCheckpoints, make_trainer, process_environment
 
 
 def build_module(

@@ -121,7 +121,7 @@ class ReconstructionImages(Callback):
         frames = np.sort(order[: self.settings.recon_log_max_stitch_samples])
         loader = scan_loader(module, table, scan.positions, frames, FRAMES_AT_ONCE)
         joined = module.network.joins_frames
-        portions = [module.tile(batch) if joined else Portion(*module.predict_step(batch, 0)) for batch in loader]
+        portions = [module.tile(batch) if joined else Portion(*module.predict(batch)) for batch in loader]
         positions = torch.from_numpy(scan.positions).to(module.device)
         result = stitch(lambda: portions, positions, module.probes[0], tuple(scan.object_shape), PHASE_ITERATIONS)
         canvas, coverage = (_array(part) for part in result[:2])

@@ -225,7 +225,8 @@ class TrainingRun:
             collect_metrics(self.run_dir / CSV_FOLDER, self.output_dir / "metrics.csv")
 
     def _test(self, trainer: Trainer, checkpoint: Path, test: Dataset) -> None:
-        inference = Inference(checkpoint, test, self.test_data, held_out=0.0)  # the loss of a test is of all frames
+        # The loss of a test is of all frames.
+        inference = Inference(checkpoint, test, self.test_data, held_out=0.0, kind=Reconstructor)
         loader = inference.loader(self.training.batch_size, trainer.strategy.root_device, with_truth=True)
         (scores,) = trainer.test(inference.module, loader, verbose=False)
         log.info("Poisson deviance per pixel of %s: %.4g", self.test_data, scores["test/metrics/deviance/epoch"])

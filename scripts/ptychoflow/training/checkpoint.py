@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import Tensor
 
 from ptychoflow.errors import InputError
@@ -24,14 +23,21 @@ from ptychoflow.models.trained import load_checkpoint, network_weights
 from ptychoflow.settings.model import ModelSettings
 from ptychoflow.settings.training import TrainingSettings
 from ptychoflow.settings.values import flattened, plain
-from ptychoflow.training.module import Reconstructor
+from ptychoflow.training.scan_network import ScanNetwork
 
 PUBLISHED = ("state_dict", "ptychoflow", "epoch", "global_step", "pytorch-lightning_version")
 """What a published checkpoint keeps; the optimiser's state stays with the run."""
 
 
-def restore(checkpoint: dict[str, Any]) -> Reconstructor:
+def restore(checkpoint: dict[str, Any], kind: type[ScanNetwork] = ScanNetwork) -> ScanNetwork:
     """Rebuild the network, with its probes, from what `load_checkpoint` returned.
+
+    Parameters
+    ----------
+    checkpoint : dict
+        As it was loaded.
+    kind : type
+        What it is to be, such as the module that Lightning trains.
 
     Raises
     ------
@@ -39,7 +45,7 @@ def restore(checkpoint: dict[str, Any]) -> Reconstructor:
         Where settings and weights are not those of this version of PtychoFlow.
     """
     try:
-        return _rebuilt(checkpoint["ptychoflow"], checkpoint["state_dict"])
+        return _rebuilt(kind, checkpoint["ptychoflow"], checkpoint["state_dict"])
     except (KeyError, TypeError, AttributeError, RuntimeError) as error:
         reason = " ".join(str(error).split())
         raise InputError(
@@ -47,16 +53,16 @@ def restore(checkpoint: dict[str, Any]) -> Reconstructor:
         ) from None
 
 
-def _rebuilt(description: dict[str, Any], state: dict[str, Tensor]) -> Reconstructor:
+def _rebuilt(kind: type[ScanNetwork], description: dict[str, Any], state: dict[str, Tensor]) -> ScanNetwork:
     probes = torch.view_as_complex(state["probe_pairs"].contiguous())
     settings = ModelSettings(**description["model"]), TrainingSettings.of(description["training"])
-    module = Reconstructor(*settings, probes, state["masks"], description.get("fresnel_number"))
+    module = kind(*settings, probes, state["masks"], description.get("fresnel_number"))
     module.load_state_dict(state)
     module.description = description
     return module.eval()
 
 
-def load_network(module: Reconstructor, checkpoint: dict[str, Any], path: Path) -> None:
+def load_network(module: ScanNetwork, checkpoint: dict[str, Any], path: Path) -> None:
     """Give a network the weights of a checkpoint; the probe stays its own.
 
     Raises
@@ -93,13 +99,6 @@ def save(checkpoint: dict[str, Any], path: Path) -> None:
 
 SETTLED = {"precision": "precision"}
 """Settings that the machine decides, by their names in the provenance."""
-
-
-class WholeCheckpoints(TorchCheckpointIO):
-    """Checkpoints of a running training, renamed in their own folder: a copy from elsewhere could be cut short."""
-
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: str, storage_options: Any | None = None) -> None:
-        save(checkpoint, Path(path))
 
 
 def describe(

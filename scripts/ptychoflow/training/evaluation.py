@@ -1,10 +1,12 @@
 """What a module says of a batch, and of its share of one that several processes train on as one process would."""
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
-from lightning.pytorch.strategies import Strategy
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from lightning.pytorch.strategies import Strategy
 
 
 class Shares(NamedTuple):
@@ -27,7 +29,7 @@ class Shares(NamedTuple):
     mean_count: Tensor
 
     @classmethod
-    def of(cls, counts: Tensor, mask: Tensor, weight: Tensor, strategy: Strategy | None) -> "Shares":
+    def of(cls, counts: Tensor, mask: Tensor, weight: Tensor, strategy: "Strategy | None") -> "Shares":
         """Take the shares of a batch.
 
         Parameters

@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+from pathlib import Path
 from typing import Any
 
 from lightning.fabric.plugins.environments import (
@@ -12,11 +13,13 @@ from lightning.fabric.plugins.environments import (
 )
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Trainer
+from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from ptychoflow.errors import InputError
 from ptychoflow.running.hardware import computes_bfloat16, uses_gpu
 from ptychoflow.settings.training import TrainingSettings
+from ptychoflow.training.checkpoint import save
 
 log = logging.getLogger(__name__)
 
@@ -73,6 +76,13 @@ def settle(settings: TrainingSettings) -> TrainingSettings:
                 processor,
             )
     return dataclasses.replace(settings, precision=precision)
+
+
+class WholeCheckpoints(TorchCheckpointIO):
+    """Checkpoints of a running training, renamed in their own folder: a copy from elsewhere could be cut short."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str, storage_options: Any | None = None) -> None:
+        save(checkpoint, Path(path))
 
 
 def process_environment(nodes: int) -> ClusterEnvironment:

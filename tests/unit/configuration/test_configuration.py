@@ -212,3 +212,10 @@ def test_what_is_installed_without_its_needs_changes_no_tested_version():
     for name in ("baseline", "ptychodus"):
         lines = (ROOT / f"envs/requirements-{name}.txt").read_text().lower().splitlines()
         assert not tested & {line.split("==")[0] for line in lines if not line.startswith("#")}
+
+
+def test_every_profile_compares_the_bytes_of_files_that_were_touched():
+    profiles = sorted((ROOT / "profiles").glob("*/config.yaml"))
+    assert len(profiles) >= 4
+    sizes = {path.parent.name: yaml.safe_load(path.read_text()).get("max-checksum-file-size") for path in profiles}
+    assert sizes == dict.fromkeys(sizes, "100MB")

@@ -1,5 +1,6 @@
 """Digests follow the imports of a program, and the commit is that of the checkout."""
 
+import ast
 import importlib.metadata
 import shutil
 import subprocess
@@ -37,6 +38,26 @@ def test_code_imported_at_any_depth_counts(name: str, library: Path):
     before = code_digest(script)
     (library / name).write_text((library / name).read_text() + "# changed\n")
     assert code_digest(script) != before
+
+
+def named_in_tree(path: Path) -> set[str]:
+    """Modules, and members of modules, that the import statements of a syntax tree name."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return {name for name in names if name.split(".")[0] == "ptychoflow"}
+
+
+def test_imports_are_those_of_the_syntax_tree():
+    library, tests = LIBRARY.resolve(), Path(__file__).parents[2]
+    for path in (*library.parent.rglob("*.py"), *tests.rglob("*.py")):
+        expected = {file for name in named_in_tree(path) for file in provenance._files_of(library, name)} | {path}
+        found = {*provenance._imported_modules(path), path}
+        # In tests, programs stand in texts, and count as well.
+        assert found >= expected if path.is_relative_to(tests) else found == expected, path
 
 
 def test_code_that_is_not_imported_does_not_count(library: Path):

@@ -1,6 +1,8 @@
 """From a checkpoint to patches: the same in a file and in memory, in small batches and in large."""
 
 import dataclasses
+import subprocess
+import sys
 from pathlib import Path
 
 import h5py
@@ -13,6 +15,7 @@ from ptychoflow.dataset.dataset import Dataset
 from ptychoflow.errors import InputError
 from ptychoflow.loading.groups import split_frames
 from ptychoflow.loading.tables import Batch
+from ptychoflow.physics.tiles import ObjectTile
 from ptychoflow.reconstruction.file import read_reconstruction, write_reconstruction
 from ptychoflow.reconstruction.inference import Inference
 from ptychoflow.reconstruction.parts import merge_parts, stitch_part
@@ -25,6 +28,9 @@ from ptychoflow.settings.inference import InferenceSettings
 from ptychoflow.settings.model import ModelSettings
 from ptychoflow.settings.training import GroupSettings, TrainingSettings
 from ptychoflow.training.module import Reconstructor
+from ptychoflow.training.scan_network import ScanNetwork
+
+PROGRAM = Path(__file__).parents[3] / "scripts/reconstruct.py"
 
 
 def trained(name: str, data: Path, folder: Path, **settings: object) -> Path:
@@ -48,6 +54,32 @@ def test_files_and_memory_give_the_same_image(name: str, small_cxi: Path, small_
     np.testing.assert_allclose(from_file.object[area], in_memory.object[area], atol=1e-4)
     np.testing.assert_array_equal(from_file.probe, in_memory.probe)
     assert from_file.provenance["checkpoint_sha256"] == in_memory.provenance["checkpoint_sha256"]
+
+
+@pytest.mark.parametrize("name", ["unrolled", "unet"])
+def test_the_network_gives_what_the_module_that_trained_it_does_bit_for_bit(
+    name: str, small_cxi: Path, small_dataset: Dataset, tmp_path: Path
+):
+    path = trained(name, small_cxi, tmp_path, learn_flux=True)
+    measured = dataclasses.replace(small_dataset, truth=None)
+    images = [
+        Inference(path, measured, small_cxi, kind=kind).reconstruct(9, 1, "cpu")
+        for kind in (ScanNetwork, Reconstructor)
+    ]
+    for field in ("object", "coverage", "halves", "probe"):
+        np.testing.assert_array_equal(*(getattr(image, field) for image in images))
+
+
+def test_an_image_waits_for_nothing_that_it_has_no_use_for(checkpoint: Path, small_cxi: Path, tmp_path: Path):
+    slow = "lightning torchmetrics mlflow matplotlib skimage scipy.spatial scipy.optimize pandas tensorboard ptychi"
+    arguments = ["--model_path", checkpoint, "--test_data", small_cxi, "--output_dir", tmp_path / "image"]
+    program = "import runpy, sys; runpy.run_path(sys.argv.pop(1), run_name='__main__'); print(*sys.modules)"
+    command = [sys.executable, "-c", program, PROGRAM, *arguments]
+    ran = subprocess.run(command, capture_output=True, text=True, check=True, cwd=PROGRAM.parent)
+    loaded = set(ran.stdout.split())
+    assert "ptychoflow.training.scan_network" in loaded
+    assert not loaded & set(slow.split())
+    assert len(list((tmp_path / "image").glob("reconstruct*"))) == 3
 
 
 def test_groups_are_formed_only_where_the_network_needs_them(
@@ -139,7 +171,7 @@ def test_the_patches_of_a_file_are_those_of_the_network_in_the_order_of_the_fram
     inference.write(tmp_path / "patches.h5", batch_size=9, accelerator="cpu", also=["hdf5"])
     batch = next(iter(inference.loader(64, torch.device("cpu"))))
     with torch.inference_mode():
-        expected = inference.module.predict_step(batch, 0).patches.numpy()
+        expected = inference.module.predict(batch).patches.numpy()
     with h5py.File(tmp_path / "patches.h5") as file:
         np.testing.assert_allclose(file["patches"], expected, atol=1e-4)
         np.testing.assert_array_equal(file["positions"], small_dataset.positions)
@@ -241,7 +273,7 @@ def test_all_frames_are_used_on_request_and_those_trained_on_never_judge(
 def test_what_does_not_fit_is_refused(checkpoint: Path, small_cxi: Path, small_dataset: Dataset):
     with pytest.raises(InputError, match="n_groups is 65"):
         Inference(checkpoint, small_dataset, small_cxi, n_groups=65)
-    with pytest.raises(InputError, match=r"accelerator quantum, .* cannot be used here"):
+    with pytest.raises(InputError, match=r"accelerator quantum cannot be used here"):
         Inference(checkpoint, small_dataset, small_cxi).reconstruct(8, accelerator="quantum")
     with pytest.raises(InputError, match="has no frames"):
         stitch_file(small_cxi)
@@ -259,14 +291,15 @@ def test_a_failed_inference_leaves_no_file(
     checkpoint: Path, small_cxi: Path, small_dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     inference = Inference(checkpoint, small_dataset, small_cxi, tile_frames=16)
-    step = Reconstructor.predict_step
+    predict, batches = ScanNetwork.predict, []
 
-    def fail_in_the_third_batch(self: Reconstructor, batch: Batch, batch_idx: int) -> tuple:
-        if batch_idx == 2:
+    def fail_in_the_third_batch(self: ScanNetwork, batch: Batch) -> ObjectTile:
+        batches.append(batch)
+        if len(batches) == 3:
             raise RuntimeError("out of memory")
-        return step(self, batch, batch_idx)
+        return predict(self, batch)
 
-    monkeypatch.setattr(Reconstructor, "predict_step", fail_in_the_third_batch)
+    monkeypatch.setattr(ScanNetwork, "predict", fail_in_the_third_batch)
     with pytest.raises(RuntimeError, match="out of memory"):
         inference.write(tmp_path / "patches.h5", 8, "cpu")
     assert not list(tmp_path.iterdir())

@@ -22,7 +22,7 @@ from ptychoflow.runs.run import TrainingRun
 from ptychoflow.settings.model import ModelSettings
 from ptychoflow.settings.tracking import TrackingSettings
 from ptychoflow.settings.training import GroupSettings, TrainingSettings
-from ptychoflow.training.module import Reconstructor
+from ptychoflow.training.scan_network import ScanNetwork
 
 SCRIPTS = Path(__file__).parents[3] / "scripts"
 TINY = ModelSettings(features=4, depth=1, iterations=2)
@@ -53,7 +53,7 @@ def expected(inference: Inference) -> np.ndarray:
     batch = next(iter(inference.loader(64, torch.device("cpu"))))
     inference.module.cuts_patches = True
     with torch.inference_mode():
-        return inference.module.predict_step(batch, 0).patches.numpy()
+        return inference.module.predict(batch).patches.numpy()
 
 
 def test_arrays_are_those_of_the_network(written: Path, expected: np.ndarray):
@@ -118,14 +118,15 @@ def read(path: Path) -> tuple[Dataset, Path]:
 
 
 def test_a_failure_leaves_nothing_of_any_format(inference: Inference, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    step = Reconstructor.predict_step
+    predict, batches = ScanNetwork.predict, []
 
-    def fail_in_the_third_batch(self: Reconstructor, batch: object, batch_idx: int) -> object:
-        if batch_idx == 2:
+    def fail_in_the_third_batch(self: ScanNetwork, batch: object) -> object:
+        batches.append(batch)
+        if len(batches) == 3:
             raise RuntimeError("out of memory")
-        return step(self, batch, batch_idx)
+        return predict(self, batch)
 
-    monkeypatch.setattr(Reconstructor, "predict_step", fail_in_the_third_batch)
+    monkeypatch.setattr(ScanNetwork, "predict", fail_in_the_third_batch)
     monkeypatch.setattr(inference, "tile_frames", 16)
     with pytest.raises(RuntimeError, match="out of memory"):
         inference.write(tmp_path / "patches.h5", 8, "cpu", also=FORMATS)
@@ -140,8 +141,6 @@ import pyarrow.parquet, tifffile, torch
 from ptychoflow.dataset.dataset import Dataset
 from ptychoflow.reconstruction.inference import Inference
 from ptychoflow.reconstruction.piece_writing import PatchWriter
-from ptychoflow.dataset.dataset import Dataset
-from ptychoflow.reconstruction.inference import Inference, PatchWriter
 
 torch.set_num_threads(1)
 checkpoint, folder = Path(sys.argv[1]), Path(sys.argv[2])

@@ -1,7 +1,6 @@
 """What the frames themselves tell of a detector: pixels without use, and where the direct beam falls."""
 
 import numpy as np
-from scipy import ndimage
 
 LEAST_SUM = 50.0
 """Photons over all frames on both sides of a pixel, from which on none at all in it means that it is dead."""
@@ -62,6 +61,8 @@ def hot_pixels(sums: np.ndarray, good: np.ndarray, constant: np.ndarray, factor:
     ndarray
         (H, W) bool, True for hot pixels.
     """
+    from scipy import ndimage
+
     hot = good & constant & (sums > 0) & (_neighbours(good & ~constant, 1).sum(axis=0) >= 4)
     for _ in range(ROUNDS):
         left = good & ~hot
