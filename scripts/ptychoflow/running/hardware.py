@@ -52,8 +52,11 @@ def computes_bfloat16(on_gpu: bool) -> bool:
     # oneDNN, which does the convolutions, may have been told to leave instructions unused (ONEDNN_MAX_CPU_ISA).
     if not (torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()):
         return False
-    capabilities = torch.cpu.get_capabilities()
-    return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
+    if hasattr(torch.cpu, "get_capabilities"):
+        capabilities = torch.cpu.get_capabilities()
+        return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
+    # torch 2.9 has a function for each; every processor with AMX multiplies bfloat16 by it.
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
 def use_threads(threads: int | None) -> None:

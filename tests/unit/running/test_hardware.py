@@ -21,7 +21,7 @@ def processor(monkeypatch: pytest.MonkeyPatch):
     def pretend(capabilities: dict[str, bool], allowed: bool = True, gpu: bool | None = None) -> None:
         monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: True)
         monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: allowed, raising=False)
-        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
         monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu is not None)
         monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: including_emulation or gpu)
 
@@ -51,6 +51,17 @@ def test_auto_is_bfloat16_where_the_cpu_has_instructions_for_it(
     assert settings.precision == "auto"
     (line,) = caplog.messages
     assert line.startswith(f"precision {'bf16-mixed' if able else '32-true'}: this CPU has ")
+
+
+@pytest.mark.parametrize(("avx512", "amx"), [(True, False), (False, True), (False, False)])
+def test_torch_of_before_capabilities_is_asked_of_each(
+    avx512: bool, amx: bool, processor, monkeypatch: pytest.MonkeyPatch
+):
+    processor({})
+    monkeypatch.delattr(torch.cpu, "get_capabilities")
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
+    assert computes_bfloat16(on_gpu=False) is (avx512 or amx)
 
 
 @pytest.mark.parametrize(("gpu", "precision"), [(True, "bf16-mixed"), (False, "32-true")])
