@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ptychoflow.blind.candidates import GIVEN, Candidate
-from ptychoflow.blind.verdicts import Verdict, verdict_of
+from ptychoflow.blind.verdicts import Verdict
 from ptychoflow.dataset.position_axes import turned
 from ptychoflow.models.blind import Blind, subsets
 from ptychoflow.models.blind_state import BlindState
@@ -229,7 +229,7 @@ def _verdict(
     """What frames (judges,) int64 say of a candidate, beside the mean of those (fitted,) that were given to it."""
     one, part = torch.tensor([number]), state.chosen(torch.tensor([number]))
     modelled = frames.chosen(one).modelled(part.objects, part.probes, part.background, judges)[0]
-    return verdict_of(modelled * frames.scale[0] ** 2, counts[judges], frames.mask[0, 0], counts[fitted].mean(dim=0))
+    return Verdict(modelled * frames.scale[0] ** 2, counts[judges], frames.mask[0, 0], counts[fitted].mean(dim=0))
 
 
 def _errors(state: BlindState, frames: ScanFrames, judges: Tensor) -> Tensor:

@@ -24,7 +24,7 @@ from ptychoflow.blind.result import BlindResult, Progress
 from ptychoflow.blind.search import Start
 from ptychoflow.blind.sparse import MOST_VALUES, judged_least_squares, overlap_little
 from ptychoflow.blind.start import FRAMES, find_start, middle_of
-from ptychoflow.blind.verdicts import Verdict, verdict_of
+from ptychoflow.blind.verdicts import Verdict
 from ptychoflow.dataset.dataset import Dataset
 from ptychoflow.dataset.position_axes import turned_dataset
 from ptychoflow.errors import InputError
@@ -243,7 +243,7 @@ class BlindReconstruction:
 
     def verdict(self, state: BlindState) -> Verdict:
         """What the frames that judge say of a state."""
-        return verdict_of(*self._photons(state, self.judges), self.frames.mask[0, 0], self.mean.to(self.device))
+        return Verdict(*self._photons(state, self.judges), self.frames.mask[0, 0], self.mean.to(self.device))
 
     def _mean(self, state: BlindState, frames: Tensor, measure: Callable[[Tensor, Tensor, Tensor], Tensor]) -> float:
         """Mean over frames (chosen,) int64 of what modelled and measured photons and the mask tell."""

@@ -1,6 +1,7 @@
 """What frames that were left out say of a change: whether it helps them by more than their own noise may pretend."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -19,17 +20,37 @@ class Verdict:
 
     Parameters
     ----------
-    pixels : Tensor
-        (judges, N, N) float, Poisson deviance, 0 at bad pixels.
-    mean : float
-        Of good pixels.
-    share : float or None
-        Share of what the frames differ by that is explained; None where that is no more than noise.
+    modelled, counts : Tensor
+        (judges, N, N) float, photons per pixel.
+    mask : Tensor
+        (N, N) bool, True for good pixels.
+    mean_frame : Tensor
+        (N, N) float, mean counts of the frames that were fitted: scaled to the photons of each it knows no object.
     """
 
-    pixels: Tensor
-    mean: float
-    share: float | None
+    modelled: Tensor
+    counts: Tensor
+    mask: Tensor
+    mean_frame: Tensor
+
+    @cached_property
+    def pixels(self) -> Tensor:
+        """(judges, N, N) float, Poisson deviance, 0 at bad pixels."""
+        return torch.where(self.mask, deviance(self.modelled, self.counts), 0)
+
+    @cached_property
+    def mean(self) -> float:
+        """Deviance of good pixels."""
+        return float(masked_mean(self.pixels, self.mask))
+
+    @cached_property
+    def share(self) -> float | None:
+        """Share of what the frames differ by that is explained; None where that is no more than noise."""
+        light = torch.where(self.mask, self.counts, 0).sum(dim=(-2, -1))
+        light = light / torch.where(self.mask, self.mean_frame, 0).sum().clamp_min(1e-12)
+        flat = float(poisson_deviance(self.mean_frame * light[:, None, None], self.counts, self.mask))
+        expected = float(expected_deviance(self.modelled, self.mask))
+        return explained_share(self.mean, expected, flat, len(self.counts) * max(1, int(self.mask.sum())))
 
     @property
     def determined(self) -> bool:
@@ -44,27 +65,3 @@ class Verdict:
         """
         gained = (other.pixels - self.pixels).double()
         return bool(gained.sum() > CLEARLY * gained.square().sum().sqrt())
-
-
-def verdict_of(
-    modelled: Tensor,
-    counts: Tensor,
-    mask: Tensor,
-    mean: Tensor,
-) -> Verdict:
-    """Say how badly frames are explained.
-
-    Parameters
-    ----------
-    modelled, counts : Tensor
-        (judges, N, N) float, photons per pixel.
-    mask : Tensor
-        (N, N) bool, True for good pixels.
-    mean : Tensor
-        (N, N) float, mean counts of the frames that were fitted: scaled to the photons of each it knows no object.
-    """
-    pixels = torch.where(mask, deviance(modelled, counts), 0)
-    light = torch.where(mask, counts, 0).sum(dim=(-2, -1)) / torch.where(mask, mean, 0).sum().clamp_min(1e-12)
-    flat = float(poisson_deviance(mean * light[:, None, None], counts, mask))
-    found, expected = float(masked_mean(pixels, mask)), float(expected_deviance(modelled, mask))
-    return Verdict(pixels, found, explained_share(found, expected, flat, len(counts) * max(1, int(mask.sum()))))

@@ -107,6 +107,8 @@ class Watch(ABC):
                     self._add(min(waiting, self.live.most_frames if self.used else FIRST_FRAMES))
                     changed = True
                 elif reason:
+                    if changed and self.live.begun:
+                        self._draw()  # the last frames too are seen at once, whatever is made of all of them then
                     return reason
                 elif self.live.improve():
                     changed = True

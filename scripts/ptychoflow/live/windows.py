@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from ptychoflow.blind.verdicts import Verdict, verdict_of
+from ptychoflow.blind.verdicts import Verdict
 from ptychoflow.models.blind_state import BlindState
 from ptychoflow.models.scan_frames import ScanFrames
 from ptychoflow.physics.losses import poisson_deviance
@@ -58,7 +58,7 @@ class LiveFrames(ScanFrames):
         """What frames (chosen,) int64 that judge say of a state of one object, beside the mean of those fitted."""
         amplitudes, _ = self.subset(fitted)
         mean = amplitudes[0].square().mean(dim=0) * self.scale[0] ** 2
-        return verdict_of(*self._photons(state, judges), self.mask[0, 0], mean)
+        return Verdict(*self._photons(state, judges), self.mask[0, 0], mean)
 
 
 def window_of(positions: Tensor, size: int, shape: tuple[int, int]) -> Window:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from ptychoflow.blind.verdicts import verdict_of
+from ptychoflow.blind.verdicts import Verdict
 from ptychoflow.physics.losses import poisson_deviance
 
 FRAMES, SIZE = 6, 24
@@ -21,11 +21,11 @@ def drawn(photons: float, contrast: float, seed: int) -> tuple[torch.Tensor, tor
 
 def test_the_mean_is_the_deviance_of_good_pixels():
     intensity, counts = drawn(20.0, 0.5, 0)
-    found = verdict_of(1.1 * intensity, counts, MASK, intensity.mean(dim=0))
+    found = Verdict(1.1 * intensity, counts, MASK, intensity.mean(dim=0))
     assert found.mean == pytest.approx(float(poisson_deviance(1.1 * intensity, counts, MASK)), rel=1e-5)
     assert (found.pixels[:, 3, 5] == 0).all()
-    assert found.share < verdict_of(intensity, counts, MASK, intensity.mean(dim=0)).share
-    assert verdict_of(intensity, counts, MASK, intensity.mean(dim=0)).share == pytest.approx(1, abs=0.1)
+    assert found.share < Verdict(intensity, counts, MASK, intensity.mean(dim=0)).share
+    assert Verdict(intensity, counts, MASK, intensity.mean(dim=0)).share == pytest.approx(1, abs=0.1)
 
 
 @pytest.mark.parametrize("photons", [0.05, 2.0, 500.0])
@@ -36,7 +36,7 @@ def test_a_change_that_is_as_often_right_as_wrong_is_hardly_ever_said_to_help(ph
         size = 0.3 / photons**0.5
         change = size * torch.randn(FRAMES, SIZE, SIZE, generator=torch.Generator().manual_seed(1000 + seed))
         # Both are off alike, to opposite sides: none is better.
-        one, other = (verdict_of(intensity * (sign * change).exp(), counts, MASK, intensity[0]) for sign in (1.0, -1.0))
+        one, other = (Verdict(intensity * (sign * change).exp(), counts, MASK, intensity[0]) for sign in (1.0, -1.0))
         taken += one.clearly_better_than(other)
         better += one.mean < other.mean
     # The lower deviance alone is a toss of a coin; two standard errors leave one in 44.
@@ -48,7 +48,7 @@ def test_a_change_that_is_as_often_right_as_wrong_is_hardly_ever_said_to_help(ph
 def test_a_change_that_is_right_is_said_to_help(photons: float):
     intensity, counts = drawn(photons, 0.5, 3)
     mean = intensity.mean(dim=0)
-    right, wrong = verdict_of(intensity, counts, MASK, mean), verdict_of(intensity.sqrt(), counts, MASK, mean)
+    right, wrong = Verdict(intensity, counts, MASK, mean), Verdict(intensity.sqrt(), counts, MASK, mean)
     assert right.clearly_better_than(wrong)
     assert not wrong.clearly_better_than(right)
     assert not right.clearly_better_than(right)
@@ -56,8 +56,8 @@ def test_a_change_that_is_right_is_said_to_help(photons: float):
 
 def test_frames_that_differ_by_no_more_than_noise_determine_nothing():
     intensity, counts = drawn(2.0, 0.0, 5)
-    assert not verdict_of(intensity, counts, MASK, intensity[0]).determined
+    assert not Verdict(intensity, counts, MASK, intensity[0]).determined
     intensity, counts = drawn(200.0, 0.5, 6)
     mean = intensity.mean(dim=0)
-    assert verdict_of(intensity, counts, MASK, mean).determined
-    assert not verdict_of(mean.expand_as(intensity), counts, MASK, mean).determined
+    assert Verdict(intensity, counts, MASK, mean).determined
+    assert not Verdict(mean.expand_as(intensity), counts, MASK, mean).determined
