@@ -3,10 +3,12 @@
 from typing import Any
 
 import numpy as np
+import torch
 
 from ptychoflow.dataset.dataset import Dataset
 from ptychoflow.dataset.scan_shape import empty_beam, probe_width
 from ptychoflow.ingest.detector.orientation import Orientation, oriented
+from ptychoflow.physics.gauge import centre_of
 
 LEAST_OVERSAMPLING = 2.0
 """Frame over probe width: below, the autocorrelation of the exit wave does not fit into the frame."""
@@ -48,7 +50,7 @@ def inspected_probe(sample: Dataset) -> tuple[dict[str, Any], list[str]]:
         "beam_offset_pixels": None if offset is None else list(offset),
     }
     far, warnings = sample.propagation == "far", []
-    place = off_middle(whole)
+    place = centre_of(torch.from_numpy(whole)).numpy()
     facts["probe_off_middle_pixels"] = place.tolist()
     if far and sample.probe_known and np.abs(place).max() > max(LEAST_OFF, sample.size / 16):
         warnings.append(
@@ -81,16 +83,6 @@ def inspected_probe(sample: Dataset) -> tuple[dict[str, Any], list[str]]:
             f"expected above {LEAST_FIT:g}"
         )
     return facts, warnings
-
-
-def off_middle(light: np.ndarray) -> np.ndarray:
-    """Where the light (N, N) of a probe lies about the pixel N // 2, (2,) float (row, column) pixels.
-
-    By the phase of the first harmonic, which light at the far edges moves less than the mean of places.
-    """
-    size = len(light)
-    wave = np.exp(2j * np.pi * (np.arange(size) - size // 2) / size)
-    return np.angle([light.sum(axis=1) @ wave, light.sum(axis=0) @ wave]) * size / (2 * np.pi)
 
 
 def probe_fits(dataset: Dataset) -> dict[str, float]:
