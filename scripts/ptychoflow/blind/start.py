@@ -28,8 +28,8 @@ ENOUGH = 0.85
 QUICK_ROUNDS: Rounds = ((2, 4), (3, 4), (4, 0))
 """Of a look that only has to tell what is far off."""
 THOROUGH: Rounds = ((10, 3), (15, 3), (35, 0))
-"""Of a start that is looked for again, with all modes: light of several that is taken for one hides the right defocus, and
-a probe of which no guess is near takes dozens of iterations to be found."""
+"""Of a start that is looked for again, with all modes: light of several that is taken for one hides the right defocus,
+and a probe of which no guess is near takes dozens of iterations to be found."""
 FARTHER = 0.6
 """Radius of the widest beam that is tried when a start is looked for again, as a share of the frame."""
 
