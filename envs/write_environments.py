@@ -25,7 +25,7 @@ LOGGERS = ("filelock", "mlflow", "tensorboard")
 # The rooms that compute with tensors name their axes.
 TENSORS = ("jaxtyping", "torch")
 ENVIRONMENTS = {
-    "data": ("simulate, fetch and ingest", (*ARRAYS, "hdf5plugin", "scikit-image", *TENSORS)),
+    "data": ("simulate, fetch and ingest", (*ARRAYS, "hdf5plugin", "scikit-image", *TENSORS, "zarr")),
     "train": ("train", (*ARRAYS, *IMAGES, *PATCHES, *LOGGERS, *TENSORS)),
     "train-gpu": ("train, where device is gpu", (*ARRAYS, *IMAGES, *PATCHES, *LOGGERS, *TENSORS)),
     "reconstruct": ("infer, stitch, their parts, and evaluate", (*ARRAYS, *IMAGES, *PATCHES, *TENSORS)),

@@ -80,8 +80,12 @@ def has_braces(path):
 
 
 def state(*paths):
-    """Size and date of those files that cannot be inputs, so that a result is made again when they change."""
-    kept = [Path(path) for path in paths if has_braces(path)]
-    return [
-        f"{path.stat().st_size} {path.stat().st_mtime_ns}" if path.exists() else "missing" for path in kept
-    ]
+    """Size and date of those files that cannot be inputs, so that a result is made again when they change; and of all
+    files in folders, whose own date tells of no change within them."""
+    kept = [Path(path) for path in paths if has_braces(path) or Path(path).is_dir()]
+    return [_size_and_date(path) if path.exists() else "missing" for path in kept]
+
+
+def _size_and_date(path):
+    files = [file.stat() for file in (path.rglob("*") if path.is_dir() else [path])]
+    return f"{sum(file.st_size for file in files)} {max((file.st_mtime_ns for file in files), default=0)}"

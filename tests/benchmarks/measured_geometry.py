@@ -102,7 +102,7 @@ def simulated(draw: int, kind: str, orientation: int) -> tuple[Dataset, dict[str
 
 def compared(found: Measurement, truth: dict[str, Any], seconds: float) -> dict[str, Any]:
     """Errors of a measurement against the truth, and the errors that it stated, scale and defocus relative."""
-    row: dict[str, Any] = {"truth": truth, "seconds": seconds, "rounds": found.rounds}
+    row: dict[str, Any] = {"truth": truth, "seconds": seconds, "rounds": found.rounds, "began": found.began}
     row["told"], row["twin_excluded"] = found.orientation_told, found.twin_excluded
     twin = truth["orientation"] ^ 3
     row["orientation"] = found.orientation == truth["orientation"]

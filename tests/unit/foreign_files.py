@@ -8,6 +8,7 @@ import h5py
 import hdf5plugin
 import numpy as np
 import tifffile
+import zarr
 from scipy import constants
 from scipy.io import savemat
 
@@ -366,6 +367,43 @@ def write_file_list(folder: Path, dataset: Dataset) -> tuple[Path, IngestSetting
         file["bad"] = (~dataset.mask).astype(np.uint8)
     paths = PathSettings(frames="data_*.h5::entry/data", positions="positions", probe="probe", mask="bad")
     return folder / "scan.h5", dataclasses.replace(_geometry(dataset), paths=paths)
+
+
+def write_zarr(folder: Path, dataset: Dataset) -> tuple[Path, IngestSettings]:
+    """A Zarr store in a folder, of the third kind, whose lengths say their unit."""
+    _fill(zarr.open_group(folder / "scan.zarr", mode="w", zarr_format=3), dataset)
+    return folder / "scan.zarr", _named_in_zarr()
+
+
+def write_zarr_zip(folder: Path, dataset: Dataset) -> tuple[Path, IngestSettings]:
+    """A Zarr store packed as .zip, of the second kind."""
+    with zarr.storage.ZipStore(folder / "scan.zip", mode="w") as store:
+        _fill(zarr.open_group(store, mode="w", zarr_format=2), dataset)
+    return folder / "scan.zip", _named_in_zarr()
+
+
+def _fill(root: zarr.Group, dataset: Dataset) -> None:
+    arrays = {
+        "entry/dp": marked(dataset),
+        "positions": 1e6 * metres(dataset),
+        "probe": dataset.probe,
+        "bad": (~dataset.mask).astype(np.uint8),
+        "energy": np.array(dataset.energy / 1e3),
+        "distance": np.array(dataset.detector_distance),
+        "pixel": np.array(dataset.detector_pixel_size),
+    }
+    units = {"positions": {"units": "µm"}, "energy": {"units": "keV"}}
+    for name, value in arrays.items():
+        chunks = (3, *value.shape[1:]) if name == "entry/dp" else value.shape
+        array = root.create_array(
+            name, shape=value.shape, dtype=value.dtype, chunks=chunks, attributes=units.get(name, {})
+        )
+        array[...] = value
+
+
+def _named_in_zarr() -> IngestSettings:
+    names = {"frames": "entry/dp", "positions": "positions", "probe": "probe", "mask": "bad", "energy": "energy"}
+    return IngestSettings(paths=PathSettings(**names, detector_distance="distance", detector_pixel_size="pixel"))
 
 
 def _geometry(dataset: Dataset) -> IngestSettings:

@@ -3,6 +3,7 @@
 A line ``name number`` on standard input is answered by ``outcome: …`` on standard output: what became of reading it.
 """
 
+import json
 import shutil
 import sys
 import traceback
@@ -21,12 +22,14 @@ from ptychoflow.settings.ingest import IngestSettings
 
 STRUCTURAL = 0.6
 """Share of the mutations that change what a file says; the others change its bytes."""
-STACKS = (".npy", ".tif")
-"""Files that say nothing but their one array."""
+STACKS = (".npy", ".tif", ".zip", ".json", "")
+"""Files that say nothing but their one array, or of whose structure nothing is known here."""
 
 
 def mutate(path: Path, random: np.random.Generator) -> str:
     """Change one file in place; give what was done."""
+    if path.is_dir():
+        return mutate_folder(path, random)
     if path.suffix in STACKS or (path.suffix == ".mat" and not h5py.is_hdf5(path)):
         pass
     elif path.suffix != ".npz" and random.random() < STRUCTURAL:
@@ -54,6 +57,24 @@ def mutate(path: Path, random: np.random.Generator) -> str:
         content[start : start + length] = bytes(size) if kind == "zero" else random.bytes(size)
     path.write_bytes(content)
     return str(kind)
+
+
+def mutate_folder(path: Path, random: np.random.Generator) -> str:
+    """Change what a store says of an array, or its bytes, or take a file away."""
+    files = sorted(file for file in path.rglob("*") if file.is_file())
+    texts = [file for file in files if file.name == "zarr.json"]
+    file = files[random.integers(len(files))] if random.random() < 0.5 else texts[random.integers(len(texts))]
+    if random.random() < 0.1:
+        file.unlink()
+        return f"missing {file.name}"
+    if file not in texts or random.random() >= STRUCTURAL:
+        return mutate(file, random)
+    facts = json.loads(file.read_text())
+    key = str(random.choice(sorted(facts)))
+    odd = [None, "pickle", -1, 0, 1e300, [], {}, [10**9, 10**9], [0], "object", True, [{"name": "no such codec"}]]
+    facts[key] = odd[random.integers(len(odd))]
+    file.write_text(json.dumps(facts))
+    return f"odd {key} in {file.parent.name}"
 
 
 def _places(content: bytes, mark: bytes) -> list[int]:

@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +103,8 @@ def reconstruct(
         reconstruction.amplitude_deviation, reconstruction.phase_deviation = parts
     scores = own_scores(reconstruction, solving.dataset)
     warnings = [*doubts(scores), *start_doubts(result.start, dataset), *scan_doubts(reconstruction)]
-    warnings += slip_doubts(reconstruction, solving.dataset)
+    # What a dataset holds is on the CPU, and a few frames are looked at.
+    warnings += slip_doubts(deepcopy(network).cpu(), reconstruction, solving.dataset)
     reconstruction.provenance = {
         "result": "reconstruction",
         "method": PRETRAINED if settings.learned else "plain iterations",

@@ -16,8 +16,11 @@ def storage_of(path: Path) -> dict[str, Any]:
     Parameters
     ----------
     path : Path
-        HDF5 or NPZ, which may be packed by bzip2; of anything else the size alone is told.
+        HDF5, or NPZ, which may be packed by bzip2, or a folder; of anything else the size alone is told.
     """
+    if path.is_dir():
+        sizes = [file.stat().st_size for file in path.rglob("*") if file.is_file()]
+        return {"file_size_bytes": sum(sizes), "container": "Zarr"}
     facts: dict[str, Any] = {"file_size_bytes": path.stat().st_size}
     if h5py.is_hdf5(path):
         found: list[h5py.Dataset] = []
@@ -36,6 +39,8 @@ def storage_of(path: Path) -> dict[str, Any]:
         return facts
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         largest = max(archive.infolist(), key=lambda item: item.file_size)
+        if not largest.filename.endswith(".npy"):
+            return facts
         with archive.open(largest) as stream:
             version = np.lib.format.read_magic(stream)
             read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0

@@ -15,6 +15,7 @@ from ptychoflow.ingest.formats.npz import NpzSource
 from ptychoflow.ingest.formats.plain import read_plain
 from ptychoflow.ingest.formats.ptychopinn import read_ptychopinn
 from ptychoflow.ingest.formats.tike import read_tike
+from ptychoflow.ingest.formats.zarr_store import is_store
 from ptychoflow.ingest.ingestion import ingest
 from ptychoflow.ingest.inspection import inspect
 from ptychoflow.ingest.rehearsal import is_ours, rehearse
@@ -57,17 +58,20 @@ def read_dataset(
         Where the file cannot be read, is of no known format, or holds something that cannot be right.
     """
     settings, path = settings or IngestSettings(), Path(path)
+    packed = False
+    if path.is_dir() and not is_store(path):
+        raise InputError(f"{path} is a folder, and no Zarr store: expected a file, or a pattern of them (paths.frames)")
     try:
-        with open(path, "rb") as stream:
-            beginning = stream.read(4)
-        stack = is_stack(beginning) or beginning == MATLAB_SIGN
-        packed = not stack and not h5py.is_hdf5(path)
+        if not is_store(path):
+            with open(path, "rb") as stream:
+                beginning = stream.read(4)
+            packed = not (is_stack(beginning) or beginning == MATLAB_SIGN or h5py.is_hdf5(path))
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from None
     if packed and not beginning.startswith((b"PK", b"BZh")):
         raise InputError(
-            f"{path}: neither an HDF5 nor a whole NPZ, NPY, TIFF or MATLAB file: expected one of the formats of "
-            "docs/formats.md"
+            f"{path}: neither an HDF5 nor a whole NPZ, NPY, TIFF or MATLAB file, nor a Zarr store: expected one of the "
+            "formats of docs/formats.md"
         )
     try:
         with warnings_kept() as sentences:
@@ -105,7 +109,7 @@ def _from_npz(path: Path, settings: IngestSettings, frames_in_memory: int | None
 
 def _from_hdf5(path: Path, settings: IngestSettings, frames_in_memory: int | None) -> Dataset:
     if settings.format in NPZ_READERS:
-        kind = "an HDF5 file" if h5py.is_hdf5(path) else "a stack of frames"
+        kind = "a Zarr store" if is_store(path) else "an HDF5 file" if h5py.is_hdf5(path) else "a stack of frames"
         raise InputError(f"{kind}: expected the format {settings.format}")
     seen = rehearse(path, settings)
     if is_ours(path, settings):

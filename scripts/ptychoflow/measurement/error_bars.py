@@ -1,8 +1,9 @@
 """Numbers that were measured, and how far they may be off.
 
 Photons alone would allow errors of a few parts in ten thousand. What is larger is how far a fit has come, and how much
-its object tells of the scale at all. Both show in how windows of a scan differ, and in how far their last steps still
-went. How these are to be weighed was found on simulated scans, see tests/benchmarks/measured_geometry.py.
+its object tells of the scale at all. Both show in how windows of a scan differ, which begin too wide and too narrow,
+and in how far their last steps still went. How these are to be weighed was found on simulated scans, see
+tests/benchmarks/measured_geometry.py.
 """
 
 from dataclasses import dataclass
@@ -13,6 +14,10 @@ QUICK = (0.025, 1.0, 0.15)
 """Errors of a quick measurement that has settled: relative scale, rotation in degrees, relative defocus."""
 CREEPING, APART = 2.0, 1.5
 """How far off a quick measurement may be: over how far its last round went, and over what more frames changed."""
+BOTH_SIDES = 0.015
+"""Error of the relative scale of one that came to the same from both sides."""
+MOST_KEPT = 0.5
+"""Share of how far apart fits began in scale that is left in the end, beyond which photons do not tell it."""
 WIDER = (2.5, 3.0, 3.0)
 """Error over the scatter of scale, rotation and defocus."""
 LEAST = (0.0015, 0.01, 0.01)
@@ -49,7 +54,7 @@ class Estimate:
 
 
 def error_bars(
-    rounds: np.ndarray, centres: np.ndarray, quick: bool = False
+    rounds: np.ndarray, centres: np.ndarray, began: list[float], quick: bool = False, separate: bool = True
 ) -> tuple[Estimate, Estimate, Estimate, tuple[Estimate, Estimate]]:
     """Estimate what windows and their last steps agree about.
 
@@ -57,11 +62,16 @@ def error_bars(
     ----------
     rounds : ndarray
         (windows, steps, 3) float: logarithm of the scale, rotation in radians, defocus. Of a quick measurement, where
-        the last two rounds of each window ended, the largest window last, which counts.
+        the last two rounds of each fit ended; those of the largest window stand last, and count.
     centres : ndarray
         (windows, 2) float, pixels.
+    began : list of float
+        Logarithms of the scale where the last fits began: both windows, or of a quick measurement the one that counts,
+        or the two from both sides.
     quick : bool
         Whether there was no last round from an object that is nearly right.
+    separate : bool
+        Whether windows hold frames of their own.
 
     Returns
     -------
@@ -70,16 +80,21 @@ def error_bars(
     centre : tuple of Estimate
         (row, column) pixels.
     """
-    windows = rounds[-1:, -1] if quick else rounds.mean(axis=1)
+    ends = rounds[-len(began) :]
+    windows = ends[:, -1] if quick else ends.mean(axis=1)
     scale, rotation, defocus = windows.mean(axis=0)
     units = np.array([1.0, np.degrees(1.0), 1 / max(abs(defocus), 1e-12)])
     if quick:
         # What more frames tell otherwise, the scan tells badly.
-        apart, moved = np.ptp(rounds[:, -1], axis=0), np.ptp(rounds[-1], axis=0)
+        apart, moved = np.ptp(rounds[:, -1], axis=0), np.ptp(ends[-1], axis=0)
         errors = np.array(QUICK) + units * (APART * apart + CREEPING * moved)
+        if len(began) > 1:
+            errors[0] = BOTH_SIDES + APART * np.ptp(windows[:, 0]) / 2
     else:
         scatter = np.hypot(_apart(windows), np.ptp(rounds, axis=1).max(axis=0)) * units
-        errors = np.array(WIDER) * np.hypot(scatter, LEAST) * (1 if len(rounds) > 1 else ONE_WINDOW)
+        errors = np.array(WIDER) * np.hypot(scatter, LEAST) * (1 if separate else ONE_WINDOW)
+    if len(began) > 1 and np.ptp(windows[:, 0]) > MOST_KEPT * np.ptp(began):
+        errors[0] = np.inf
     most = np.array(MOST) * (QUICK_MOST if quick else 1)
     wide = [float(error) if error < limit else None for error, limit in zip(errors, most, strict=True)]
     factor = float(np.exp(scale))

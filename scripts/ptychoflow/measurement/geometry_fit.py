@@ -15,9 +15,9 @@ from torch import Tensor
 
 from ptychoflow.blind.pupils import refocused
 from ptychoflow.blind.search import plain_iteration
+from ptychoflow.blind.windows import Window
 from ptychoflow.dataset.position_axes import mapped
 from ptychoflow.iterative.refinement import deform
-from ptychoflow.measurement.windows import Window
 from ptychoflow.models.blind import Blind, ScanFrames, subsets
 from ptychoflow.models.blind_state import BlindState
 from ptychoflow.physics.diffraction import Propagator, incoherent_sum

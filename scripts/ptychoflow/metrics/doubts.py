@@ -4,6 +4,8 @@ import logging
 
 LARGEST_MISFIT = 1.3
 """Deviance as a share of a perfect model's from which something in the model is wrong."""
+LEAST_MISFIT = 0.7
+"""Such a share below which frames that were left out hold less noise than photons have; sound ones have 0.94."""
 LARGEST_REST = 0.06
 """Share of what frames differ by that an image may leave unexplained, whatever its misfit: with many photons a good
 image has a large one. Sound scans of the development draw of tests/benchmarks/spoilt_scans.py leave up to that much."""
@@ -22,7 +24,14 @@ def doubts(scores: dict[str, float | int | None]) -> list[str]:
         As `ptychoflow.reconstruction.scoring.score` gives them.
     """
     misfit = scores["misfit"]
-    sentences = [] if misfit is None else undetermined(scores["explained_share"])
+    sentences = [] if misfit is None or scores["featureless"] else undetermined(scores["explained_share"])
+    if misfit is not None and scores["deviance"] is not None and misfit < LEAST_MISFIT:
+        sentences.append(
+            "the frames that were left out hold less noise than photons do: their deviance of "
+            f"{scores['deviance']:.3g} is {misfit:.2g} times that of a perfect model, expected at least "
+            f"{LEAST_MISFIT:g} times; the numbers are "
+            "likely to be roots, means or shares of counts (quantity, detector.photons_per_count)"
+        )
     if misfit is not None and misfit > LARGEST_MISFIT and not _well_explained(scores["explained_share"]):
         name = "deviance" if scores["deviance"] is not None else "fitted_deviance"
         sentences.append(

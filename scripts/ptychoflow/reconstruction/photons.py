@@ -6,12 +6,16 @@ with the photons of each.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import torch
+from scipy import ndimage
 
 from ptychoflow.dataset.dataset import Dataset
 from ptychoflow.dataset.frame_blocks import mean_of
+from ptychoflow.metrics.alignment import probe_radius
+from ptychoflow.metrics.doubts import LEAST_EXPLAINED
 from ptychoflow.physics.diffraction import Propagator
 from ptychoflow.physics.losses import expected_deviance, poisson_deviance
 from ptychoflow.physics.patches import extract_patches
@@ -20,6 +24,10 @@ from ptychoflow.reconstruction.file import Reconstruction
 FRAMES_AT_ONCE = 256
 SIGNIFICANT = 4.0
 """Standard deviations by which frames must differ from their mean for any image to be told by them."""
+WEAK, DETAILS = 0.1, 3.0
+"""Phase in radians, and details in a radius of the probe, of an object that photons should tell from a uniform one."""
+NOTICED = 3.0
+"""By how many times what they differ by, or their noise may pretend, frames would then differ."""
 
 
 def explained_share(found: float, expected: float, flat: float, pixels: float) -> float | None:
@@ -117,10 +125,32 @@ def photon_scores(reconstruction: Reconstruction, dataset: Dataset) -> dict[str,
     used = everything[~reconstruction.held_out]
     flat = mean_frame_deviance(dataset, judges, used if len(used) else everything)
     pixels = len(judges) * max(1, int(dataset.mask.sum()))
+    share = explained_share(found, expected, flat, pixels)
+    told = False
+    if share is None or share < LEAST_EXPLAINED:
+        least = max(SIGNIFICANT * (2 / pixels) ** 0.5, flat - expected)
+        told = weak_object_deviance(reconstruction, dataset, judges) > NOTICED * least
     return {
         "deviance": found if len(held_out) else None,
         "fitted_deviance": None if len(held_out) else found,
         "expected_deviance": expected,
         "misfit": found / expected,
-        "explained_share": explained_share(found, expected, flat, pixels),
+        "explained_share": share,
+        "featureless": told,
     }
+
+
+def weak_object_deviance(reconstruction: Reconstruction, dataset: Dataset, judges: np.ndarray) -> float:
+    """By how much frames (judges,) int would differ from their mean under an object that shows a little everywhere.
+
+    Poisson deviance per good pixel, without noise, of what the probe that was found makes of it. Frames that differ by
+    less, though they hold photons enough, are of an object that shows less, and are right to give a uniform image.
+    """
+    fine = probe_radius(reconstruction.probe) / DETAILS
+    texture = ndimage.gaussian_filter(np.random.default_rng(0).normal(size=reconstruction.object.shape), fine)
+    weak = np.exp(1j * WEAK * texture / texture.std()).astype(np.complex64)
+    frames = [modelled for _, modelled, _ in modelled_frames(replace(reconstruction, object=weak), dataset, judges)]
+    mask, frames = torch.from_numpy(dataset.mask), torch.cat(frames)
+    light, mean = torch.where(mask, frames, 0).sum(dim=(-2, -1)), frames.mean(dim=0)
+    flat = mean * (light / torch.where(mask, mean, 0).sum().clamp_min(1e-12))[:, None, None]
+    return float(poisson_deviance(flat, frames, mask))

@@ -10,7 +10,7 @@ from ptychoflow.dataset.position_axes import turned_dataset
 from ptychoflow.errors import InputError
 from ptychoflow.files import replacing
 from ptychoflow.metrics.alignment import between_probes, moved_area, probe_radius, register, scored_area
-from ptychoflow.metrics.doubts import doubts
+from ptychoflow.metrics.doubts import LEAST_EXPLAINED, doubts
 from ptychoflow.metrics.lattice import lattice_shares
 from ptychoflow.metrics.names import SCORES, THRESHOLDS
 from ptychoflow.metrics.resolution import RingCorrelation, ring_correlation
@@ -76,8 +76,6 @@ def score(
         correlations["truth"] = ring_correlation(aligned, dataset.truth, lit)
     if np.isfinite(reconstruction.halves).all():
         correlations["halves"] = _correlated_halves(reconstruction, area)
-    likeness = scores["complex_pearson"]
-    scores["collapsed"] = scores["variation"] < LEAST_VARIATION or (likeness is not None and likeness < LEAST_PEARSON)
     if reference is not None:
         unseen = area & ~trained_area(reconstruction)
         compared = unseen if unseen.any() else area
@@ -93,6 +91,8 @@ def score(
             scores[f"{key}_nm"] = 1e9 * reconstruction.pixel_size / scores[key]
     scores |= lattice_shares(reconstruction.object, area, reconstruction.positions)
     scores |= photon_scores(reconstruction, dataset)
+    likeness = scores["complex_pearson"]
+    scores["collapsed"] = _empty(scores) or (likeness is not None and likeness < LEAST_PEARSON)
     scores["frames"] = count
     scores["seconds"] = seconds_of(reconstruction.provenance)
     return scores, correlations
@@ -110,11 +110,19 @@ def _correlated_halves(reconstruction: Reconstruction, area: np.ndarray) -> Ring
 def own_scores(reconstruction: Reconstruction, dataset: Dataset) -> dict[str, float | bool | None]:
     """What can be doubted without the truth, by the names of `SCORES` and as `score` computes it."""
     area = scored_area(reconstruction.coverage, reconstruction.probe, reconstruction.positions)
+    scores = {**photon_scores(reconstruction, dataset), "variation": variation(reconstruction.object, area)}
     return {
-        **photon_scores(reconstruction, dataset),
-        "collapsed": not variation(reconstruction.object, area) >= LEAST_VARIATION,
+        **scores,
+        "collapsed": _empty(scores),
         **lattice_shares(reconstruction.object, area, reconstruction.positions),
     }
+
+
+def _empty(scores: dict[str, float | bool | None]) -> bool:
+    """Whether an image shows next to nothing, though its photons tell of more."""
+    share = scores["explained_share"]
+    explains = scores["featureless"] or (share is not None and share >= LEAST_EXPLAINED)
+    return not scores["variation"] >= LEAST_VARIATION and not explains
 
 
 def known_doubts(reconstruction: Reconstruction, dataset: Dataset) -> list[str]:

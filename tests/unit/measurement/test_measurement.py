@@ -108,34 +108,46 @@ def test_a_quick_look_says_what_is_far_off(upright: Measurement, caplog: pytest.
 
 def test_errors_grow_with_what_windows_and_steps_differ_by():
     quiet = np.tile([np.log(1.01), np.radians(2.0), 40.0], (2, 4, 1))
-    centres = np.array([[0.5, -1.0], [0.5, -1.0]])
-    scale, rotation, defocus, centre = error_bars(quiet, centres)
+    centres, began = np.array([[0.5, -1.0], [0.5, -1.0]]), [0.02, 0.0]
+    scale, rotation, defocus, centre = error_bars(quiet, centres, began)
     assert (scale.value, rotation.value, defocus.value) == pytest.approx((1.01, 2.0, 40.0))
     assert [one.value for one in centre] == [0.5, -1.0]
     apart, moving = quiet.copy(), quiet.copy()
     apart[1] *= 1.05
     moving[:, :, 0] += [0.0, 0.004, 0.008, 0.012]
-    assert error_bars(apart, centres)[2].error > 2 * defocus.error
-    assert error_bars(moving, centres)[0].error > 2 * scale.error
-    assert error_bars(quiet[:1], centres[:1])[1].error > rotation.error
+    assert error_bars(apart, centres, began)[2].error > 2 * defocus.error
+    assert error_bars(moving, centres, began)[0].error > 2 * scale.error
+    assert error_bars(quiet, centres, began, separate=False)[1].error > rotation.error
     moving[:, :, 0] *= 10
-    assert error_bars(moving, centres)[0].error is None
+    assert error_bars(moving, centres, began)[0].error is None
+
+
+@pytest.mark.parametrize("quick", [False, True])
+def test_a_scale_that_stays_where_fits_began_is_not_told(quick: bool):
+    rounds = np.tile([np.log(1.01), np.radians(2.0), 40.0], (2, 2 if quick else 4, 1))
+    began = [0.02, 0.0]
+    rounds[:, :, 0] = np.array([0.012, 0.008])[:, None]
+    told = error_bars(rounds, np.zeros((1, 2)), began, quick)[0]
+    assert told.value == pytest.approx(np.exp(0.01))
+    assert told.error > 0.002
+    rounds[:, :, 0] = np.array([0.016, 0.004])[:, None]
+    assert error_bars(rounds, np.zeros((1, 2)), began, quick)[0].error is None
 
 
 def test_a_quick_measurement_is_unsure_where_more_frames_tell_otherwise():
     last = np.tile([np.log(1.06), np.radians(2.0), 40.0], (2, 2, 1))
     centres = np.zeros((1, 2))
-    sure = error_bars(last, centres, quick=True)
+    sure = error_bars(last, centres, [0.0], quick=True)
     assert [one.value for one in sure[:3]] == pytest.approx([1.06, 2.0, 40.0])
     few, creeping = last.copy(), last.copy()
     few[0, :, 0] -= 0.02
     creeping[1, 0, 0] -= 0.01
     for doubtful in (few, creeping):
-        unsure = error_bars(doubtful, centres, quick=True)[0]
+        unsure = error_bars(doubtful, centres, [0.0], quick=True)[0]
         assert unsure.value == pytest.approx(1.06)
         assert unsure.error > sure[0].error + 0.01
     few[0, :, 0] -= 0.2
-    assert error_bars(few, centres, quick=True)[0].error is None
+    assert error_bars(few, centres, [0.0], quick=True)[0].error is None
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ from ptychoflow.reconstruction.pictures import say_doubts
 from ptychoflow.reconstruction.scoring import known_doubts, own_scores, score
 from ptychoflow.reconstruction.stitching import coverage_of
 from ptychoflow.settings.simulation import ObjectSettings, ProbeSettings, ScanSettings, SimulationSettings
-from ptychoflow.simulation.dataset import simulate
+from ptychoflow.simulation.dataset import expected_photons, simulate
 
 HELD_OUT = np.arange(64) % 8 == 0
 
@@ -41,6 +41,11 @@ def scan(flux: float, phase: float = 1.0) -> Dataset:
             seed=1,
         )
     )
+
+
+def expected_counts(dataset: Dataset) -> np.ndarray:
+    """Frames as they would be with no noise in them."""
+    return expected_photons(dataset.truth, dataset.positions, dataset.probe).astype(np.float32)
 
 
 def test_the_deviance_of_the_mean_frame_is_the_one_that_is_written_out(small_dataset: Dataset):
@@ -79,6 +84,28 @@ def test_frames_without_an_object_that_photons_could_tell_are_named():
     assert scores["explained_share"] is None
     assert "differ from their mean by no more than photon noise" in doubts(scores)[0]
     assert scores["misfit"] == pytest.approx(1, abs=0.05)
+
+
+def test_a_uniform_image_is_right_where_photons_would_tell_of_more():
+    for flux, told in ((3e3, False), (1e7, True)):
+        dataset = scan(flux, phase=0.001)
+        uniform = made_of(dataset, np.full_like(dataset.truth, np.abs(dataset.truth).mean()))
+        scores = own_scores(uniform, dataset)
+        assert (scores["featureless"], scores["collapsed"]) == (told, not told)
+        assert bool(doubts(scores)) is not told
+    # An object that shows more than that is missed by it.
+    dataset = scan(1e7)
+    missed = own_scores(made_of(dataset, np.ones_like(dataset.truth)), dataset)
+    assert not missed["featureless"]
+    assert missed["collapsed"]
+
+
+def test_frames_with_less_noise_than_photons_have_are_no_counts():
+    dataset = scan(1e6)
+    assert doubts(own_scores(made_of(dataset, dataset.truth), dataset)) == []
+    mean = dataclasses.replace(dataset, frames=expected_counts(dataset))
+    (sentence,) = doubts(own_scores(made_of(mean, mean.truth), mean))
+    assert "less noise than photons" in sentence
 
 
 def test_frames_that_judge_are_no_part_of_the_mean_but_where_all_are():

@@ -26,6 +26,9 @@ class ArraySource:
         Names of its arrays.
     """
 
+    lone = False
+    """Whether it is one array and nothing else, under a key of our own."""
+
     def __init__(self, path: Path, keys: set[str]) -> None:
         self.path, self.keys = path, keys
 
@@ -116,6 +119,8 @@ class ArraySource:
 
 class LoneArray(ArraySource):
     """A file of one array under a key of our own: .npy, a TIFF stack, or numbers as text, a position in each line."""
+
+    lone = True
 
     def __init__(self, path: Path, key: str) -> None:
         super().__init__(path, {key})

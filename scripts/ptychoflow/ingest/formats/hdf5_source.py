@@ -15,45 +15,11 @@ from ptychoflow.ingest.formats.chained import ChainedFrames
 from ptychoflow.ingest.formats.hdf5_access import HDF5Frames, dataset_of, opened, require_content, require_numbers
 from ptychoflow.ingest.formats.numbers import only_number
 from ptychoflow.ingest.formats.probes import first_coherent
-from ptychoflow.physics.geometry import JOULES
+from ptychoflow.ingest.formats.units import scale_of
+from ptychoflow.ingest.formats.zarr_store import is_store
 
 MOST_BYTES = 2**31
 """Largest array, other than frames, that is read at once."""
-
-UNITS = {
-    "m": 1.0,
-    "cm": 1e-2,
-    "mm": 1e-3,
-    "um": 1e-6,
-    "µm": 1e-6,
-    "μm": 1e-6,
-    "micron": 1e-6,
-    "nm": 1e-9,
-    "angstrom": 1e-10,
-    "pm": 1e-12,
-    "ev": 1.0,
-    "kev": 1e3,
-    "mev": 1e6,
-    "gev": 1e9,
-    "j": 1 / JOULES,
-}
-"""Metres, and electronvolts, by the names of units in lower case."""
-ENERGIES = ("ev", "kev", "mev", "gev", "j")
-LONG_NAMES = {
-    "meter": "m",
-    "metre": "m",
-    "centimeter": "cm",
-    "centimetre": "cm",
-    "millimeter": "mm",
-    "millimetre": "mm",
-    "micrometer": "um",
-    "micrometre": "um",
-    "nanometer": "nm",
-    "nanometre": "nm",
-    "å": "angstrom",
-    "electronvolt": "ev",
-    "joule": "j",
-}
 
 
 class HDF5Source:
@@ -66,6 +32,8 @@ class HDF5Source:
     file : h5py.File
         The same, open for reading.
     """
+
+    lone = False
 
     def __init__(self, path: Path, file: h5py.File) -> None:
         self.path, self.file = path, file
@@ -165,19 +133,7 @@ class HDF5Source:
 
     def scale(self, key: str, unit: str) -> float:
         """Metres or electronvolts in the unit of a dataset, which is `unit` where it says none."""
-        named = self.attribute(key, "units", "unit")
-        name = "" if named is None else (_text(named) if isinstance(named, bytes) else str(named))
-        name = name.strip().strip("[]()").strip().lower()
-        if not name:
-            return UNITS[unit]
-        name = name.rstrip("s") if len(name) > 2 else name
-        name = LONG_NAMES.get(name, name)
-        if name not in UNITS or (name in ENERGIES) != (unit in ENERGIES):
-            raise InputError(
-                f"key {key} has the unit {named}: expected one such as {unit}, or a setting in its place "
-                "(positions.unit, energy, detector_distance, detector_pixel_size)"
-            )
-        return UNITS[name]
+        return scale_of(self.attribute(key, "units", "unit"), key, unit)
 
     def lengths(self, key: str, unit: str) -> np.ndarray:
         """Lengths in metres by the dataset's own attribute `units`, or as they stand where the settings name a unit.
@@ -238,14 +194,6 @@ class HDF5Source:
         return key
 
 
-def _text(content: bytes) -> str:
-    """Text in UTF-8, or in Latin-1, in which older control systems write the micro sign."""
-    try:
-        return content.decode()
-    except UnicodeDecodeError:
-        return content.decode("latin-1")
-
-
 def unless_stated(stated: float | None, read: Callable[[], float | None]) -> float | None:
     """Number of the file, whose faults do no harm where the settings state another in its place."""
     try:
@@ -274,7 +222,7 @@ def companion_path(path: Path, named: str | None, usual: str) -> Path:
     if not (named or usual):
         raise InputError(f"the file that belongs to {path.name} has no usual name: expected the setting companion")
     second = path.parent / (named or usual)
-    if not second.is_file():
+    if not (second.is_file() or is_store(second)):
         raise InputError(
             f"{second} is not there: expected the file that belongs to {path.name}, or its name as companion"
         )

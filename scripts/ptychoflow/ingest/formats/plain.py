@@ -17,6 +17,7 @@ from ptychoflow.ingest.formats.hdf5_access import opened
 from ptychoflow.ingest.formats.hdf5_source import HDF5Source, companion_path, unless_stated
 from ptychoflow.ingest.formats.matlab import MATLAB_SIGN, MatlabHDF5Source, MatlabSource
 from ptychoflow.ingest.formats.npz import NpzSource
+from ptychoflow.ingest.formats.zarr_store import ZarrSource, is_store
 from ptychoflow.physics.geometry import energy_of
 from ptychoflow.settings.ingest import IngestSettings
 
@@ -39,6 +40,9 @@ def read_plain(source: HDF5Source | ArraySource, settings: IngestSettings) -> Ra
 @contextmanager
 def plain_source(path: Path, key: str) -> Iterator[HDF5Source | ArraySource]:
     """Open a file of any container; if it has one array and nothing else, under a key of its own."""
+    if is_store(path):
+        yield ZarrSource(path, key)
+        return
     with open(path, "rb") as stream:
         beginning = stream.read(4)
     if h5py.is_hdf5(path):
@@ -51,14 +55,14 @@ def plain_source(path: Path, key: str) -> Iterator[HDF5Source | ArraySource]:
     elif is_stack(beginning) or key == POSITIONS:
         yield LoneArray(path, key)
     else:
-        raise InputError(f"{path} is of no known kind: expected HDF5, NPZ, MATLAB, .npy or TIFF")
+        raise InputError(f"{path} is of no known kind: expected HDF5, NPZ, Zarr, MATLAB, .npy or TIFF")
 
 
 def _scan(source: HDF5Source | ArraySource, second: HDF5Source | ArraySource, settings: IngestSettings) -> RawScan:
     paths = settings.paths
     named = {
-        FRAMES: paths.frames or ([FRAMES] if isinstance(source, LoneArray) else []),
-        POSITIONS: paths.positions or ([POSITIONS] if isinstance(second, LoneArray) and second is not source else []),
+        FRAMES: paths.frames or ([FRAMES] if source.lone else []),
+        POSITIONS: paths.positions or ([POSITIONS] if second.lone and second is not source else []),
     }
     for role, keys in named.items():
         if not keys:
