@@ -19,7 +19,7 @@ def main(
     ----------
     input : Path
         CXI of PtychoFlow, cdtools, Ptychodus or NXcxi_ptycho, HDF5 of PtychoShelves, pty-chi, ptypy, Ptychodus, PtyLab
-        or with named keys, NPZ of PtychoPINN or tike, which may be packed by bzip2, MATLAB,
+        or with named keys, NPZ of PtychoPINN or tike, which may be packed by bzip2, MATLAB, Zarr,
         .npy or TIFF.
     output : Path
         CXI file to write.

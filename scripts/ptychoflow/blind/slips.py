@@ -33,8 +33,12 @@ TRIED_FRAMES, TRIED_EDGE = 16, 64
 """Frames on either side of a slip that is tried out, at most, and pixels to which they are cropped."""
 RINGS = ((2.5, 6, 0.0), (5.0, 12, 0.5))
 """Radius in pixels, number and first angle, in steps, of the slips that are tried out."""
+LITTLE_SCATTER = 0.15
+"""Pixels by which single frames may scatter where a slip is tried out: wedges scatter by more, and follow any."""
 LARGEST_REST = 0.98
 """Misfit under the best of them over that under none; no sound scan has less than 1 that tells where its frames lie."""
+TWICE = 3.0
+"""Pixels by which two trials, with their frames in different orders, may differ about a slip."""
 REMEDY = "positions are solved for by solve_positions: true"
 
 
@@ -69,10 +73,12 @@ def slip_doubts(network: Blind, reconstruction: Reconstruction, dataset: Dataset
     for frame in places if dataset.propagation == "far" and _suspected(steps, places[0], worse) else ():
         away, rest = tried_slip(network, reconstruction, dataset, frame)
         if rest < LARGEST_REST:
+            again, rest = tried_slip(network, reconstruction, dataset, frame, seed=1)
+            if rest > LARGEST_REST or np.hypot(*(again - away)) > TWICE * dataset.size / min(dataset.size, TRIED_EDGE):
+                continue
             return [
-                f"the stage seems to have slipped about frame {frame}: were the frames from there on {away[0]:+.2g} "
-                f"rows and {away[1]:+.2g} columns of pixels away, {1 - rest:.0%} of the misfit near it would go; "
-                f"{REMEDY}"
+                f"the stage seems to have slipped about frame {frame}: were the frames from there on some "
+                f"{np.hypot(*away):.1g} pixels away, {1 - rest:.0%} of the misfit near it would go; {REMEDY}"
             ]
     if worse > MUCH_WORSE:
         return [
@@ -147,9 +153,9 @@ def worst_places(squares: np.ndarray) -> tuple[list[int], float]:
 
 
 def tried_slip(
-    network: Blind, reconstruction: Reconstruction, dataset: Dataset, frame: int
+    network: Blind, reconstruction: Reconstruction, dataset: Dataset, frame: int, seed: int = 0
 ) -> tuple[np.ndarray, float]:
-    """Reconstruct the frames about one anew, with those from it on moved by several slips.
+    """Reconstruct the frames about one anew, in an order by a seed, with those from it on moved by several slips.
 
     Returns
     -------
@@ -178,7 +184,7 @@ def tried_slip(
     later = (numbers >= frame)[:, None]
     probe = coarse_probe(torch.from_numpy(reconstruction.probe), edge)
     misfits, _ = window.tried(
-        network, [window.positions + later * away for away in slips], probe.expand(len(slips), -1, -1, -1), seed=0
+        network, [window.positions + later * away for away in slips], probe.expand(len(slips), -1, -1, -1), seed
     )
     totals = misfits.sum(axis=1)
     best = int(totals.argmin())
@@ -188,7 +194,7 @@ def tried_slip(
 def _suspected(steps: np.ndarray, frame: int, worse: float) -> bool:
     """Whether a slip at a frame is worth being tried out, and single frames tell where they lie."""
     scatter = _scatter(steps)
-    if np.hypot(*scatter) > MOST_SCATTER:
+    if np.hypot(*scatter) > LITTLE_SCATTER:
         return False
     best, _, clear = _largest_change(steps, scatter)
     close = abs(best - frame) <= len(steps) ** 0.5

@@ -15,7 +15,7 @@ QUICK = (0.025, 1.0, 0.15)
 CREEPING, APART = 2.0, 1.5
 """How far off a quick measurement may be: over how far its last round went, and over what more frames changed."""
 BOTH_SIDES = 0.015
-"""Error of the relative scale of one that came to the same from both sides."""
+"""Error of the relative scale of one that went on from both sides, beside how far apart these ended."""
 MOST_KEPT = 0.5
 """Share of how far apart fits began in scale that is left in the end, beyond which photons do not tell it."""
 WIDER = (2.5, 3.0, 3.0)
@@ -89,7 +89,7 @@ def error_bars(
         apart, moved = np.ptp(rounds[:, -1], axis=0), np.ptp(ends[-1], axis=0)
         errors = np.array(QUICK) + units * (APART * apart + CREEPING * moved)
         if len(began) > 1:
-            errors[0] = BOTH_SIDES + APART * np.ptp(windows[:, 0]) / 2
+            errors[0] = max(QUICK[0], BOTH_SIDES + APART * np.ptp(windows[:, 0]) / 2)
     else:
         scatter = np.hypot(_apart(windows), np.ptp(rounds, axis=1).max(axis=0)) * units
         errors = np.array(WIDER) * np.hypot(scatter, LEAST) * (1 if separate else ONE_WINDOW)
