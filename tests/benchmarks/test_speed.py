@@ -24,6 +24,7 @@ from ptychoflow.settings.training import GroupSettings, TrainingSettings
 from ptychoflow.simulation.dataset import simulate
 from ptychoflow.training.checkpoint import describe
 from ptychoflow.training.module import Reconstructor
+from ptychoflow.training.parts import PartThreads
 
 FRAMES = 1024
 
@@ -105,15 +106,19 @@ def measure_step(
     batch = Batch(*parts, None, reach, wanted=members)
     module = module.to(device)
     optimizer = torch.optim.AdamW(module.parameters(), fused=True)
+    threads = PartThreads.for_batches(groups, device, processes=1)
 
-    def step() -> None:
+    def step(threads: PartThreads | None = None) -> None:
         optimizer.zero_grad()
         with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
-            loss = module.evaluate(batch).loss
-        loss.backward()
+            evaluation = threads.evaluate(module, batch) if threads else module.evaluate(batch)
+        evaluation.objective.backward()
         optimizer.step()
 
-    measure(step, device, frames=groups * members, **operations_of(step))
+    # Operations are counted in the thread at hand only.
+    measure(lambda: step(threads), device, frames=groups * members, **operations_of(step))
+    if threads:
+        threads.close()
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ptychoflow.blind.beyond import beyond_doubts
 from ptychoflow.blind.doubts import defocus_metres, scan_doubts, start_doubts
 from ptychoflow.blind.halves import half_objects
 from ptychoflow.blind.pretrained import PRETRAINED, chosen_network
@@ -20,7 +21,7 @@ from ptychoflow.blind.uncertainty import FEWEST, deviations
 from ptychoflow.dataset.dataset import Dataset
 from ptychoflow.errors import InputError
 from ptychoflow.files import sha256_of
-from ptychoflow.metrics.doubts import doubts, misfit_line
+from ptychoflow.metrics.doubts import doubts, misfit_line, misfits
 from ptychoflow.physics.gauge import centre_of
 from ptychoflow.physics.patches import fourier_shift
 from ptychoflow.provenance.record import circumstances, now
@@ -105,6 +106,8 @@ def reconstruct(
     warnings = [*doubts(scores), *start_doubts(result.start, dataset), *scan_doubts(reconstruction)]
     # What a dataset holds is on the CPU, and a few frames are looked at.
     warnings += slip_doubts(deepcopy(network).cpu(), reconstruction, solving.dataset)
+    if misfits(scores):
+        warnings += beyond_doubts(solving.network, reconstruction, solving.dataset, seed)
     reconstruction.provenance = {
         "result": "reconstruction",
         "method": PRETRAINED if settings.learned else "plain iterations",

@@ -60,6 +60,17 @@ class Batch(NamedTuple):
         own = self.frames[:, chosen], self.scan, self.amplitudes[:, chosen], self.positions[:, chosen], truth
         return Batch(*own, self.reach, wanted=len(chosen))
 
+    def parts(self, count: int) -> list["Batch"]:
+        """Cut the batch into so many parts or, of a short one, fewer, whose objects are as large as those of all."""
+        extent = self.extent
+        if extent is None:
+            extent = (self.positions.amax(dim=1) - self.positions.amin(dim=1)).amax(dim=0)
+        cut = [self.frames, self.scan, self.amplitudes, self.positions]
+        size = -(-len(self.frames) // count)
+        truths = [None] * count if self.truth is None else self.truth.split(size)
+        rows = zip(*(part.split(size) for part in cut), truths, strict=False)
+        return [Batch(*row, self.reach, self.wanted, extent) for row in rows]
+
 
 @dataclass
 class FrameTable:

@@ -1,5 +1,6 @@
 """Convolutional building blocks shared by the models."""
 
+import math
 from collections.abc import Iterator
 from itertools import chain, pairwise
 
@@ -9,6 +10,9 @@ from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx, once_differentiable
 
 from ptychoflow.physics.diffraction import Propagator
+
+LARGE = 20481
+"""Values of an image whose convolution torch leaves to oneDNN whatever the number of threads."""
 
 
 class ConvolutionBlock(nn.Module):
@@ -58,9 +62,12 @@ class _FewOutputs(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: FunctionCtx, change: Tensor) -> tuple[Tensor | None, Tensor, Tensor]:
         x, weight = ctx.saved_tensors
-        exchanged = weight.transpose(0, 1).contiguous()
         of_x = _gradient(change, x, weight, 0) if ctx.needs_input_grad[0] else None
-        of_weight = _gradient(x, change, exchanged, 1).transpose(0, 1).flip(2, 3)
+        # A small image, on one thread, torch leaves to slow code of its own: empty channels make it large enough.
+        batch, outputs, *shape = change.shape
+        empty = [0, 0, 0, 0, 0, max(0, -(-LARGE // (batch * math.prod(shape))) - outputs)]
+        wide, exchanged = (nn.functional.pad(part, empty) for part in (change, weight.transpose(0, 1)))
+        of_weight = _gradient(x, wide, exchanged.contiguous(), 1)[:, :outputs].transpose(0, 1).flip(2, 3)
         return of_x, of_weight, change.sum(dim=(0, 2, 3))
 
 

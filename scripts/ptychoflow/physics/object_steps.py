@@ -10,7 +10,7 @@ from torch.autograd.function import FunctionCtx, once_differentiable
 
 from ptychoflow.physics.diffraction import Propagator, exit_waves, sum_of_modes
 from ptychoflow.physics.patches import add_at, patch_index, take_rows
-from ptychoflow.physics.steps import missing_share, object_change
+from ptychoflow.physics.steps import missing_share
 
 PIXELS_AT_ONCE = 2**17
 """Of frames and modes that a CPU works on at a time: beyond its cache, more at once take longer."""
@@ -28,6 +28,8 @@ class PlacedFrames:
         (batch or 1, 1, N, N) float, 1 for good pixels and 0 for bad ones.
     probes : Tensor
         (batch, frames, modes, N, N) complex, moved by each frame's fraction of a pixel.
+    conjugates : Tensor
+        Their conjugates, which torch would work out anew for each product.
     index : Tensor
         (batch, frames, N, N) int64, of their pixels in flattened objects, as `patch_index` gives it.
     propagator : Propagator
@@ -37,6 +39,7 @@ class PlacedFrames:
     amplitudes: Float[Tensor, "batch frames N N"]
     good: Float[Tensor, "#batch 1 N N"]
     probes: Complex[Tensor, "batch frames modes N N"]
+    conjugates: Complex[Tensor, "batch frames modes N N"]
     index: Int[Tensor, "batch frames N N"]
     propagator: Propagator
 
@@ -46,7 +49,7 @@ class PlacedFrames:
 
     def lead_back(self, waves: Complex[Tensor, "batch frames modes N N"], total: Complex[Tensor, "batch H W"]) -> None:
         """Add to a total (batch, H, W), in place, what changes of the detector waves come to on the objects."""
-        add_at(total, self.index, object_change(self.propagator.adjoint(waves), self.probes))
+        add_at(total, self.index, sum_of_modes(self.propagator.adjoint(waves).mul_(self.conjugates)))
 
 
 def placed_frames(
@@ -86,6 +89,7 @@ def placed_frames(
             torch.where(mask, amplitudes[:, some], 0),
             good,
             probes[:, some],
+            probes[:, some].conj().resolve_conj(),
             patch_index(corner[:, some], size, (batch, *shape)),
             propagator.moved(fraction[:, some]),
         )

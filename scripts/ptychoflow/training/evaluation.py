@@ -1,26 +1,24 @@
-"""What a module says of a batch, and of its share of one that several processes train on as one process would."""
+"""What a module says of a batch, or of a part of one that other processes or threads have the other parts of."""
 
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from lightning.pytorch.strategies import Strategy
-
 
 class Shares(NamedTuple):
-    """What losses are divided by in this process, divided by the mean of all processes; 1 where there is one.
+    """What losses of a part of a batch are divided by, divided by the mean of all parts; 1 where it is the whole.
 
-    Each loss is a sum over a batch, divided by one. Weighted by its share of the latter, its mean over the processes is
-    that of the whole batch, and so is the mean of its gradients.
+    Each loss is a sum over frames, divided by one. Weighted by its share of the latter, its mean over the parts is that
+    of the whole batch, and so is the mean of its gradients.
 
     Parameters
     ----------
     pixels, light, inner_light : Tensor or float
         Scalars, of good pixels, of the light on all frames, and of that without the first row and column.
     mean_count : Tensor
-        Scalar, photons per good pixel, of all processes.
+        Scalar, photons per good pixel, of all parts.
     """
 
     pixels: Tensor | float
@@ -29,26 +27,37 @@ class Shares(NamedTuple):
     mean_count: Tensor
 
     @classmethod
-    def of(cls, counts: Tensor, mask: Tensor, weight: Tensor, strategy: "Strategy | None") -> "Shares":
-        """Take the shares of a batch.
-
-        Parameters
-        ----------
-        counts : Tensor
-            (batch, C, N, N) float, photons.
-        mask, weight : Tensor
-            Good pixels and illumination, broadcast against the counts.
-        strategy : Strategy or None
-            Reaches the other processes, which ask at the same time; none if not given.
-        """
-        pixels, photons = mask.expand_as(counts).sum(), torch.where(mask, counts, 0).sum()
-        if strategy is None:
-            return cls(1.0, 1.0, 1.0, photons / pixels)
-        light = weight.expand_as(counts)
-        own = torch.stack([pixels, photons, light.sum(), light[..., 1:, 1:].sum()])
-        mean = strategy.reduce(own.clone(), reduce_op="mean")
+    def of(cls, own: Tensor, mean_of: "MeanOfParts | None") -> "Shares":
+        """Take the shares of a part whose `normalisers` are given; of the whole where there are no others to ask."""
+        mean = own if mean_of is None else mean_of(own)
+        if mean_of is None:
+            return cls(1.0, 1.0, 1.0, own[1] / own[0])
         pixels, _, light, inner_light = own / mean
         return cls(pixels, light, inner_light, mean[1] / mean[0])
+
+
+MeanOfParts = Callable[[Tensor], Tensor]
+"""From the normalisers of one part to their mean over all of them."""
+
+
+def normalisers(counts: Tensor, mask: Tensor, weight: Tensor) -> Tensor:
+    """What losses are divided by: good pixels, photons on them, light, and light without the first row and column.
+
+    Parameters
+    ----------
+    counts : Tensor
+        (batch, C, N, N) float, photons.
+    mask, weight : Tensor
+        Good pixels and illumination, broadcast against the counts.
+
+    Returns
+    -------
+    Tensor
+        (4,) float.
+    """
+    light = weight.expand_as(counts)
+    pixels, photons = mask.expand_as(counts).sum(), torch.where(mask, counts, 0).sum()
+    return torch.stack([pixels, photons, light.sum(), light[..., 1:, 1:].sum()])
 
 
 class Evaluation(NamedTuple):
@@ -78,3 +87,21 @@ class Evaluation(NamedTuple):
     deviance: Tensor
     patches: Tensor
     intensity: Tensor
+
+    @classmethod
+    def of_parts(cls, parts: Sequence["Evaluation"]) -> "Evaluation":
+        """Join those of the parts of a batch, without gradients; what is only watched is averaged over the frames."""
+        frames = torch.tensor([part.patches[..., 0, 0].numel() for part in parts], dtype=torch.float32)
+        shares = frames / frames.sum()
+
+        def mean(values: Sequence[Tensor]) -> Tensor:
+            return (torch.stack([value.detach() for value in values]) * shares).sum()
+
+        return cls(
+            mean([part.loss for part in parts]),
+            torch.stack([part.objective.detach() for part in parts]).mean(),
+            {name: mean([part.parts[name] for part in parts]) for name in parts[0].parts},
+            mean([part.deviance for part in parts]),
+            torch.cat([part.patches for part in parts]),
+            torch.cat([part.intensity for part in parts]),
+        )

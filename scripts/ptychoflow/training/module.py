@@ -10,8 +10,9 @@ from ptychoflow.loading.tables import Batch
 from ptychoflow.metrics.patches import lit_half, patch_scores
 from ptychoflow.physics.diffraction import incoherent_sum
 from ptychoflow.physics.losses import LOSSES, poisson_deviance, total_variation
-from ptychoflow.training.evaluation import Evaluation, Shares
+from ptychoflow.training.evaluation import Evaluation, MeanOfParts, Shares, normalisers
 from ptychoflow.training.optimisation import scheduled_adam
+from ptychoflow.training.parts import PartThreads
 from ptychoflow.training.scan_network import Prediction, ScanNetwork
 
 
@@ -35,6 +36,7 @@ class Reconstructor(ScanNetwork, LightningModule):
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         self.own_metrics: dict[str, BatchMetric] = {}
+        self.threads: PartThreads | None = None
 
     def use_probes(self, probes: Tensor, masks: Tensor) -> None:
         """Work on scans with these probes and masks from now on, and score where their light is."""
@@ -45,10 +47,15 @@ class Reconstructor(ScanNetwork, LightningModule):
         """Put what made this network into the checkpoint, so that it can be rebuilt from that file alone."""
         checkpoint["ptychoflow"] = self.description
 
-    def evaluate(self, batch: Batch, shared: bool = False) -> Evaluation:
+    def evaluate(self, batch: Batch, mean_of: MeanOfParts | None = None) -> Evaluation:
         """Reconstruct one batch and compare it with the photons, or with the truth under supervised training.
 
-        A batch may be this process's share of one that is ``shared`` by all; they evaluate theirs at the same time.
+        Parameters
+        ----------
+        batch : Batch
+            The batch, or a part of one.
+        mean_of : callable, optional
+            Gives the mean of what `normalisers` gives over the parts of a batch; it is whole if not given.
         """
         settings = self.training_settings
         patches = self(batch)
@@ -57,7 +64,7 @@ class Reconstructor(ScanNetwork, LightningModule):
             intensity = self.intensity(merged, batch)
             counts, mask = batch.amplitudes.square(), self.masks[batch.scan][:, None]
             weight = self.illumination(batch)[:, None]
-            shares = Shares.of(counts, mask, weight, self.trainer.strategy if shared else None)
+            shares = Shares.of(normalisers(counts, mask, weight), mean_of)
             deviance = poisson_deviance(intensity, counts, mask)
             amplitude = "amplitude_mae" if settings.loss == "amplitude_mae" else "amplitude_mse"
             scale = shares.mean_count.sqrt() if amplitude == "amplitude_mae" else shares.mean_count
@@ -77,11 +84,30 @@ class Reconstructor(ScanNetwork, LightningModule):
         parts = {name: part.detach() for name, part in parts.items()}
         return Evaluation(loss, objective, parts, deviance.detach(), patches.detach(), intensity.detach())
 
+    def normalisers(self, batch: Batch) -> Tensor:
+        """What the losses of a batch are divided by, (4,) float, see `ptychoflow.training.evaluation.normalisers`."""
+        weight = self.illumination(batch)[:, None]
+        return normalisers(batch.amplitudes.square(), self.masks[batch.scan][:, None], weight)
+
+    def on_train_start(self) -> None:
+        settings, processes = self.training_settings, self.trainer.world_size
+        self.threads = PartThreads.for_batches(settings.batch_size, self.device, processes)
+
+    def on_train_end(self) -> None:
+        if self.threads:
+            self.threads.close()
+
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        evaluation = self.evaluate(batch, shared=self.trainer.world_size > 1)
+        if self.threads:
+            evaluation = self.threads.evaluate(self, batch)
+        else:
+            evaluation = self.evaluate(batch, self._mean_of_processes if self.trainer.world_size > 1 else None)
         self.log("train/loss/step", evaluation.loss, on_step=True, on_epoch=False)
         self._log_means(evaluation, batch, "train")
         return evaluation.objective
+
+    def _mean_of_processes(self, own: Tensor) -> Tensor:
+        return self.trainer.strategy.reduce(own.clone(), reduce_op="mean")
 
     def on_train_batch_end(self, outputs: Tensor, batch: Batch, batch_idx: int) -> None:
         if self.probe_pairs.requires_grad:

@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import json
 import pickle
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -101,6 +102,14 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(small_cxi:
     assert not torch.equal(weights(first)[name], weights(other)[name])
 
 
+@pytest.fixture(params=[1, 2])
+def threads(request: pytest.FixtureRequest) -> Iterator[int]:
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(1)
+
+
+@pytest.mark.usefixtures("threads")
 def test_an_interrupted_run_ends_like_an_undisturbed_one(
     small_cxi: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

@@ -1,0 +1,91 @@
+"""A batch in parts, each evaluated with its gradients by a thread of its own; they wait for each other at the end only.
+
+Threads that share one operation wait for each other some thousand times in a training step, oneDNN's in a loop that
+keeps their core busy; where other programs hold a core, all of them wait for the thread that has none.
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import FunctionCtx, once_differentiable
+
+from ptychoflow.loading.tables import Batch
+from ptychoflow.training.evaluation import Evaluation
+
+if TYPE_CHECKING:
+    from ptychoflow.training.module import Reconstructor
+
+MOST = 4
+"""Parts of a batch: more threads would wait for Python itself, which lets one run at a time."""
+
+Gradients = tuple[Tensor | None, ...]
+
+
+class PartThreads:
+    """Threads that evaluate the parts of a batch.
+
+    Sums are in the order of the parts, so that a training is the same to the last bit whichever thread is first; with
+    another number of threads it is the same up to rounding.
+
+    Parameters
+    ----------
+    threads : int
+        Of torch, which the parts share.
+    parts : int
+        Into which a batch is cut.
+    """
+
+    def __init__(self, threads: int, parts: int) -> None:
+        self.threads, self.parts = threads, parts
+        self.pool = ThreadPoolExecutor(parts, initializer=torch.set_num_threads, initargs=(threads // parts,))
+
+    @classmethod
+    def for_batches(cls, groups: int, device: torch.device, processes: int) -> "PartThreads | None":
+        """For batches of so many groups: none on a GPU, beside other processes, or where one thread is all there is."""
+        threads = torch.get_num_threads()
+        parts = min(groups, threads, MOST)
+        return None if parts < 2 or device.type != "cpu" or processes > 1 else cls(threads, parts)
+
+    def evaluate(self, module: "Reconstructor", batch: Batch) -> Evaluation:
+        """Reconstruct and compare a batch; the objective has the gradients by all weights that are trained."""
+        weights = [weight for weight in module.parameters() if weight.requires_grad]
+        parts = batch.parts(self.parts)
+        mean = torch.stack([module.normalisers(part) for part in parts]).mean(dim=0)
+        # Each thread has an autocast of its own.
+        autocast = {"dtype": torch.get_autocast_dtype("cpu"), "enabled": torch.is_autocast_enabled("cpu")}
+
+        def evaluate(part: Batch) -> tuple[Evaluation, Gradients]:
+            with torch.autocast("cpu", **autocast):
+                evaluation = module.evaluate(part, lambda own: mean)
+            return evaluation, torch.autograd.grad(evaluation.objective, weights, allow_unused=True)
+
+        evaluations, gradients = zip(*self.pool.map(evaluate, parts), strict=True)
+        # The threads have told it to those that begin later.
+        torch.set_num_threads(self.threads)
+        whole = Evaluation.of_parts(evaluations)
+        return whole._replace(objective=_Known.apply(whole.objective, _mean(gradients), *weights))
+
+    def close(self) -> None:
+        """End the threads."""
+        self.pool.shutdown()
+
+
+def _mean(gradients: tuple[Gradients, ...]) -> Gradients:
+    """Mean over the parts; None where the objective does not depend on a weight."""
+    return tuple(None if own[0] is None else sum(own[1:], own[0]) / len(own) for own in zip(*gradients, strict=True))
+
+
+class _Known(torch.autograd.Function):
+    """A value whose gradients by the weights are known already."""
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, value: Tensor, gradients: Gradients, *weights: Tensor) -> Tensor:
+        ctx.gradients = gradients
+        return value.clone()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: FunctionCtx, change: Tensor) -> tuple[Any, ...]:
+        return None, None, *(None if own is None else change * own for own in ctx.gradients)
