@@ -16,11 +16,10 @@ from ptychoflow.reconstruction.file import Reconstruction
 
 LINES = 2
 """Lines of a square scan on either side of a slip that feel it; the others have an object of their own."""
-LEAST_SLIP = 0.17
-"""Pixels that frames are drawn apart by where a slip is said; sound scans have 0.07 at most, slips 0.23 and more."""
-CLEAR, BEYOND_DOUBT = 4.5, 9.0
-"""By how many standard errors they must be drawn apart, and by how many where it is by less than that; sound scans
-have 6.5 at most."""
+LEAST_SLIP, CLEAR = 0.17, 4.5
+"""Pixels, and standard errors, that frames are drawn apart by where a slip is said: beyond both."""
+LEAST_CLEAR_SLIP, BEYOND_DOUBT = 0.07, 9.0
+"""Or beyond these. Sound scans have up to 0.12 pixels with 6.5 standard errors, one had 0.062 with more than 9."""
 MOST_SCATTER = 0.25
 """Pixels by which single frames scatter, beyond which their photons do not tell where they lie."""
 FEWEST = 32
@@ -118,7 +117,7 @@ def slip(steps: np.ndarray) -> tuple[int, float] | None:
     if np.hypot(*scatter) > MOST_SCATTER:
         return None
     best, apart, clear = _largest_change(steps, scatter)
-    sure = (apart > LEAST_SLIP and clear > CLEAR) or clear > BEYOND_DOUBT
+    sure = (apart > LEAST_SLIP and clear > CLEAR) or (apart > LEAST_CLEAR_SLIP and clear > BEYOND_DOUBT)
     return (best, apart) if sure else None
 
 

@@ -83,7 +83,7 @@ def test_frames_that_are_explained_worst_are_found_within_the_scan():
 
 def test_frames_that_few_others_explain_are_said_to_be_worse(right: Reconstruction, small_dataset: Dataset):
     frames = small_dataset.frames.copy()
-    frames[28:36] *= 1.6
+    frames[28:36] *= np.random.default_rng(7).uniform(0.85, 1.15, (8, 32, 32)).astype(np.float32)
     (sentence,) = slip_doubts(load_blind()[0], right, dataclasses.replace(small_dataset, frames=frames))
     assert "times as badly as the others" in sentence
     assert abs(int(sentence.split("number ")[1].split()[0]) - 32) <= 5
