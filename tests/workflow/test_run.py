@@ -10,10 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import zarr
+from foreign_files import write_zarr
 from workflow_runs import ROOT, SMALL, checkout, kill, planned, run_snakemake, start_snakemake
 
+from ptychoflow.dataset.dataset import Dataset
 from ptychoflow.ingest.readers import read_dataset
 from ptychoflow.reconstruction.file import read_reconstruction
+from ptychoflow.settings.values import plain
 
 PLOTS = ("plot_reconstruction", "plot_correlation", "plot_probe", "plot_scan", "plot_training")
 EVERYTHING = {"simulate", "train", "infer", "stitch", "evaluate", "view", *PLOTS}
@@ -81,6 +85,20 @@ def test_what_is_doubtful_is_said_at_the_end_and_the_same_bytes_make_nothing_aga
     assert record["frames"] == [49 - 1 - 1 - 4, 32]
     os.utime(tmp_path / "scan.npz")
     assert "Nothing to be done" in run_snakemake(tmp_path, config, "--dry-run", "results/data/measured.cxi").stdout
+
+
+def test_a_store_in_a_folder_is_an_input_that_is_watched(small_dataset: Dataset, tmp_path: Path):
+    path, settings = write_zarr(tmp_path, small_dataset)
+    named = {key: value for key, value in plain(settings.paths).items() if value}
+    ingest = {"path": str(path), "paths": named, "measure": False}
+    config = {**SMALL, "datasets": {**SMALL["datasets"], "stored": {"ingest": ingest}}}
+    result = run_snakemake(tmp_path, config, "results/data/stored.cxi")
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert len(read_dataset(tmp_path / "results/data/stored.cxi").frames) == len(small_dataset.frames)
+    plan = ("--dry-run", "results/data/stored.cxi")
+    assert "Nothing to be done" in run_snakemake(tmp_path, config, *plan).stdout
+    zarr.open_group(path, mode="r+")["entry/dp"][:3] = 1
+    assert planned(run_snakemake(tmp_path, config, *plan).stdout)["ingest"] == 1
 
 
 def test_scores_are_flat_numbers(finished: Path):
