@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ptychoflow.blind.beyond import beyond_doubts
 from ptychoflow.blind.doubts import defocus_metres, scan_doubts, start_doubts
 from ptychoflow.blind.halves import half_objects
 from ptychoflow.blind.pretrained import PRETRAINED, chosen_network
@@ -19,7 +20,7 @@ from ptychoflow.blind.uncertainty import FEWEST, deviations
 from ptychoflow.dataset.dataset import Dataset
 from ptychoflow.errors import InputError
 from ptychoflow.files import sha256_of
-from ptychoflow.metrics.doubts import doubts, misfit_line
+from ptychoflow.metrics.doubts import doubts, misfit_line, misfits
 from ptychoflow.physics.gauge import centre_of
 from ptychoflow.physics.patches import fourier_shift
 from ptychoflow.provenance.record import circumstances, now
@@ -103,6 +104,8 @@ def reconstruct(
     scores = own_scores(reconstruction, solving.dataset)
     warnings = [*doubts(scores), *start_doubts(result.start, dataset), *scan_doubts(reconstruction)]
     warnings += slip_doubts(reconstruction, solving.dataset)
+    if misfits(scores):
+        warnings += beyond_doubts(solving.network, reconstruction, solving.dataset, seed)
     reconstruction.provenance = {
         "result": "reconstruction",
         "method": PRETRAINED if settings.learned else "plain iterations",

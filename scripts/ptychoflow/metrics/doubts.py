@@ -23,7 +23,7 @@ def doubts(scores: dict[str, float | int | None]) -> list[str]:
     """
     misfit = scores["misfit"]
     sentences = [] if misfit is None else undetermined(scores["explained_share"])
-    if misfit is not None and misfit > LARGEST_MISFIT and not _well_explained(scores["explained_share"]):
+    if misfits(scores):
         name = "deviance" if scores["deviance"] is not None else "fitted_deviance"
         sentences.append(
             f"the image does not explain its photons: their deviance of {scores[name]:.3g} is {misfit:.3g} times that "
@@ -43,8 +43,10 @@ def doubts(scores: dict[str, float | int | None]) -> list[str]:
     return sentences
 
 
-def _well_explained(share: float | None) -> bool:
-    return share is not None and 1 - share <= LARGEST_REST
+def misfits(scores: dict[str, float | int | None]) -> bool:
+    """Whether an image leaves more of its photons unexplained than noise and a good image would; see `doubts`."""
+    misfit, share = scores["misfit"], scores["explained_share"]
+    return misfit is not None and misfit > LARGEST_MISFIT and not (share is not None and 1 - share <= LARGEST_REST)
 
 
 def undetermined(share: float | None) -> list[str]:

@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import fields
@@ -18,6 +19,8 @@ from ptychoflow.running.warnings_kept import hush_lightning
 BAD_INPUT = 2
 READER_GONE = 128 + 13
 """Status of a program that is ended by SIGPIPE."""
+NEGATIVE = re.compile(r"-(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$")
+"""A value, and no flag: Python's own parser takes -13.5e-6 for one."""
 CALLED_AS: str | None = None
 """What help and errors call the program, where that is not the name of its file."""
 
@@ -116,6 +119,7 @@ def _parser(
         allow_abbrev=False,
         exit_on_error=False,
     )
+    parser._negative_number_matcher = NEGATIVE
     parser.add_argument("--config", action="config", help="YAML file with any of the settings below")
     parser.add_function_arguments(main, as_positional=positional, skip=set(flat))
     for kind in flat.values():

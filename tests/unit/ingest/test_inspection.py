@@ -40,6 +40,16 @@ def good() -> Dataset:
     return with_probe(scan, probe.astype(np.complex64)[None])
 
 
+def test_unmeasured_pixels_round_a_detector_are_no_bad_ones_of_it(good: Dataset):
+    mask = np.zeros((64, 64), bool)
+    mask[10:54, 10:54] = True
+    facts, warnings = inspect(replace(good, mask=mask, frames=good.frames * mask))
+    assert facts["masked_share"] == 1 - (44 / 64) ** 2
+    assert not any("leaves out" in sentence for sentence in warnings)
+    mask[20:40, 20:54] = False
+    assert any("leaves out 35% of the detector" in sentence for sentence in inspect(replace(good, mask=mask))[1])
+
+
 def with_probe(scan: Dataset, probe: np.ndarray) -> Dataset:
     """The scan as it would have been measured with another probe."""
     places = torch.from_numpy(scan.positions).float()[None]

@@ -88,6 +88,24 @@ def test_programs_without_a_number_of_threads_start_no_more_than_there_are_cores
     assert environment_after(bound, OMP_NUM_THREADS="2")["OMP_NUM_THREADS"] == "2"
 
 
+@pytest.mark.parametrize("written", ["-13.5e-6", "-1e3", "-2.5E-07", "-7.", "-4"])
+def test_negative_numbers_of_any_form_are_values(written: str):
+    heard = []
+
+    def main(defocus: float) -> None:
+        """Do the thing.
+
+        Parameters
+        ----------
+        defocus : float
+            A number.
+        """
+        heard.append(defocus)
+
+    run_program(main, arguments=["--defocus", written])
+    assert heard == [float(written)]
+
+
 def test_flags_win_over_the_config_file(tmp_path: Path):
     config = tmp_path / "config.yaml"
     config.write_text("data: y\nsize: 9\n")
