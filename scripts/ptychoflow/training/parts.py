@@ -4,8 +4,9 @@ Threads that share one operation wait for each other some thousand times in a tr
 keeps their core busy; where other programs hold a core, all of them wait for the thread that has none.
 """
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -65,27 +66,24 @@ class PartThreads:
         # The threads have told it to those that begin later.
         torch.set_num_threads(self.threads)
         whole = Evaluation.of_parts(evaluations)
-        return whole._replace(objective=_Known.apply(whole.objective, _mean(gradients), *weights))
+        return whole._replace(objective=_Mean.apply(whole.objective, gradients, *weights))
 
     def close(self) -> None:
         """End the threads."""
         self.pool.shutdown()
 
 
-def _mean(gradients: tuple[Gradients, ...]) -> Gradients:
-    """Mean over the parts; None where the objective does not depend on a weight."""
-    return tuple(None if own[0] is None else sum(own[1:], own[0]) / len(own) for own in zip(*gradients, strict=True))
-
-
-class _Known(torch.autograd.Function):
-    """A value whose gradients by the weights are known already."""
+class _Mean(torch.autograd.Function):
+    """The mean of values whose gradients by the weights are known already, or None where one does not depend on it."""
 
     @staticmethod
-    def forward(ctx: FunctionCtx, value: Tensor, gradients: Gradients, *weights: Tensor) -> Tensor:
+    def forward(ctx: FunctionCtx, value: Tensor, gradients: Sequence[Gradients], *weights: Tensor) -> Tensor:
         ctx.gradients = gradients
         return value.clone()
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: FunctionCtx, change: Tensor) -> tuple[Any, ...]:
-        return None, None, *(None if own is None else change * own for own in ctx.gradients)
+    def backward(ctx: FunctionCtx, change: Tensor) -> tuple[Tensor | None, ...]:
+        share = change / len(ctx.gradients)
+        of_weights = zip(*ctx.gradients, strict=True)
+        return None, None, *(None if own[0] is None else sum(own[1:], own[0]) * share for own in of_weights)
