@@ -1,15 +1,24 @@
 """What was found to be wrong with a dataset while it was reconstructed: its probe, its axes, its overlap."""
 
+import numpy as np
+import torch
+
 from ptychoflow.blind.candidates import GIVEN
 from ptychoflow.blind.search import Start
 from ptychoflow.dataset.dataset import Dataset
 from ptychoflow.dataset.position_axes import ingest_settings_of
 from ptychoflow.dataset.scan_shape import distances, overlap_warnings, probe_width
 from ptychoflow.physics.geometry import wavelength_of
+from ptychoflow.physics.losses import expected_deviance, poisson_deviance
 from ptychoflow.reconstruction.file import Reconstruction
+from ptychoflow.reconstruction.photons import modelled_frames
 
 WORSE = 1.1
 """Error of the file's probe over that of another, from which it is said to be wrong."""
+OF_LIGHT = 0.5
+"""Share of what an image leaves unexplained, from which on the light of single frames is said to be why."""
+FRAMES_LOOKED_AT = 256
+"""Spread over the scan, of which the light is compared with that of the model."""
 
 
 def start_doubts(start: Start, dataset: Dataset) -> list[str]:
@@ -38,6 +47,39 @@ def scan_doubts(reconstruction: Reconstruction) -> list[str]:
         return ["there is one frame: expected several that overlap"]
     step, _ = distances(reconstruction.positions)
     return overlap_warnings(step, probe_width(reconstruction.probe))
+
+
+def brightness_doubts(reconstruction: Reconstruction, dataset: Dataset) -> list[str]:
+    """Say where an image would explain its frames if each had its own photons, which a steady source does not allow.
+
+    Parameters
+    ----------
+    reconstruction : Reconstruction
+        As it came out, with a misfit.
+    dataset : Dataset
+        Its frames, with their positions as the reconstruction took them to run.
+    """
+    if reconstruction.brightness is not None:
+        return []
+    count, mask = len(reconstruction.positions), torch.from_numpy(dataset.mask)
+    some = np.unique(np.linspace(0, count - 1, min(count, FRAMES_LOOKED_AT)).astype(int))
+    light, deviances = [], np.zeros(3)
+    for chosen, modelled, counts in modelled_frames(reconstruction, dataset, some):
+        measured, told = (torch.where(mask, image, 0).sum(dim=(-2, -1)) for image in (counts, modelled))
+        light.append(measured / told.clamp_min(1e-12))
+        own = modelled * light[-1][:, None, None]
+        found = poisson_deviance(modelled, counts, mask), poisson_deviance(own, counts, mask)
+        deviances += len(chosen) * np.array([float(one) for one in (*found, expected_deviance(modelled, mask))])
+    steady, varying, perfect = deviances / len(some)
+    share = (steady - varying) / max(steady - perfect, 1e-12)
+    if steady <= perfect or share < OF_LIGHT:
+        return []
+    factors = torch.cat(light)
+    spread = float(factors.std() / factors.mean())
+    return [
+        f"the light seems to change from frame to frame, by {spread:.0%} (rms): with its own photons each, frames "
+        f"would leave {min(share, 1):.0%} less unexplained (solve_brightness: true)"
+    ]
 
 
 def defocus_metres(start: Start, dataset: Dataset) -> float | None:

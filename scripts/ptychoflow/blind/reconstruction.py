@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from ptychoflow.blind.beyond import beyond_doubts
-from ptychoflow.blind.doubts import defocus_metres, scan_doubts, start_doubts
+from ptychoflow.blind.doubts import brightness_doubts, defocus_metres, scan_doubts, start_doubts
 from ptychoflow.blind.halves import half_objects
 from ptychoflow.blind.pretrained import PRETRAINED, chosen_network
 from ptychoflow.blind.result import BlindResult, Progress
@@ -107,6 +107,7 @@ def reconstruct(
     # What a dataset holds is on the CPU, and a few frames are looked at.
     warnings += slip_doubts(deepcopy(network).cpu(), reconstruction, solving.dataset)
     if misfits(scores):
+        warnings += brightness_doubts(reconstruction, solving.dataset)
         warnings += beyond_doubts(solving.network, reconstruction, solving.dataset, seed)
     reconstruction.provenance = {
         "result": "reconstruction",

@@ -3,11 +3,11 @@
 from typing import Any, Literal
 
 import numpy as np
-from scipy import ndimage
 from scipy.special import chdtri
 
 from ptychoflow.dataset.dataset import Dataset
 from ptychoflow.dataset.scan_shape import empty_beam
+from ptychoflow.ingest.inspected_pixels import OUTSHINES, dark_lines, dead_pixels, hot_pixels, measured_part
 
 LEAST_BEAM = 200.0
 """Photons over all frames that an empty beam would throw on a pixel, from which on a sample leaves some of them."""
@@ -29,10 +29,6 @@ MANY, MOST_ROOT = 2**20, 32.0
 """Counts that are looked at for fractions, roots and squares, and the largest root whose square is surely whole."""
 SURE_GAIN = 0.25
 """How far from 1 counts per photon may be where they may as well be fractional."""
-LEAST_LIGHT = 20.0
-"""Photons over all frames in the middle of those round a pixel, from which on none in it means that it is dead."""
-FADING = 0.5
-"""Light next to a pixel over that further off, below which it is the dark middle of a fringe, which has a quarter."""
 
 
 def inspected_frames(sample: Dataset, pairs: np.ndarray) -> tuple[dict[str, Any], list[str]]:
@@ -173,7 +169,7 @@ def _grain(sums: np.ndarray, squares: np.ndarray) -> float:
 def inspected_detector(sample: Dataset) -> tuple[dict[str, Any], list[str]]:
     """Dead pixels, the share of masked ones, and whether the direct beam falls in the middle."""
     light = np.where(sample.mask, sample.frames.sum(axis=0, dtype=np.float64), 0)
-    dead, masked = _dead(light, sample.mask), 1 - float(sample.mask.mean())
+    dead, masked = dead_pixels(light, sample.mask), 1 - float(sample.mask.mean())
     facts: dict[str, Any] = {"masked_share": masked, "dead_pixels": dead}
     warnings = []
     if sample.propagation == "far" and light.any():
@@ -184,24 +180,27 @@ def inspected_detector(sample: Dataset) -> tuple[dict[str, Any], list[str]]:
                 "there is more light along the edges of the frames than through their middle: the zero frequency seems "
                 "to lie in the corner (zero_frequency)"
             )
+    lines = dark_lines(light, sample.mask)
+    if sum(lines):
+        warnings.append(
+            f"{lines[0]} rows and {lines[1]} columns never count between others that do: expected gaps of modules in "
+            "the mask (detector.find_dead: true where they are up to three wide, or detector.mask_file)"
+        )
+    hot = hot_pixels(light, sample.mask) if len(sample.frames) >= MANY_FRAMES and sample.propagation == "far" else 0
+    if hot:
+        warnings.append(
+            f"{hot} pixels count more than {OUTSHINES:g} times what any round them does: expected hot ones in the mask "
+            "(detector.hot_factor: 1.7)"
+        )
     if dead:
         warnings.append(
             f"{dead} pixels never count where their neighbours do: expected them in the mask (detector.find_dead)"
         )
     warnings += _without_counts(sample, light)
-    own = 1 - float(_measured(sample.mask).mean())
+    own = 1 - float(measured_part(sample.mask).mean())
     if own > 0.2:
         warnings.append(f"the mask leaves out {own:.0%} of the detector: expected a few per cent of bad pixels")
     return facts, warnings
-
-
-def _measured(mask: np.ndarray) -> np.ndarray:
-    """The part of a mask (N, N) bool that a detector has, where frames larger than it have bad pixels all round."""
-    edge = np.concatenate([mask[[0, -1]].ravel(), mask[:, [0, -1]].ravel()])
-    if edge.any() or not mask.any():
-        return mask
-    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
-    return mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
 
 
 def _without_counts(sample: Dataset, light: np.ndarray) -> list[str]:
@@ -250,18 +249,3 @@ def in_corner(light: np.ndarray, good: np.ndarray, probe: np.ndarray) -> bool:
         for image, mask in ((light, good), (np.fft.fftshift(light), np.fft.fftshift(good)))
     )
     return bool(turned > as_it_is or as_it_is < 0.5)
-
-
-def _dead(light: np.ndarray, good: np.ndarray) -> int:
-    """How many good pixels never count though those round them do, and do not fade towards them."""
-    around = ndimage.uniform_filter(light, size=5, mode="nearest")
-    rows, columns = np.nonzero((light == 0) & good & (around > LEAST_LIGHT / 2))
-    if not len(rows):
-        return 0
-    padded = np.pad(light, 2, mode="edge")
-    windows = np.array([[padded[rows + i, columns + j] for j in range(5)] for i in range(5)])
-    beside = windows[1:-1, 1:-1].sum(axis=(0, 1)), (windows[1:-1, 1:-1] > 0).sum(axis=(0, 1))
-    off = windows.sum(axis=(0, 1)) - beside[0], (windows > 0).sum(axis=(0, 1)) - beside[1]
-    # Next to a pixel in the middle of a dead line there may be none that counts.
-    fades = beside[0] * off[1] < FADING * off[0] * beside[1]
-    return int(np.count_nonzero((np.median(windows, axis=(0, 1)) > LEAST_LIGHT) & ~fades))

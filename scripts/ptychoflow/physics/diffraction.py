@@ -46,6 +46,17 @@ def sum_of_modes(values: Inexact[Tensor, "*axes modes H W"]) -> Inexact[Tensor, 
     return values.squeeze(-3) if values.shape[-3] == 1 else values.sum(dim=-3)
 
 
+def product_over_modes(
+    one: Complex[Tensor, "*axes modes H W"], other: Complex[Tensor, "*axes modes H W"]
+) -> Complex[Tensor, "*axes H W"]:
+    """Multiply (..., modes, H, W) by as many and add up over the modes, whose products need not all be in memory."""
+    first, *further = zip(one.unbind(-3), other.unbind(-3), strict=True)
+    total = first[0] * first[1]
+    for pair in further:
+        total.addcmul_(*pair)
+    return total
+
+
 class Propagator(nn.Module):
     """The way of waves between sample and detector, which keeps their photons.
 

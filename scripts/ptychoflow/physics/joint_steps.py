@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Bool, Complex, Float
 from torch import Tensor
 
-from ptychoflow.physics.diffraction import Propagator, exit_waves, incoherent_sum
+from ptychoflow.physics.diffraction import Propagator, exit_waves, incoherent_sum, product_over_modes
 from ptychoflow.physics.patches import (
     add_at,
     crop_rows,
@@ -16,14 +16,14 @@ from ptychoflow.physics.patches import (
     shift_factors,
     split_positions,
 )
-from ptychoflow.physics.steps import object_change, probe_change, unbiased_ratio
+from ptychoflow.physics.steps import unbiased_ratio
 
 PIXELS_AT_ONCE = 2**19
 """Of frames and modes whose waves are in memory at a time: beyond the cache, more at once take longer."""
 FLOOR = 1e-6
 """Least modelled intensity where the mean count is 1: amplitudes are divided by its root."""
-MANY = 15.0, 80.0
-"""Photons beyond which the noise's exponentials are nothing: those that underflow take three times as long."""
+MANY = 1e9
+"""Photons whose third power is a number yet, and whose noise that of infinitely many."""
 
 
 @dataclass
@@ -138,9 +138,9 @@ def joint_change(
             with_background,
         )
         total = part if total is None else [before + more for before, more in zip(total, part, strict=True)]
-    probes, *others = total
+    (objects, light), (probes, *others) = sums, total
     # The sum of the frames' changes is moved back to the probe's own place at once.
-    return JointChange(*sums, torch.fft.ifft2(probes), *others)
+    return JointChange(objects.conj_physical(), light, torch.fft.fft2(probes).conj_physical(), *others)
 
 
 def modelled_frames(
@@ -202,20 +202,22 @@ def _piece(
 ) -> list[Tensor]:
     """Changes of a few frames from the spectra of the probes: those of objects and light are added to their sums.
 
-    Gives what a `JointChange` has beside those two; the change of the probes is a spectrum as well.
+    Gives what a `JointChange` has beside those two; the change of the probes is a spectrum as well. Changes of objects
+    and probes are the conjugates of what they will be.
     """
     patches, moved, rows, factors, propagator = _placed(objects, spectra, positions, propagator, brightness)
     waves = propagator(exit_waves(patches, moved))
-    intensity = incoherent_sum(waves) + (background + FLOOR)[:, None, None, None]
+    intensity = incoherent_sum(waves).add_((background + FLOOR)[:, None, None, None])
     # Bad pixels by a factor: to choose value by value takes ten times as long.
     good, per_photon = mask.to(intensity.dtype), scale[:, None, None, None].square()
-    ratio = (amplitudes * intensity.rsqrt() - 1) * good
+    ratio = (intensity.rsqrt() * amplitudes).sub_(1).mul_(good)
     asked = unbiased_ratio(ratio, intensity, per_photon) if unbiased else ratio
-    change = propagator.adjoint(asked.unsqueeze(-3) * waves)
+    # Of conj(P) Δψ and conj(O) Δψ torch would work out the conjugates apart: so Δψ is conjugated, and what comes of it.
+    change = propagator.adjoint(asked.unsqueeze(-3) * waves).conj_physical_()
     index = pixel_index(rows)
-    for into, values in zip(sums, (object_change(change, moved), incoherent_sum(moved)), strict=True):
+    for into, values in zip(sums, (product_over_modes(moved, change), incoherent_sum(moved)), strict=True):
         add_at(into, index, values)
-    probes = (torch.fft.fft2(probe_change(change, patches)) * factors.conj()).sum(dim=1)
+    probes = (torch.fft.ifft2(exit_waves(patches, change)) * factors).sum(dim=1)
     bright = patches if brightness is None else patches * brightness.sqrt()[:, :, None, None]
     with torch.no_grad():
         misfit = _sums(ratio * intensity, ratio)
@@ -223,7 +225,8 @@ def _piece(
         slope = curvature = torch.zeros_like(misfit)
         if with_background:
             slope, curvature = _background_slopes(ratio, intensity, good, per_photon)
-    return [probes, incoherent_sum(bright), slope, curvature, misfit, noise]
+    transmission = torch.view_as_real(bright).square().sum(dim=1).sum(dim=-1)
+    return [probes, transmission, slope, curvature, misfit, noise]
 
 
 def _background_slopes(ratio: Tensor, intensity: Tensor, good: Tensor, per_photon: Tensor) -> tuple[Tensor, Tensor]:
@@ -243,9 +246,10 @@ def _sums(values: Tensor, factors: Tensor) -> Tensor:
 
 def photon_noise(photons: Float[Tensor, "*axes"]) -> Float[Tensor, "*axes"]:
     """Mean of (√I − √n)² over counts n of an intensity I in photons, to 6 %: 2 I for few, 1/4 for many, 0.45 at one."""
-    few, some = (photons.clamp_max(most) for most in MANY)
-    lacking, spread = few.mul_(-5.67).exp_(), some * (-0.8 * some).exp_()
-    return spread.mul_(0.414).add_(0.25).sub_(lacking, alpha=0.25)
+    photons = photons.clamp_max(MANY)
+    above = (2.3332 * photons).add_(0.9355).mul_(photons).add_(2).mul_(photons)
+    below = (4 * 2.3332 * photons).sub_(4.8359).mul_(photons).add_(5.9017).mul_(photons).add_(1)
+    return above.div_(below)
 
 
 def _damped(light: Tensor, damping: Tensor) -> Tensor:

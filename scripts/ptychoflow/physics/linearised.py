@@ -140,7 +140,7 @@ class LinearisedScan:
     def preconditioner(self) -> Change:
         """What a gradient is multiplied by to become a step: one over the light that each part came with."""
         (light,) = add_patches(incoherent_sum(self.moved)[None], self.corner[None], self.shape)
-        transmission = incoherent_sum(self.patches)
+        transmission = torch.view_as_real(self.patches).square().sum(dim=0).sum(dim=-1)
         return Change(
             1 / (light + DAMPING * light.max()),
             1 / (transmission + DAMPING * transmission.max()).expand_as(self.spectrum),

@@ -99,9 +99,9 @@ def unbiased_ratio(
     counts = intensity * photons
     # Of the ratio itself, to be multiplied by it. Far below the counts a linear step would overshoot: by 2 at most.
     one = ratio.new_ones(())
-    by_photons = (torch.add(one, ratio, alpha=0.5) * (counts / (counts + DARK))).clamp_max(2)
+    by_photons = (torch.add(one, ratio, alpha=0.5) * (counts / (counts + DARK))).clamp_max_(2).sub_(1)
     many = torch.addcmul(one, counts, counts, value=1 / FEW**2)
-    return torch.addcmul(ratio, ratio, (by_photons - 1) / many)
+    return torch.addcmul(ratio, ratio, by_photons.div_(many))
 
 
 def object_change(

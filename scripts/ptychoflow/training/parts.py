@@ -4,14 +4,15 @@ Threads that share one operation wait for each other some thousand times in a tr
 keeps their core busy; where other programs hold a core, all of them wait for the thread that has none.
 """
 
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 
 from ptychoflow.loading.tables import Batch
+from ptychoflow.running.hardware import threads_apart
 from ptychoflow.training.evaluation import Evaluation
 
 if TYPE_CHECKING:
@@ -31,22 +32,18 @@ class PartThreads:
 
     Parameters
     ----------
-    threads : int
-        Of torch, which the parts share.
     parts : int
         Into which a batch is cut.
     """
 
-    def __init__(self, threads: int, parts: int) -> None:
-        self.threads, self.parts = threads, parts
-        self.pool = ThreadPoolExecutor(parts, initializer=torch.set_num_threads, initargs=(threads // parts,))
+    def __init__(self, parts: int) -> None:
+        self.parts, self.pool = parts, threads_apart(parts)
 
     @classmethod
     def for_batches(cls, groups: int, device: torch.device, processes: int) -> "PartThreads | None":
         """For batches of so many groups: none on a GPU, beside other processes, or where one thread is all there is."""
-        threads = torch.get_num_threads()
-        parts = min(groups, threads, MOST)
-        return None if parts < 2 or device.type != "cpu" or processes > 1 else cls(threads, parts)
+        parts = min(groups, torch.get_num_threads(), MOST)
+        return None if parts < 2 or device.type != "cpu" or processes > 1 else cls(parts)
 
     def evaluate(self, module: "Reconstructor", batch: Batch) -> Evaluation:
         """Reconstruct and compare a batch; the objective has the gradients by all weights that are trained."""
@@ -62,30 +59,25 @@ class PartThreads:
             return evaluation, torch.autograd.grad(evaluation.objective, weights, allow_unused=True)
 
         evaluations, gradients = zip(*self.pool.map(evaluate, parts), strict=True)
-        # The threads have told it to those that begin later.
-        torch.set_num_threads(self.threads)
         whole = Evaluation.of_parts(evaluations)
-        return whole._replace(objective=_Known.apply(whole.objective, _mean(gradients), *weights))
+        return whole._replace(objective=_Mean.apply(whole.objective, gradients, *weights))
 
     def close(self) -> None:
         """End the threads."""
         self.pool.shutdown()
 
 
-def _mean(gradients: tuple[Gradients, ...]) -> Gradients:
-    """Mean over the parts; None where the objective does not depend on a weight."""
-    return tuple(None if own[0] is None else sum(own[1:], own[0]) / len(own) for own in zip(*gradients, strict=True))
-
-
-class _Known(torch.autograd.Function):
-    """A value whose gradients by the weights are known already."""
+class _Mean(torch.autograd.Function):
+    """The mean of values whose gradients by the weights are known already, or None where one does not depend on it."""
 
     @staticmethod
-    def forward(ctx: FunctionCtx, value: Tensor, gradients: Gradients, *weights: Tensor) -> Tensor:
+    def forward(ctx: FunctionCtx, value: Tensor, gradients: Sequence[Gradients], *weights: Tensor) -> Tensor:
         ctx.gradients = gradients
         return value.clone()
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: FunctionCtx, change: Tensor) -> tuple[Any, ...]:
-        return None, None, *(None if own is None else change * own for own in ctx.gradients)
+    def backward(ctx: FunctionCtx, change: Tensor) -> tuple[Tensor | None, ...]:
+        share = change / len(ctx.gradients)
+        of_weights = zip(*ctx.gradients, strict=True)
+        return None, None, *(None if own[0] is None else sum(own[1:], own[0]) * share for own in of_weights)

@@ -1,16 +1,38 @@
 """What is packed here is what HDF5 unpacks, and the other way round; damage is an error, never other numbers."""
 
+import sys
 import zlib
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from types import ModuleType
 
 import h5py
 import numpy as np
 import pytest
 
+from ptychoflow.dataset import deflated
 from ptychoflow.dataset.deflated import create_deflated, is_deflated, read_deflated, write_deflated
 from ptychoflow.dataset.hdf5 import read_rows
 
 ROWS = np.array([0, 1, 2, 5, 7, 10])
+
+
+@pytest.fixture(autouse=True, params=["isal", "zlib"])
+def packer(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """ISA-L, and what stands in for it where it was not installed."""
+    isal = pytest.importorskip("isal.isal_zlib") if request.param == "isal" else None
+    # The module as it is imported there: None is what Python takes for a module that cannot be found.
+    monkeypatch.setitem(sys.modules, "isal", None if isal is None else sys.modules["isal"])
+    monkeypatch.setattr(deflated, "deflate", freshly_imported(Path(deflated.__file__)).deflate)
+    assert (deflated.deflate is zlib) is (isal is None)
+
+
+def freshly_imported(path: Path) -> ModuleType:
+    """A module of a file, beside the one that is already there."""
+    spec = spec_from_file_location("fresh", path)
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture

@@ -50,6 +50,16 @@ def test_unmeasured_pixels_round_a_detector_are_no_bad_ones_of_it(good: Dataset)
     assert any("leaves out 35% of the detector" in sentence for sentence in inspect(replace(good, mask=mask))[1])
 
 
+def test_a_sharp_focus_and_a_beam_that_ends_are_neither_hot_nor_gaps(good: Dataset):
+    """A wide flat probe throws a point in the middle; light that ends at some row leaves the others dark."""
+    rows, columns = np.indices((64, 64)) - 32
+    flat = (np.hypot(rows, columns) < 20).astype(np.complex64) * 1e3 / np.sqrt(1256)
+    frames = with_probe(good, flat[None].astype(np.complex64)).frames
+    frames[:, :12] = frames[:, 52:] = frames[:, :, 54:] = 0
+    _, warnings = inspect(replace(good, frames=frames, probe=flat[None].astype(np.complex64)))
+    assert not any("never count between" in sentence or "count more than" in sentence for sentence in warnings)
+
+
 def with_probe(scan: Dataset, probe: np.ndarray) -> Dataset:
     """The scan as it would have been measured with another probe."""
     places = torch.from_numpy(scan.positions).float()[None]
@@ -107,6 +117,20 @@ def wide(scan: Dataset) -> Dataset:
     return with_probe(scan, probe.astype(np.complex64)[None])
 
 
+def gaps(scan: Dataset) -> Dataset:
+    """Modules side by side, three rows and five columns apart, whose gaps were written as zeros."""
+    frames = scan.frames.copy()
+    frames[:, 36:39] = frames[:, :, 24:29] = 0
+    return replace(scan, frames=frames, probe_known=False)
+
+
+def hot(scan: Dataset) -> Dataset:
+    frames = scan.frames.copy()
+    frames[:, 5, 9] += 30
+    frames[:, 60, 40] += np.random.default_rng(0).poisson(50, len(frames))
+    return replace(scan, frames=frames)
+
+
 BROKEN: dict[str, tuple[Callable[[Dataset], Dataset], str]] = {
     "scaled": (lambda scan: replace(scan, frames=scan.frames * 0.37), "counts are fractional"),
     "amplitudes": (lambda scan: replace(scan, frames=np.sqrt(scan.frames)), "roots of counts"),
@@ -114,6 +138,8 @@ BROKEN: dict[str, tuple[Callable[[Dataset], Dataset], str]] = {
     "without noise": (lambda scan: replace(scan, frames=smooth(scan.frames)), "counts are fractional"),
     "saturated": (saturated, "seems to be saturated"),
     "dead": (dead, "2 pixels never count"),
+    "gaps": (gaps, "3 rows and 5 columns never count"),
+    "hot": (hot, "2 pixels count more than 10 times"),
     "dim": (dim, "a frame holds"),
     "corner": (lambda scan: replace(scan, frames=np.fft.ifftshift(scan.frames, axes=(1, 2))), "lie in the corner"),
     "moved": (moved, r"lies 3, -4 pixels \(rows, columns\) off"),
