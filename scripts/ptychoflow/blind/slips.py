@@ -18,8 +18,8 @@ LINES = 2
 """Lines of a square scan on either side of a slip that feel it; the others have an object of their own."""
 LEAST_SLIP, CLEAR = 0.17, 4.5
 """Pixels, and standard errors, that frames are drawn apart by where a slip is said: beyond both."""
-LEAST_CLEAR_SLIP, BEYOND_DOUBT = 0.07, 9.0
-"""Or beyond these. Sound scans have up to 0.12 pixels with 6.5 standard errors, one had 0.062 with more than 9."""
+LEAST_CLEAR_SLIP, BEYOND_DOUBT = 0.1, 9.0
+"""Or beyond these. Sound scans have up to 0.12 pixels with 6.5 standard errors, and 0.074 with more than 9."""
 MOST_SCATTER = 0.25
 """Pixels by which single frames scatter, beyond which their photons do not tell where they lie."""
 FEWEST = 32
