@@ -5,6 +5,8 @@ itself, never with a stopwatch, so that two runs on one machine are always the s
 """
 
 import logging
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 from typing import Literal
 
 import torch
@@ -75,3 +77,27 @@ def use_threads(threads: int | None) -> None:
     asked = torch.get_num_threads() if threads is None else threads
     if threads is not None or asked > cores:
         torch.set_num_threads(min(asked, cores))
+
+
+def threads_apart(count: int) -> ThreadPoolExecutor:
+    """Threads of Python, each of which computes with its share of those that torch has here.
+
+    Parameters
+    ----------
+    count : int
+        Of them, no more than torch has.
+    """
+    threads, begun = torch.get_num_threads(), Barrier(count + 1)
+
+    def begin() -> None:
+        torch.set_num_threads(threads // count)
+        # A thread takes what was set last, here or elsewhere, when it is asked for the first time, and keeps that.
+        torch.get_num_threads()
+        begun.wait()
+
+    pool = ThreadPoolExecutor(count, initializer=begin)
+    for _ in range(count):
+        pool.submit(torch.get_num_threads)
+    begun.wait()
+    torch.set_num_threads(threads)
+    return pool

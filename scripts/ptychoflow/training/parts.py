@@ -5,7 +5,6 @@ keeps their core busy; where other programs hold a core, all of them wait for th
 """
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import torch
@@ -13,6 +12,7 @@ from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 
 from ptychoflow.loading.tables import Batch
+from ptychoflow.running.hardware import threads_apart
 from ptychoflow.training.evaluation import Evaluation
 
 if TYPE_CHECKING:
@@ -32,22 +32,18 @@ class PartThreads:
 
     Parameters
     ----------
-    threads : int
-        Of torch, which the parts share.
     parts : int
         Into which a batch is cut.
     """
 
-    def __init__(self, threads: int, parts: int) -> None:
-        self.threads, self.parts = threads, parts
-        self.pool = ThreadPoolExecutor(parts, initializer=torch.set_num_threads, initargs=(threads // parts,))
+    def __init__(self, parts: int) -> None:
+        self.parts, self.pool = parts, threads_apart(parts)
 
     @classmethod
     def for_batches(cls, groups: int, device: torch.device, processes: int) -> "PartThreads | None":
         """For batches of so many groups: none on a GPU, beside other processes, or where one thread is all there is."""
-        threads = torch.get_num_threads()
-        parts = min(groups, threads, MOST)
-        return None if parts < 2 or device.type != "cpu" or processes > 1 else cls(threads, parts)
+        parts = min(groups, torch.get_num_threads(), MOST)
+        return None if parts < 2 or device.type != "cpu" or processes > 1 else cls(parts)
 
     def evaluate(self, module: "Reconstructor", batch: Batch) -> Evaluation:
         """Reconstruct and compare a batch; the objective has the gradients by all weights that are trained."""
@@ -63,8 +59,6 @@ class PartThreads:
             return evaluation, torch.autograd.grad(evaluation.objective, weights, allow_unused=True)
 
         evaluations, gradients = zip(*self.pool.map(evaluate, parts), strict=True)
-        # The threads have told it to those that begin later.
-        torch.set_num_threads(self.threads)
         whole = Evaluation.of_parts(evaluations)
         return whole._replace(objective=_Mean.apply(whole.objective, gradients, *weights))
 

@@ -2,14 +2,16 @@
 
 import logging
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 import torch
 
 from ptychoflow.running import cores
 from ptychoflow.running.cores import usable_cores
-from ptychoflow.running.hardware import computes_bfloat16, use_threads
+from ptychoflow.running.hardware import computes_bfloat16, threads_apart, use_threads
 from ptychoflow.settings.training import TrainingSettings
 from ptychoflow.training.trainer import settle
 
@@ -189,6 +191,19 @@ def test_what_the_environment_says_stays_where_there_are_cores_for_it(container,
 def test_tests_compute_on_one_thread():
     # They run several at once, and threads that wait for each other take many times as long.
     assert torch.get_num_threads() == 1
+
+
+def test_threads_apart_share_those_of_torch():
+    torch.set_num_threads(4)
+    try:
+        with threads_apart(2) as pool:
+            together = Barrier(2)
+            assert list(pool.map(lambda _: (together.wait(), torch.get_num_threads())[1], range(2))) == [2, 2]
+            assert torch.get_num_threads() == 4
+            with ThreadPoolExecutor(1) as later:
+                assert later.submit(torch.get_num_threads).result() == 4
+    finally:
+        torch.set_num_threads(1)
 
 
 def test_every_program_with_threads_sets_them_in_the_one_place():

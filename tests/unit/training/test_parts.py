@@ -124,5 +124,8 @@ def test_batches_are_cut_where_threads_have_something_of_it(
     torch_has: int, groups: int, device: str, processes: int, parts: int | None, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(torch, "get_num_threads", lambda: torch_has)
+    monkeypatch.setattr(torch, "set_num_threads", lambda threads: None)
     found = PartThreads.for_batches(groups, torch.device(device), processes)
     assert (None if found is None else found.parts) == parts
+    if found:
+        found.close()
