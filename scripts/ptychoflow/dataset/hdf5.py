@@ -12,6 +12,10 @@ from ptychoflow.files import replacing, require_room
 
 LARGEST_IN_MEMORY = 2**28
 """Bytes of a file that is made in memory."""
+LARGEST_CHUNK = 2**24
+"""Bytes of an image that are packed together."""
+MANTISSA = 23
+"""Bits of the mantissa of a float32."""
 
 
 def read_rows(data: h5py.Dataset, rows: np.ndarray, kind: np.dtype) -> np.ndarray:
@@ -34,6 +38,41 @@ def read_rows(data: h5py.Dataset, rows: np.ndarray, kind: np.dtype) -> np.ndarra
         data.read_direct(values, np.s_[rows[first] : rows[end - 1] + 1], np.s_[first:end])
         first = end
     return values
+
+
+def write_packed(group: h5py.Group, name: str, values: np.ndarray, bits: int = MANTISSA) -> None:
+    """Write an image, packed by deflate as every HDF5 unpacks it, and its numbers rounded where fewer bits will do.
+
+    Parameters
+    ----------
+    group : Group
+        Where to write.
+    name : str
+        Of the dataset.
+    values : ndarray
+        (..., H, W) float32 or complex64.
+    bits : int
+        Of the mantissa that are kept of float32's 23: a number is off by 2^-(bits + 1) of itself at most.
+    """
+    if bits < MANTISSA:
+        values = rounded(values, bits)
+    options = {"compression": "gzip", "compression_opts": 4, "shuffle": True}
+    if values.size:
+        height, width = values.shape[-2:]
+        # The small chunks that h5py would choose take a tenth more room.
+        rows = min(height, max(1, LARGEST_CHUNK // (width * values.dtype.itemsize)))
+        options["chunks"] = (*(1 for _ in values.shape[:-2]), rows, width)
+    group.create_dataset(name, data=values, **options)
+
+
+def rounded(values: np.ndarray, bits: int) -> np.ndarray:
+    """Round float32 or complex64 numbers of any shape to so many bits of the mantissa; the others pack to nothing."""
+    numbers = np.ascontiguousarray(values).view(np.float32)
+    whole, last = numbers.view(np.uint32), np.uint32(MANTISSA - bits)
+    # In the middle between two, to the even one.
+    whole = (whole + ((1 << last) // 2 - 1) + (whole >> last & 1)) >> last << last
+    # What is no number has no mantissa to round.
+    return np.where(np.isfinite(numbers), whole.view(np.float32), numbers).view(values.dtype)
 
 
 @contextmanager

@@ -21,6 +21,8 @@ MOST_SAMPLES = 200
 """Parts of the extent that a step is at least: positions that coincide tell of no lattice."""
 REACH = 2
 """Fourier samples round a harmonic that belong to it: half the main lobe of a Hann window."""
+HARDLY = 0.01
+"""Variance of phase or amplitude over that of the other, up to which what prints into it is next to nothing."""
 AROUND = 5
 """Fourier samples round a harmonic, those of it left out, that tell what would be there without a lattice."""
 
@@ -105,7 +107,8 @@ def lattice_shares(image: np.ndarray, area: np.ndarray, positions: np.ndarray) -
     -------
     dict
         ``lattice_share`` of the phase and ``amplitude_lattice_share``, between 0 and 1; None where the scan has no
-        lattice or the square no room for its harmonics.
+        lattice, the square no room for its harmonics, or a part hardly varies beside the other, as the amplitude of a
+        pure phase.
     """
     shares: dict[str, float | None] = {"lattice_share": None, "amplitude_lattice_share": None}
     box, basis = inner_square(area), lattice_vectors(positions)
@@ -117,7 +120,12 @@ def lattice_shares(image: np.ndarray, area: np.ndarray, positions: np.ndarray) -
         "lattice_share": unwrapped(np.angle(cut), np.ones(cut.shape, bool)),
         "amplitude_lattice_share": np.abs(cut),
     }
-    return {name: variance_share(part, vectors) for name, part in parts.items()}
+    flat = np.ones(cut.shape)
+    spread = {name: float((part - _plane(part, flat)).var()) for name, part in parts.items()}
+    return {
+        name: variance_share(part, vectors) if spread[name] > HARDLY * max(spread.values()) else None
+        for name, part in parts.items()
+    }
 
 
 def variance_share(image: np.ndarray, vectors: np.ndarray) -> float | None:

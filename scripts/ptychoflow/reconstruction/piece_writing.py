@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from ptychoflow.dataset.hdf5 import new_hdf5
+from ptychoflow.dataset.hdf5 import new_hdf5, write_packed
 from ptychoflow.files import require_room
 from ptychoflow.loading.loaders import GroupLoader, TileLoader
 from ptychoflow.loading.tables import Batch
@@ -157,7 +157,7 @@ def finish(file: h5py.File, inference: "Inference", seconds: float) -> None:
     file["frames_asked"] = inference.frames_asked
     file["held_out"] = inference.held_out
     file["trained"] = inference.trained
-    file["probe"] = inference.probe
+    write_packed(file, "probe", inference.probe)
     file["object_shape"] = np.array(inference.dataset.object_shape)
     file["pixel_size"] = inference.dataset.pixel_size
     provenance = inference.provenance | {

@@ -11,16 +11,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ptychoflow.dataset.hdf5 import write_packed
 from ptychoflow.errors import InputError
 from ptychoflow.physics.tiles import ObjectTile
 from ptychoflow.provenance.embedded import from_hdf5_attributes
 from ptychoflow.provenance.record import now
-from ptychoflow.reconstruction.file import Reconstruction
+from ptychoflow.reconstruction.file import BITS_OF_HALVES, Reconstruction
 from ptychoflow.reconstruction.stitching import Portion, stitch
 
 PATCHES_AT_ONCE = 1024
 KEYS = ("frames", "frames_asked", "positions", "held_out", "trained", "probe", "object_shape", "pixel_size")
 HALVES = ("even", "odd")
+BITS = 16
+"""Of the mantissa of a tile's object, which float32 transforms do not know to many more."""
 
 
 def stitch_file(path: Path, phase_iterations: int = 0) -> Reconstruction:
@@ -91,15 +94,16 @@ def portions_of(file: h5py.File) -> Iterator[Portion | ObjectTile]:
 def write_tile(group: h5py.Group, tile: ObjectTile) -> None:
     """Write a tile into a group of its own."""
     group["frames"] = tile.frames.cpu().numpy()
-    _write_placed(group, tile.object, tile.corner)
+    _write_placed(group, tile.object, tile.corner, BITS)
     for name, half in zip(HALVES, tile.halves or (), strict=False):
         own = group.create_group(name)
         if half is not None:
-            _write_placed(own, *half)
+            _write_placed(own, *half, BITS_OF_HALVES)
 
 
-def _write_placed(group: h5py.Group, canvas: Tensor, corner: Tensor) -> None:
-    group["object"], group["corner"] = canvas.cpu().numpy(), corner.cpu().numpy()
+def _write_placed(group: h5py.Group, canvas: Tensor, corner: Tensor, bits: int) -> None:
+    write_packed(group, "object", canvas.cpu().numpy(), bits)
+    group["corner"] = corner.cpu().numpy()
 
 
 def _tile_of(group: h5py.Group) -> ObjectTile:

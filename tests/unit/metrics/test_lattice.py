@@ -106,3 +106,18 @@ def test_a_lattice_in_the_phase_is_told_under_a_ramp_and_a_factor():
     assert shares["amplitude_lattice_share"] is None
     printed = lattice_shares(np.exp(smooth / smooth.std() * 0.1 + 0.05 * wave) * image, EVERYWHERE, RASTER)
     assert printed["amplitude_lattice_share"] == pytest.approx(0.2, abs=0.05)
+
+
+def test_what_hardly_varies_has_no_share():
+    """The amplitude of a pure phase: a lattice of a thousandth, all of its variance, is no fault of the image."""
+    random = np.random.default_rng(6)
+    phase = ndimage.gaussian_filter(random.normal(size=(SIZE, SIZE)), 2)
+    phase *= 0.1 / phase.std()
+    rows = np.arange(SIZE)[:, None] * np.ones(SIZE)
+    wave = np.cos(2 * np.pi * rows / 6)
+    for strength, told in ((0.001, False), (0.05, True)):
+        image = (1 + strength * wave) * np.exp(1j * (phase + 0.02 * rows))
+        shares = lattice_shares(image, EVERYWHERE, RASTER)
+        assert shares["lattice_share"] < 0.02
+        assert (shares["amplitude_lattice_share"] is not None) == told
+    assert shares["amplitude_lattice_share"] > 0.9
