@@ -78,7 +78,7 @@ def test_a_training_its_tiles_and_its_image_without_room(
 
     image = disk / "image/reconstruction.h5"
     pictures = ["--amplitude", tmp_path / "amplitude.png", "--phase", tmp_path / "phase.png"]
-    resize(disk, f"{(shutil.disk_usage(disk).used >> 10) + 100}k")
+    resize(disk, f"{(shutil.disk_usage(disk).used >> 10) + 30}k")
     assert_refused(run("stitch", "--patches", predicted, "--output", image, *pictures), image, capsys)
     assert not files(disk / "image")
     resize(disk, "4m")
