@@ -47,6 +47,8 @@ STILL_FALLING = 0.002
 """Relative gain of the held-out deviance in an iteration below which more of them are not worth it."""
 PATIENCE = 3
 """Iterations without such a gain after which it ends."""
+WORTH_A_ROUND = 0.05
+"""Share of their deviance by which a round of iterations must have helped the judges for one more."""
 SPARE_MODES, SPARE_UNTIL = 2, 0.3
 """Modes beyond those asked for, where some are to be found, and progress until which. A source that is wide along one
 axis has none of the other's modes, and what begins as one of those hardly becomes what is there."""
@@ -64,6 +66,8 @@ FADED = 1 / 64
 """Share of the learned correction below which it is no longer asked for: it takes a sixth of an iteration."""
 BRIGHTNESS_FROM = 0.1
 """Progress from which the light of each frame is solved for."""
+Best = tuple[float, BlindState, Tensor, Tensor | None]
+"""Deviance of the judges, state, positions and brightness."""
 
 
 class BlindReconstruction:
@@ -158,15 +162,28 @@ class BlindReconstruction:
 
     @torch.no_grad()
     def run(self, shown: Callable[[Progress], None] | None = None) -> BlindResult:
-        """Iterate as long as planned, and on while the held-out frames are explained better."""
-        best, waited, planned = None, 0, self.settings.iterations
-        number = 0
-        while number < planned or (waited < PATIENCE and number < self.settings.most_iterations):
+        """Iterate as planned, on while the held-out frames are explained better, and anew while much of them is not."""
+        best, before = self._round(shown), np.inf
+        while (
+            len(self.history) + self.settings.iterations <= self.settings.most_iterations
+            and best[0] < before * (1 - WORTH_A_ROUND)
+            and self.verdict(self.state).unfinished
+        ):
+            before = best[0]
+            best = min(best, self._round(shown), key=lambda one: one[0])
+            # At few photons, later iterations may begin to fit the noise.
+            _, self.state, self.frames.positions, self.frames.brightness = best
+        self.state = self.state.strongest(self.modes)
+        return self.result()
+
+    def _round(self, shown: Callable[[Progress], None] | None) -> Best:
+        """Iterate from many subsets to few, and give the best state on the way, which is the reconstruction's then."""
+        best, waited, planned, number, done = None, 0, self.settings.iterations, 0, len(self.history)
+        while number < planned or (waited < PATIENCE and done + number < self.settings.most_iterations):
             deviance = self.iterate(min(1.0, number / planned))
             number += 1
-            self.history.append(
-                Progress(number, max(planned, number), deviance, time.perf_counter() - self.began, self.gain)
-            )
+            seconds = time.perf_counter() - self.began
+            self.history.append(Progress(done + number, done + max(planned, number), deviance, seconds, self.gain))
             if shown is not None:
                 shown(self.history[-1])
             if best is None or best[1].probes.shape[1] > self.state.probes.shape[1]:
@@ -177,10 +194,8 @@ class BlindReconstruction:
                 waited += 1
             if best is None or deviance <= best[0]:
                 best = (deviance, self.state, self.frames.positions, self.frames.brightness)
-        # At few photons, later iterations may begin to fit the noise.
         _, self.state, self.frames.positions, self.frames.brightness = best
-        self.state = self.state.strongest(self.modes)
-        return self.result()
+        return best
 
     def iterate(self, progress: float) -> float:
         """Make an iteration, with as much of the learned correction as helps the frames that are left out.

@@ -6,12 +6,14 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from ptychoflow.metrics.doubts import LEAST_EXPLAINED
+from ptychoflow.metrics.doubts import LARGEST_MISFIT, LEAST_EXPLAINED
 from ptychoflow.physics.losses import deviance, expected_deviance, masked_mean, poisson_deviance
 from ptychoflow.reconstruction.photons import explained_share
 
 CLEARLY = 2.0
 """Standard errors by which frames must be explained better for a change to be one that helps."""
+MUCH_LEFT = 0.02
+"""Share of what frames differ by that an image may leave unexplained and be as good as iterations make it."""
 
 
 @dataclass
@@ -44,18 +46,30 @@ class Verdict:
         return float(masked_mean(self.pixels, self.mask))
 
     @cached_property
+    def expected(self) -> float:
+        """Deviance that a perfect model would have."""
+        return float(expected_deviance(self.modelled, self.mask))
+
+    @cached_property
     def share(self) -> float | None:
         """Share of what the frames differ by that is explained; None where that is no more than noise."""
         light = torch.where(self.mask, self.counts, 0).sum(dim=(-2, -1))
         light = light / torch.where(self.mask, self.mean_frame, 0).sum().clamp_min(1e-12)
         flat = float(poisson_deviance(self.mean_frame * light[:, None, None], self.counts, self.mask))
-        expected = float(expected_deviance(self.modelled, self.mask))
-        return explained_share(self.mean, expected, flat, len(self.counts) * max(1, int(self.mask.sum())))
+        return explained_share(self.mean, self.expected, flat, len(self.counts) * max(1, int(self.mask.sum())))
 
     @property
     def determined(self) -> bool:
         """Whether so much is explained that an image may be trusted: what explains nothing cannot be judged."""
         return self.share is not None and self.share >= LEAST_EXPLAINED
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether so much is left beyond noise that further iterations from many subsets on may find it.
+
+        Far starts, and phases of many turns, leave faults that the long steps of few subsets mend too slowly.
+        """
+        return self.share is not None and 1 - self.share > MUCH_LEFT and self.mean > LARGEST_MISFIT * self.expected
 
     def clearly_better_than(self, other: "Verdict") -> bool:
         """Whether the same frames are explained better than elsewhere by more than the doubt in the difference.
