@@ -91,7 +91,7 @@ class ZarrSource(ArraySource):
         return only_number(self.real(name), name) * self._scale(name, unit)
 
     def _scale(self, name: str, unit: str) -> float:
-        attributes = self.arrays[name].attrs
+        attributes = _attempted(f"attributes of {name}", lambda: dict(self.arrays[name].attrs))
         return scale_of(attributes.get("units", attributes.get("unit")), name, unit)
 
 
