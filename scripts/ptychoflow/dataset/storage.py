@@ -9,6 +9,9 @@ from typing import Any
 import h5py
 import numpy as np
 
+ZARR_SIGNS = ("zarr.json", ".zgroup", ".zarray", ".zmetadata")
+"""Files by which a Zarr store, and each group and array in it, is known."""
+
 
 def storage_of(path: Path) -> dict[str, Any]:
     """Tell how a file holds its largest array: format, key, dtype, shape and compression, as far as they are known.
@@ -20,7 +23,8 @@ def storage_of(path: Path) -> dict[str, Any]:
     """
     if path.is_dir():
         sizes = [file.stat().st_size for file in path.rglob("*") if file.is_file()]
-        return {"file_size_bytes": sum(sizes), "container": "Zarr"}
+        store = any((path / sign).is_file() for sign in ZARR_SIGNS)
+        return {"file_size_bytes": sum(sizes)} | ({"container": "Zarr"} if store else {})
     facts: dict[str, Any] = {"file_size_bytes": path.stat().st_size}
     if h5py.is_hdf5(path):
         found: list[h5py.Dataset] = []

@@ -9,14 +9,13 @@ from typing import Any, TypeVar
 import numpy as np
 
 from ptychoflow.dataset.raw_scan import Frames
+from ptychoflow.dataset.storage import ZARR_SIGNS
 from ptychoflow.errors import InputError
 from ptychoflow.ingest.formats.arrays import MOST_PACKED, ArraySource
 from ptychoflow.ingest.formats.chained import ChainedFrames
 from ptychoflow.ingest.formats.numbers import only_number
 from ptychoflow.ingest.formats.units import scale_of
 
-SIGNS = ("zarr.json", ".zgroup", ".zarray", ".zmetadata")
-"""Files by which a store, and each group and array in it, is known."""
 MOST_BYTES = 2**31
 """Largest array, other than frames, that is read at once."""
 T = TypeVar("T")
@@ -25,14 +24,15 @@ T = TypeVar("T")
 def is_store(path: Path) -> bool:
     """Whether a folder or a .zip file is a store."""
     if path.is_dir():
-        return any((path / sign).is_file() for sign in SIGNS)
+        return any((path / sign).is_file() for sign in ZARR_SIGNS)
     try:
         with open(path, "rb") as stream:
             if not stream.read(4).startswith(b"PK"):
                 return False
         with zipfile.ZipFile(path) as archive:
-            return not set(archive.namelist()).isdisjoint(SIGNS)
-    except (OSError, zipfile.BadZipFile):
+            return not set(archive.namelist()).isdisjoint(ZARR_SIGNS)
+    # Readers of damaged files raise anything.
+    except Exception:
         return False
 
 
@@ -91,7 +91,7 @@ class ZarrSource(ArraySource):
         return only_number(self.real(name), name) * self._scale(name, unit)
 
     def _scale(self, name: str, unit: str) -> float:
-        attributes = self.arrays[name].attrs
+        attributes = _attempted(f"attributes of {name}", lambda: dict(self.arrays[name].attrs))
         return scale_of(attributes.get("units", attributes.get("unit")), name, unit)
 
 
@@ -154,9 +154,9 @@ def _refuse_pickles(path: Path) -> None:
 
     def found() -> bool:
         if path.is_dir():
-            return any(named(file.read_bytes()) for sign in SIGNS for file in path.rglob(sign))
+            return any(named(file.read_bytes()) for sign in ZARR_SIGNS for file in path.rglob(sign))
         with zipfile.ZipFile(path) as archive:
-            names = [name for name in archive.namelist() if name.rsplit("/", 1)[-1] in SIGNS]
+            names = [name for name in archive.namelist() if name.rsplit("/", 1)[-1] in ZARR_SIGNS]
             return any(named(archive.read(name)) for name in names)
 
     if _attempted("the store", found):
