@@ -65,11 +65,11 @@ class Verdict:
 
     @property
     def unfinished(self) -> bool:
-        """Whether so much is left beyond noise that further iterations from many subsets on may find it.
+        """Whether an image is right in the main, and leaves more than noise and the best of iterations would.
 
         Far starts, and phases of many turns, leave faults that the long steps of few subsets mend too slowly.
         """
-        return self.share is not None and 1 - self.share > MUCH_LEFT and self.mean > LARGEST_MISFIT * self.expected
+        return self.determined and 1 - self.share > MUCH_LEFT and self.mean > LARGEST_MISFIT * self.expected
 
     def clearly_better_than(self, other: "Verdict") -> bool:
         """Whether the same frames are explained better than elsewhere by more than the doubt in the difference.

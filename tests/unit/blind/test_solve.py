@@ -12,6 +12,7 @@ from blind_scans import correlation, harmful, plain_engine, settings_of, small_s
 from ptychoflow.blind.judged import at_home, judged_correction, judged_mixture, judged_smoothing, wandered
 from ptychoflow.blind.result import BlindResult, Progress
 from ptychoflow.blind.solve import FADED, PATIENCE, BlindReconstruction
+from ptychoflow.blind.verdicts import Verdict
 from ptychoflow.dataset.dataset import Dataset
 from ptychoflow.errors import InputError
 from ptychoflow.iterative.refinement import position_error
@@ -213,6 +214,7 @@ def test_the_image_that_is_kept_explains_held_out_frames_best(dataset: Dataset, 
         return next(told)
 
     monkeypatch.setattr(run, "deviance", deviance)
+    monkeypatch.setattr(Verdict, "unfinished", False)
     shown: list[Progress] = []
     run.run(shown.append)
     assert run.state is states[2]
@@ -228,7 +230,34 @@ def test_it_goes_on_while_held_out_frames_are_explained_better(dataset: Dataset,
         run = BlindReconstruction(plain_engine(), dataset, settings)
         sequence = iter(told)
         monkeypatch.setattr(run, "deviance", lambda state, frames=None, sequence=sequence: next(sequence))
+        monkeypatch.setattr(Verdict, "unfinished", False)
         assert len(run.run().history) == expected
+
+
+@pytest.mark.parametrize(
+    ("rounds", "expected", "kept"), [([8, 4, 3.9], 9, 8), ([8, 7.9], 6, 5), ([8, 9], 6, 2), ([8, 4, 2, 1], 12, 11)]
+)
+def test_it_begins_anew_while_much_is_left_and_that_helps(
+    dataset: Dataset, monkeypatch: pytest.MonkeyPatch, rounds: list[float], expected: int, kept: int
+):
+    settings = settings_of(iterations=3, most_iterations=12, learned=False, smoothing=False)
+    run = BlindReconstruction(plain_engine(), dataset, settings)
+    progress, states = [], []
+
+    def iterate(share: float) -> float:
+        progress.append(share)
+        run.state = replace(run.state)
+        states.append(run.state)
+        # The last but one iteration of each round is its best.
+        return rounds[(len(progress) - 1) // 3] + (len(progress) % 3 != 2)
+
+    monkeypatch.setattr(run, "iterate", iterate)
+    monkeypatch.setattr("ptychoflow.blind.solve.PATIENCE", 0)
+    monkeypatch.setattr(Verdict, "unfinished", True)
+    history = run.run().history
+    assert [one.iteration for one in history] == list(range(1, expected + 1))
+    assert progress == [0.0, 1 / 3, 2 / 3] * (expected // 3)
+    assert run.state is states[kept - 1]
 
 
 def test_progress_is_shown_as_it_is_made(dataset: Dataset, solved: BlindResult):

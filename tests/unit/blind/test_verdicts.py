@@ -61,3 +61,18 @@ def test_frames_that_differ_by_no_more_than_noise_determine_nothing():
     mean = intensity.mean(dim=0)
     assert Verdict(intensity, counts, MASK, mean).determined
     assert not Verdict(mean.expand_as(intensity), counts, MASK, mean).determined
+
+
+def test_an_image_is_unfinished_where_it_is_right_in_the_main_and_leaves_more_than_noise():
+    intensity, counts = drawn(500.0, 0.5, 7)
+    mean = intensity.mean(dim=0)
+    assert not Verdict(intensity, counts, MASK, mean).unfinished
+    # A fifth of what frames differ by is wrong.
+    off = mean + 0.8 * (intensity - mean)
+    assert Verdict(off, counts, MASK, mean).unfinished
+    # So it is here, but hidden by noise.
+    few, rare = drawn(0.05, 0.5, 7)
+    rare_mean = few.mean(dim=0)
+    assert not Verdict(rare_mean + 0.8 * (few - rare_mean), rare, MASK, rare_mean).unfinished
+    # What explains nothing is not nearly right.
+    assert not Verdict(mean.expand_as(counts), counts, MASK, mean).unfinished
