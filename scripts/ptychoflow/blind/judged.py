@@ -18,6 +18,8 @@ from ptychoflow.physics.total_variation import smoothed
 
 SMOOTHED_FROM = 0.5
 """Progress from which objects are smoothed: before, what is still to be found has no edges to keep."""
+WORSE_AT_HOME = 0.01
+"""Share by which frames may be explained worse where object and probe are moved by the fraction of a pixel."""
 MOST_SMOOTHING = 20.0
 """Largest strength of smoothing in units of what a pixel may be wrong by."""
 
@@ -178,3 +180,25 @@ def probe_at_home(state: BlindState, home: Tensor) -> Tensor:
     """Probe (modes, N, N) complex64 of the first scan, orthogonal, exactly at home, in units of the frames' scale."""
     probes = mix_modes(state.probes, orthogonal_modes(state.probes))
     return fourier_shift(probes[0], -wandered(state, home))
+
+
+def settled(state: BlindState, home: Tensor, deviance: Callable[[BlindState], float]) -> BlindState:
+    """Move object and probe of a scan exactly home, unless frames are then explained worse; its modes orthogonal.
+
+    Light that fills its frame, as in a near field, comes in again at the other edge where it is moved by a fraction of
+    a pixel. It is left where whole pixels have brought it then.
+
+    Parameters
+    ----------
+    state : BlindState
+        Of one scan.
+    home : Tensor
+        (2,) where its probe belongs, (row, column) pixels.
+    deviance : callable
+        Of frames in a state.
+    """
+    there = replace(state, objects=object_at_home(state, home)[None], probes=probe_at_home(state, home)[None])
+    if deviance(there) <= (1 + WORSE_AT_HOME) * deviance(state):
+        return there
+    near = at_home(state, home)
+    return replace(near, probes=mix_modes(near.probes, orthogonal_modes(near.probes)))

@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
@@ -16,8 +17,7 @@ from ptychoflow.blind.judged import (
     judged_correction,
     judged_mixture,
     judged_smoothing,
-    object_at_home,
-    probe_at_home,
+    settled,
 )
 from ptychoflow.blind.positions import FRAMES_AT_ONCE, moved_positions
 from ptychoflow.blind.result import BlindResult, Progress
@@ -277,12 +277,11 @@ class BlindReconstruction:
 
     def result(self) -> BlindResult:
         """The image as it is now, in the dataset's own frame."""
-        state = self.state
-        probe = probe_at_home(state, self.home) * self.frames.scale
-        canvas = object_at_home(state, self.home)
+        judges = torch.from_numpy(self.held_out) if len(self.held_out) else self.judges
+        state = settled(self.state, self.home, partial(self.deviance, frames=judges))
+        probe, canvas = state.probes[0] * self.frames.scale, state.objects[0]
         edge, solved = self.border, self.frames.positions[0]  # in single precision
         inner = canvas[edge:-edge, edge:-edge]
-        judges = torch.from_numpy(self.held_out) if len(self.held_out) else self.judges
         return BlindResult(
             object=inner.contiguous().cpu(),
             probe=probe.cpu(),

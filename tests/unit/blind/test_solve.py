@@ -9,7 +9,7 @@ import pytest
 import torch
 from blind_scans import correlation, harmful, plain_engine, settings_of, small_scan
 
-from ptychoflow.blind.judged import at_home, judged_correction, judged_mixture, judged_smoothing, wandered
+from ptychoflow.blind.judged import at_home, judged_correction, judged_mixture, judged_smoothing, settled, wandered
 from ptychoflow.blind.result import BlindResult, Progress
 from ptychoflow.blind.solve import FADED, PATIENCE, BlindReconstruction
 from ptychoflow.blind.verdicts import Verdict
@@ -232,6 +232,30 @@ def test_it_goes_on_while_held_out_frames_are_explained_better(dataset: Dataset,
         monkeypatch.setattr(run, "deviance", lambda state, frames=None, sequence=sequence: next(sequence))
         monkeypatch.setattr(Verdict, "unfinished", False)
         assert len(run.run().history) == expected
+
+
+def test_a_fraction_of_a_pixel_is_moved_unless_frames_are_then_explained_worse(dataset: Dataset):
+    run = BlindReconstruction(plain_engine(), dataset, settings_of())
+    home = run.home + torch.tensor([0.4, -0.3])
+    there = settled(run.state, home, lambda state: 1.005 - 0.005 * (state is run.state))
+    torch.testing.assert_close(wandered(there, home), torch.zeros(2), atol=0.02, rtol=0)
+    left = settled(run.state, home, lambda state: 1.02 - 0.02 * (state is run.state))
+    assert left.objects is run.state.objects
+    torch.testing.assert_close(wandered(left, home), wandered(run.state, home))
+
+
+def test_light_that_fills_its_frame_explains_it_as_well_in_the_image_as_in_the_engine():
+    random = np.random.default_rng(0)
+    dataset = small_scan()
+    filled = (random.normal(size=dataset.probe.shape) + 1j * random.normal(size=dataset.probe.shape)).astype(
+        np.complex64
+    )
+    dataset = replace(dataset, probe=filled * np.abs(dataset.probe).max())
+    run = BlindReconstruction(plain_engine(), dataset, settings_of(iterations=2, most_iterations=2, start="dataset"))
+    run.run()
+    run.home = wandered(run.state, torch.zeros(2)) + torch.tensor([0.45, 0.45])
+    judges = torch.from_numpy(run.held_out)
+    assert run.result().deviance <= 1.01 * run.deviance(run.state, judges)
 
 
 @pytest.mark.parametrize(
