@@ -86,7 +86,7 @@ def test_the_metadata_tell_version_command_and_extras(wheel: Path):
     assert [(entry.name, entry.value) for entry in metadata.entry_points] == [
         ("ptychoflow", "ptychoflow.running.command:main")
     ]
-    assert metadata.metadata.get_all("Provides-Extra") == ["baseline", "ptychodus", "tracking", "workflow"]
+    assert metadata.metadata.get_all("Provides-Extra") == ["baseline", "ptychodus", "tracking", "workflow", "zarr"]
 
 
 def test_the_sdist_builds_the_same_wheel(wheel: Path, tmp_path: Path):

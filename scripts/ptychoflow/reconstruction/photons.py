@@ -10,11 +10,9 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from scipy import ndimage
 
 from ptychoflow.dataset.dataset import Dataset
 from ptychoflow.dataset.frame_blocks import mean_of
-from ptychoflow.metrics.alignment import probe_radius
 from ptychoflow.metrics.doubts import LEAST_EXPLAINED
 from ptychoflow.physics.diffraction import Propagator
 from ptychoflow.physics.losses import expected_deviance, poisson_deviance
@@ -146,6 +144,11 @@ def weak_object_deviance(reconstruction: Reconstruction, dataset: Dataset, judge
     Poisson deviance per good pixel, without noise, of what the probe that was found makes of it. Frames that differ by
     less, though they hold photons enough, are of an object that shows less, and are right to give a uniform image.
     """
+    # Needed by few images: a live one begins without them.
+    from scipy import ndimage
+
+    from ptychoflow.metrics.alignment import probe_radius
+
     fine = probe_radius(reconstruction.probe) / DETAILS
     texture = ndimage.gaussian_filter(np.random.default_rng(0).normal(size=reconstruction.object.shape), fine)
     weak = np.exp(1j * WEAK * texture / texture.std()).astype(np.complex64)

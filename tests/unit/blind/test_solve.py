@@ -244,20 +244,6 @@ def test_a_fraction_of_a_pixel_is_moved_unless_frames_are_then_explained_worse(d
     torch.testing.assert_close(wandered(left, home), wandered(run.state, home))
 
 
-def test_light_that_fills_its_frame_explains_it_as_well_in_the_image_as_in_the_engine():
-    random = np.random.default_rng(0)
-    dataset = small_scan()
-    filled = (random.normal(size=dataset.probe.shape) + 1j * random.normal(size=dataset.probe.shape)).astype(
-        np.complex64
-    )
-    dataset = replace(dataset, probe=filled * np.abs(dataset.probe).max())
-    run = BlindReconstruction(plain_engine(), dataset, settings_of(iterations=2, most_iterations=2, start="dataset"))
-    run.run()
-    run.home = wandered(run.state, torch.zeros(2)) + torch.tensor([0.45, 0.45])
-    judges = torch.from_numpy(run.held_out)
-    assert run.result().deviance <= 1.01 * run.deviance(run.state, judges)
-
-
 @pytest.mark.parametrize(
     ("rounds", "expected", "kept"), [([8, 4, 3.9], 9, 8), ([8, 7.9], 6, 5), ([8, 9], 6, 2), ([8, 4, 2, 1], 12, 11)]
 )
