@@ -5,6 +5,7 @@ import torch
 
 from ptychoflow.dataset.dataset import Dataset
 from ptychoflow.models.blind import Blind
+from ptychoflow.reconstruction.file import Reconstruction
 from ptychoflow.settings.blind import BlindSettings
 from ptychoflow.settings.reconstruction import BlindReconstructionSettings
 from ptychoflow.settings.simulation import GuessSettings, ProbeSettings, ScanSettings, SimulationSettings
@@ -64,3 +65,16 @@ def likeness(one: torch.Tensor, other: torch.Tensor) -> float:
     """Complex correlation of two probes (modes, N, N), of their first modes."""
     one, other = one[0].flatten(), other[0].flatten()
     return float((one.conj() @ other).abs() / one.norm() / other.norm())
+
+
+def right_image(dataset: Dataset) -> Reconstruction:
+    """The truth itself, under the dataset's probe."""
+    return Reconstruction(
+        object=dataset.truth,
+        coverage=np.ones(dataset.object_shape, np.float32),
+        halves=np.stack([dataset.truth] * 2),
+        probe=dataset.probe,
+        positions=dataset.positions,
+        held_out=np.zeros(len(dataset.frames), bool),
+        pixel_size=1e-8,
+    )

@@ -3,26 +3,14 @@
 from dataclasses import replace
 
 import numpy as np
+from blind_scans import right_image
 
 from ptychoflow.blind.doubts import brightness_doubts
 from ptychoflow.dataset.dataset import Dataset
-from ptychoflow.reconstruction.file import Reconstruction
-
-
-def truth(dataset: Dataset) -> Reconstruction:
-    return Reconstruction(
-        object=dataset.truth,
-        coverage=np.ones(dataset.object_shape, np.float32),
-        halves=np.stack([dataset.truth] * 2),
-        probe=dataset.probe,
-        positions=dataset.positions,
-        held_out=np.zeros(len(dataset.frames), bool),
-        pixel_size=1e-8,
-    )
 
 
 def test_light_that_changes_from_frame_to_frame_is_named_with_how_much(small_dataset: Dataset):
-    right = truth(small_dataset)
+    right = right_image(small_dataset)
     assert brightness_doubts(right, small_dataset) == []
     factors = 1 + 0.2 * np.random.default_rng(2).choice([-1, 1], len(small_dataset.frames))
     flicker = replace(small_dataset, frames=(small_dataset.frames * factors[:, None, None]).astype(np.float32))

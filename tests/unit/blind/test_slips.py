@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+from blind_scans import right_image
 
 from ptychoflow.blind.pretrained import load_blind
 from ptychoflow.blind.slips import residual_steps, slip, slip_doubts, tried_slip, worst_places
@@ -14,15 +15,7 @@ from ptychoflow.reconstruction.file import Reconstruction
 @pytest.fixture
 def right(small_dataset: Dataset) -> Reconstruction:
     """The truth itself."""
-    return Reconstruction(
-        object=small_dataset.truth,
-        coverage=np.ones(small_dataset.object_shape, np.float32),
-        halves=np.stack([small_dataset.truth] * 2),
-        probe=small_dataset.probe,
-        positions=small_dataset.positions,
-        held_out=np.zeros(64, bool),
-        pixel_size=1e-8,
-    )
+    return right_image(small_dataset)
 
 
 def test_steps_lead_back_to_where_frames_were_taken(right: Reconstruction, small_dataset: Dataset):
