@@ -2,10 +2,9 @@
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from ptychoflow.blind.candidates import Candidate
-from ptychoflow.blind.pupils import embedded
+from ptychoflow.blind.pupils import embedded, padded
 from ptychoflow.blind.search import KEPT_APART, Rounds, search
 from ptychoflow.blind.start import middle_of
 from ptychoflow.dataset.dataset import Dataset
@@ -58,7 +57,7 @@ def beyond_doubts(network: Blind, reconstruction: Reconstruction, dataset: Datas
     device = next(network.parameters()).device
 
     def error(edge: int) -> float:
-        counts, mask = (_padded(torch.from_numpy(image), edge) for image in (frames.astype(np.float32), good))
+        counts, mask = (padded(torch.from_numpy(image), edge) for image in (frames.astype(np.float32), good))
         tried = Candidate("", (embedded(probe, edge) if edge > size else probe).to(device))
         places = reconstruction.positions[near] * (edge / size)
         given = counts.to(device), places, mask.to(device), Propagator(edge).to(device), [tried]
@@ -80,11 +79,3 @@ def edge_light(mean: np.ndarray, good: np.ndarray) -> float:
     edge[[0, -1]] = edge[:, [0, -1]] = True
     along, whole = mean[edge & good], mean[good]
     return float(along.mean() / whole.mean()) if along.size and whole.any() else 0.0
-
-
-def _padded(images: Tensor, size: int) -> Tensor:
-    """Zeros round images (..., N, N) whose middle is their zero frequency, (..., size, size) with it in the corner."""
-    before = size // 2 - images.shape[-1] // 2
-    after = size - images.shape[-1] - before
-    wide = torch.nn.functional.pad(images, [before, after, before, after])
-    return torch.fft.ifftshift(wide, dim=(-2, -1))

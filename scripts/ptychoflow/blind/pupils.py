@@ -50,11 +50,15 @@ def cropped(counts: Tensor, size: int) -> Tensor:
 
 def embedded(probe: Tensor, size: int) -> Tensor:
     """The probe (modes, n, n) of cropped far fields in a finer frame, (modes, N, N): its far field is 0 beyond."""
-    small = probe.shape[-1]
     far = torch.fft.fftshift(torch.fft.fft2(torch.fft.ifftshift(probe, dim=(-2, -1)), norm="ortho"), dim=(-2, -1))
-    before = (size - small) // 2
-    far = torch.nn.functional.pad(far, [before, size - small - before] * 2)
-    return torch.fft.fftshift(torch.fft.ifft2(torch.fft.ifftshift(far, dim=(-2, -1)), norm="ortho"), dim=(-2, -1))
+    return torch.fft.fftshift(torch.fft.ifft2(padded(far, size), norm="ortho"), dim=(-2, -1))
+
+
+def padded(images: Tensor, size: int) -> Tensor:
+    """Zeros round images (..., N, N) whose middle is their zero frequency, (..., size, size) with it in the corner."""
+    before = size // 2 - images.shape[-1] // 2
+    wide = torch.nn.functional.pad(images, [before, size - images.shape[-1] - before] * 2)
+    return torch.fft.ifftshift(wide, dim=(-2, -1))
 
 
 def coarse_probe(probe: Tensor, size: int) -> Tensor:

@@ -58,11 +58,11 @@ def read_dataset(
         Where the file cannot be read, is of no known format, or holds something that cannot be right.
     """
     settings, path = settings or IngestSettings(), Path(path)
-    packed = False
-    if path.is_dir() and not is_store(path):
+    store, packed = is_store(path), False
+    if path.is_dir() and not store:
         raise InputError(f"{path} is a folder, and no Zarr store: expected a file, or a pattern of them (paths.frames)")
     try:
-        if not is_store(path):
+        if not store:
             with open(path, "rb") as stream:
                 beginning = stream.read(4)
             packed = not (is_stack(beginning) or beginning == MATLAB_SIGN or h5py.is_hdf5(path))

@@ -10,6 +10,8 @@ from ptychoflow.ingest.formats.numbers import only_number
 from ptychoflow.ingest.formats.probes import probe_modes
 
 TIFF_SIGNS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+MOST_BYTES = 2**31
+"""Largest array, other than frames, that is read at once."""
 MOST_PACKED = 4000
 """No compression packs images more tightly."""
 NPY_SIGN = b"\x93NUM"

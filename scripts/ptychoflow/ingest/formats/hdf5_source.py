@@ -11,15 +11,13 @@ import numpy as np
 
 from ptychoflow.errors import InputError
 from ptychoflow.ingest.file_names import in_order
+from ptychoflow.ingest.formats.arrays import MOST_BYTES
 from ptychoflow.ingest.formats.chained import ChainedFrames
 from ptychoflow.ingest.formats.hdf5_access import HDF5Frames, dataset_of, opened, require_content, require_numbers
 from ptychoflow.ingest.formats.numbers import only_number
 from ptychoflow.ingest.formats.probes import first_coherent
 from ptychoflow.ingest.formats.units import scale_of
 from ptychoflow.ingest.formats.zarr_store import is_store
-
-MOST_BYTES = 2**31
-"""Largest array, other than frames, that is read at once."""
 
 
 class HDF5Source:

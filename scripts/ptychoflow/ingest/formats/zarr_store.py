@@ -11,13 +11,11 @@ import numpy as np
 from ptychoflow.dataset.raw_scan import Frames
 from ptychoflow.dataset.storage import ZARR_SIGNS
 from ptychoflow.errors import InputError
-from ptychoflow.ingest.formats.arrays import MOST_PACKED, ArraySource
+from ptychoflow.ingest.formats.arrays import MOST_BYTES, MOST_PACKED, ArraySource
 from ptychoflow.ingest.formats.chained import ChainedFrames
 from ptychoflow.ingest.formats.numbers import only_number
 from ptychoflow.ingest.formats.units import scale_of
 
-MOST_BYTES = 2**31
-"""Largest array, other than frames, that is read at once."""
 T = TypeVar("T")
 
 
