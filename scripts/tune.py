@@ -62,7 +62,7 @@ def main(
         settings=tuning,
         reconstruction=blind,
         init_from=find_checkpoint(init_from),
-        seed=seed,
+        seed=int(seed),
         tracking=tracking,
     ).run()
 

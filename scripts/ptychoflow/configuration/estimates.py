@@ -147,10 +147,9 @@ def tuning_needs(
     area, modes = size**2, settings.probe_modes or 1
     passes = settings.iterations * (1e-8 + 2.5e-8 * modes) * sum(scans) * area
     # A part of an object with its features, and the targets, forward and back.
-    steps = (
-        tuning.steps_per_epoch * tuning.batch_size * (2e-6 * tuning.window**2 + 1e-7 * tuning.frames_per_state * area)
-    )
-    seconds = tuning.max_epochs * (passes + steps) / (GPU_GAIN if on_gpu else 1) + 20 * len(scans)
+    step = tuning.batch_size * (2e-6 * tuning.window**2 + 1e-7 * tuning.frames_per_state * area)
+    epoch = passes + tuning.steps_per_epoch * step
+    seconds = tuning.max_epochs * epoch / (GPU_GAIN if on_gpu else 1) + 20 * len(scans)
     # Counts and amplitudes; an object with its momentum and light, and the probes, of each iteration.
     objects = settings.iterations * (40 * sum(scans) + 48 * modes) * area
     held = 16 * min(sum(scans), FRAMES_IN_MEMORY) * area

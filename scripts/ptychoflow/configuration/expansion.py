@@ -112,10 +112,8 @@ def useless_keys(experiment: dict[str, Any]) -> tuple[str, ...]:
         return (*TRAINING, *NETWORK, "solver")
     if experiment.get("init_from") == PRETRAINED and not {"solver", "network_of"} & experiment.keys():
         return ("model", "training", *NETWORK)
-    others = (
-        (*TRAINING, *NETWORK) if "solver" in experiment else TRAINING if "network_of" in experiment else ("tuning",)
-    )
-    return (*others, "reconstruction")
+    others = (*TRAINING, *NETWORK) if "solver" in experiment else TRAINING if "network_of" in experiment else ()
+    return (*others, "reconstruction", "tuning")
 
 
 def merged(*layers: dict[str, Any]) -> dict[str, Any]:

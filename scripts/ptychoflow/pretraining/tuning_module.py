@@ -117,13 +117,21 @@ class TuningData(LightningDataModule):
         epoch = int(module.epochs_done)
         if self.collected is None or self.collected[0] != epoch:
             seed, network = self.seed * 1_000_003 + epoch + 1, module.network
-            moments = [moment for scan in self.scans for moment in scan.moments(network, seed, module.device)]
+            scans = self._turn(epoch)
+            moments = [moment for scan in scans for moment in scan.moments(network, seed, module.device)]
             self.collected = epoch, moments
         moments, settings = self.collected[1], self.settings
         order = torch.Generator().manual_seed(self.seed + epoch)
         count = settings.steps_per_epoch * settings.batch_size
         sampler = RandomSampler(moments, replacement=True, num_samples=count, generator=order)
         return DataLoader(moments, batch_size=settings.batch_size, sampler=sampler, collate_fn=list)
+
+    def _turn(self, epoch: int) -> list[ObservedScan]:
+        """Scans whose turn it is in an epoch."""
+        count = len(self.scans)
+        some = min(count, self.settings.scans_per_epoch or count)
+        order = np.random.default_rng(self.seed).permutation(count)
+        return [self.scans[order[(epoch * some + number) % count]] for number in range(some)]
 
 
 def kept_frames(scan: Dataset, settings: TuningSettings, seed: int) -> np.ndarray:

@@ -120,8 +120,10 @@ class TuningSettings(Settings):
     ----------
     max_epochs : int
         Epochs.
+    scans_per_epoch : int, optional
+        Scans that are reconstructed in an epoch, others in the next; all if not given.
     steps_per_epoch : int
-        Steps after each reconstruction of all scans.
+        Steps after these reconstructions.
     batch_size : int
         States of reconstructions in a step.
     targets : float
@@ -144,6 +146,7 @@ class TuningSettings(Settings):
 
     section: ClassVar[str] = "tuning"
     max_epochs: Count = 5
+    scans_per_epoch: Count | None = None
     steps_per_epoch: Count = 80
     batch_size: Count = 2
     targets: ShareBelowOne = 0.3

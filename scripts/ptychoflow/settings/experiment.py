@@ -185,8 +185,9 @@ class ExperimentSettings(SharedSettings):
     test : list of str
         Datasets to reconstruct with the trained network.
     init_from : str, optional
-        Another experiment, whose network of the same seed this one starts from: fine-tuning. `pretrained` is the network
-        that is shipped; that, or a blind one of one's own, is tuned by `tuning`, and reconstructs by `reconstruction`.
+        Another experiment, whose network of the same seed this one starts from: fine-tuning. `pretrained` is the
+        network that is shipped; that, or a blind one of one's own, is tuned by `tuning`, and reconstructs by
+        `reconstruction`.
     network_of : str, optional
         Another experiment, whose network of the same seed is used; such an experiment has no `train`.
     solver : SolverSettings, optional
