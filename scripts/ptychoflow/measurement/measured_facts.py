@@ -9,9 +9,10 @@ from ptychoflow.measurement.measurement import Estimate, Measurement
 NOT_TOLD = "the photons do not tell"
 LEAST_SCALE, LEAST_ROTATION, LEAST_DEFOCUS = 0.01, 0.2, 0.1
 """Differences from the file that are worth a warning, beyond the errors: relative, in degrees, relative."""
-NARROWER = 0.09
-"""How much too narrow blurred light may make a scan seem: 8.6 % at most in simulations of detectors that spread light
-by up to 1.4 pixels (rms), of frames that are counted while the stage moves a whole step, and of wide sources."""
+NARROWER = 0.12
+"""How much too narrow blurred light may make a scan seem: 11.6 % at most in independent simulations of detectors that
+spread light by up to 1.4 pixels (rms), of frames that are counted while the stage moves a whole step, and of sources
+that are two pixels wide at the sample."""
 
 
 def measured_facts(found: Measurement, dataset: Dataset) -> tuple[dict[str, Any], list[str]]:

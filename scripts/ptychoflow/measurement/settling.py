@@ -44,8 +44,8 @@ def with_modes(network: Blind, window: Window, before: GeometryFit, seed: int) -
     """Fit a window once more with light of several modes; the fit, and its misfit over that before.
 
     A detector that spreads light, a stage that moves while it counts and a source of some width all blur the fringes of
-    a frame. One mode makes up for that by a narrower beam over a narrower scan, by up to 8 % under a blur of a pixel.
-    Several can do without, where photons are enough to tell them.
+    a frame. One mode makes up for that by a narrower beam over a narrower scan. Several
+    can do without, where photons are enough to tell them.
     """
     probe = torch.from_numpy(coherence_modes(before.probe.numpy(), max(MODES, len(before.probe))))
     fit = GeometryFit(network, window, probe, before.place, seed)
