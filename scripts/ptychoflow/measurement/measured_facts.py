@@ -9,6 +9,10 @@ from ptychoflow.measurement.measurement import Estimate, Measurement
 NOT_TOLD = "the photons do not tell"
 LEAST_SCALE, LEAST_ROTATION, LEAST_DEFOCUS = 0.01, 0.2, 0.1
 """Differences from the file that are worth a warning, beyond the errors: relative, in degrees, relative."""
+NARROWER = 0.12
+"""How much too narrow blurred light may make a scan seem: 11.6 % at most in independent simulations of detectors that
+spread light by up to 1.4 pixels (rms), of frames that are counted while the stage moves a whole step, and of sources
+that are two pixels wide at the sample."""
 
 
 def measured_facts(found: Measurement, dataset: Dataset) -> tuple[dict[str, Any], list[str]]:
@@ -61,6 +65,13 @@ def _doubts(found: Measurement, names: list[str], settings: str) -> list[str]:
             f"the scan seems to be {_written(found.scale, '')} times as wide as the file says, against the pixel at "
             f"the sample (positions.scale, detector_distance or detector_pixel_size; {settings})"
         )
+    if _may_be_blurred(found):
+        sentences.append(
+            f"the scan seems to be {_written(found.scale, '')} times as wide as the file says, or its fringes are "
+            "blurred, which looks alike: by the detector, a stage that moves while frames are counted, or a wide "
+            "source (the first is mended by positions.scale, detector_distance, detector_pixel_size or energy; the "
+            "second by light of several modes, which reconstructions solve for)"
+        )
     if _defocus_differs(found):
         sentences.append(
             f"the file's probe has a defocus of {found.given_defocus:.4g} m, the photons one of "
@@ -74,6 +85,15 @@ def _turned(found: Measurement) -> bool:
 
 
 def _scale_differs(found: Measurement) -> bool:
+    return _beyond_errors(found) and not _may_be_blurred(found)
+
+
+def _may_be_blurred(found: Measurement) -> bool:
+    """Whether a scan seems narrower by no more than what a blur makes up."""
+    return _beyond_errors(found) and found.blurred and 1 - NARROWER < found.scale.value < 1
+
+
+def _beyond_errors(found: Measurement) -> bool:
     return found.scale.error is not None and abs(found.scale.value - 1) > LEAST_SCALE + found.scale.error
 
 
