@@ -9,10 +9,6 @@ from ptychoflow.measurement.measurement import Estimate, Measurement
 NOT_TOLD = "the photons do not tell"
 LEAST_SCALE, LEAST_ROTATION, LEAST_DEFOCUS = 0.01, 0.2, 0.1
 """Differences from the file that are worth a warning, beyond the errors: relative, in degrees, relative."""
-NARROWER = 0.12
-"""How much too narrow blurred light may make a scan seem: 11.6 % at most in independent simulations of detectors that
-spread light by up to 1.4 pixels (rms), of frames that are counted while the stage moves a whole step, and of sources
-that are two pixels wide at the sample."""
 
 
 def measured_facts(found: Measurement, dataset: Dataset) -> tuple[dict[str, Any], list[str]]:
@@ -89,8 +85,8 @@ def _scale_differs(found: Measurement) -> bool:
 
 
 def _may_be_blurred(found: Measurement) -> bool:
-    """Whether a scan seems narrower by no more than what a blur makes up."""
-    return _beyond_errors(found) and found.blurred and 1 - NARROWER < found.scale.value < 1
+    """Whether a scan seems narrower, as a blur makes it; by how much hangs on beam and object."""
+    return _beyond_errors(found) and found.blurred and found.scale.value < 1
 
 
 def _beyond_errors(found: Measurement) -> bool:

@@ -199,10 +199,9 @@ def test_a_blur_is_named_where_it_may_be_what_makes_a_scan_narrow(upright: Measu
     facts, (sentence,) = measured_facts(replace(found, blurred=True), dataset)
     assert "0.94 ± 0.024 times as wide as the file says, or its fringes are blurred" in sentence
     assert "scale: 1," in facts["settings_to_paste"]
-    # No blur widens a scan, and none makes it so narrow.
-    for scale in (1.06, 0.87):
-        (sentence,) = measured_facts(replace(found, blurred=True, scale=Estimate(scale, 0.024)), dataset)[1]
-        assert "blurred" not in sentence
+    # No blur widens a scan.
+    (sentence,) = measured_facts(replace(found, blurred=True, scale=Estimate(1.06, 0.024)), dataset)[1]
+    assert "blurred" not in sentence
 
 
 def test_the_twin_has_the_opposite_defocus_and_positions_turned_round(upright: Measurement):
