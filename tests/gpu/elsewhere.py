@@ -17,9 +17,10 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 CPU, ELSEWHERE = torch.device("cpu"), torch.device("meta")
 INDEXING = ("aten.index.Tensor", "aten.index_put", "aten._index_put_impl_", "aten._unsafe_index")
-COPYING = ("aten.copy_", "aten._to_copy")
+COPYING = ("aten.copy_", "aten._to_copy", "aten.to.")
 AT_ONCE = {
     torch.ops.aten._conj.default: torch.ops.aten._conj_physical.default,
+    torch.ops.aten.conj.default: torch.ops.aten._conj_physical.default,
     torch.ops.aten._neg_view.default: torch.ops.aten.neg.default,
 }
 
@@ -98,15 +99,23 @@ def dispatched(func: Callable, args: tuple, kwargs: dict[str, Any]) -> Any:
     def here(one: Any) -> Any:
         return one.values_here if isinstance(one, Away) else one
 
-    options = tree_map(here, kwargs)
+    options, given = tree_map(here, kwargs), args
     if asked is not None:
         options["device"] = CPU
+    if name.startswith("aten.to."):  # where no gradients are kept the device may stand among the arguments
+        asked = next((one for one in args[1:] if isinstance(one, torch.device)), asked)
+        away = away if asked is None else asked == ELSEWHERE
+        given = tuple(CPU if isinstance(one, torch.device) else one for one in args)
     # Marks that a tensor is a conjugate or a negative are not looked at here: it is made one.
-    made = AT_ONCE.get(func, func)(*tree_map(here, args), **options)
+    made = AT_ONCE.get(func, func)(*tree_map(here, given), **options)
+
+    moved = name.startswith(COPYING[1:]) and away != isinstance(args[0], Away)
 
     def back(one: Any) -> Any:
         if not isinstance(one, Tensor):
             return one
+        if moved:
+            return Away(one.clone()) if away else one.clone()
         # What is changed in place, or written to, is the tensor that it was.
         return wrapped[id(one)] if id(one) in wrapped else Away(one) if away else one
 
@@ -135,8 +144,17 @@ def elsewhere() -> Iterator[torch.device]:
     def cast(device: str, *arguments: Any, **options: Any) -> Any:
         return nullcontext() if device == ELSEWHERE.type else autocast(device, *arguments, **options)
 
+    # Views of tensors that stand for others cannot be made in inference mode.
+    def enter(mode: torch.inference_mode) -> None:
+        mode.gradients = torch.no_grad()
+        mode.gradients.__enter__()
+
+    def leave(mode: torch.inference_mode, *error: Any) -> None:
+        mode.gradients.__exit__(*error)
+
+    lighter = patch.multiple(torch.inference_mode, __enter__=enter, __exit__=leave)
     try:
-        with patch("torch.autocast", cast), Numbers(), Elsewhere():
+        with patch("torch.autocast", cast), lighter, Numbers(), Elsewhere():
             yield ELSEWHERE
     finally:
         torch.__future__.set_swap_module_params_on_conversion(swapped)

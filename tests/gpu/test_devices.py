@@ -19,7 +19,9 @@ from torch import Tensor
 from ptychoflow.blind.solve import BlindReconstruction
 from ptychoflow.dataset.dataset import Dataset
 from ptychoflow.live.blind import BlindLiveReconstruction
+from ptychoflow.live.network import LiveReconstruction
 from ptychoflow.loading.tables import Batch
+from ptychoflow.models.trained import load_trained
 from ptychoflow.physics.diffraction import Propagator, exit_waves, incoherent_sum
 from ptychoflow.physics.joint_steps import joint_change
 from ptychoflow.physics.patches import accumulate_patches, extract_patches
@@ -229,3 +231,22 @@ def test_memory_does_not_grow_with_the_scan(small_dataset: Dataset, real_device:
         peaks.append(torch.cuda.max_memory_allocated(real_device) / len(many.frames))
     # Frames stay on the device, in a few bytes a pixel; what a step needs beside them does not grow.
     assert peaks[1] <= peaks[0]
+
+
+def test_images_of_a_trained_network_stay_on_their_device(
+    trained: Callable, small_dataset: Dataset, small_cxi: Path, device: torch.device, monkeypatch: pytest.MonkeyPatch
+):
+    checkpoint = trained(torch.device("cpu"), "images")
+    mask, probe = torch.from_numpy(small_dataset.mask), torch.from_numpy(small_dataset.probe)
+    images, live = [], []
+    for where in (torch.device("cpu"), device):
+        monkeypatch.setattr("ptychoflow.reconstruction.inference.chosen_device", lambda kind, where=where: where)
+        images.append(Inference(checkpoint, small_dataset, small_cxi).reconstruct(16))
+        network = load_trained(checkpoint, "dataset", probe, mask, where, small_cxi)
+        scan = LiveReconstruction(network, small_dataset.object_shape)
+        for first in range(0, 64, 16):
+            scan.add(small_dataset.frames[first : first + 16], small_dataset.positions[first : first + 16])
+        live.append(scan.shown.object.cpu().numpy())
+    for one, other in (images[0].object, images[1].object), live:
+        seen = np.isfinite(one)
+        assert np.abs(other - one)[seen].max() < 1e-3 * np.abs(one[seen]).max()
