@@ -11,14 +11,8 @@ from torch import Tensor
 
 from ptychoflow.blind.brightness import brightened
 from ptychoflow.blind.frames import mean_frame, scan_frames
-from ptychoflow.blind.judged import (
-    SMOOTHED_FROM,
-    at_home,
-    judged_correction,
-    judged_mixture,
-    judged_smoothing,
-    settled,
-)
+from ptychoflow.blind.judged import SMOOTHED_FROM, at_home, judged_correction, judged_smoothing, settled
+from ptychoflow.blind.modes import judged_mixture, judged_modes
 from ptychoflow.blind.positions import FRAMES_AT_ONCE, moved_positions
 from ptychoflow.blind.result import BlindResult, Progress
 from ptychoflow.blind.search import Start
@@ -56,6 +50,8 @@ MIXED_FROM = 0.1
 """Progress from which further modes are given the light that frames tell: before, it stands for what is still wrong."""
 FRAMES_OF_A_MIXTURE = 64
 """Drawn anew each time, which tell that light."""
+MODES_EACH = 3
+"""Iterations from one step on modes alone to the next, once none is to spare."""
 POSITIONS_FROM = 0.3
 """Progress from which positions are solved for: before, the object says nothing of them."""
 SEARCHED_EACH = 4
@@ -218,6 +214,8 @@ class BlindReconstruction:
         if state.probes.shape[1] > 1 and progress >= MIXED_FROM:
             few = torch.randperm(len(self.fitted), generator=self.generator)[:FRAMES_OF_A_MIXTURE]
             state, told = judged_mixture(state, self.frames, self.fitted[few], self.deviance)
+            if progress >= SPARE_UNTIL and len(self.history) % MODES_EACH == 0:
+                state, told = judged_modes(state, self.frames, self.fitted[few], self.deviance, told)
         due = progress >= JOINTLY_FROM and (len(self.history) + 1) % JOINTLY_EACH == 0
         if due and len(self.fitted) * state.probes[0].numel() <= MOST_VALUES and overlap_little(state, self.frames):
             state, told = judged_least_squares(state, self.frames, self.fitted, self.deviance, told)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from blind_scans import correlation, harmful, plain_engine, settings_of, small_scan
 
-from ptychoflow.blind.judged import at_home, judged_correction, judged_mixture, judged_smoothing, settled, wandered
+from ptychoflow.blind.judged import at_home, judged_correction, judged_smoothing, settled, wandered
 from ptychoflow.blind.result import BlindResult, Progress
 from ptychoflow.blind.solve import FADED, PATIENCE, BlindReconstruction
 from ptychoflow.blind.verdicts import Verdict
@@ -329,24 +329,6 @@ def test_a_correction_is_taken_only_where_it_helps_frames_that_were_left_out(dat
             assert (told < before) == taken
             assert (found is state) == (not taken)
             assert run.gain == pytest.approx(gain * (1.5 if taken else 0.5))
-
-
-def test_modes_are_mixed_only_where_frames_that_were_left_out_bear_it():
-    scan = small_scan({"modes": 2}, guess={"modes": 1})
-    run = BlindReconstruction(plain_engine(), scan, settings_of(probe_modes=2))
-    with torch.no_grad():
-        for number in range(12):
-            run.iterate(number / 30)
-        state, before = run.state, run.deviance(run.state)
-        weak = replace(state, probes=state.probes * torch.tensor([1.0, 0.1])[:, None, None])
-        found, told = judged_mixture(weak, run.frames, run.fitted, run.deviance)
-        assert told == run.deviance(found) < run.deviance(weak)
-        assert told == pytest.approx(before, rel=0.1)
-        gram = torch.einsum("ahw,bhw->ab", found.probes[0], found.probes[0].conj()).abs()
-        assert gram[0, 0] > gram[1, 1] > 1e3 * gram[0, 1]
-        kept, told = judged_mixture(state, run.frames, run.fitted, lambda one: 1.0 if one is state else 2.0)
-        assert kept is state
-        assert told == 1.0
 
 
 def test_an_object_is_smoothed_only_as_far_as_frames_that_were_left_out_bear_it(dataset: Dataset):
