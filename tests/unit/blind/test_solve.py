@@ -9,7 +9,15 @@ import pytest
 import torch
 from blind_scans import correlation, harmful, plain_engine, settings_of, small_scan
 
-from ptychoflow.blind.judged import at_home, judged_correction, judged_smoothing, settled, wandered
+from ptychoflow.blind.judged import (
+    at_home,
+    judged_correction,
+    judged_smoothing,
+    object_at_home,
+    probe_at_home,
+    settled,
+    wandered,
+)
 from ptychoflow.blind.result import BlindResult, Progress
 from ptychoflow.blind.solve import FADED, PATIENCE, BlindReconstruction
 from ptychoflow.blind.verdicts import Verdict
@@ -242,6 +250,24 @@ def test_a_fraction_of_a_pixel_is_moved_unless_frames_are_then_explained_worse(d
     left = settled(run.state, home, lambda state: 1.02 - 0.02 * (state is run.state))
     assert left.objects is run.state.objects
     torch.testing.assert_close(wandered(left, home), wandered(run.state, home))
+
+
+@pytest.mark.parametrize("probe", [{"disk_diameter": 1.0}, {"kind": "diffuser"}], ids=["disk", "diffuser"])
+def test_light_that_fills_the_frame_of_a_near_field_stays_as_good_as_it_was(probe: dict):
+    # Found from the photons, the light lies a fraction of a pixel beside that of the file, where it belongs.
+    scan = small_scan(probe, **NEAR)
+    run = BlindReconstruction(plain_engine(), scan, settings_of(start="photons", iterations=12, most_iterations=12))
+    found = run.run()
+    away = wandered(run.state, run.home).abs()
+    assert 0.03 < away.max() < 0.5
+    edge = run.border
+    moved = replace(run.state, objects=object_at_home(run.state, run.home)[None])
+    moved = replace(moved, probes=probe_at_home(run.state, run.home)[None])
+    reached = min(one.deviance for one in found.history)
+    assert run.deviance(moved) > 1.2 * reached
+    assert found.deviance == pytest.approx(reached, rel=1e-3)
+    # What is handed on is what was judged.
+    torch.testing.assert_close(found.object, run.state.objects[0, edge:-edge, edge:-edge], rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize(
