@@ -48,10 +48,8 @@ SPARE_MODES, SPARE_UNTIL = 2, 0.3
 axis has none of the other's modes, and what begins as one of those hardly becomes what is there."""
 MIXED_FROM = 0.1
 """Progress from which further modes are given the light that frames tell: before, it stands for what is still wrong."""
-FRAMES_OF_A_MIXTURE = 64
+FRAMES_OF_A_MIXTURE = 32
 """Drawn anew each time, which tell that light."""
-MODES_EACH = 3
-"""Iterations from one step on modes alone to the next, once none is to spare."""
 POSITIONS_FROM = 0.3
 """Progress from which positions are solved for: before, the object says nothing of them."""
 SEARCHED_EACH = 4
@@ -214,7 +212,7 @@ class BlindReconstruction:
         if state.probes.shape[1] > 1 and progress >= MIXED_FROM:
             few = torch.randperm(len(self.fitted), generator=self.generator)[:FRAMES_OF_A_MIXTURE]
             state, told = judged_mixture(state, self.frames, self.fitted[few], self.deviance)
-            if progress >= SPARE_UNTIL and len(self.history) % MODES_EACH == 0:
+            if progress >= SPARE_UNTIL:
                 state, told = judged_modes(state, self.frames, self.fitted[few], self.deviance, told)
         due = progress >= JOINTLY_FROM and (len(self.history) + 1) % JOINTLY_EACH == 0
         if due and len(self.fitted) * state.probes[0].numel() <= MOST_VALUES and overlap_little(state, self.frames):

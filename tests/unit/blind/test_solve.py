@@ -18,6 +18,7 @@ from ptychoflow.blind.judged import (
     settled,
     wandered,
 )
+from ptychoflow.blind.positions import lost_frames
 from ptychoflow.blind.result import BlindResult, Progress
 from ptychoflow.blind.solve import FADED, PATIENCE, BlindReconstruction
 from ptychoflow.blind.verdicts import Verdict
@@ -110,6 +111,23 @@ def test_frames_that_no_step_brings_home_are_looked_for():
     away = np.linalg.norm(away - np.median(away, axis=0), axis=1)
     assert away[lost].max() < 0.3
     assert np.median(away) < 0.1
+
+
+def test_a_lost_frame_is_found_to_a_pixel_anywhere_within_the_bound(dataset: Dataset):
+    run = BlindReconstruction(plain_engine(), dataset, settings_of(iterations=12, most_iterations=12))
+    run.run()
+    frame, right = 27, run.frames.positions
+    parts = run.fitted, torch.from_numpy(run.held_out)
+    squares = torch.ones(len(dataset.frames))
+    squares[frame] = torch.inf
+    for away in [(1.53, 6.72), (-5.0, 5.0), (0.0, 7.9), (3.0, -1.0)]:
+        given = right.clone()
+        given[0, frame] -= torch.tensor(away)
+        run.frames.positions = given
+        with torch.no_grad():
+            lost, jump = lost_frames(run.state, run.frames, given, parts, 8.0, squares)
+        assert lost.tolist() == [frame]
+        assert (given[0, frame] + jump[0] - right[0, frame]).abs().max() < 0.75
 
 
 def test_no_frame_leaves_its_bound():
