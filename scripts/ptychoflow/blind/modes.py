@@ -17,8 +17,18 @@ from ptychoflow.physics.gauge import mix_modes, orthogonal_modes
 from ptychoflow.physics.joint_steps import PIXELS_AT_ONCE
 from ptychoflow.physics.mode_steps import ModeFit, patterns_of
 
+MOST_FRAMES, SHARE, FEWEST_FRAMES = 16, 0.1, 4
+"""That tell the modes: at most, of all, and at least. More only take longer."""
+ENOUGH_PIXELS = 2**16
+"""Of those frames together, which have to be at least so many, where there are."""
 SHORTEST = 0.25
 """Share of a step below which no shorter one is tried."""
+
+
+def enough_frames(frames: int, size: int) -> int:
+    """How many of some frames of size² pixels tell the modes of their probe."""
+    least = max(FEWEST_FRAMES, ENOUGH_PIXELS // size**2)
+    return min(frames, MOST_FRAMES, max(least, int(SHARE * frames)))
 
 
 def judged_mixture(

@@ -6,7 +6,7 @@ import pytest
 import torch
 from blind_scans import plain_engine, settings_of, small_scan
 
-from ptychoflow.blind.modes import judged_mixture, judged_modes
+from ptychoflow.blind.modes import enough_frames, judged_mixture, judged_modes
 from ptychoflow.blind.solve import BlindReconstruction
 from ptychoflow.models.blind_state import BlindState
 
@@ -22,6 +22,14 @@ def begun(iterations: int, modes: int, probe: dict | None = None, **changed: obj
             run.iterate(number / 30)
             run.history.append(None)
     return run
+
+
+@pytest.mark.parametrize(
+    ("frames", "size", "expected"),
+    [(380, 64, 16), (5000, 32, 16), (12, 64, 12), (107, 128, 10), (60, 128, 6), (19, 512, 4), (2, 512, 2)],
+)
+def test_few_frames_are_asked_for_the_modes(frames: int, size: int, expected: int):
+    assert enough_frames(frames, size) == expected
 
 
 def test_modes_are_mixed_only_where_frames_that_were_left_out_bear_it():
