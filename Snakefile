@@ -32,6 +32,7 @@ include: "rules/messages.smk"
 include: "rules/data.smk"
 include: "rules/train.smk"
 include: "rules/pretrain.smk"
+include: "rules/tune.smk"
 
 
 if PLAN.parts > 1:

@@ -14,8 +14,9 @@ if workflow.is_main_process:
 DATASETS, EXPERIMENTS, STUDIES = PLAN.datasets, PLAN.experiments, PLAN.studies
 ASKED_FOR = PLAN.asked_for
 SOLVED = [name for name, settings in EXPERIMENTS.items() if "solver" in settings]
-LEARNED = [name for name, settings in EXPERIMENTS.items() if "train" in settings]
-PRETRAINED = [name for name, settings in EXPERIMENTS.items() if "network" in settings]
+TUNED = PLAN.tuned
+LEARNED = [name for name, settings in EXPERIMENTS.items() if "train" in settings and name not in TUNED]
+PRETRAINED = [name for name, settings in EXPERIMENTS.items() if "network" in settings or name in TUNED]
 UNCERTAIN = [name for name in PRETRAINED if EXPERIMENTS[name].get("reconstruction", {}).get("uncertainty")]
 PRETRAINING = [name for name, settings in EXPERIMENTS.items() if "pretrain" in settings]
 BY_NETWORK = [name for name in EXPERIMENTS if name not in (*SOLVED, *PRETRAINED, *PRETRAINING)]

@@ -8,13 +8,17 @@ from ptychoflow.settings.tracking import TrackingSettings
 from ptychoflow.settings.values import plain
 
 
+def with_csv(tracking):
+    """Loggers of a training, csv among them: the training figure is drawn from its file."""
+    loggers = TrackingSettings(**tracking).logger
+    return loggers if "csv" in loggers else ["csv", *loggers]
+
+
 def training_settings(wildcards):
     """What train.py is told by --config: nothing that a later step decides, so that it reruns no training."""
     experiment = EXPERIMENTS[wildcards.experiment]
     tracking = experiment.get("tracking", {})
-    loggers = TrackingSettings(**tracking).logger
-    # The training figure is drawn from the CSV file.
-    tracking = tracking | {"logger": loggers if "csv" in loggers else ["csv", *loggers]}
+    tracking = tracking | {"logger": with_csv(tracking)}
     settings = {
         "model": plain(section(wildcards.experiment, "model")),
         **plain(section(wildcards.experiment, "training")),
@@ -32,7 +36,7 @@ def initial_checkpoint(wildcards):
     experiment = EXPERIMENTS[wildcards.experiment].get("init_from")
     return (
         expand("results/{name}/seed{seed}/model.ckpt", name=experiment, seed=wildcards.seed)
-        if experiment
+        if experiment in EXPERIMENTS
         else []
     )
 
@@ -67,25 +71,47 @@ def network(wildcards):
     return f"results/{lender(wildcards)}/seed{wildcards.seed}/model.ckpt"
 
 
+def blind_network(wildcards):
+    """What names the blind network of an experiment: `pretrained`, or a checkpoint, which is its own where it is tuned."""
+    if wildcards.experiment in TUNED:
+        return network(wildcards)
+    return EXPERIMENTS[wildcards.experiment]["network"]
+
+
 def blind_checkpoint(wildcards):
     """Checkpoint of a blind network of one's own; the shipped one is no input, its digest is a parameter."""
-    named = EXPERIMENTS[wildcards.experiment]["network"]
+    named = blind_network(wildcards)
+    if wildcards.experiment in TUNED:
+        return [named]
     return [] if named == "pretrained" else given(named)
 
 
 def checkpoint_path(wildcards, input):
-    return input.checkpoint[0] if input.checkpoint else EXPERIMENTS[wildcards.experiment]["network"]
+    return input.checkpoint[0] if input.checkpoint else blind_network(wildcards)
 
 
-def weights_of(wildcards):
+def weights_of(named):
     """Digest of the shipped network, so that another one makes its images again; of one's own if it is no input."""
-    shipped, named = (
-        SCRIPTS / "ptychoflow/pretrained/model.ckpt",
-        EXPERIMENTS[wildcards.experiment]["network"],
-    )
     if named != "pretrained":
         return state(named)
+    shipped = SCRIPTS / "ptychoflow/pretrained/model.ckpt"
     return sha256_of(shipped)[:16] if shipped.is_file() else ""
+
+
+def tuning_settings(wildcards):
+    """What tune.py is told by --config; the scans are reconstructed on the way as they will be at last."""
+    tracking = EXPERIMENTS[wildcards.experiment].get("tracking", {})
+    return as_yaml(
+        {
+            "tuning": {
+                key: value
+                for key, value in vars(section(wildcards.experiment, "tuning")).items()
+                if key != "accelerator"
+            },
+            "blind": vars(blind_settings(wildcards)),
+            **plain(TrackingSettings.of(tracking | {"logger": with_csv(tracking)})),
+        }
+    )
 
 
 def blind_settings(wildcards):

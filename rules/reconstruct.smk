@@ -54,7 +54,7 @@ rule reconstruct:
         checkpoint=checkpoint_path,
         folder=folder,
         accelerator=accelerator,
-        weights=weights_of,
+        weights=lambda wildcards: weights_of(blind_network(wildcards)),
         code=code("reconstruct", "reconstruct"),
     message:
         "reconstruct {wildcards.dataset} by {wildcards.experiment}, seed {wildcards.seed}"

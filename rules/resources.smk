@@ -1,6 +1,6 @@
 import json
 
-from ptychoflow.configuration.estimates import blind_needs, inference_needs, training_needs
+from ptychoflow.configuration.estimates import blind_needs, inference_needs, training_needs, tuning_needs
 
 
 def on_gpu(wildcards):
@@ -111,3 +111,8 @@ def needs_of_inference(wildcards, scans, size):
 
 def needs_of_reconstruction(wildcards, scans, size):
     return blind_needs(scans[0], size, blind_settings(wildcards), on_gpu(wildcards))
+
+
+def needs_of_tuning(wildcards, scans, size):
+    tuning = section(wildcards.experiment, "tuning")
+    return tuning_needs(scans, size, tuning, blind_settings(wildcards), on_gpu(wildcards))

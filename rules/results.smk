@@ -175,9 +175,10 @@ def having():
     return {
         "training.yaml": LEARNED,
         "pretraining.yaml": PRETRAINING,
+        "tuning.yaml": TUNED,
         "reconstruction.yaml": PRETRAINED,
         "solver.yaml": SOLVED,
-        "run": [*LEARNED, *PRETRAINING],
+        "run": [*LEARNED, *PRETRAINING, *TUNED],
         "image": [name for name in EXPERIMENTS if name not in PRETRAINING],
         "predicted.h5": BY_NETWORK if PLAN.parts == 1 else [],
         "tracked.json": BY_NETWORK,

@@ -48,7 +48,15 @@ def main(
     from ptychoflow.running.hardware import use_threads
 
     use_threads(threads)
-    Pretraining(output_dir, run_dir or output_dir / "checkpoints", model, pretraining, recipe, seed, tracking).run()
+    Pretraining(
+        output_dir=output_dir,
+        run_dir=run_dir or output_dir / "checkpoints",
+        model=model,
+        settings=pretraining,
+        recipe=recipe,
+        seed=seed,
+        tracking=tracking,
+    ).run()
 
 
 if __name__ == "__main__":

@@ -31,7 +31,8 @@ _PLACES = {
     "reconstruct": "interface.reconstructing",
     "simulate": "interface.scan",
     "solve": "interface.reconstructing",
-    "train": "interface.reconstructing",
+    "train": "interface.training",
+    "tune": "interface.training",
 }
 """Modules of the public names, imported when those are used: neither Snakemake nor a program's help waits for torch."""
 

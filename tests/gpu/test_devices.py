@@ -99,7 +99,8 @@ def test_step_on_object_and_probe(parts: dict[str, Tensor], device: torch.device
         one = torch.ones(1, dtype=amplitudes.dtype, device=where)
         propagator = Propagator(16).to(where)
         step = joint_change(objects, probes, amplitudes, positions, mask, propagator, 0.1 * one, one, unbiased=True)
-        return [step.object_step(0.1 * one), step.probe_step(0.1 * one), step.background_step]
+        stepped = step.stepped_objects(objects, one, 0.1 * one), step.stepped_probes(probes, one, 0.1 * one)
+        return [*stepped, step.background_step]
 
     for found, expected in zip(change(**single(parts, device)), change(**parts), strict=True):
         assert_like(found, expected, 2e-4)

@@ -104,6 +104,21 @@ def test_the_pretrained_network_is_planned_as_one_job_for_each_scan(tmp_path: Pa
     assert planned(run_snakemake(tmp_path, config, "--dry-run").stdout)["plot_own_uncertainty"] == 4
 
 
+def test_the_pretrained_network_is_tuned_once_for_each_seed_and_then_reconstructs(tmp_path: Path):
+    config = copy.deepcopy(SMALL)
+    config["experiments"] = {
+        "tuned": {"init_from": "pretrained", "train": ["seen"], "test": ["seen", "unseen"], "seeds": [0, 1]},
+        "again": {"init_from": "tuned", "train": ["unseen"], "test": ["unseen"], "seeds": [1]},
+    }
+    result = run_snakemake(tmp_path, config, "--dry-run", "--printshellcmds")
+    jobs = planned(result.stdout)
+    assert (jobs["tune"], jobs["tuning_settings"], jobs["reconstruct"], jobs["evaluate"]) == (3, 2, 5, 5)
+    assert not jobs.keys() & {"train", "infer", "stitch", "pretrain"}
+    assert "--init_from pretrained --output_dir results/tuned/seed0" in result.stdout
+    assert "--init_from results/tuned/seed1/model.ckpt --output_dir results/again/seed1" in result.stdout
+    assert "--model_path results/tuned/seed0/model.ckpt --test_data results/data/seen.cxi" in result.stdout
+
+
 def test_two_seeds_and_two_test_datasets_share_what_they_can(tmp_path: Path):
     config = copy.deepcopy(SMALL)
     config["experiments"]["small"] |= {"seeds": [0, 1], "test": ["seen", "unseen"]}

@@ -47,10 +47,10 @@ def half_objects(state: BlindState, frames: ScanFrames, used: Tensor, seed: int,
         objects = torch.ones_like(state.objects)
         for iteration in range(ITERATIONS):
             progress = iteration / (ITERATIONS - 1)
-            size = FIRST_STEP + (LAST_STEP - FIRST_STEP) * progress
+            size = torch.full_like(damping, FIRST_STEP + (LAST_STEP - FIRST_STEP) * progress)
             for chosen in subsets(used[half::2], progress, generator):
                 change = frames.change(objects, state.probes, state.background, chosen)
-                objects = objects + size * change.object_step(damping)
+                objects = change.stepped_objects(objects, size, damping)
             if smoothing > 0 and progress >= SMOOTHED_FROM:
                 # Half of the light is twice the doubt's square.
                 half_state = replace(state, objects=objects, light=state.light / 2)

@@ -55,7 +55,8 @@ def judged_mixture(
         Deviance of the state that comes out.
     """
     fit = CoherenceFit(state.probes.shape[1])
-    for some in chosen.split(max(1, PIXELS_AT_ONCE // state.probes[0].numel())):
+    # Each mode of a frame is multiplied by every other.
+    for some in chosen.split(max(1, PIXELS_AT_ONCE // (state.probes[0].numel() * state.probes.shape[1]))):
         amplitudes, _ = frames.subset(some)
         waves = frames.waves(state.objects, state.probes, some)[0]
         fit.add(waves, amplitudes[0].square(), state.background[0], frames.mask[0, 0], frames.scale[0] ** 2)
@@ -84,7 +85,7 @@ def judged_modes(
     """
     modes = state.probes.shape[1]
     patterns, fit = patterns_of(state.probes[0]), ModeFit(modes)
-    for some in chosen.split(max(1, PIXELS_AT_ONCE // patterns.numel())):
+    for some in chosen.split(max(1, PIXELS_AT_ONCE // (patterns.numel() * modes))):
         amplitudes, _ = frames.subset(some)
         waves = frames.waves(state.objects, patterns[None], some)[0]
         fit.add(waves, amplitudes[0].square(), state.background[0], frames.mask[0, 0], frames.scale[0] ** 2)

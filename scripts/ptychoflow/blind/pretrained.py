@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ptychoflow.errors import InputError
 from ptychoflow.files import sha256_of
 from ptychoflow.models.blind import Blind
@@ -83,3 +85,42 @@ def weights_file(path: Path | None) -> Path:
 def is_blind(description: dict[str, Any]) -> bool:
     """Whether the ``ptychoflow`` entry of a checkpoint is that of a blind network."""
     return description.get("result") == PRETRAINED
+
+
+def method_of(record: dict[str, Any]) -> str:
+    """What made an image, by what `chosen_network` says of the network: its kind in a word."""
+    if record["checkpoint_file"] is None:
+        return "plain iterations"
+    return "tuned" if (record["weights"] or {}).get("stage") == "finetune" else PRETRAINED
+
+
+def require_unseen(weights: Path | None, data: Path, judges: np.ndarray) -> None:
+    """Refuse to judge an image by frames that its network was tuned on.
+
+    Parameters
+    ----------
+    weights : Path, optional
+        Checkpoint of a blind network; the shipped one, which was tuned on none, if not given.
+    data : Path
+        File of the scan.
+    judges : ndarray
+        (judges,) int, numbers of the frames that are to judge.
+
+    Raises
+    ------
+    InputError
+        Where some of them are frames that it was tuned on.
+    """
+    if weights is None:
+        return
+    description = load_checkpoint(weights)["ptychoflow"]
+    scans = {scan["sha256"]: scan for scan in description.get("scans", ())}
+    if not scans or (scan := scans.get(sha256_of(data))) is None:
+        return
+    seen = np.intersect1d(scan["frames"], judges)
+    if len(seen):
+        raise InputError(
+            f"{len(seen)} of the {len(judges)} frames of {data} that are to judge its image are among those that "
+            f"{weights} was tuned on: expected the seed of its tuning, {description['seed']}, and a held_out of at "
+            "most its own"
+        )

@@ -13,7 +13,7 @@ import torch
 from ptychoflow.blind.beyond import beyond_doubts
 from ptychoflow.blind.doubts import brightness_doubts, defocus_metres, scan_doubts, start_doubts
 from ptychoflow.blind.halves import half_objects
-from ptychoflow.blind.pretrained import PRETRAINED, chosen_network
+from ptychoflow.blind.pretrained import chosen_network, method_of, require_unseen
 from ptychoflow.blind.result import BlindResult, Progress
 from ptychoflow.blind.slips import slip_doubts
 from ptychoflow.blind.solve import BlindReconstruction
@@ -76,7 +76,8 @@ def reconstruct(
     Raises
     ------
     InputError
-        Where the weights cannot be used, or frames are too few to hold some out or to tell the uncertainty.
+        Where the weights cannot be used or were tuned on frames that are to judge, or where frames are too few to hold
+        some out or to tell the uncertainty.
     """
     if settings.uncertainty and len(dataset.frames) < FEWEST:
         raise InputError(
@@ -87,6 +88,8 @@ def reconstruct(
     log.info("%s: %d frames of %d pixels, looking for a start", data, len(dataset.frames), dataset.size)
     began = time.perf_counter()
     solving = BlindReconstruction(network.to(device), dataset, settings, seed, device)
+    if settings.learned:
+        require_unseen(weights, data, solving.held_out)
     tell = show or _shown()
 
     def shown(progress: Progress) -> None:
@@ -111,7 +114,7 @@ def reconstruct(
         warnings += beyond_doubts(solving.network, reconstruction, solving.dataset, seed)
     reconstruction.provenance = {
         "result": "reconstruction",
-        "method": PRETRAINED if settings.learned else "plain iterations",
+        "method": method_of(record),
         "run_id": None,
         **record,
         "data_file": str(data),

@@ -20,6 +20,8 @@ LEAST_SLIP, CLEAR = 0.17, 4.5
 """Pixels, and standard errors, that frames are drawn apart by where a slip is said: beyond both."""
 LEAST_CLEAR_SLIP, BEYOND_DOUBT = 0.1, 9.0
 """Or beyond these. Sound scans have up to 0.12 pixels with 6.5 standard errors, and 0.074 with more than 9."""
+CLEAR_ENOUGH, RATHER_WORSE = 4.0, 1.2
+"""Standard errors that are enough where a line of frames is also explained worse than the others by that factor."""
 MOST_SCATTER = 0.25
 """Pixels by which single frames scatter, beyond which their photons do not tell where they lie."""
 FEWEST = 32
@@ -61,14 +63,14 @@ def slip_doubts(network: Blind, reconstruction: Reconstruction, dataset: Dataset
     if len(reconstruction.positions) < FEWEST:
         return []
     steps, squares = residual_steps(reconstruction, dataset)
-    found = slip(steps)
+    places, worse = worst_places(squares)
+    found = slip(steps, worse)
     if found is not None:
         frame, apart = found
         return [
             f"the stage seems to have slipped or drifted about frame {frame}: the photons draw the frames before and "
             f"after it apart by {apart:.2g} pixels still, in an image that both have shaped; {REMEDY}"
         ]
-    places, worse = worst_places(squares)
     for frame in places if dataset.propagation == "far" and _suspected(steps, places[0], worse) else ():
         away, rest = tried_slip(network, reconstruction, dataset, frame)
         if rest < LARGEST_REST:
@@ -111,13 +113,22 @@ def residual_steps(reconstruction: Reconstruction, dataset: Dataset) -> tuple[np
     return steps, squares
 
 
-def slip(steps: np.ndarray) -> tuple[int, float] | None:
-    """Number of the frame at which steps (frames, 2) change most, and by how many pixels; None where none is clear."""
+def slip(steps: np.ndarray, worse: float = 1.0) -> tuple[int, float] | None:
+    """Number of the frame at which steps change most, and by how many pixels; None where none is clear.
+
+    Parameters
+    ----------
+    steps : ndarray
+        (frames, 2) float64, pixels.
+    worse : float
+        Misfit of the line of frames that is explained worst over that of all.
+    """
     scatter = _scatter(steps)
     if np.hypot(*scatter) > MOST_SCATTER:
         return None
     best, apart, clear = _largest_change(steps, scatter)
-    sure = (apart > LEAST_SLIP and clear > CLEAR) or (apart > LEAST_CLEAR_SLIP and clear > BEYOND_DOUBT)
+    least = CLEAR_ENOUGH if worse > RATHER_WORSE else CLEAR
+    sure = (apart > LEAST_SLIP and clear > least) or (apart > LEAST_CLEAR_SLIP and clear > BEYOND_DOUBT)
     return (best, apart) if sure else None
 
 

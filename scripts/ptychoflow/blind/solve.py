@@ -1,6 +1,5 @@
 """From the frames of a scan to its object, probe and all that was unknown beside them, at any time with an image."""
 
-import logging
 import time
 from collections.abc import Callable
 from functools import partial
@@ -17,7 +16,7 @@ from ptychoflow.blind.positions import FRAMES_AT_ONCE, moved_positions
 from ptychoflow.blind.result import BlindResult, Progress
 from ptychoflow.blind.search import Start
 from ptychoflow.blind.sparse import MOST_VALUES, judged_least_squares, overlap_little
-from ptychoflow.blind.start import FRAMES, find_start, middle_of
+from ptychoflow.blind.start import start_of_scan
 from ptychoflow.blind.verdicts import Verdict
 from ptychoflow.dataset.dataset import Dataset
 from ptychoflow.dataset.position_axes import turned_dataset
@@ -25,13 +24,11 @@ from ptychoflow.errors import InputError
 from ptychoflow.loading.groups import split_frames
 from ptychoflow.models.blind import Blind, subsets
 from ptychoflow.models.blind_state import BlindState, photons_per_pixel
-from ptychoflow.physics.diffraction import Propagator, incoherent_sum
+from ptychoflow.physics.diffraction import incoherent_sum
 from ptychoflow.physics.gauge import centre_of, with_power
 from ptychoflow.physics.losses import expected_deviance, poisson_deviance
 from ptychoflow.physics.modes import coherence_modes
 from ptychoflow.settings.reconstruction import BlindReconstructionSettings
-
-log = logging.getLogger(__name__)
 
 BORDER = 8
 """Pixels round the dataset's object frame, for what object and probe move by together before they are moved back."""
@@ -77,6 +74,10 @@ class BlindReconstruction:
         Fixes which frames are held out, their order, and further probe modes.
     device : torch.device
         Where to reconstruct.
+    split : tuple of ndarray, optional
+        (fitted,) and (judges,) int64, rising: frames that are used for each; drawn by the seed if not given.
+    start : Start, optional
+        Where it starts, if that is known.
     """
 
     def __init__(
@@ -86,13 +87,15 @@ class BlindReconstruction:
         settings: BlindReconstructionSettings,
         seed: int = 0,
         device: torch.device | None = None,
+        split: tuple[np.ndarray, np.ndarray] | None = None,
+        start: Start | None = None,
     ) -> None:
         self.began = time.perf_counter()
         self.device = device or torch.device("cpu")
         self.network, self.settings, self.seed = network.to(self.device), settings, seed
         everything = np.arange(len(dataset.frames))
         fraction = settings.held_out if len(everything) > 1 else 0.0
-        self.used, self.held_out = split_frames(everything, fraction, seed)
+        self.used, self.held_out = split or split_frames(everything, fraction, seed)
         self.mean = mean_frame(dataset, self.used)
         # Mean photons of a frame, by which the object has a mean amplitude of about 1 from the beginning.
         photons = self.mean[torch.fft.ifftshift(torch.from_numpy(dataset.mask))].sum()
@@ -101,7 +104,7 @@ class BlindReconstruction:
                 f"none of the {len(self.used)} frames to be fitted has a photon on a good pixel, of {len(everything)} "
                 f"with {len(self.held_out)} held out: expected some (held_out is {settings.held_out})"
             )
-        self.start = self._find_start(dataset)
+        self.start = start or start_of_scan(self.network, dataset, self.used, self.mean, settings, seed, self.device)
         # With its positions as the start found them to run.
         self.dataset = turned_dataset(dataset, self.start.candidate.orientation)
         self.border = BORDER + (int(np.ceil(settings.position_bound)) if settings.solve_positions else 0)
@@ -123,34 +126,6 @@ class BlindReconstruction:
         self.judges = torch.from_numpy(judges[:: -(-len(judges) // JUDGES)])
         self.gain, self.smoothing, self.history = 1.0, 1.0, []
         self.corrections = 0
-
-    def _find_start(self, dataset: Dataset) -> Start:
-        settings = self.settings
-        guess = torch.from_numpy(dataset.probe) if settings.start != "photons" and dataset.probe_known else None
-        if settings.start == "dataset" and guess is not None and not settings.orientation:
-            return Start.given(guess)
-        near = self.used[middle_of(dataset.positions[self.used], FRAMES)]
-        counts = torch.fft.ifftshift(torch.from_numpy(dataset.frames[near]), dim=(-2, -1))
-        if not (counts * torch.fft.ifftshift(torch.from_numpy(dataset.mask))).any():
-            raise InputError(
-                f"none of the {len(near)} frames in the middle of the scan has a photon on a good pixel: expected some "
-                "to find a start with (start: dataset takes the file's probe untried)"
-            )
-        found = find_start(
-            self.network,
-            counts.to(self.device),
-            dataset.positions[near],
-            torch.fft.ifftshift(torch.from_numpy(dataset.mask)).to(self.device),
-            self.mean.to(self.device),
-            Propagator(dataset.size, dataset.fresnel_number).to(self.device),
-            None if guess is None else guess.to(self.device),
-            settings.orientation,
-            self.seed,
-            # Where positions are said to be wrong, they are why a start explains little.
-            modes=None if settings.solve_positions else settings.probe_modes or 1,
-        )
-        log.info("start: %s", found.describe())
-        return found
 
     @torch.no_grad()
     def run(self, shown: Callable[[Progress], None] | None = None) -> BlindResult:

@@ -6,18 +6,25 @@ each of a row of defoci, from disks and from the file's probe; the one that expl
 given is where the whole scan starts. A near field is propagated back instead.
 """
 
+import logging
 from dataclasses import replace
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from ptychoflow.blind.candidates import candidates_from
 from ptychoflow.blind.guesses import under_pupil
 from ptychoflow.blind.pupils import coarse_probe, cropped, embedded, pupil_of
 from ptychoflow.blind.search import ROUNDS, Rounds, Start, search
+from ptychoflow.dataset.dataset import Dataset
+from ptychoflow.errors import InputError
 from ptychoflow.models.blind import Blind
 from ptychoflow.physics.diffraction import Propagator
 from ptychoflow.physics.gauge import with_power
+from ptychoflow.settings.reconstruction import BlindReconstructionSettings
+
+log = logging.getLogger(__name__)
 
 FRAMES = 64
 """In the middle of the scan, on which starts are compared."""
@@ -32,6 +39,67 @@ THOROUGH: Rounds = ((10, 3), (15, 3), (35, 0))
 and a probe of which no guess is near takes dozens of iterations to be found."""
 FARTHER = 0.6
 """Radius of the widest beam that is tried when a start is looked for again, as a share of the frame."""
+
+
+def start_of_scan(
+    network: Blind,
+    dataset: Dataset,
+    used: np.ndarray,
+    mean: Tensor,
+    settings: BlindReconstructionSettings,
+    seed: int,
+    device: torch.device,
+) -> Start:
+    """Find where the reconstruction of a scan starts, as its settings ask for it.
+
+    Parameters
+    ----------
+    network : Blind
+        Learned iterations, or untrained ones for the plain engine.
+    dataset : Dataset
+        Validated dataset.
+    used : ndarray
+        (used,) int64, rising: frames that may be looked at.
+    mean : Tensor
+        (N, N) float32, their mean counts, zero frequency or middle in the corner.
+    settings : BlindReconstructionSettings
+        What is known of the probe and of the positions.
+    seed : int
+        Fixes which frames judge, their order, and further probe modes.
+    device : torch.device
+        Where to look.
+
+    Raises
+    ------
+    InputError
+        Where the frames in the middle of the scan have no photon.
+    """
+    guess = torch.from_numpy(dataset.probe) if settings.start != "photons" and dataset.probe_known else None
+    if settings.start == "dataset" and guess is not None and not settings.orientation:
+        return Start.given(guess)
+    near = used[middle_of(dataset.positions[used], FRAMES)]
+    counts = torch.fft.ifftshift(torch.from_numpy(dataset.frames[near]), dim=(-2, -1))
+    mask = torch.fft.ifftshift(torch.from_numpy(dataset.mask))
+    if not (counts * mask).any():
+        raise InputError(
+            f"none of the {len(near)} frames in the middle of the scan has a photon on a good pixel: expected some "
+            "to find a start with (start: dataset takes the file's probe untried)"
+        )
+    found = find_start(
+        network,
+        counts.to(device),
+        dataset.positions[near],
+        mask.to(device),
+        mean.to(device),
+        Propagator(dataset.size, dataset.fresnel_number).to(device),
+        None if guess is None else guess.to(device),
+        settings.orientation,
+        seed,
+        # Where positions are said to be wrong, they are why a start explains little.
+        modes=None if settings.solve_positions else settings.probe_modes or 1,
+    )
+    log.info("start: %s", found.describe())
+    return found
 
 
 def middle_of(positions: np.ndarray, count: int) -> np.ndarray:

@@ -6,6 +6,7 @@ in float32; memory includes the packages, and time a factor of three for slower 
 
 from dataclasses import dataclass
 
+from ptychoflow.settings.blind import TuningSettings
 from ptychoflow.settings.inference import InferenceSettings
 from ptychoflow.settings.model import ModelSettings
 from ptychoflow.settings.reconstruction import BlindReconstructionSettings
@@ -123,3 +124,33 @@ def blind_needs(frames: int, size: int, settings: BlindReconstructionSettings, o
     seconds = passes * (1e-8 + 2.5e-8 * modes) * frames * size**2 / (GPU_GAIN if on_gpu else 1) + search
     # Counts and amplitudes; the object and its features, which grow with the scan.
     return Needs.of((16 * min(frames, FRAMES_IN_MEMORY) + 10 * frames) * size**2 + 4e8, seconds)
+
+
+def tuning_needs(
+    scans: list[int], size: int, tuning: TuningSettings, settings: BlindReconstructionSettings, on_gpu: bool
+) -> Needs:
+    """Estimate the tuning of a blind network on scans.
+
+    Parameters
+    ----------
+    scans : list of int
+        Frames of each scan.
+    size : int
+        Edge length N of a frame in pixels.
+    tuning : TuningSettings
+        How it is tuned.
+    settings : BlindReconstructionSettings
+        How the scans are reconstructed on the way.
+    on_gpu : bool
+        Whether a GPU computes; its own memory is not estimated.
+    """
+    area, modes = size**2, settings.probe_modes or 1
+    passes = settings.iterations * (1e-8 + 2.5e-8 * modes) * sum(scans) * area
+    # A part of an object with its features, and the targets, forward and back.
+    step = tuning.batch_size * (2e-6 * tuning.window**2 + 1e-7 * tuning.frames_per_state * area)
+    epoch = passes + tuning.steps_per_epoch * step
+    seconds = tuning.max_epochs * epoch / (GPU_GAIN if on_gpu else 1) + 20 * len(scans)
+    # Counts and amplitudes; an object with its momentum and light, and the probes, of each iteration.
+    objects = settings.iterations * (40 * sum(scans) + 48 * modes) * area
+    held = 16 * min(sum(scans), FRAMES_IN_MEMORY) * area
+    return Needs.of(held + objects + 2000 * tuning.window**2 + 4e8, seconds)

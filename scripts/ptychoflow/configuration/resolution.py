@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ptychoflow.configuration.expansion import ExpandedStudy, expand, merged
+from ptychoflow.configuration.expansion import PRETRAINED, ExpandedStudy, expand, merged
 from ptychoflow.configuration.reading import read_config
 from ptychoflow.configuration.results import RESERVED_DATASETS, RESERVED_EXPERIMENTS
 from ptychoflow.configuration.study_checks import check_study
@@ -19,16 +19,15 @@ KINDS = ("solver", "network_of", "network", "pretrain", "train")
 TRAINING = ("init_from", "model", "training", "tracking")
 NETWORK = ("inference", "stitching")
 USELESS = {
-    "train": ("start_from", "reconstruction"),
-    "network_of": (*TRAINING, "start_from", "reconstruction"),
-    "solver": (*TRAINING, *NETWORK, "reconstruction"),
-    "network": (*TRAINING, *NETWORK, "start_from"),
-    "pretrain": ("test", *TRAINING, *NETWORK, "start_from", "reference", "reconstruction"),
+    "train": ("start_from", "reconstruction", "tuning"),
+    "tune": ("model", "training", *NETWORK, "start_from"),
+    "network_of": (*TRAINING, "start_from", "reconstruction", "tuning"),
+    "solver": (*TRAINING, *NETWORK, "reconstruction", "tuning"),
+    "network": (*TRAINING, *NETWORK, "start_from", "tuning"),
+    "pretrain": ("test", *TRAINING, *NETWORK, "start_from", "reference", "reconstruction", "tuning"),
 }
-"""Keys of an experiment that one of a kind has no use for."""
+"""Keys of an experiment that one of a kind has no use for; of those that train, some tune a blind network."""
 SOURCES = ("simulate", "ingest", "refine")
-PRETRAINED = "pretrained"
-"""What the shipped network is called where a network is named."""
 CHAINS = ("init_from", "start_from", "network_of")
 """Keys by which an experiment needs another one's result before its own."""
 
@@ -51,6 +50,8 @@ class Plan:
         Studies as the config has them.
     doubts : list of str
         Sentences on what is allowed and yet may be a mistake.
+    tuned : list of str
+        Experiments that tune a blind network on scans.
     """
 
     parts: int
@@ -60,6 +61,7 @@ class Plan:
     studies: dict[str, ExpandedStudy]
     descriptions: dict[str, Any]
     doubts: list[str]
+    tuned: list[str]
 
 
 def resolve(config: Mapping[str, Any]) -> Plan:
@@ -98,9 +100,10 @@ def resolve(config: Mapping[str, Any]) -> Plan:
             known.update(entries)
         said.update(studies[name].experiments)
     _check_datasets(datasets)
+    tuned = [name for name in experiments if _tunes(name, experiments)]
     for name, settings in experiments.items():
-        _check_experiment(name, said[name], settings, datasets)
-    _check_references(experiments)
+        _check_experiment(name, said[name], settings, datasets, name in tuned)
+    _check_references(experiments, tuned)
     for name in experiments:
         experiments[name].setdefault("test", [])
     used = {name for settings in experiments.values() for role in ("train", "test") for name in settings.get(role, ())}
@@ -118,7 +121,19 @@ def resolve(config: Mapping[str, Any]) -> Plan:
         studies,
         dict(read.get("studies", {})),
         doubts,
+        tuned,
     )
+
+
+def _tunes(name: str, experiments: dict[str, Any]) -> bool:
+    """Whether an experiment begins with a blind network: the shipped one, one that is pretrained, or a tuned one."""
+    passed = []
+    while experiments[name].get("init_from") is not None and name not in passed:
+        passed.append(name)
+        name = experiments[name]["init_from"]
+        if name not in experiments:
+            return name == PRETRAINED
+    return "pretrain" in experiments[name] and bool(passed)
 
 
 def _check_datasets(datasets: dict[str, Any]) -> None:
@@ -138,7 +153,9 @@ def _check_datasets(datasets: dict[str, Any]) -> None:
             )
 
 
-def _check_experiment(name: str, said: dict[str, Any], settings: dict[str, Any], datasets: dict[str, Any]) -> None:
+def _check_experiment(
+    name: str, said: dict[str, Any], settings: dict[str, Any], datasets: dict[str, Any], tunes: bool
+) -> None:
     """Check an experiment as a whole: that it is of one kind, and what it says itself of use to that."""
     place = f"experiments.{name}"
     _check_name(place, name, RESERVED_EXPERIMENTS)
@@ -146,11 +163,14 @@ def _check_experiment(name: str, said: dict[str, Any], settings: dict[str, Any],
     if len(kinds) > 1:
         raise InputError(f"{place} has {kinds[0]} and {kinds[1]}: expected one of them")
     kind = kinds[0] if kinds else "train"
+    if kind == "train" and tunes:
+        kind = "tune"
     for key in USELESS[kind]:
         if key in said:
-            other = "no network" if key == "reconstruction" else kind
+            other = {"reconstruction": "no network", "tuning": "no init_from of a blind network"}.get(key, kind)
+            other = "init_from of a blind network" if kind == "tune" else other
             raise InputError(f"{place} has {key} and {other}: expected one without the other")
-    for role in {"pretrain": (), "train": ("train", "test")}.get(kind, ("test",)):
+    for role in {"pretrain": (), "train": ("train", "test"), "tune": ("train", "test")}.get(kind, ("test",)):
         if not settings.get(role):
             raise InputError(f"{place} has no {role}: expected a list of datasets")
         for dataset in settings[role]:
@@ -160,24 +180,21 @@ def _check_experiment(name: str, said: dict[str, Any], settings: dict[str, Any],
     ExperimentSettings.of(settings, place)
 
 
-def _check_references(experiments: dict[str, Any]) -> None:
+def _check_references(experiments: dict[str, Any], tuned: list[str]) -> None:
     """Check that experiments name others that are there, and none at last itself."""
-    learned = {name for name, settings in experiments.items() if settings.get("train")}
+    learned = {name for name, settings in experiments.items() if settings.get("train") and name not in tuned}
+    blind = {name for name, settings in experiments.items() if "pretrain" in settings} | {*tuned}
     imaged = {name for name, settings in experiments.items() if settings.get("test")}
     for name, settings in experiments.items():
         for key, others in (
-            ("init_from", learned),
+            ("init_from", learned | blind),
             ("network_of", learned),
             ("start_from", imaged),
             ("reference", imaged),
         ):
             named = settings.get(key)
-            if key == "init_from" and named == PRETRAINED and named not in learned:
-                raise InputError(
-                    f"experiments.{name}.init_from names {named}: expected an experiment that trains; the pretrained "
-                    "network learns from true objects, which a scan does not have, and is used as it is, by network: "
-                    "pretrained"
-                )
+            if key == "init_from" and named == PRETRAINED:
+                continue
             if named is not None and (named not in others or named == name):
                 known = ", ".join(sorted(others - {name})) or "and there is none"
                 raise InputError(f"experiments.{name}.{key} names {named}: expected another experiment, {known}")
@@ -185,7 +202,7 @@ def _check_references(experiments: dict[str, Any]) -> None:
         chain = [name]
         while True:
             following = [experiments[chain[-1]][key] for key in CHAINS if experiments[chain[-1]].get(key) is not None]
-            if not following:
+            if not following or following[0] not in experiments:
                 break
             chain.append(following[0])
             if chain[-1] in chain[:-1]:

@@ -7,7 +7,7 @@ from types import MappingProxyType
 # In results/, results/{experiment}/, results/{experiment}/seed{seed}/ and in the folder of a dataset below.
 FILES = ("runs.csv", "runs.html", "warnings.html", "crate.zip", "report.html", "config.yaml")
 SECTIONS = ("benchmarks", "data", "logs", "mlflow", "raw", "studies")
-EXPERIMENT_FILES = ("training.yaml", "solver.yaml", "reconstruction.yaml", "pretraining.yaml")
+EXPERIMENT_FILES = ("training.yaml", "solver.yaml", "reconstruction.yaml", "pretraining.yaml", "tuning.yaml")
 RUN_FILES = ("model.ckpt", "metrics.csv", "config.yaml", "provenance.json")
 RUN_FOLDERS = ("logs", "benchmarks", "figures", "run")
 PLAIN_PICTURES = ("reconstructed_amplitude.png", "reconstructed_phase.png")
@@ -23,7 +23,8 @@ IMAGES = ("png", "svg")
 OF_SOME = {
     "training.yaml": "an experiment that is trained",
     "pretraining.yaml": "an experiment with pretrain",
-    "reconstruction.yaml": "an experiment with network",
+    "tuning.yaml": "an experiment that tunes a blind network",
+    "reconstruction.yaml": "an experiment with network, or one that tunes it",
     "solver.yaml": "an experiment with solver",
     "run": "an experiment that is trained, or has pretrain",
     "image": "an experiment that makes images",

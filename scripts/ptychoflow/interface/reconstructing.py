@@ -2,14 +2,13 @@
 
 import logging
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from ptychoflow.blind.result import Progress
 from ptychoflow.configuration.reading import read_settings
-from ptychoflow.errors import InputError
 from ptychoflow.interface.image import Image, judged
 from ptychoflow.interface.scan import Scan, read
 from ptychoflow.interface.scan_to_image import (
@@ -22,11 +21,8 @@ from ptychoflow.interface.scan_to_image import (
 from ptychoflow.running.hardware import use_threads
 from ptychoflow.running.warnings_kept import lightning_hushed
 from ptychoflow.settings.inference import InferenceSettings
-from ptychoflow.settings.model import ModelSettings
 from ptychoflow.settings.reconstruction import BlindReconstructionSettings
 from ptychoflow.settings.solver import SolverSettings
-from ptychoflow.settings.tracking import TrackingSettings
-from ptychoflow.settings.training import TrainingSettings
 from ptychoflow.settings.values import Accelerator
 
 with warnings.catch_warnings():
@@ -131,89 +127,8 @@ def solve(
     return _warned(made, scan)
 
 
-def train(
-    scans: Scan | str | Path | Sequence[Scan | str | Path],
-    output: str | Path,
-    *,
-    model: dict[str, Any] | None = None,
-    tracking: dict[str, Any] | None = None,
-    seed: int = 0,
-    init_from: str | Path | None = None,
-    test: str | Path | None = None,
-    accelerator: Accelerator = "auto",
-    progress: bool = True,
-    **settings: Any,
-) -> Path:
-    """Train a network of your own on scans, without ground truth; called again it goes on where it was interrupted.
-
-    Parameters
-    ----------
-    scans : Scan or str or Path, or several of them
-        What to train on. A scan that was read with settings is written as CXI into the output folder first.
-    output : str or Path
-        Folder for model.ckpt, metrics.csv, config.yaml and provenance.json.
-    model : dict, optional
-        The keys of ``model`` in config/README.md, such as ``{"name": "unrolled", "iterations": 10}``.
-    tracking : dict, optional
-        The keys of ``tracking``, such as ``{"logger": ["csv", "mlflow"]}``.
-    seed : int
-        Fixes initial weights, split and order of the frames.
-    init_from : str or Path, optional
-        Network whose weights to start from: a checkpoint, or an output folder.
-    test : str or Path, optional
-        Dataset to test on in the end.
-    accelerator : {"auto", "cpu", "gpu", "cuda"}
-        What to train on.
-    progress : bool
-        Show a bar.
-    **settings : Any
-        The keys of ``training``, such as ``max_epochs=20``, ``train_probe=True`` and ``groups={"size": 4}``.
-
-    Returns
-    -------
-    Path
-        model.ckpt, which `reconstruct` takes as its network.
-
-    Raises
-    ------
-    InputError
-        For scans that cannot be trained on together, and settings that are none.
-    """
-    from dataclasses import replace
-
-    from ptychoflow.runs.run import TrainingRun
-
-    output = Path(output)
-    told = replace(read_settings(TrainingSettings, settings), accelerator=accelerator)
-    given = [scans] if isinstance(scans, (Scan, str, Path)) else list(scans)
-    if not given:
-        raise InputError("scans are none: expected at least one to train on")
-    use_threads(None)
-    run = TrainingRun(
-        data=[_file(scan, output / "scans" / f"{number}.cxi") for number, scan in enumerate(given)],
-        output_dir=output,
-        run_dir=output / "checkpoints",
-        model=read_settings(ModelSettings, model or {}),
-        training=told,
-        tracking=read_settings(TrackingSettings, tracking or {}),
-        seed=seed,
-        quiet=not progress,
-        bar=progress,
-        init_from=None if init_from is None else find_checkpoint(init_from),
-        test_data=None if test is None else Path(test),
-    )
-    with lightning_hushed():
-        return run.run()
-
-
 def _scan(scan: Scan | str | Path) -> Scan:
     return scan if isinstance(scan, Scan) else read(scan)
-
-
-def _file(scan: Scan | str | Path, canonical: Path) -> Path:
-    """File of a scan that says all about itself: its own, or one that is written."""
-    scan = _scan(scan)
-    return scan.file if scan.canonical else scan.save(canonical).file
 
 
 def _warned(made: Any, scan: Scan) -> Image:

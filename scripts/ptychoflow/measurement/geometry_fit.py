@@ -101,14 +101,19 @@ class GeometryFit:
         residual = torch.where(self.mask, self.counts / scan.amplitudes - scan.amplitudes, 0) / 2
         change = least_squares(scan, residual, CONJUGATE_GRADIENTS)
         asked = change.geometry[:2].abs().double().numpy()
-        before, share = self._misfit(scan), min(1.0, *(LARGEST / np.maximum(asked, 1e-12)))
+        before, share = self._misfit_of(scan), min(1.0, *(LARGEST / np.maximum(asked, 1e-12)))
         tried = self._moved(change, share)
-        while self._misfit(self._scan(*tried)) > before and share > SHORTEST:
+        while self._misfit_of(self._scan(*tried)) > before and share > SHORTEST:
             share /= 2
             tried = self._moved(change, share)
         self.object, self.probe, self.positions = tried
         scale, rotation = share * change.geometry[:2].double().numpy()
         self.place = Place(self.place.scale + float(scale), self.place.rotation + float(rotation))
+
+    @torch.inference_mode()
+    def misfit(self) -> float:
+        """How badly the frames are explained: half their Poisson deviance, in units of the window."""
+        return self._misfit_of(self._scan(self.object, self.probe, self.positions))
 
     @torch.inference_mode()
     def beam_centre(self) -> Tensor:
@@ -143,7 +148,7 @@ class GeometryFit:
             self.middle + (self.positions - self.middle) @ linear.T,
         )
 
-    def _misfit(self, scan: LinearisedScan) -> float:
+    def _misfit_of(self, scan: LinearisedScan) -> float:
         """Half the Poisson deviance, Σ n ln (n / I) − n + I."""
         means = scan.amplitudes.square()
         deviance = torch.where(self.mask, self.counts * (self.counts / means).log() - self.counts + means, 0)

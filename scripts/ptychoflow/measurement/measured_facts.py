@@ -61,6 +61,13 @@ def _doubts(found: Measurement, names: list[str], settings: str) -> list[str]:
             f"the scan seems to be {_written(found.scale, '')} times as wide as the file says, against the pixel at "
             f"the sample (positions.scale, detector_distance or detector_pixel_size; {settings})"
         )
+    if _may_be_blurred(found):
+        sentences.append(
+            f"the scan seems to be {_written(found.scale, '')} times as wide as the file says, or its fringes are "
+            "blurred, which looks alike: by the detector, a stage that moves while frames are counted, or a wide "
+            "source (the first is mended by positions.scale, detector_distance, detector_pixel_size or energy; the "
+            "second by light of several modes, which reconstructions solve for)"
+        )
     if _defocus_differs(found):
         sentences.append(
             f"the file's probe has a defocus of {found.given_defocus:.4g} m, the photons one of "
@@ -74,6 +81,15 @@ def _turned(found: Measurement) -> bool:
 
 
 def _scale_differs(found: Measurement) -> bool:
+    return _beyond_errors(found) and not _may_be_blurred(found)
+
+
+def _may_be_blurred(found: Measurement) -> bool:
+    """Whether a scan seems narrower, as a blur makes it; by how much hangs on beam and object."""
+    return _beyond_errors(found) and found.blurred and found.scale.value < 1
+
+
+def _beyond_errors(found: Measurement) -> bool:
     return found.scale.error is not None and abs(found.scale.value - 1) > LEAST_SCALE + found.scale.error
 
 

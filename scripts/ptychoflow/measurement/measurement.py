@@ -22,7 +22,17 @@ from ptychoflow.dataset.dataset import Dataset
 from ptychoflow.dataset.position_axes import turned
 from ptychoflow.errors import InputError
 from ptychoflow.measurement.error_bars import Estimate, error_bars
-from ptychoflow.measurement.geometry_fit import GeometryFit, Place
+from ptychoflow.measurement.geometry_fit import Place
+from ptychoflow.measurement.settling import (
+    AVERAGED,
+    BLURRED,
+    DOUBTED,
+    MUCH_BLURRED,
+    doubted,
+    from_both_sides,
+    settled,
+    with_modes,
+)
 from ptychoflow.models.blind import Blind
 from ptychoflow.physics.diffraction import Propagator
 from ptychoflow.physics.geometry import wavelength_of
@@ -31,17 +41,8 @@ EDGES = (64, 96, 128)
 """Of frames that are looked at; larger ones are cropped to the first that holds enough of the photons, or the last."""
 FIRST_SHARE, LAST_SHARE = 0.95, 0.9999
 """Of the photons that are enough, in the first rounds and in the last."""
-FIRST_LEAST, FIRST_MOST, FIRST_STEPS, LAST_STEPS, AVERAGED = 3, 6, 3, 6, 4
-"""Rounds from an empty object on, steps of each, steps of the last one, and those at its end that count."""
-SIDES, PASSES, ARRIVED = (0.005, -0.005), 3, 0.003
-"""Logarithm of the scale by which windows begin too wide and too narrow: how much of it is left in the end tells how
-much the photons tell of a scale. At most so often, until their mean moves by no more than that."""
 QUICK_FRAMES = 30
 """Of a measurement of a few seconds, which has no last round, but looks at `FRAMES` where these doubt the file."""
-QUICK_LEAST, QUICK_MOST, SETTLED = 2, 6, 0.002
-"""Its rounds: they end where scale and rotation (radians) move by no more from one to the next."""
-DOUBTED = (0.015, 0.5)
-"""Scale (logarithm) and rotation in degrees from which on the few frames of a quick look are not enough."""
 CLEARLY_CURVED = 1.0
 """Radians of phase at the rim of the pupil from which on a probe is on one side of its focus."""
 FEWEST = 16
@@ -78,6 +79,8 @@ class Measurement:
         What the errors were made of: scale (logarithm), rotation (radians), defocus (pixels²), by window and step.
     began : list of float
         Logarithms of the scale at which the last of these began.
+    blurred : bool
+        Whether light of several modes explains the photons better than of one, as it does where fringes are blurred.
     """
 
     orientation: int
@@ -91,6 +94,7 @@ class Measurement:
     start: Start
     rounds: list[list[list[float]]]
     began: list[float]
+    blurred: bool = False
 
     def twin(self) -> "Measurement":
         """The same of the scan turned by half a circle under the opposite defocus, which diffracts alike."""
@@ -164,24 +168,32 @@ def _measured(
     edge = _edge(mean, FIRST_SHARE)
     chosen = [middle_of(positions, count) for count in (QUICK_FRAMES, FRAMES)] if quick else neighbourhoods(positions)
     first = window(chosen[0], edge)
-    fit, ends = _settled(network, first, coarse_probe(start.probe, edge), Place(), seed, quick)
+    fit, ends = settled(network, first, coarse_probe(start.probe, edge), Place(), seed, quick)
     rounds, centres = [ends[-2:]], [fit.beam_centre()]
     began = [0.0]
-    if quick and (orientation or _doubted(fit.place)) and len(chosen[1]) > len(chosen[0]):
+    if quick and (orientation or doubted(fit.place)) and len(chosen[1]) > len(chosen[0]):
         first, began = window(chosen[1], edge), [fit.place.scale]
-        fit, ends = _settled(network, first, fit.probe, fit.place, seed, quick)
+        fit, ends = settled(network, first, fit.probe, fit.place, seed, quick)
         rounds, centres = [*rounds, ends[-2:]], [fit.beam_centre()]
+    better = 1.0
+    if not quick or doubted(fit.place):
+        with_several, better = with_modes(network, first, fit, seed)
+    if better < (MUCH_BLURRED if quick else BLURRED):
+        # What one mode said of such light counts for nothing.
+        began = [fit.place.scale]
+        fit, ends = settled(network, first, with_several.probe, with_several.place, seed, quick)
+        rounds, centres = [ends[-2:]], [fit.beam_centre()]
     place, probe = fit.place, fit.probe
     if quick and abs(place.scale) > DOUBTED[0]:
         # From as far on the other side.
         began = [*began, 2 * place.scale]
-        _, ends = _settled(network, first, probe, Place(began[-1], place.rotation), seed, quick)
+        _, ends = settled(network, first, probe, Place(began[-1], place.rotation), seed, quick)
         rounds = [*rounds, ends[-2:]]
     errors = _orientation_errors(network, first, orientation, place, probe, seed)
     if not quick:
         edge = _edge(mean, LAST_SHARE)
         windows = [window(numbers, edge) for numbers in (chosen if len(chosen) > 1 else 2 * chosen)]
-        rounds, began, fits = _from_both_sides(network, windows, embedded(probe, edge), place, seed)
+        rounds, began, fits = from_both_sides(network, windows, embedded(probe, edge), place, seed)
         centres, probe = [fit.beam_centre() for fit in fits], fits[-1].probe
     # Frames that are cropped have pixels at the sample that are wider.
     metres = (dataset.pixel_size * dataset.size / edge) ** 2 / wavelength_of(dataset.energy)
@@ -200,56 +212,9 @@ def _measured(
         start=start,
         rounds=rounds,
         began=began,
+        blurred=better < BLURRED,
     )
     return found, probe[0]
-
-
-def _settled(
-    network: Blind, window: Window, probe: Tensor, place: Place, seed: int, quick: bool
-) -> tuple[GeometryFit, list[list[float]]]:
-    """Fit a window from an empty object on, until it moves no more; the last fit, and where each of them ended."""
-    ends: list[list[float]] = []
-    least, most = (QUICK_LEAST, QUICK_MOST) if quick else (FIRST_LEAST, FIRST_MOST)
-    for number in range(1, most + 1):
-        fit = GeometryFit(network, window, probe, place, seed)
-        ends.append(_steps(fit, FIRST_STEPS)[-1])
-        moved = np.hypot(fit.place.scale - place.scale, fit.place.rotation - place.rotation)
-        place, probe = fit.place, fit.probe
-        if number >= least and moved < SETTLED:
-            break
-    return fit, ends
-
-
-def _from_both_sides(
-    network: Blind, windows: list[Window], probe: Tensor, place: Place, seed: int
-) -> tuple[list[list[list[float]]], list[float], list[GeometryFit]]:
-    """Fit two windows, one from too wide a scale and one from too narrow a one: steps, where they began, last fits."""
-    for _ in range(PASSES):
-        rounds, began, fits = [], [place.scale + side for side in SIDES], []
-        for window, scale in zip(windows, began, strict=True):
-            fit = GeometryFit(network, window, probe, Place(scale, place.rotation), seed)
-            _steps(fit, FIRST_STEPS)
-            fits.append(GeometryFit(network, window, fit.probe, fit.place, seed))
-            rounds.append(_steps(fits[-1], LAST_STEPS))
-        before, place = place, Place(*np.array(rounds)[:, -AVERAGED:, :2].mean(axis=(0, 1)).tolist())
-        probe = fits[-1].probe
-        if abs(place.scale - before.scale) < ARRIVED:
-            break
-    return rounds, began, fits
-
-
-def _doubted(place: Place) -> bool:
-    scale, rotation = DOUBTED
-    return abs(place.scale) > scale or abs(np.degrees(place.rotation)) > rotation
-
-
-def _steps(fit: GeometryFit, count: int) -> list[list[float]]:
-    """Make steps; scale as a logarithm, rotation in radians and defocus in pixels² after each."""
-    rounds = []
-    for _ in range(count):
-        fit.step()
-        rounds.append([fit.place.scale, fit.place.rotation, focus_of(fit.probe[0])])
-    return rounds
 
 
 def _opposite(given: Tensor, found: Tensor) -> bool:

@@ -117,11 +117,10 @@ def lattice_shares(image: np.ndarray, area: np.ndarray, positions: np.ndarray) -
     vectors = harmonics(basis)
     cut = image[box] * np.exp(-1j * np.angle(image[box].mean()))
     parts = {
-        "lattice_share": unwrapped(np.angle(cut), np.ones(cut.shape, bool)),
-        "amplitude_lattice_share": np.abs(cut),
+        "lattice_share": windowed(unwrapped(np.angle(cut), np.ones(cut.shape, bool))),
+        "amplitude_lattice_share": windowed(np.abs(cut)),
     }
-    flat = np.ones(cut.shape)
-    spread = {name: float((part - _plane(part, flat)).var()) for name, part in parts.items()}
+    spread = {name: float(np.square(part).sum()) for name, part in parts.items()}
     return {
         name: variance_share(part, vectors) if spread[name] > HARDLY * max(spread.values()) else None
         for name, part in parts.items()
@@ -134,7 +133,7 @@ def variance_share(image: np.ndarray, vectors: np.ndarray) -> float | None:
     Parameters
     ----------
     image : ndarray
-        (M, M) float.
+        (M, M) float, as `windowed` gives it.
     vectors : ndarray
         (n, 2) float, cycles per pixel; those beyond what pixels resolve do not count.
 
@@ -147,9 +146,7 @@ def variance_share(image: np.ndarray, vectors: np.ndarray) -> float | None:
     resolved = vectors[(np.abs(vectors) < 0.5 - AROUND / size).all(axis=1)]
     if not len(resolved) or np.abs(resolved * size).max(axis=1).min() < AROUND + 1:
         return None
-    window = np.hanning(size + 2)[1:-1]
-    window = window[:, None] * window
-    power = np.abs(np.fft.fft2((image - _plane(image, window)) * window)) ** 2
+    power = np.abs(np.fft.fft2(image)) ** 2
     if power.sum() < 1e-12 * size**2:
         return None
     index = np.fft.fftfreq(size, 1 / size)
@@ -164,10 +161,11 @@ def variance_share(image: np.ndarray, vectors: np.ndarray) -> float | None:
     return float(np.clip((power[own].sum() - expected) / power.sum(), 0, 1))
 
 
-def _plane(image: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """Plane (M, M) that is nearest to an image by weighted least squares."""
+def windowed(image: np.ndarray) -> np.ndarray:
+    """A square image (M, M) less the plane that is nearest to it, under a Hann window, by which both are weighted."""
+    window = np.hanning(len(image) + 2)[1:-1]
+    window = window[:, None] * window
     axis = np.linspace(-1, 1, len(image))
     columns = np.stack([np.ones(image.shape), *np.meshgrid(axis, axis)], axis=-1).reshape(-1, 3)
-    root = weight.ravel()[:, None]
-    factors = np.linalg.lstsq(columns * root, (image * weight).ravel(), rcond=None)[0]
-    return (columns @ factors).reshape(image.shape)
+    factors = np.linalg.lstsq(columns * window.ravel()[:, None], (image * window).ravel(), rcond=None)[0]
+    return (image - (columns @ factors).reshape(image.shape)) * window

@@ -123,11 +123,11 @@ class Blind(nn.Module):
         light, misfit, noise = torch.zeros_like(state.light), 0.0, 0.0
         for chosen in order:
             change = frames.change(objects, probes, background, chosen, solve_background)
-            objects = objects + per_scan(sizes[:, 0], 2) * change.object_step(damping[:, 0])
-            probes = probes + per_scan(sizes[:, 1], 3) * change.probe_step(damping[:, 1])
+            objects = change.stepped_objects(objects, sizes[:, 0], damping[:, 0])
+            probes = change.stepped_probes(probes, sizes[:, 1], damping[:, 1])
             if solve_background:
                 background = (background + 0.5 * change.background_step).clamp_min(0)
-            light = light + change.light.detach()
+            light = light + change.light
             misfit, noise = misfit + change.misfit, noise + change.noise
         factor = balance(objects, light)
         unitary = orthogonal_modes(probes)
@@ -142,7 +142,7 @@ class Blind(nn.Module):
             object_momentum=object_momentum / per_scan(factor, 2),
             probe_momentum=mix_modes(probe_momentum * per_scan(factor, 3), unitary),
             light=light * per_scan(factor, 2) ** 2,
-            misfit=(misfit / noise).detach(),
+            misfit=misfit / noise,
         )
 
     def learned_change(self, state: BlindState, frames: ScanFrames, progress: float) -> Complex[Tensor, "batch H W"]:

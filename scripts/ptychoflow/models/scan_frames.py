@@ -46,7 +46,7 @@ class ScanFrames:
         self, frames: Int[Tensor, "chosen"]
     ) -> tuple[Float[Tensor, "#batch chosen N N"], Float[Tensor, "batch chosen 2"]]:
         """Amplitudes (batch, chosen, N, N) and positions (batch, chosen, 2) of some frames (chosen,) int64."""
-        return self.amplitudes.index_select(1, frames), self.positions[:, frames]
+        return self.amplitudes.index_select(1, frames), self.positions.index_select(1, frames)
 
     def pieces(self, frames: Int[Tensor, "chosen"]) -> Sequence[Int[Tensor, "_"]]:
         """Cut some frames (chosen,) int64 into as many as may be in memory at a time."""

@@ -57,9 +57,8 @@ class CoherenceFit:
         waves = waves.transpose(0, 1)
         modelled = (waves.real.square() + waves.imag.square()).sum(dim=0) + background
         weights = torch.where(mask, 1 / (modelled + DARK / photons), 0)
-        own = waves[self.real[0]] * waves[self.real[1]].conj()
-        others = waves[self.imaginary[0]] * waves[self.imaginary[1]].conj()
-        columns = torch.cat([own.real, others.imag]).flatten(1)
+        pairs = waves[self.real[0]] * waves[self.real[1]].conj()
+        columns = torch.cat([pairs.real, pairs.imag[self.real[0] != self.real[1]]]).flatten(1)
         weighted = columns * weights.flatten()
         self.normal = self.normal + (weighted @ columns.mT).double()
         self.right = self.right + (weighted @ (counts - background).flatten()).double()

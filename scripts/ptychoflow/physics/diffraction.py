@@ -37,7 +37,8 @@ def exit_waves(
 def incoherent_sum(waves: Complex[Tensor, "*axes modes H W"]) -> Float[Tensor, "*axes H W"]:
     """Add the intensities of all modes: (..., modes, H, W) complex to (..., H, W) float photons per pixel."""
     # The squares of real and imaginary parts side by side, as they are in memory: in order, and only their sums apart.
-    squares = sum_of_modes(torch.view_as_real(waves.resolve_conj()).square().flatten(-2)).unflatten(-1, (-1, 2))
+    parts = torch.view_as_real(waves.resolve_conj()).flatten(-2)
+    squares = product_over_modes(parts, parts).unflatten(-1, (-1, 2))
     return squares[..., 0] + squares[..., 1]
 
 
@@ -47,8 +48,8 @@ def sum_of_modes(values: Inexact[Tensor, "*axes modes H W"]) -> Inexact[Tensor, 
 
 
 def product_over_modes(
-    one: Complex[Tensor, "*axes modes H W"], other: Complex[Tensor, "*axes modes H W"]
-) -> Complex[Tensor, "*axes H W"]:
+    one: Inexact[Tensor, "*axes modes H W"], other: Inexact[Tensor, "*axes modes H W"]
+) -> Inexact[Tensor, "*axes H W"]:
     """Multiply (..., modes, H, W) by as many and add up over the modes, whose products need not all be in memory."""
     first, *further = zip(one.unbind(-3), other.unbind(-3), strict=True)
     total = first[0] * first[1]

@@ -10,7 +10,6 @@ from ptychoflow.physics.diffraction import Propagator, exit_waves, incoherent_su
 from ptychoflow.physics.patches import (
     add_at,
     crop_rows,
-    divided,
     pixel_index,
     row_index,
     shift_factors,
@@ -43,7 +42,7 @@ class JointChange:
     slope, curvature : Tensor
         (batch,) float, derivatives of the Poisson log-likelihood by the background.
     misfit : Tensor
-        (batch,) float, Σ (√I − √n)² over good pixels, without gradient.
+        (batch,) float, Σ (√I − √n)² over good pixels.
     noise : Tensor
         (batch,) float, what photon noise alone would make of that.
     """
@@ -60,13 +59,17 @@ class JointChange:
     def __add__(self, other: "JointChange") -> "JointChange":
         return JointChange(*(a + b for a, b in zip(vars(self).values(), vars(other).values(), strict=True)))
 
-    def object_step(self, damping: Float[Tensor, "batch"]) -> Complex[Tensor, "batch H W"]:
-        """(batch, H, W) complex; the damping (batch,) is a share of the largest light."""
-        return divided(self.objects, _damped(self.light, damping))
+    def stepped_objects(
+        self, objects: Complex[Tensor, "batch H W"], size: Float[Tensor, "batch"], damping: Float[Tensor, "batch"]
+    ) -> Complex[Tensor, "batch H W"]:
+        """Objects after a step of this size; the damping is a share of the largest light."""
+        return torch.addcmul(objects, self.objects, _share(self.light, size, damping))
 
-    def probe_step(self, damping: Float[Tensor, "batch"]) -> Complex[Tensor, "batch modes N N"]:
-        """(batch, modes, N, N) complex; the damping (batch,) is a share of the largest transmission."""
-        return divided(self.probes, _damped(self.transmission, damping).unsqueeze(-3))
+    def stepped_probes(
+        self, probes: Complex[Tensor, "batch modes N N"], size: Float[Tensor, "batch"], damping: Float[Tensor, "batch"]
+    ) -> Complex[Tensor, "batch modes N N"]:
+        """Probes after a step of this size; the damping is a share of the largest transmission."""
+        return torch.addcmul(probes, self.probes, _share(self.transmission, size, damping).unsqueeze(-3))
 
     @property
     def background_step(self) -> Float[Tensor, "batch"]:
@@ -74,6 +77,7 @@ class JointChange:
         return self.slope / self.curvature.clamp_min(1e-12)
 
 
+@torch.no_grad()
 def joint_change(
     objects: Complex[Tensor, "batch H W"],
     probes: Complex[Tensor, "batch modes N N"],
@@ -87,7 +91,7 @@ def joint_change(
     unbiased: bool = False,
     with_background: bool = True,
 ) -> JointChange:
-    """Add up the changes that frames ask of objects and probes.
+    """Add up the changes that frames ask of objects and probes, without gradient.
 
     Parameters
     ----------
@@ -117,7 +121,7 @@ def joint_change(
     """
     size, modes = amplitudes.shape[-1], probes.shape[1]
     piece = max(1, PIXELS_AT_ONCE // (len(objects) * modes * size**2))
-    spectra = torch.fft.fft2(probes)
+    spectra = _spectra(probes)
     canvas = objects.new_zeros(objects.shape)
     sums, total = (canvas, canvas.real.new_zeros(objects.shape)), None
     for first in range(0, amplitudes.shape[1], piece):
@@ -140,7 +144,7 @@ def joint_change(
         total = part if total is None else [before + more for before, more in zip(total, part, strict=True)]
     (objects, light), (probes, *others) = sums, total
     # The sum of the frames' changes is moved back to the probe's own place at once.
-    return JointChange(objects.conj_physical(), light, torch.fft.fft2(probes).conj_physical(), *others)
+    return JointChange(objects.conj_physical_(), light, _spectra(probes).conj_physical_(), *others)
 
 
 def modelled_frames(
@@ -164,8 +168,13 @@ def detector_waves(
     brightness: Float[Tensor, "#batch frames"] | None = None,
 ) -> Complex[Tensor, "batch frames modes N N"]:
     """Waves (batch, frames, modes, N, N) complex at the detector; parameters as in `joint_change`."""
-    patches, moved, _, _, propagator = _placed(objects, torch.fft.fft2(probes), positions, propagator, brightness)
+    patches, moved, _, _, propagator = _placed(objects, _spectra(probes), positions, propagator, brightness)
     return propagator(exit_waves(patches, moved))
+
+
+def _spectra(probes: Tensor) -> Tensor:
+    """Fourier transforms that are scaled, so that those of many frames back need not be: that takes a fourteenth."""
+    return torch.fft.fft2(probes, norm="forward")
 
 
 def _placed(
@@ -181,7 +190,7 @@ def _placed(
     factors = shift_factors((size, size), fraction)[:, :, None]
     if brightness is not None:
         factors = factors * brightness.sqrt()[:, :, None, None, None]
-    moved = torch.fft.ifft2(spectra[:, None] * factors)
+    moved = torch.fft.ifft2(spectra[:, None] * factors, norm="forward")
     rows = row_index(corner, size, objects.shape)
     return crop_rows(objects, rows), moved, rows, factors, propagator.moved(fraction)
 
@@ -210,23 +219,22 @@ def _piece(
     intensity = incoherent_sum(waves).add_((background + FLOOR)[:, None, None, None])
     # Bad pixels by a factor: to choose value by value takes ten times as long.
     good, per_photon = mask.to(intensity.dtype), scale[:, None, None, None].square()
-    ratio = (intensity.rsqrt() * amplitudes).sub_(1).mul_(good)
-    asked = unbiased_ratio(ratio, intensity, per_photon) if unbiased else ratio
+    photons, ratio = intensity * per_photon, intensity.rsqrt().mul_(amplitudes).sub_(1).mul_(good)
+    misfit = (ratio.square() * intensity).sum(dim=(1, 2, 3))
+    noise = (photon_noise(photons).sum(dim=1) * good[:, 0]).sum(dim=(1, 2)) / scale.square()
+    slope = curvature = torch.zeros_like(misfit)
+    if with_background:
+        slope, curvature = _background_slopes(ratio, intensity, good, per_photon)
+    asked = unbiased_ratio(ratio, photons) if unbiased else ratio
     # Of conj(P) Δψ and conj(O) Δψ torch would work out the conjugates apart: so Δψ is conjugated, and what comes of it.
-    change = propagator.adjoint(asked.unsqueeze(-3) * waves).conj_physical_()
+    change = propagator.adjoint(waves.mul_(asked.unsqueeze(-3))).conj_physical_()
     index = pixel_index(rows)
     for into, values in zip(sums, (product_over_modes(moved, change), incoherent_sum(moved)), strict=True):
         add_at(into, index, values)
-    probes = (torch.fft.ifft2(exit_waves(patches, change)) * factors).sum(dim=1)
+    probes = torch.fft.ifft2(change.mul_(patches.unsqueeze(-3)), norm="forward").mul_(factors).sum(dim=1)
     bright = patches if brightness is None else patches * brightness.sqrt()[:, :, None, None]
-    with torch.no_grad():
-        misfit = _sums(ratio * intensity, ratio)
-        noise = (photon_noise(intensity * per_photon).sum(dim=1) * good[:, 0]).sum(dim=(1, 2)) / scale.square()
-        slope = curvature = torch.zeros_like(misfit)
-        if with_background:
-            slope, curvature = _background_slopes(ratio, intensity, good, per_photon)
-    transmission = torch.view_as_real(bright).square().sum(dim=1).sum(dim=-1)
-    return [probes, transmission, slope, curvature, misfit, noise]
+    squares = torch.view_as_real(bright).square().sum(dim=1)
+    return [probes, squares[..., 0] + squares[..., 1], slope, curvature, misfit, noise]
 
 
 def _background_slopes(ratio: Tensor, intensity: Tensor, good: Tensor, per_photon: Tensor) -> tuple[Tensor, Tensor]:
@@ -236,12 +244,7 @@ def _background_slopes(ratio: Tensor, intensity: Tensor, good: Tensor, per_photo
     inverse = (intensity + 0.1 / per_photon).reciprocal()
     weight = intensity * inverse
     asked = relative * weight
-    return asked.sum(dim=(1, 2, 3)), _sums(torch.addcmul(asked, good, weight), inverse)
-
-
-def _sums(values: Tensor, factors: Tensor) -> Tensor:
-    """Sums (batch,) of products of two tensors (batch, ...)."""
-    return (values.flatten(1).unsqueeze(1) @ factors.flatten(1).unsqueeze(2)).flatten()
+    return asked.sum(dim=(1, 2, 3)), torch.addcmul(asked, good, weight).mul_(inverse).sum(dim=(1, 2, 3))
 
 
 def photon_noise(photons: Float[Tensor, "*axes"]) -> Float[Tensor, "*axes"]:
@@ -252,5 +255,6 @@ def photon_noise(photons: Float[Tensor, "*axes"]) -> Float[Tensor, "*axes"]:
     return above.div_(below)
 
 
-def _damped(light: Tensor, damping: Tensor) -> Tensor:
-    return light + damping[:, None, None] * light.amax(dim=(-2, -1), keepdim=True)
+def _share(light: Tensor, size: Tensor, damping: Tensor) -> Tensor:
+    """What a change is multiplied by to become a step: its size over the light, damped where little of it fell."""
+    return size[:, None, None] / (light + damping[:, None, None] * light.amax(dim=(-2, -1), keepdim=True))

@@ -38,10 +38,10 @@ def shift_factors(
 ) -> Complex[Tensor, "*axes {shape[0]} {shape[1]}"]:
     """Factors (..., H, W) complex by which a shift (..., 2) in pixels multiplies a Fourier transform."""
     rows, columns = (torch.fft.fftfreq(length, device=shifts.device, dtype=shifts.dtype) for length in shape)
-    row_phase = -2 * torch.pi * shifts[..., 0:1] * rows
-    column_phase = -2 * torch.pi * shifts[..., 1:2] * columns
+    shifts = -2 * torch.pi * shifts
+    phases = torch.cat([shifts[..., 0:1] * rows, shifts[..., 1:2] * columns], dim=-1)
     # A product of complex numbers takes far less time than a sine and a cosine.
-    row_factors, column_factors = (torch.polar(torch.ones_like(phase), phase) for phase in (row_phase, column_phase))
+    row_factors, column_factors = torch.polar(torch.ones_like(phases), phases).split(shape, dim=-1)
     return row_factors[..., :, None] * column_factors[..., None, :]
 
 
@@ -246,8 +246,7 @@ def row_index(
     """Index (batch, patches, size) of the first pixels of the rows of patches in flattened (batch, H, W) objects."""
     batch, height, width = shape
     # A patch outside would silently touch a neighbour's rows: it is held inside here and refused in validation.
-    limit = torch.tensor([height - size, width - size], device=corner.device)
-    corner = corner.clamp_min(0).minimum(limit)
-    rows = corner[..., 0, None] + torch.arange(size, device=corner.device)
-    entry = torch.arange(batch, device=corner.device)[:, None, None]
-    return (entry * height + rows) * width + corner[..., 1, None]
+    row, column = (corner[..., axis].clamp(0, shape[1 + axis] - size) for axis in range(2))
+    entry = height * torch.arange(batch, device=corner.device)[:, None]
+    first = (entry + row) * width + column
+    return first[..., None] + width * torch.arange(size, device=corner.device)

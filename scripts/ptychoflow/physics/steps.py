@@ -72,9 +72,7 @@ def wave_change(
     return propagator.adjoint(ratio.unsqueeze(-3) * waves)
 
 
-def unbiased_ratio(
-    ratio: Float[Tensor, "*pixels"], intensity: Float[Tensor, "*pixels"], photons: Float[Tensor, "*#pixels"]
-) -> Float[Tensor, "*pixels"]:
+def unbiased_ratio(ratio: Float[Tensor, "*pixels"], photons: Float[Tensor, "*pixels"]) -> Float[Tensor, "*pixels"]:
     """Change what waves lack of amplitudes, as a share of themselves, so that few photons ask for no less light.
 
     √(n / I) − 1 asks waves of a mean count I for the mean of √n over drawn counts n, which is below √I: by an eighth of
@@ -86,21 +84,18 @@ def unbiased_ratio(
     ----------
     ratio : Tensor
         (..., N, N) float, √(n / I) − 1; 0 at bad pixels, and so is what comes out.
-    intensity : Tensor
-        (..., N, N) float, modelled, above 0, in any unit.
     photons : Tensor
-        What an intensity of one is in photons, broadcast against the others.
+        (..., N, N) float, modelled intensities in photons, above 0.
 
     Returns
     -------
     Tensor
         (..., N, N) float.
     """
-    counts = intensity * photons
     # Of the ratio itself, to be multiplied by it. Far below the counts a linear step would overshoot: by 2 at most.
     one = ratio.new_ones(())
-    by_photons = (torch.add(one, ratio, alpha=0.5) * (counts / (counts + DARK))).clamp_max_(2).sub_(1)
-    many = torch.addcmul(one, counts, counts, value=1 / FEW**2)
+    by_photons = (torch.add(one, ratio, alpha=0.5) * (photons / (photons + DARK))).clamp_max_(2).sub_(1)
+    many = torch.addcmul(one, photons, photons, value=1 / FEW**2)
     return torch.addcmul(ratio, ratio, by_photons.div_(many))
 
 

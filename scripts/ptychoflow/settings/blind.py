@@ -11,6 +11,7 @@ from ptychoflow.settings.values import (
     NotNegative,
     Positive,
     Settings,
+    ShareBelowOne,
 )
 
 
@@ -106,3 +107,57 @@ class PretrainingSettings(Settings):
             raise self.wrong("iterations", "expected two rising numbers from 1")
         if self.crop > self.canvas:
             raise self.wrong("crop", f"expected at most the canvas, {self.canvas}")
+
+
+@dataclass
+class TuningSettings(Settings):
+    """How the blind network is tuned on scans themselves, whose true objects nobody knows.
+
+    In each epoch the scans are reconstructed by the network as it is, from some of their frames; it learns corrections
+    of the objects on the way that explain the other frames better.
+
+    Parameters
+    ----------
+    max_epochs : int
+        Epochs.
+    scans_per_epoch : int, optional
+        Scans that are reconstructed in an epoch, others in the next; all if not given.
+    steps_per_epoch : int
+        Steps after these reconstructions.
+    batch_size : int
+        States of reconstructions in a step.
+    targets : float
+        Share of the frames that are explained and not given, drawn anew in each epoch.
+    frames_per_state : int
+        Of them, those by which a correction is judged in a step.
+    window : int
+        Edge in pixels of the part of an object that is corrected in a step, about one of these frames.
+    held_out : float
+        Share of the frames that no tuning sees, drawn by the seed as a reconstruction of the same seed draws its own.
+    learning_rate : float
+        Peak learning rate.
+    weight_decay : float
+        Decoupled weight decay of AdamW.
+    gradient_clip : float
+        Largest gradient norm.
+    accelerator : {"auto", "cpu", "gpu", "cuda"}
+        What to train on, by Lightning's names.
+    """
+
+    section: ClassVar[str] = "tuning"
+    max_epochs: Count = 5
+    scans_per_epoch: Count | None = None
+    steps_per_epoch: Count = 80
+    batch_size: Count = 2
+    targets: ShareBelowOne = 0.3
+    frames_per_state: Count = 32
+    window: Count = 256
+    held_out: ShareBelowOne = 0.05
+    learning_rate: Positive = 1e-3
+    weight_decay: NotNegative = 1e-4
+    gradient_clip: NotNegative = 1.0
+    accelerator: Accelerator = field(default="auto", metadata=PROGRAM_ONLY)
+
+    def settle(self) -> None:
+        if not self.targets > 0:
+            raise self.wrong("targets", "expected a share above 0")

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
-from ptychoflow.settings.blind import BlindSettings, PretrainingSettings
+from ptychoflow.settings.blind import BlindSettings, PretrainingSettings, TuningSettings
 from ptychoflow.settings.inference import InferenceSettings
 from ptychoflow.settings.ingest import IngestSettings
 from ptychoflow.settings.model import ModelSettings
@@ -148,6 +148,8 @@ class SharedSettings(Settings):
         The network.
     training : TrainingSettings
         How it is trained.
+    tuning : TuningSettings
+        How the pretrained network, or another blind one, is tuned on scans.
     tracking : TrackingSettings
         What is kept of a training.
     inference : InferenceSettings
@@ -164,6 +166,7 @@ class SharedSettings(Settings):
     device: Device = "cpu"
     model: ModelSettings = field(default_factory=ModelSettings)
     training: TrainingSettings = field(default_factory=TrainingSettings)
+    tuning: TuningSettings = field(default_factory=TuningSettings)
     tracking: TrackingSettings = field(default_factory=TrackingSettings)
     inference: InferenceSettings = field(default_factory=InferenceSettings)
     reconstruction: BlindReconstructionSettings = field(default_factory=BlindReconstructionSettings)
@@ -182,7 +185,9 @@ class ExperimentSettings(SharedSettings):
     test : list of str
         Datasets to reconstruct with the trained network.
     init_from : str, optional
-        Another experiment, whose network of the same seed this one starts from: fine-tuning.
+        Another experiment, whose network of the same seed this one starts from: fine-tuning. `pretrained` is the
+        network that is shipped; that, or a blind one of one's own, is tuned by `tuning`, and reconstructs by
+        `reconstruction`.
     network_of : str, optional
         Another experiment, whose network of the same seed is used; such an experiment has no `train`.
     solver : SolverSettings, optional

@@ -70,6 +70,10 @@ def load_network(module: ScanNetwork, checkpoint: dict[str, Any], path: Path) ->
     InputError
         Where the checkpoint's network is another one.
     """
+    if checkpoint["ptychoflow"].get("result") == "pretrained":
+        raise InputError(
+            f"{path} has a blind network, which train.py does not train: expected tune.py, or one of train.py"
+        )
     theirs, ours = checkpoint["ptychoflow"]["model"], plain(module.model_settings)
     differing = [key for key in ours if theirs.get(key) != ours[key]]
     if differing:

@@ -1,6 +1,6 @@
 """What a module says of a batch, or of a part of one that other processes or threads have the other parts of."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -27,17 +27,12 @@ class Shares(NamedTuple):
     mean_count: Tensor
 
     @classmethod
-    def of(cls, own: Tensor, mean_of: "MeanOfParts | None") -> "Shares":
-        """Take the shares of a part whose `normalisers` are given; of the whole where there are no others to ask."""
-        mean = own if mean_of is None else mean_of(own)
-        if mean_of is None:
+    def of(cls, own: Tensor, mean: Tensor | None = None) -> "Shares":
+        """Take the shares of a part from its `normalisers` and their mean over all parts; of the whole without."""
+        if mean is None:
             return cls(1.0, 1.0, 1.0, own[1] / own[0])
         pixels, _, light, inner_light = own / mean
         return cls(pixels, light, inner_light, mean[1] / mean[0])
-
-
-MeanOfParts = Callable[[Tensor], Tensor]
-"""From the normalisers of one part to their mean over all of them."""
 
 
 def normalisers(counts: Tensor, mask: Tensor, weight: Tensor) -> Tensor:

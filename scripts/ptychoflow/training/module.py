@@ -10,7 +10,7 @@ from ptychoflow.loading.tables import Batch
 from ptychoflow.metrics.patches import lit_half, patch_scores
 from ptychoflow.physics.diffraction import incoherent_sum
 from ptychoflow.physics.losses import LOSSES, poisson_deviance, total_variation
-from ptychoflow.training.evaluation import Evaluation, MeanOfParts, Shares, normalisers
+from ptychoflow.training.evaluation import Evaluation, Shares, normalisers
 from ptychoflow.training.optimisation import scheduled_adam
 from ptychoflow.training.parts import PartThreads
 from ptychoflow.training.scan_network import Prediction, ScanNetwork
@@ -47,24 +47,23 @@ class Reconstructor(ScanNetwork, LightningModule):
         """Put what made this network into the checkpoint, so that it can be rebuilt from that file alone."""
         checkpoint["ptychoflow"] = self.description
 
-    def evaluate(self, batch: Batch, mean_of: MeanOfParts | None = None) -> Evaluation:
+    def evaluate(self, batch: Batch, shares: Shares | None = None) -> Evaluation:
         """Reconstruct one batch and compare it with the photons, or with the truth under supervised training.
 
         Parameters
         ----------
         batch : Batch
             The batch, or a part of one.
-        mean_of : callable, optional
-            Gives the mean of what `normalisers` gives over the parts of a batch; it is whole if not given.
+        shares : Shares, optional
+            Of a part, see `normalisers`; the batch is whole if not given.
         """
         settings = self.training_settings
+        shares = Shares.of(self.normalisers(batch)) if shares is None else shares
         patches = self(batch)
         with torch.autocast(self.device.type, enabled=False):
             merged = self.merged(patches, batch)
             intensity = self.intensity(merged, batch)
             counts, mask = batch.amplitudes.square(), self.masks[batch.scan][:, None]
-            weight = self.illumination(batch)[:, None]
-            shares = Shares.of(normalisers(counts, mask, weight), mean_of)
             deviance = poisson_deviance(intensity, counts, mask)
             amplitude = "amplitude_mae" if settings.loss == "amplitude_mae" else "amplitude_mse"
             scale = shares.mean_count.sqrt() if amplitude == "amplitude_mae" else shares.mean_count
@@ -73,6 +72,7 @@ class Reconstructor(ScanNetwork, LightningModule):
                 "amplitude": LOSSES[amplitude](intensity, counts, mask) / scale,
             }
             chosen, share = "poisson" if settings.loss == "poisson" else "amplitude", shares.pixels
+            weight = self.illumination(batch)[:, None] if settings.supervised or settings.total_variation else None
             if settings.supervised:
                 chosen, share = "supervised", shares.light
                 parts[chosen] = ((patches - batch.truth).abs() * weight).sum() / weight.expand_as(counts).sum()
@@ -101,13 +101,14 @@ class Reconstructor(ScanNetwork, LightningModule):
         if self.threads:
             evaluation = self.threads.evaluate(self, batch)
         else:
-            evaluation = self.evaluate(batch, self._mean_of_processes if self.trainer.world_size > 1 else None)
+            evaluation = self.evaluate(batch, self._share_of_process(batch) if self.trainer.world_size > 1 else None)
         self.log("train/loss/step", evaluation.loss, on_step=True, on_epoch=False)
         self._log_means(evaluation, batch, "train")
         return evaluation.objective
 
-    def _mean_of_processes(self, own: Tensor) -> Tensor:
-        return self.trainer.strategy.reduce(own.clone(), reduce_op="mean")
+    def _share_of_process(self, batch: Batch) -> Shares:
+        own = self.normalisers(batch)
+        return Shares.of(own, self.trainer.strategy.reduce(own.clone(), reduce_op="mean"))
 
     def on_train_batch_end(self, outputs: Tensor, batch: Batch, batch_idx: int) -> None:
         if self.probe_pairs.requires_grad:

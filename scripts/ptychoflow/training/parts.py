@@ -13,7 +13,7 @@ from torch.autograd.function import FunctionCtx, once_differentiable
 
 from ptychoflow.loading.tables import Batch
 from ptychoflow.running.hardware import threads_apart
-from ptychoflow.training.evaluation import Evaluation
+from ptychoflow.training.evaluation import Evaluation, Shares
 
 if TYPE_CHECKING:
     from ptychoflow.training.module import Reconstructor
@@ -49,16 +49,18 @@ class PartThreads:
         """Reconstruct and compare a batch; the objective has the gradients by all weights that are trained."""
         weights = [weight for weight in module.parameters() if weight.requires_grad]
         parts = batch.parts(self.parts)
-        mean = torch.stack([module.normalisers(part) for part in parts]).mean(dim=0)
+        own = [module.normalisers(part) for part in parts]
+        mean = torch.stack(own).mean(dim=0)
+        shares = [Shares.of(each, mean) for each in own]
         # Each thread has an autocast of its own.
         autocast = {"dtype": torch.get_autocast_dtype("cpu"), "enabled": torch.is_autocast_enabled("cpu")}
 
-        def evaluate(part: Batch) -> tuple[Evaluation, Gradients]:
+        def evaluate(part: Batch, share: Shares) -> tuple[Evaluation, Gradients]:
             with torch.autocast("cpu", **autocast):
-                evaluation = module.evaluate(part, lambda own: mean)
+                evaluation = module.evaluate(part, share)
             return evaluation, torch.autograd.grad(evaluation.objective, weights, allow_unused=True)
 
-        evaluations, gradients = zip(*self.pool.map(evaluate, parts), strict=True)
+        evaluations, gradients = zip(*self.pool.map(evaluate, parts, shares), strict=True)
         whole = Evaluation.of_parts(evaluations)
         return whole._replace(objective=_Mean.apply(whole.objective, gradients, *weights))
 

@@ -59,6 +59,16 @@ def test_a_small_change_is_a_slip_where_it_is_beyond_doubt():
     assert apart == pytest.approx(0.12, abs=0.02)
 
 
+def test_a_change_needs_less_certainty_where_frames_are_explained_worse_too():
+    # As of a stage that slipped by five pixels under a photograph: 0.22 pixels with 4.5 standard errors, 1.29 times.
+    steps = np.random.default_rng(18).normal(0, 0.15, (144, 2)) + (np.arange(144) >= 60)[:, None] * [0.18, 0.0]
+    assert slip(steps) is None
+    assert slip(steps, worse=1.15) is None
+    frame, apart = slip(steps, worse=1.25)
+    assert abs(frame - 60) <= 6
+    assert apart > 0.17
+
+
 def test_frames_that_are_explained_worst_are_found_within_the_scan():
     squares = np.random.default_rng(6).normal(1, 0.02, 144)
     assert worst_places(squares)[1] < 1.05

@@ -53,6 +53,26 @@ def test_a_config_stays_as_it_was_given(path: Path):
     assert plan.doubts == []
 
 
+def test_an_experiment_that_begins_with_a_blind_network_tunes_it():
+    roles = {"train": ["seen"], "test": ["seen"]}
+    config = changed(SMALL, ("experiments", "own"), {"pretrain": {}})
+    config["experiments"] |= {
+        "shipped": {"init_from": "pretrained", "tuning": {"max_epochs": 3}, "reconstruction": {}} | roles,
+        "other": {"init_from": "own"} | roles,
+        "again": {"init_from": "shipped"} | roles,
+        "usual": {"init_from": "small"} | roles,
+    }
+    assert resolve(config).tuned == ["shipped", "other", "again"]
+    with pytest.raises(InputError, match=r"usual.network_of names shipped: expected another experiment, small"):
+        resolve(changed(config, ("experiments", "usual"), {"network_of": "shipped", "test": ["seen"]}))
+    with pytest.raises(InputError, match="begin with what comes of itself, shipped from again from shipped"):
+        resolve(changed(config, ("experiments", "shipped"), {"init_from": "again"} | roles))
+    # By its name an experiment goes before the shipped network.
+    config["experiments"]["pretrained"] = config["experiments"].pop("own")
+    config["experiments"]["other"]["init_from"] = "pretrained"
+    assert resolve(config).tuned == ["shipped", "other", "again"]
+
+
 def test_an_experiment_has_the_defaults_laid_under_it():
     config = changed(SMALL, ("defaults", "training"), {"max_epochs": 7, "groups": {"size": 2, "neighbours": 5}})
     training = resolve(config).experiments["small"]["training"]
@@ -75,7 +95,13 @@ def test_an_experiment_has_the_defaults_laid_under_it():
         (("experiments", "new"), None, "experiments.new has no train: expected a list of datasets"),
         (("experiments", "small", "reconstruction"), {"modes": 3}, "reconstruction has modes: expected probe_modes"),
         (("experiments", "small", "init_from"), "small", "init_from names small: expected another experiment"),
-        (("experiments", "small", "init_from"), "pretrained", "names pretrained: expected an experiment that trains"),
+        (("experiments", "small", "init_from"), "pretrained", "small has model and init_from of a blind network"),
+        (("experiments", "small", "tuning"), {}, "has tuning and no init_from of a blind network: expected"),
+        (
+            ("experiments", "new"),
+            {"init_from": "pretrained", "train": ["seen"]},
+            "experiments.new has no test: expected a list of datasets",
+        ),
         (("experiments", "small", "seeds"), [1, 1], r"experiments.small.seeds is \[1, 1\]: expected each of them once"),
         (("experiments", "small", "test"), ["elsewhere"], "names elsewhere: expected one of seen, unseen"),
         (

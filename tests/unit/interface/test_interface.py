@@ -19,7 +19,7 @@ from ptychoflow.reconstruction.scoring import own_scores
 
 SCRIPTS = Path(__file__).parents[3] / "scripts"
 QUICK = {"iterations": 6, "most_iterations": 6, "probe_modes": 1, "start": "dataset"}
-PUBLIC = {"Image", "InputError", "Scan", "load", "read", "reconstruct", "simulate", "solve", "train"}
+PUBLIC = {"Image", "InputError", "Scan", "load", "read", "reconstruct", "simulate", "solve", "train", "tune"}
 
 
 @pytest.fixture(scope="module")

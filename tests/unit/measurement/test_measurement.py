@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from blind_scans import plain_engine, small_scan
+from scipy import ndimage
 
 from ptychoflow.blind.pupils import defocused, focus_of, refocused
 from ptychoflow.dataset.dataset import Dataset, object_frame
@@ -166,6 +167,41 @@ def test_a_quick_look_goes_on_until_a_wrong_pixel_is_measured(factor: float):
     assert found.scale.value == pytest.approx(factor, rel=0.02)
     assert any("times as wide" in sentence for sentence in geometry_doubts(wrong, "wrong.npz", whole=False))
     assert geometry_doubts(dataset, "right.npz", whole=False) == []
+
+
+@pytest.mark.slow
+def test_fringes_that_are_blurred_are_not_taken_for_a_narrow_scan():
+    """A detector that spreads light by 0.8 pixels: one mode makes up for it by a scan that is 0.93 times as wide."""
+    sharp = small_scan(
+        probe={"disk_diameter": 0.35, "disk_curvature": -5.0, "flux": 2e6},
+        scan={"frames": 100, "step": 2.8},
+        object=ObjectSettings(kind="image", absorption=0.3, phase_shift=1.0),
+        seed=7,
+        noise=False,
+    )
+    spread = ndimage.gaussian_filter(sharp.frames, (0, 0.8, 0.8), mode="constant")
+    blurred = replace(sharp, frames=np.random.default_rng(1).poisson(spread).astype(np.float32), truth=None)
+    found = measure(plain_engine(), blurred, quick=True)
+    assert found.blurred
+    assert found.scale.value > 0.96
+    positions, shape = object_frame(blurred.positions * 1.06, blurred.size)
+    narrow = replace(blurred, positions=positions, object_shape=shape, true_positions=None)
+    (sentence,) = measured_facts(measure(plain_engine(), narrow, quick=True), narrow)[1]
+    assert "blurred, which looks alike" in sentence
+
+
+def test_a_blur_is_named_where_it_may_be_what_makes_a_scan_narrow(upright: Measurement):
+    dataset = zone_plate(1.0, 0.0, 0)
+    found = replace(upright, scale=Estimate(0.94, 0.024), defocus=Estimate(DEFOCUS, None))
+    facts, (sentence,) = measured_facts(found, dataset)
+    assert "blurred" not in sentence
+    assert "scale: 0.94" in facts["settings_to_paste"]
+    facts, (sentence,) = measured_facts(replace(found, blurred=True), dataset)
+    assert "0.94 ± 0.024 times as wide as the file says, or its fringes are blurred" in sentence
+    assert "scale: 1," in facts["settings_to_paste"]
+    # No blur widens a scan.
+    (sentence,) = measured_facts(replace(found, blurred=True, scale=Estimate(1.06, 0.024)), dataset)[1]
+    assert "blurred" not in sentence
 
 
 def test_the_twin_has_the_opposite_defocus_and_positions_turned_round(upright: Measurement):

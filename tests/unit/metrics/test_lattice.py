@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from ptychoflow.metrics.lattice import harmonics, lattice_shares, lattice_vectors, variance_share
+from ptychoflow.metrics.lattice import harmonics, lattice_shares, lattice_vectors, variance_share, windowed
 from ptychoflow.settings.simulation import ObjectSettings, ScanSettings
 from ptychoflow.simulation.objects import make_object
 from ptychoflow.simulation.scans import make_scan
@@ -75,15 +75,16 @@ def test_the_share_of_waves_in_noise_is_that_of_their_variances(period: float, s
     for seed in range(6):
         noise = np.random.default_rng(seed).normal(size=rows.shape)
         waves = np.cos(2 * np.pi * rows / period + seed) + np.sin(2 * np.pi * (rows + columns) / period)
-        shares.append(variance_share(noise + strength * waves + 3 + 0.05 * rows, vectors))
+        shares.append(variance_share(windowed(noise + strength * waves + 3 + 0.05 * rows), vectors))
     # Each wave has half the square of its amplitude as variance.
     assert np.mean(shares) == pytest.approx(strength**2 / (strength**2 + 1), rel=0.1, abs=0.005)
 
 
 def test_a_share_cannot_be_told_from_a_few_periods_or_a_flat_image():
-    assert variance_share(np.random.default_rng(0).normal(size=(40, 40)), harmonics(np.eye(2) / 10)) is None
-    assert variance_share(np.ones((128, 128)), harmonics(np.eye(2) / 8)) is None
-    assert variance_share(np.random.default_rng(0).normal(size=(128, 128)), harmonics(np.eye(2) / 1.5)) is None
+    small, large = (windowed(np.random.default_rng(0).normal(size=(size, size))) for size in (40, 128))
+    assert variance_share(small, harmonics(np.eye(2) / 10)) is None
+    assert variance_share(windowed(np.ones((128, 128))), harmonics(np.eye(2) / 8)) is None
+    assert variance_share(large, harmonics(np.eye(2) / 1.5)) is None
 
 
 def test_objects_without_the_lattice_have_next_to_nothing_of_it():

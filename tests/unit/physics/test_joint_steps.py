@@ -221,7 +221,9 @@ def test_steps_are_whole_where_most_light_falls_and_damped_elsewhere():
     nothing = torch.zeros(1)
     light = torch.tensor([[[1.0, 0.1], [0.0, 0.5]]])
     change = JointChange(3j * light + 0, light, 3j * light[:, None], light, *[nothing] * 4)
-    expected = 3j * torch.tensor([[[1 / 1.1, 0.5], [0.0, 0.5 / 0.6]]])
-    torch.testing.assert_close(change.object_step(torch.tensor([0.1])), expected)
-    torch.testing.assert_close(change.probe_step(torch.tensor([0.1])), expected[:, None])
+    step = 3j * torch.tensor([[[1 / 1.1, 0.5], [0.0, 0.5 / 0.6]]])
+    before, size, damping = torch.full_like(step, 1 - 2j), torch.tensor([0.5]), torch.tensor([0.1])
+    torch.testing.assert_close(change.stepped_objects(before, size, damping), before + 0.5 * step)
+    probes = change.stepped_probes(before[:, None], size, damping)
+    torch.testing.assert_close(probes, (before + 0.5 * step)[:, None])
     assert change.background_step == 0

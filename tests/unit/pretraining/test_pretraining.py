@@ -10,8 +10,9 @@ from ptychoflow.blind.pretrained import SHIPPED, load_blind
 from ptychoflow.models.blind import CHANNELS
 from ptychoflow.models.trained import load_checkpoint
 from ptychoflow.physics.patches import fourier_shift
+from ptychoflow.pretraining.blind_run import LAST
 from ptychoflow.pretraining.likeness import relative_error, trade, truth_as_seen
-from ptychoflow.pretraining.run import LAST, REHEARSAL, Pretraining, rehearse
+from ptychoflow.pretraining.run import REHEARSAL, Pretraining, rehearse
 from ptychoflow.pretraining.scans import TrainingScans
 from ptychoflow.pretraining.states import StateCrops, States
 from ptychoflow.settings.blind import BlindSettings, PretrainingSettings
@@ -24,11 +25,11 @@ RECIPE = RecipeSettings(sizes=(32,), frames=16)
 
 def pretraining(folder: Path, **settings: object) -> Pretraining:
     return Pretraining(
-        folder / "out",
-        folder / "run",
-        BlindSettings(features=4, depth=1),
-        PretrainingSettings(**{**REHEARSAL, **settings}),
-        RECIPE,
+        output_dir=folder / "out",
+        run_dir=folder / "run",
+        model=BlindSettings(features=4, depth=1),
+        settings=PretrainingSettings(**{**REHEARSAL, **settings}),
+        recipe=RECIPE,
         tracking=TrackingSettings(logger="csv"),
     )
 
@@ -38,8 +39,14 @@ def shipped_recipe() -> Pretraining:
     given = yaml.safe_load((ROOT / "config/pretrained.yaml").read_text())["experiments"]["pretrained"]
     pretrain = given["pretrain"]
     recipe = {key: tuple(value) if isinstance(value, list) else value for key, value in pretrain["recipe"].items()}
-    settings = BlindSettings(**pretrain["model"]), PretrainingSettings(**pretrain["pretraining"])
-    return Pretraining(Path(), Path(), *settings, RecipeSettings(**recipe), given["seeds"][0])
+    return Pretraining(
+        output_dir=Path(),
+        run_dir=Path(),
+        model=BlindSettings(**pretrain["model"]),
+        settings=PretrainingSettings(**pretrain["pretraining"]),
+        recipe=RecipeSettings(**recipe),
+        seed=given["seeds"][0],
+    )
 
 
 def weights(path: Path) -> dict[str, torch.Tensor]:
