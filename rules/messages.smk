@@ -1,6 +1,5 @@
 # What is said at the end: what was made, what is doubtful about it, what failed and where its log is.
 
-import json
 import subprocess
 from pathlib import Path
 
@@ -9,16 +8,26 @@ from snakemake_interface_executor_plugins.settings import DeploymentMethod
 from ptychoflow.running.job_logs import failures
 
 SHOWN = 6  # files that are named at the end, at most
+WARNINGS_SHOWN = 12  # about results, at most: of a study with hundreds of them the page has them all
 
 
 def doubts():
-    """Name what is doubtful about each dataset that is there, by the record that was written with it."""
-    sentences = []
-    for name in DATASETS:
-        record = Path(f"results/data/{name}.provenance.json")
-        if record.exists():
-            known = json.loads(record.read_text(encoding="utf-8")).get("warnings", [])
-            sentences += [f"warning: dataset {name}: {sentence}" for sentence in known]
+    """Name what is doubtful about each dataset and each result that are there, by the records that were written with them."""
+    from ptychoflow.figures.warnings_page import warnings_of_data, warnings_of_result
+
+    records = [Path(f"results/data/{name}.provenance.json") for name in DATASETS]
+    data = [warning for record in records if record.exists() for warning in warnings_of_data(record)]
+    folders = [Path(scores).parent for scores in each_result("metrics.json") if Path(scores).exists()]
+    folders = [folder for folder in folders if (folder / "provenance.json").exists()]
+    results = [warning for folder in folders for warning in warnings_of_result(folder)]
+    sentences = [f"warning: dataset {name}: {sentence}" for name, _, sentence in data]
+    sentences += [
+        f"warning: {where}, {name}: {sentence}" for name, where, sentence in results[:WARNINGS_SHOWN]
+    ]
+    if len(results) > WARNINGS_SHOWN:
+        sentences.append(
+            f"warning: {len(results) - WARNINGS_SHOWN} more about results, all in results/warnings.html"
+        )
     return sentences
 
 

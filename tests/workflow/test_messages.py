@@ -1,6 +1,7 @@
 """While a workflow runs its progress is shown; at its end it says what was made, what failed, and what was given up."""
 
 import copy
+import json
 import os
 import re
 import shutil
@@ -64,6 +65,19 @@ def test_a_refused_training_is_not_tried_again_and_one_that_died_is(refused: boo
 def test_what_was_there_before_is_not_said_to_be_made(with_data: Path):
     result = run_snakemake(with_data, SMALL, "results/data/seen.cxi", "results/small/training.yaml")
     assert "Done: made results/small/training.yaml." in result.stdout
+
+
+def test_what_is_doubtful_about_results_is_said_at_the_end_each_once_and_not_without_end(with_data: Path):
+    folder = with_data / "results/small/seed3/unseen"
+    folder.mkdir(parents=True)
+    (folder / "metrics.json").write_text("{}")
+    doubtful = [f"doubt {number}" for number in range(14)]
+    (folder / "provenance.json").write_text(json.dumps({"warnings": doubtful}))
+    result = run_snakemake(with_data, SMALL, "results/small/training.yaml")
+    assert result.returncode == 0, result.stderr
+    told = [line for line in result.stdout.splitlines() if line.startswith("warning: ")]
+    expected = [f"warning: small, seed 3, unseen: {sentence}" for sentence in doubtful[:12]]
+    assert told == [*expected, "warning: 2 more about results, all in results/warnings.html"]
 
 
 def test_runs_that_cannot_be_closed_are_said_to_stay_open(with_data: Path):

@@ -21,7 +21,7 @@ from ptychoflow.blind.uncertainty import FEWEST, deviations
 from ptychoflow.dataset.dataset import Dataset
 from ptychoflow.errors import InputError
 from ptychoflow.files import sha256_of
-from ptychoflow.metrics.doubts import doubts, misfit_line, misfits
+from ptychoflow.metrics.doubts import doubts, misfit_line, misfits, much_left
 from ptychoflow.physics.gauge import centre_of
 from ptychoflow.physics.patches import fourier_shift
 from ptychoflow.provenance.record import circumstances, now
@@ -108,7 +108,7 @@ def reconstruct(
     scores = own_scores(reconstruction, solving.dataset)
     warnings = [*doubts(scores), *start_doubts(result.start, dataset), *scan_doubts(reconstruction)]
     # What a dataset holds is on the CPU, and a few frames are looked at.
-    warnings += slip_doubts(deepcopy(network).cpu(), reconstruction, solving.dataset)
+    warnings += slip_doubts(deepcopy(network).cpu(), reconstruction, solving.dataset, much_left(scores))
     if misfits(scores):
         warnings += brightness_doubts(reconstruction, solving.dataset)
         warnings += beyond_doubts(solving.network, reconstruction, solving.dataset, seed)

@@ -23,7 +23,7 @@ LEAST_CLEAR_SLIP, BEYOND_DOUBT = 0.1, 9.0
 CLEAR_ENOUGH, RATHER_WORSE = 4.0, 1.2
 """Standard errors that are enough where a line of frames is also explained worse than the others by that factor."""
 MOST_SCATTER = 0.25
-"""Pixels by which single frames scatter, beyond which their photons do not tell where they lie."""
+"""Pixels by which single frames scatter, beyond which their photons do not tell where they lie, unless beyond doubt."""
 FEWEST = 32
 """Frames below which too few lie on either side."""
 MUCH_WORSE = 2.5
@@ -43,7 +43,7 @@ TWICE = 3.0
 REMEDY = "positions are solved for by solve_positions: true"
 
 
-def slip_doubts(network: Blind, reconstruction: Reconstruction, dataset: Dataset) -> list[str]:
+def slip_doubts(network: Blind, reconstruction: Reconstruction, dataset: Dataset, much_left: bool = False) -> list[str]:
     """Say from which frame on the photons would have all frames elsewhere.
 
     Where a stage slips, the object that frames before and after share is torn both ways, and single steps of their
@@ -59,6 +59,9 @@ def slip_doubts(network: Blind, reconstruction: Reconstruction, dataset: Dataset
         As it came out.
     dataset : Dataset
         Its frames, with their positions as the reconstruction took them to run.
+    much_left : bool
+        Whether the image leaves more than noise and the best of images do: then a slip is tried out where frames are
+        drawn apart most, however little that is.
     """
     if len(reconstruction.positions) < FEWEST:
         return []
@@ -71,7 +74,10 @@ def slip_doubts(network: Blind, reconstruction: Reconstruction, dataset: Dataset
             f"the stage seems to have slipped or drifted about frame {frame}: the photons draw the frames before and "
             f"after it apart by {apart:.2g} pixels still, in an image that both have shaped; {REMEDY}"
         ]
-    for frame in places if dataset.propagation == "far" and _suspected(steps, places[0], worse) else ():
+    suspected = places if _suspected(steps, places[0], worse) else []
+    if much_left and not suspected:
+        suspected = [_largest_change(steps, _scatter(steps))[0]]
+    for frame in suspected if dataset.propagation == "far" else ():
         away, rest = tried_slip(network, reconstruction, dataset, frame)
         if rest < LARGEST_REST:
             again, rest = tried_slip(network, reconstruction, dataset, frame, seed=1)
@@ -124,9 +130,9 @@ def slip(steps: np.ndarray, worse: float = 1.0) -> tuple[int, float] | None:
         Misfit of the line of frames that is explained worst over that of all.
     """
     scatter = _scatter(steps)
-    if np.hypot(*scatter) > MOST_SCATTER:
-        return None
     best, apart, clear = _largest_change(steps, scatter)
+    if np.hypot(*scatter) > MOST_SCATTER and clear < BEYOND_DOUBT:
+        return None
     least = CLEAR_ENOUGH if worse > RATHER_WORSE else CLEAR
     sure = (apart > LEAST_SLIP and clear > least) or (apart > LEAST_CLEAR_SLIP and clear > BEYOND_DOUBT)
     return (best, apart) if sure else None

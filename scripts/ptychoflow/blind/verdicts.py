@@ -6,14 +6,12 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from ptychoflow.metrics.doubts import LARGEST_MISFIT, LEAST_EXPLAINED
+from ptychoflow.metrics.doubts import LARGEST_MISFIT, LEAST_EXPLAINED, MUCH_LEFT
 from ptychoflow.physics.losses import deviance, expected_deviance, masked_mean, poisson_deviance
 from ptychoflow.reconstruction.photons import explained_share
 
 CLEARLY = 2.0
 """Standard errors by which frames must be explained better for a change to be one that helps."""
-MUCH_LEFT = 0.02
-"""Share of what frames differ by that an image may leave unexplained and be as good as iterations make it."""
 
 
 @dataclass

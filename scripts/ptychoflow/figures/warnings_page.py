@@ -58,6 +58,9 @@ def settings_named(sentence: str) -> list[str]:
     """Settings of a dataset that a warning names, between brackets or with their group before them."""
     bracketed = " ".join(re.findall(r"\(([^()]*)\)", sentence))
     known = _settings(IngestSettings)
+    # Those to paste stand in their group: positions: {swap: true, …}.
+    for group, pasted in re.findall(r"(\w+): \{([^{}]*)\}", bracketed):
+        bracketed += "".join(f" {group}.{key}" for key in re.findall(r"(\w+):", pasted))
     named = [name for name in known if re.search(rf"(?<![\w.]){re.escape(name)}(?![\w.]*\w)", bracketed)]
     named += [name for name in known if "." in name and name in sentence and name not in named]
     return named

@@ -9,6 +9,8 @@ LEAST_MISFIT = 0.7
 LARGEST_REST = 0.06
 """Share of what frames differ by that an image may leave unexplained, whatever its misfit: with many photons a good
 image has a large one. Sound scans of the development draw of tests/benchmarks/spoilt_scans.py leave up to that much."""
+MUCH_LEFT = 0.02
+"""Share of what frames differ by that an image may leave unexplained and be as good as iterations make it."""
 LARGEST_LATTICE_SHARE = 0.05
 """Share of the variance in the scan's lattice that is seen: sound images have below 0.01, bad ones above 0.1."""
 LEAST_EXPLAINED = 0.4
@@ -56,6 +58,12 @@ def misfits(scores: dict[str, float | int | None]) -> bool:
     """Whether an image leaves more of its photons unexplained than noise and a good image would; see `doubts`."""
     misfit, share = scores["misfit"], scores["explained_share"]
     return misfit is not None and misfit > LARGEST_MISFIT and not (share is not None and 1 - share <= LARGEST_REST)
+
+
+def much_left(scores: dict[str, float | int | None]) -> bool:
+    """Whether an image leaves more than noise and the best of iterations would, too little of it to be warned of."""
+    misfit, share = scores["misfit"], scores["explained_share"]
+    return misfit is not None and misfit > LARGEST_MISFIT and share is not None and 1 - share > MUCH_LEFT
 
 
 def undetermined(share: float | None) -> list[str]:

@@ -59,6 +59,34 @@ def test_a_small_change_is_a_slip_where_it_is_beyond_doubt():
     assert apart == pytest.approx(0.12, abs=0.02)
 
 
+def test_frames_that_scatter_tell_of_a_slip_where_it_is_beyond_doubt():
+    scatter = np.random.default_rng(9).normal(0, 0.25, (144, 2))
+    later = (np.arange(144) >= 60)[:, None]
+    assert slip(scatter + later * [0.3, 0.0]) is None
+    frame, apart = slip(scatter + later * [0.9, 0.0])
+    assert abs(frame - 60) <= 2
+    assert apart == pytest.approx(0.9, abs=0.2)
+
+
+def test_a_slip_is_tried_out_where_much_is_left_unexplained(
+    right: Reconstruction, small_dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+):
+    network = load_blind()[0]
+    assert slip_doubts(network, right, small_dataset, much_left=True) == []
+    tried = []
+
+    def better(*arguments: object, seed: int = 0) -> tuple[np.ndarray, float]:
+        tried.append(seed)
+        return np.array([2.0, 1.5]), 0.94
+
+    monkeypatch.setattr("ptychoflow.blind.slips.tried_slip", better)
+    assert slip_doubts(network, right, small_dataset) == []
+    assert not tried
+    (sentence,) = slip_doubts(network, right, small_dataset, much_left=True)
+    assert "pixels away, 6% of the misfit near it would go" in sentence
+    assert tried == [0, 1]
+
+
 def test_a_change_needs_less_certainty_where_frames_are_explained_worse_too():
     # As of a stage that slipped by five pixels under a photograph: 0.22 pixels with 4.5 standard errors, 1.29 times.
     steps = np.random.default_rng(18).normal(0, 0.15, (144, 2)) + (np.arange(144) >= 60)[:, None] * [0.18, 0.0]

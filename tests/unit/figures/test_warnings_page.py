@@ -22,6 +22,10 @@ from ptychoflow.figures.warnings_page import settings_named, warnings_of_data, w
         ("expected about as many (flux, quantity)", ["quantity", "flux"]),
         ("0.1 (detector.photons_per_count: 0.2 times what it is)", ["detector.photons_per_count"]),
         ("the axes seem to run otherwise; ingest says so by positions.swap: true", ["positions.swap"]),
+        (
+            "axes seem to differ (positions: {swap: true, row_sign: -1}); a quick look (measure: true looks closer)",
+            ["positions.swap", "positions.row_sign", "measure"],
+        ),
         ("the mean frame lies 3, 4 pixels (rows, columns) off", []),
     ],
 )
