@@ -32,11 +32,11 @@ def each_result(*names, experiments=None):
 
 
 def each_run(*names):
-    """Files under results/{experiment}/seed{seed}/ for all trainings that the config lists one by one."""
+    """Files under results/{experiment}/seed{seed}/ for all trainings on scans that the config lists one by one."""
     return [
         f"results/{experiment}/seed{seed}/{name}"
         for experiment in ASKED_FOR
-        if experiment in LEARNED
+        if experiment in (*LEARNED, *TUNED)
         for seed in seeds_of(experiment)
         for name in names
     ]

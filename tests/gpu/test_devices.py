@@ -1,9 +1,11 @@
 """What a GPU computes is what the CPU computes: each part on every device that is there, held against the CPU.
 
-`make gpu` runs these and the benchmarks where a GPU is; on a machine without one they run on the CPU alone.
+`make gpu` runs these and the benchmarks where a GPU is; on a machine without one they run on the CPU, and on a second
+device that is the CPU too but refuses what mixes the two, see elsewhere.py.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from blind_scans import plain_engine, settings_of
+from elsewhere import ELSEWHERE, elsewhere
 from torch import Tensor
 
 from ptychoflow.blind.solve import BlindReconstruction
@@ -32,8 +35,14 @@ GROUPS = GroupSettings(size=4, neighbours=8)
 
 
 @pytest.fixture(params=DEVICES, ids=str)
-def device(request: pytest.FixtureRequest) -> torch.device:
+def real_device(request: pytest.FixtureRequest) -> torch.device:
     return request.param
+
+
+@pytest.fixture(params=[*DEVICES, ELSEWHERE], ids=[*map(str, DEVICES), "elsewhere"])
+def device(request: pytest.FixtureRequest) -> Iterator[torch.device]:
+    with elsewhere() if request.param == ELSEWHERE else nullcontext():
+        yield request.param
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +131,7 @@ def gradients(dataset: Dataset, batch: Batch, device: torch.device, precision: t
     module = Reconstructor(MODEL, training, torch.from_numpy(dataset.probe)[None], torch.from_numpy(dataset.mask)[None])
     module.to(device)
     moved = Batch(*(part.to(device) if isinstance(part, Tensor) else part for part in batch))
-    with torch.autocast(device.type, torch.bfloat16, enabled=precision == torch.bfloat16):
+    with torch.autocast(device.type, torch.bfloat16) if precision == torch.bfloat16 else nullcontext():
         loss = module.evaluate(moved).loss
     loss.backward()
     found = [weight.grad.flatten() for weight in module.parameters() if weight.grad is not None]
@@ -135,6 +144,8 @@ def gradients(dataset: Dataset, batch: Batch, device: torch.device, precision: t
 def test_training_step(
     small_dataset: Dataset, batch: Batch, device: torch.device, precision: torch.dtype, share: float
 ):
+    if device == ELSEWHERE and precision == torch.bfloat16:
+        pytest.skip("autocast knows no such device")
     loss, found = gradients(small_dataset, batch, device, precision)
     exact, expected = gradients(small_dataset, batch, torch.device("cpu"), torch.float32)
     assert loss == pytest.approx(exact, rel=0.1 * share)
@@ -156,20 +167,20 @@ def trained(small_cxi: Path, tmp_path_factory: pytest.TempPathFactory) -> Callab
     return train
 
 
-def test_whole_training_is_repeated_bit_for_bit(trained: Callable, device: torch.device):
+def test_whole_training_is_repeated_bit_for_bit(trained: Callable, real_device: torch.device):
     one, again = (
-        torch.load(trained(device, name), weights_only=True, map_location="cpu")["state_dict"]
+        torch.load(trained(real_device, name), weights_only=True, map_location="cpu")["state_dict"]
         for name in ("one", "two")
     )
     for name, value in one.items():
         assert torch.equal(value, again[name]), name
 
 
-def test_inference(trained: Callable, small_dataset: Dataset, small_cxi: Path, device: torch.device):
+def test_inference(trained: Callable, small_dataset: Dataset, small_cxi: Path, real_device: torch.device):
     checkpoint = trained(torch.device("cpu"), "inference")
     images = [
         Inference(checkpoint, small_dataset, small_cxi).reconstruct(16, accelerator=kind).object
-        for kind in ("cpu", "gpu" if device.type == "cuda" else "cpu")
+        for kind in ("cpu", "gpu" if real_device.type == "cuda" else "cpu")
     ]
     assert np.abs(images[1] - images[0]).max() < 1e-3 * np.abs(images[0]).max()
 
@@ -203,8 +214,8 @@ def test_live_reconstruction(small_dataset: Dataset, device: torch.device):
     assert deviances[0] == pytest.approx(deviances[1], rel=0.05)
 
 
-def test_memory_does_not_grow_with_the_scan(small_dataset: Dataset, device: torch.device):
-    if device.type != "cuda":
+def test_memory_does_not_grow_with_the_scan(small_dataset: Dataset, real_device: torch.device):
+    if real_device.type != "cuda":
         pytest.skip("the bound of memory on the device is measured on a GPU")
     peaks = []
     for times in (4, 8):
@@ -213,8 +224,8 @@ def test_memory_does_not_grow_with_the_scan(small_dataset: Dataset, device: torc
             frames=np.concatenate([small_dataset.frames] * times),
             positions=np.concatenate([small_dataset.positions] * times),
         )
-        torch.cuda.reset_peak_memory_stats(device)
-        blind(many, device, 1)
-        peaks.append(torch.cuda.max_memory_allocated(device) / len(many.frames))
+        torch.cuda.reset_peak_memory_stats(real_device)
+        blind(many, real_device, 1)
+        peaks.append(torch.cuda.max_memory_allocated(real_device) / len(many.frames))
     # Frames stay on the device, in a few bytes a pixel; what a step needs beside them does not grow.
     assert peaks[1] <= peaks[0]

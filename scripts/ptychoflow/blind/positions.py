@@ -82,6 +82,7 @@ def lost_frames(
     jump : Tensor
         (lost, 2) float pixels, how far from where they lie now.
     """
+    parts = tuple(part.to(squares.device) for part in parts)
     limit = LOST * squares[parts[0]].median()
     worst = torch.cat([_worst(squares, part, limit) for part in parts])
     if not len(worst):

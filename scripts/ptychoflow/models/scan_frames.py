@@ -46,6 +46,7 @@ class ScanFrames:
         self, frames: Int[Tensor, "chosen"]
     ) -> tuple[Float[Tensor, "#batch chosen N N"], Float[Tensor, "batch chosen 2"]]:
         """Amplitudes (batch, chosen, N, N) and positions (batch, chosen, 2) of some frames (chosen,) int64."""
+        frames = frames.to(self.positions.device)  # numbers are drawn on the CPU, whatever the device of the frames
         return self.amplitudes.index_select(1, frames), self.positions.index_select(1, frames)
 
     def pieces(self, frames: Int[Tensor, "chosen"]) -> Sequence[Int[Tensor, "_"]]:

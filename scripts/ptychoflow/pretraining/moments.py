@@ -143,7 +143,7 @@ class ObservedScan:
             kept = network.kept
         finally:
             network.kept = None
-        targets = torch.from_numpy(solving.held_out)
+        targets = torch.from_numpy(solving.held_out).to(device)
         return [Moment(*one, targets) for one in kept]
 
 

@@ -54,8 +54,8 @@ class Tuning(LightningModule):
         generator = torch.Generator().manual_seed((self.seed * 1_000_003 + self.global_step) % 2**62)
         told = [one.deviances(self.network, settings.window, settings.frames_per_state, generator) for one in batch]
         before, after = (torch.stack(part) for part in zip(*told, strict=True))
-        # Of each state the relative change, so that none counts more for its brighter pixels.
-        loss = ((after - before) / before.clamp_min(1e-6)).mean()
+        # Of each state what is left, so that none counts more for its brighter pixels.
+        loss = (after / before.clamp_min(1e-6)).mean()
         self.log("train/loss/step", loss, on_step=True, on_epoch=False, batch_size=len(batch))
         values = {
             "train/loss/epoch": loss,
