@@ -10,9 +10,7 @@ from ptychoflow.blind.verdicts import Verdict
 from ptychoflow.models.blind import Blind
 from ptychoflow.models.blind_state import BlindState, doubt
 from ptychoflow.models.scan_frames import ScanFrames
-from ptychoflow.physics.coherence import CoherenceFit
 from ptychoflow.physics.gauge import centre_of, mix_modes, orthogonal_modes
-from ptychoflow.physics.joint_steps import PIXELS_AT_ONCE
 from ptychoflow.physics.patches import fourier_shift
 from ptychoflow.physics.total_variation import smoothed
 
@@ -68,44 +66,6 @@ def judged_correction(
     if after.clearly_better_than(before):
         return corrected, min(1.0, 1.5 * gain), after.mean
     return state, 0.5 * gain, before.mean
-
-
-def judged_mixture(
-    state: BlindState, frames: ScanFrames, chosen: Tensor, deviance: Callable[[BlindState], float]
-) -> tuple[BlindState, float]:
-    """Give the modes of the probe the light that frames tell at once, if it helps those that judge.
-
-    Parameters
-    ----------
-    state : BlindState
-        Of one scan, after a pass.
-    frames : ScanFrames
-        All frames.
-    chosen : Tensor
-        (chosen,) int64, numbers of those that tell.
-    deviance : callable
-        Of the frames that judge, in a state.
-
-    Returns
-    -------
-    state : BlindState
-        With the modes mixed so, or as it was where they are explained worse.
-    told : float
-        Deviance of the state that comes out.
-    """
-    fit = CoherenceFit(state.probes.shape[1])
-    # Each mode of a frame is multiplied by every other.
-    for some in chosen.split(max(1, PIXELS_AT_ONCE // (state.probes[0].numel() * state.probes.shape[1]))):
-        amplitudes, _ = frames.subset(some)
-        waves = frames.waves(state.objects, state.probes, some)[0]
-        fit.add(waves, amplitudes[0].square(), state.background[0], frames.mask[0, 0], frames.scale[0] ** 2)
-    mixture = fit.mixture()[None]
-    probes = mix_modes(state.probes, mixture)
-    mixture = orthogonal_modes(probes) @ mixture
-    names = ("probes", "probe_momentum")
-    mixed = replace(state, **{name: mix_modes(getattr(state, name), mixture) for name in names})
-    before, after = deviance(state), deviance(mixed)
-    return (mixed, after) if after <= before else (state, before)
 
 
 def smoothed_state(state: BlindState, frames: ScanFrames, strength: Tensor | float) -> BlindState:

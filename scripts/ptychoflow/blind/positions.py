@@ -15,7 +15,7 @@ FRAMES_AT_ONCE = 256
 LARGEST_STEP = 1.0
 """Pixels that a frame moves at most by a step."""
 SEARCH_STEP = 2.0
-"""Pixels between the places where a lost frame is looked for: steps find the way from half of that."""
+"""Pixels between the places where a lost frame is looked for; round the best of them it is looked for at each."""
 LOST, MOST_LOST = 2.0, 0.05
 """Σ (√I − √n)² of a frame over the median of all, from which it is looked for, and the largest share of such frames."""
 FOUND = 0.8
@@ -89,9 +89,13 @@ def lost_frames(
         return worst, given[0, :0]
     reach = torch.arange(-(bound // SEARCH_STEP), bound // SEARCH_STEP + 1) * SEARCH_STEP
     grid = torch.cartesian_prod(reach, reach).to(given)
-    grid = grid[grid.norm(dim=-1) <= bound]
+    # What lies just within the bound has its nearest place beyond.
+    grid = grid[grid.norm(dim=-1) <= bound + SEARCH_STEP / 2]
     away = given[0, worst] - frames.positions[0, worst]
-    jump, found = searched_offsets(*_lit(state, frames, worst), away + grid[:, None])
+    lit = _lit(state, frames, worst)
+    jump, _ = searched_offsets(*lit, away + grid[:, None])
+    around = torch.cartesian_prod(*[torch.arange(-1.0, 2.0)] * 2).to(given)
+    jump, found = searched_offsets(*lit, jump + around[:, None])
     better = found < FOUND * squares[worst]
     return worst[better], jump[better]
 

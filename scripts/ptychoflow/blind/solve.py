@@ -10,14 +10,8 @@ from torch import Tensor
 
 from ptychoflow.blind.brightness import brightened
 from ptychoflow.blind.frames import mean_frame, scan_frames
-from ptychoflow.blind.judged import (
-    SMOOTHED_FROM,
-    at_home,
-    judged_correction,
-    judged_mixture,
-    judged_smoothing,
-    settled,
-)
+from ptychoflow.blind.judged import SMOOTHED_FROM, at_home, judged_correction, judged_smoothing, settled
+from ptychoflow.blind.modes import enough_frames, judged_mixture, judged_modes
 from ptychoflow.blind.positions import FRAMES_AT_ONCE, moved_positions
 from ptychoflow.blind.result import BlindResult, Progress
 from ptychoflow.blind.search import Start
@@ -51,8 +45,6 @@ SPARE_MODES, SPARE_UNTIL = 2, 0.3
 axis has none of the other's modes, and what begins as one of those hardly becomes what is there."""
 MIXED_FROM = 0.1
 """Progress from which further modes are given the light that frames tell: before, it stands for what is still wrong."""
-FRAMES_OF_A_MIXTURE = 64
-"""Drawn anew each time, which tell that light."""
 POSITIONS_FROM = 0.3
 """Progress from which positions are solved for: before, the object says nothing of them."""
 SEARCHED_EACH = 4
@@ -191,8 +183,11 @@ class BlindReconstruction:
         if progress >= SPARE_UNTIL:
             state = state.strongest(self.modes)
         if state.probes.shape[1] > 1 and progress >= MIXED_FROM:
-            few = torch.randperm(len(self.fitted), generator=self.generator)[:FRAMES_OF_A_MIXTURE]
-            state, told = judged_mixture(state, self.frames, self.fitted[few], self.deviance)
+            few = self.fitted[torch.randperm(len(self.fitted), generator=self.generator)]
+            few = few[: enough_frames(len(few), self.dataset.size)]
+            state, told = judged_mixture(state, self.frames, few, self.deviance)
+            if progress >= SPARE_UNTIL:
+                state, told = judged_modes(state, self.frames, few, self.deviance, told)
         due = progress >= JOINTLY_FROM and (len(self.history) + 1) % JOINTLY_EACH == 0
         if due and len(self.fitted) * state.probes[0].numel() <= MOST_VALUES and overlap_little(state, self.frames):
             state, told = judged_least_squares(state, self.frames, self.fitted, self.deviance, told)
