@@ -13,7 +13,7 @@ import torch
 from ptychoflow.blind.beyond import beyond_doubts
 from ptychoflow.blind.doubts import brightness_doubts, defocus_metres, scan_doubts, start_doubts
 from ptychoflow.blind.halves import half_objects
-from ptychoflow.blind.pretrained import chosen_network, method_of, require_unseen
+from ptychoflow.blind.pretrained import PRETRAINED, chosen_network, method_of, require_unseen
 from ptychoflow.blind.result import BlindResult, Progress
 from ptychoflow.blind.slips import slip_doubts
 from ptychoflow.blind.solve import BlindReconstruction
@@ -22,6 +22,7 @@ from ptychoflow.dataset.dataset import Dataset
 from ptychoflow.errors import InputError
 from ptychoflow.files import sha256_of
 from ptychoflow.metrics.doubts import doubts, misfit_line, misfits, much_left
+from ptychoflow.models.blind_state import photons_per_pixel
 from ptychoflow.physics.gauge import centre_of
 from ptychoflow.physics.patches import fourier_shift
 from ptychoflow.provenance.record import circumstances, now
@@ -34,6 +35,9 @@ from ptychoflow.settings.reconstruction import BlindReconstructionSettings
 from ptychoflow.settings.values import plain
 
 log = logging.getLogger(__name__)
+
+TUNING_PAYS = (50.0, 2000.0)
+"""Photons on a pixel of the object between which tuning on the scan was seen to make images better."""
 
 
 def reconstruct(
@@ -135,6 +139,13 @@ def reconstruct(
         "finished": now(),
     }
     log.info("%s, after %.3g s", misfit_line(scores), solving_seconds)
+    photons = float(photons_per_pixel(solving.state, solving.frames)[0])
+    if reconstruction.provenance["method"] == PRETRAINED and TUNING_PAYS[0] < photons < TUNING_PAYS[1]:
+        log.info(
+            "some %.0f photons fell on a pixel of the object: a network tuned on the scan itself shows more of it "
+            "where they are as few (tune.py, or init_from: pretrained)",
+            photons,
+        )
     for sentence in warnings:
         log.warning(sentence)
     return reconstruction

@@ -246,3 +246,15 @@ def test_a_start_by_the_blind_network_is_sound(
     start = sound_start(tmp_path / "made.h5", curved, file)
     assert start.background == measured.background > 0
     assert not caplog.records
+
+
+def test_where_photons_are_few_it_says_what_tuning_may_show(
+    curved: Dataset, file: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+):
+    settings = dataclasses.replace(QUICK, iterations=2, most_iterations=2, start="dataset")
+    for limits, told in (((0.0, 1e12), True), ((0.0, 1.0), False)):
+        monkeypatch.setattr("ptychoflow.blind.reconstruction.TUNING_PAYS", limits)
+        caplog.clear()
+        with caplog.at_level(logging.INFO):
+            reconstruct(curved, file, settings)
+        assert ("photons fell on a pixel of the object: a network tuned on the scan itself" in caplog.text) == told
