@@ -150,7 +150,7 @@ def tuning_needs(
     step = tuning.batch_size * (2e-6 * tuning.window**2 + 1e-7 * tuning.frames_per_state * area)
     epoch = passes + tuning.steps_per_epoch * step
     seconds = tuning.max_epochs * epoch / (GPU_GAIN if on_gpu else 1) + 20 * len(scans)
-    # Counts and amplitudes; an object with its momentum and light, and the probes, of each iteration.
-    objects = settings.iterations * (40 * sum(scans) + 48 * modes) * area
+    # Counts and amplitudes; an object with its momentum and light, and the probes, of many iterations.
+    objects = min(2**30 * len(scans), settings.iterations * (40 * sum(scans) + 48 * modes) * area)
     held = 16 * min(sum(scans), FRAMES_IN_MEMORY) * area
     return Needs.of(held + objects + 2000 * tuning.window**2 + 4e8, seconds)

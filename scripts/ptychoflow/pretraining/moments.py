@@ -1,9 +1,11 @@
 """Moments of a scan's own reconstruction, with frames that it was not given: what a blind network is tuned on."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import EllipsisType
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,6 +21,9 @@ from ptychoflow.models.scan_frames import ScanFrames
 from ptychoflow.physics.losses import deviance, masked_mean
 from ptychoflow.settings.blind import BlindSettings
 from ptychoflow.settings.reconstruction import BlindReconstructionSettings
+
+MOST_BYTES = 2**30
+"""Of the moments of a reconstruction; of a larger object fewer are kept."""
 
 
 @dataclass
@@ -87,11 +92,30 @@ class Recorder(Blind):
     def __init__(self, settings: BlindSettings) -> None:
         super().__init__(settings)
         self.kept: list[tuple[BlindState, float, ScanFrames]] | None = None
+        self.each, self.passes = 1, 0
 
-    def iterate(self, state: BlindState, frames: ScanFrames, order: list[Tensor], progress: float, *args, **options):
+    @contextmanager
+    def keeping(self, each: int) -> Iterator[list[tuple[BlindState, float, ScanFrames]]]:
+        """Keep one state of so many, with progress and frames, in the list that is given."""
+        self.kept, self.each, self.passes = [], each, 0
+        try:
+            yield self.kept
+        finally:
+            self.kept = None
+
+    def iterate(
+        self,
+        state: BlindState,
+        frames: ScanFrames,
+        order: Sequence[Tensor],
+        progress: float,
+        *arguments: Any,
+        **options: Any,
+    ) -> BlindState:
         """Make a pass, and keep where it led; parameters as in `Blind.iterate`."""
-        made = super().iterate(state, frames, order, progress, *args, **options)
-        if self.kept is not None:
+        made = super().iterate(state, frames, order, progress, *arguments, **options)
+        self.passes += 1
+        if self.kept is not None and self.passes % self.each == 0:
             # Positions and brightness that are solved for are others later.
             self.kept.append((made, progress, copy.copy(frames)))
         return made
@@ -137,12 +161,9 @@ class ObservedScan:
         split = split_frames(self.kept, self.targets, seed)
         solving = BlindReconstruction(network, self.dataset, self.settings, seed, device, split, self.start)
         self.start = solving.start
-        network.kept = []
-        try:
+        state_bytes = sum(part.numel() * part.element_size() for part in vars(solving.state).values())
+        with network.keeping(-(-self.settings.iterations * state_bytes // MOST_BYTES)) as kept:
             solving.run()
-            kept = network.kept
-        finally:
-            network.kept = None
         targets = torch.from_numpy(solving.held_out).to(device)
         return [Moment(*one, targets) for one in kept]
 

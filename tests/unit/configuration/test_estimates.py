@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from ptychoflow.configuration.estimates import PACKAGES, blind_needs, inference_needs, training_needs
+from ptychoflow.configuration.estimates import PACKAGES, blind_needs, inference_needs, training_needs, tuning_needs
+from ptychoflow.settings.blind import TuningSettings
 from ptychoflow.settings.inference import InferenceSettings
 from ptychoflow.settings.model import ModelSettings
 from ptychoflow.settings.reconstruction import BlindReconstructionSettings
@@ -114,3 +115,15 @@ def test_blind_needs_follow_frames_modes_and_iterations():
     # Frames beyond those that memory holds are read subset by subset.
     stored = blind_needs(200_000, 128, usual, False).mem_mb - blind_needs(100_000, 128, usual, False).mem_mb
     assert stored < 100_000 * 128**2 * 4 * 4 / 1e6
+
+
+def test_tuning_takes_the_time_of_its_epochs_and_no_more_memory_for_larger_scans():
+    usual, settings = TuningSettings(), BlindReconstructionSettings()
+    few, many = (tuning_needs([frames], 128, usual, settings, False) for frames in (500, 5000))
+    assert few.runtime < many.runtime
+    longer = TuningSettings(max_epochs=20)
+    assert tuning_needs([5000], 128, longer, settings, False).runtime > 3 * many.runtime
+    assert tuning_needs([5000], 128, usual, settings, True).runtime < many.runtime / 3
+    # Frames beyond those that are held are read; of moments there are as many as their bytes allow.
+    large, larger = (tuning_needs([frames], 128, usual, settings, False).mem_mb for frames in (50_000, 100_000))
+    assert larger < 1.2 * large

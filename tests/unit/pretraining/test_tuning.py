@@ -104,6 +104,15 @@ def test_what_is_to_be_explained_was_not_given(faint: Dataset):
         torch.testing.assert_close(one.state.objects, two.state.objects, rtol=0, atol=0)
 
 
+def test_of_a_large_object_fewer_moments_are_kept(faint: Dataset, monkeypatch: pytest.MonkeyPatch):
+    _, network, everything = moments(faint)
+    state_bytes = sum(part.numel() * part.element_size() for part in vars(everything[0].state).values())
+    monkeypatch.setattr("ptychoflow.pretraining.moments.MOST_BYTES", 3 * state_bytes)
+    _, _, found = moments(faint)
+    assert [one.progress for one in found] == [everything[2].progress, everything[5].progress]
+    assert network.kept is None
+
+
 def test_a_network_that_changes_nothing_explains_frames_as_before(faint: Dataset):
     _, network, found = moments(faint)
     before, after = found[-1].deviances(network, 40, 8, torch.Generator().manual_seed(0))
