@@ -14,6 +14,8 @@ from ptychoflow.settings.reconstruction import BlindReconstructionSettings
 
 PRETRAINED = "pretrained"
 """What the shipped weights are called wherever a network is named, and what a checkpoint of the kind says it is."""
+TUNED, PLAIN = "tuned", "plain iterations"
+"""What made an image by another network of the kind, or by none."""
 SHIPPED = Path(__file__).parents[1] / PRETRAINED / "model.ckpt"
 
 
@@ -90,8 +92,8 @@ def is_blind(description: dict[str, Any]) -> bool:
 def method_of(record: dict[str, Any]) -> str:
     """What made an image, by what `chosen_network` says of the network: its kind in a word."""
     if record["checkpoint_file"] is None:
-        return "plain iterations"
-    return "tuned" if (record["weights"] or {}).get("stage") == "finetune" else PRETRAINED
+        return PLAIN
+    return TUNED if (record["weights"] or {}).get("stage") == "finetune" else PRETRAINED
 
 
 def require_unseen(weights: Path | None, data: Path, judges: np.ndarray) -> None:

@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Callable
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import torch
 from ptychoflow.blind.beyond import beyond_doubts
 from ptychoflow.blind.doubts import brightness_doubts, defocus_metres, scan_doubts, start_doubts
 from ptychoflow.blind.halves import half_objects
-from ptychoflow.blind.pretrained import PRETRAINED, chosen_network, method_of, require_unseen
+from ptychoflow.blind.pretrained import PLAIN, PRETRAINED, TUNED, chosen_network, method_of, require_unseen
 from ptychoflow.blind.result import BlindResult, Progress
 from ptychoflow.blind.slips import slip_doubts
 from ptychoflow.blind.solve import BlindReconstruction
@@ -51,6 +52,9 @@ def reconstruct(
     look: Callable[[BlindReconstruction], None] | None = None,
 ) -> Reconstruction:
     """Reconstruct a dataset whose probe need not be known, and say how sure the image is.
+
+    By a network that was tuned it is reconstructed twice, without what was learned as well, and the image is the one
+    that explains the frames that judge better.
 
     Parameters
     ----------
@@ -102,6 +106,20 @@ def reconstruct(
             look(solving)
 
     result = solving.run(shown)
+    method = method_of(record)
+    if method == TUNED:
+        # What was learned of one scan may mislead, and nothing else would tell.
+        unlearned = replace(settings, learned=False)
+        without = BlindReconstruction(network, dataset, unlearned, seed, device, start=solving.start)
+        other = without.run(tell)
+        if other.deviance < result.deviance:
+            log.info(
+                "what was tuned explains the frames left out no better (%.4g) than plain iterations do (%.4g): those "
+                "make the image",
+                result.deviance,
+                other.deviance,
+            )
+            solving, result, method = without, other, PLAIN
     solving_seconds = time.perf_counter() - began
     reconstruction = as_reconstruction(result, dataset.pixel_size)
     if settings.halves and dataset.truth is None:
@@ -118,7 +136,7 @@ def reconstruct(
         warnings += beyond_doubts(solving.network, reconstruction, solving.dataset, seed)
     reconstruction.provenance = {
         "result": "reconstruction",
-        "method": method_of(record),
+        "method": method,
         "run_id": None,
         **record,
         "data_file": str(data),
@@ -140,9 +158,9 @@ def reconstruct(
     }
     log.info("%s, after %.3g s", misfit_line(scores), solving_seconds)
     photons = float(photons_per_pixel(solving.state, solving.frames)[0])
-    if reconstruction.provenance["method"] == PRETRAINED and TUNING_PAYS[0] < photons < TUNING_PAYS[1]:
+    if method == PRETRAINED and TUNING_PAYS[0] < photons < TUNING_PAYS[1]:
         log.info(
-            "some %.0f photons fell on a pixel of the object: a network tuned on the scan itself shows more of it "
+            "some %.0f photons fell on a pixel of the object: a network tuned on the scan itself may show more "
             "where they are as few (tune.py, or init_from: pretrained)",
             photons,
         )

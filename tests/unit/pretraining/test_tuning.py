@@ -11,6 +11,7 @@ import torch
 import ptychoflow
 from ptychoflow.blind.pretrained import load_blind
 from ptychoflow.blind.reconstruction import reconstruct
+from ptychoflow.blind.result import BlindResult
 from ptychoflow.blind.solve import BlindReconstruction
 from ptychoflow.dataset.cxi import write_cxi
 from ptychoflow.dataset.dataset import Dataset
@@ -210,14 +211,40 @@ def test_what_comes_out_reconstructs_and_says_what_it_saw(tmp_path: Path, faint:
     assert description["parent"]["checkpoint_sha256"]
     assert description["provenance"]["stage"] == "finetune"
     image = reconstruct(faint, file, BLIND, checkpoint)
-    assert image.provenance["method"] == "tuned"
+    assert image.provenance["method"] in {"tuned", "plain iterations"}
     assert not np.isin(np.flatnonzero(image.held_out), description["scans"][0]["frames"]).any()
     with pytest.raises(InputError, match=r"frames of .* are among those that .* was tuned on: expected the seed of"):
         reconstruct(faint, file, BLIND, checkpoint, seed=1)
     # Of another scan all frames may judge.
     other = tmp_path / "other.cxi"
     write_cxi(other, replace(faint, frames=faint.frames + 1))
-    assert reconstruct(faint, other, BLIND, checkpoint, seed=1).provenance["method"] == "tuned"
+    assert reconstruct(faint, other, BLIND, checkpoint, seed=1).provenance["weights"]["stage"] == "finetune"
+
+
+@pytest.mark.parametrize(("worse", "method"), [(True, "plain iterations"), (False, "tuned")])
+def test_an_image_is_no_worse_than_without_what_was_tuned(
+    tmp_path: Path,
+    faint: Dataset,
+    file: Path,
+    weights: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    worse: bool,
+    method: str,
+):
+    checkpoint, run_through = run(tmp_path, file, weights, max_epochs=1).run(), BlindReconstruction.run
+    expected = reconstruct(faint, file, replace(BLIND, learned=False)).object
+
+    def judged(self: BlindReconstruction, shown: object = None) -> BlindResult:
+        result = run_through(self, shown)
+        if self.settings.learned:
+            result.deviance *= 2 if worse else 0.5
+            result.object = result.object * 1.5  # to know it by
+        return result
+
+    monkeypatch.setattr(BlindReconstruction, "run", judged)
+    image = reconstruct(faint, file, BLIND, checkpoint)
+    assert image.provenance["method"] == method
+    assert np.allclose(image.object, expected) == worse
 
 
 def test_the_other_program_says_where_a_blind_network_is_tuned(tmp_path: Path, faint: Dataset, weights: Path):
