@@ -103,11 +103,7 @@ def tuning_settings(wildcards):
     tracking = EXPERIMENTS[wildcards.experiment].get("tracking", {})
     return as_yaml(
         {
-            "tuning": {
-                key: value
-                for key, value in vars(section(wildcards.experiment, "tuning")).items()
-                if key != "accelerator"
-            },
+            "tuning": plain(section(wildcards.experiment, "tuning")),
             "blind": vars(blind_settings(wildcards)),
             **plain(TrackingSettings.of(tracking | {"logger": with_csv(tracking)})),
         }

@@ -4,10 +4,10 @@ import math
 from typing import Any
 
 import torch
-from lightning.pytorch import LightningModule
 from torch import Tensor
 
 from ptychoflow.models.blind import Blind
+from ptychoflow.pretraining.corrections import CorrectionTraining
 from ptychoflow.pretraining.scans import TrainingScan
 from ptychoflow.pretraining.states import Ending, States, reconstruct
 from ptychoflow.settings.blind import BlindSettings, PretrainingSettings
@@ -18,7 +18,7 @@ LARGEST_GAIN = 1.0
 """Bound of what a scan says of the rates: one that one trial found and the other lost says enough."""
 
 
-class BlindTraining(LightningModule):
+class BlindTraining(CorrectionTraining):
     """Training of a blind network.
 
     Corrections are judged by how much of the object's error they leave, in states that the network itself came through:
@@ -36,20 +36,11 @@ class BlindTraining(LightningModule):
     """
 
     def __init__(self, model: BlindSettings, settings: PretrainingSettings, seed: int) -> None:
-        super().__init__()
-        self.network = Blind(model)
+        super().__init__(Blind(model), settings, seed)
         self.network.rates.requires_grad_(False)
-        self.settings, self.seed = settings, seed
         # Mean and mean square of the slopes, as Adam keeps them.
         self.register_buffer("slope_mean", torch.zeros(6, 5))
         self.register_buffer("slope_square", torch.zeros(6, 5))
-        # Lightning's own count is behind when a training that was interrupted asks for its first scans.
-        self.register_buffer("epochs_done", torch.tensor(0))
-        self.description: dict[str, Any] = {}
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Put what made this network into the checkpoint, so that it can be rebuilt from that file alone."""
-        checkpoint["ptychoflow"] = self.description
 
     def collect(self, batches: list[TrainingScan] | Any, epoch: int) -> States:
         """Reconstruct the scans of an epoch, step the rates, and give the states on the way.
@@ -113,9 +104,6 @@ class BlindTraining(LightningModule):
         self.log_dict(values, on_step=False, on_epoch=True, batch_size=len(seen))
         return loss
 
-    def on_train_epoch_end(self) -> None:
-        self.epochs_done += 1
-
     def validation_step(self, batch: TrainingScan, batch_idx: int) -> None:
         size, most = len(batch.scale), self.settings.iterations[1]
         for name, learned in (("learned", True), ("plain", False)):
@@ -132,17 +120,6 @@ class BlindTraining(LightningModule):
         for number in numbers:
             seed = (seed * 1_000_003 + number + 1) % 2**62
         return seed
-
-    def configure_optimizers(self) -> dict[str, Any]:
-        settings = self.settings
-        optimizer = torch.optim.AdamW(
-            self.network.correction.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
-        )
-
-        def rate(epoch: int) -> float:
-            return 0.5 + 0.5 * math.cos(math.pi * epoch / settings.max_epochs)
-
-        return {"optimizer": optimizer, "lr_scheduler": torch.optim.lr_scheduler.LambdaLR(optimizer, rate)}
 
 
 def _squares(objects: Tensor, truth: Tensor, weight: Tensor) -> Tensor:

@@ -1,22 +1,20 @@
 """The Lightning module that tunes the corrections of a blind network on scans themselves, and what it is given."""
 
-import math
-from typing import Any
-
 import numpy as np
 import torch
-from lightning.pytorch import LightningDataModule, LightningModule
+from lightning.pytorch import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader, RandomSampler
 
 from ptychoflow.dataset.dataset import Dataset
 from ptychoflow.loading.groups import split_frames
+from ptychoflow.pretraining.corrections import CorrectionTraining
 from ptychoflow.pretraining.moments import Moment, ObservedScan, Recorder
 from ptychoflow.settings.blind import TuningSettings
 from ptychoflow.settings.reconstruction import BlindReconstructionSettings
 
 
-class Tuning(LightningModule):
+class Tuning(CorrectionTraining):
     """Tuning of the corrections of a blind network: they are to explain frames that a reconstruction was not given.
 
     A correction of what is only noise explains no other frame (Batson and Royer, Noise2Self, arXiv:1901.11365); the
@@ -33,17 +31,9 @@ class Tuning(LightningModule):
     """
 
     def __init__(self, network: Recorder, settings: TuningSettings, seed: int) -> None:
-        super().__init__()
-        self.network, self.settings, self.seed = network, settings, seed
+        super().__init__(network, settings, seed)
         self.network.requires_grad_(False)
         self.network.correction.requires_grad_(True)
-        # Lightning's own count is behind when a training that was interrupted asks for its first moments.
-        self.register_buffer("epochs_done", torch.tensor(0))
-        self.description: dict[str, Any] = {}
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Put what made this network into the checkpoint, so that it can be rebuilt from that file alone."""
-        checkpoint["ptychoflow"] = self.description
 
     def transfer_batch_to_device(self, batch: list[Moment], device: torch.device, dataloader_idx: int) -> list[Moment]:
         """Leave moments where they were made: on the device, but for frames that are read from a file."""
@@ -64,20 +54,6 @@ class Tuning(LightningModule):
         }
         self.log_dict(values, on_step=False, on_epoch=True, batch_size=len(batch))
         return loss
-
-    def on_train_epoch_end(self) -> None:
-        self.epochs_done += 1
-
-    def configure_optimizers(self) -> dict[str, Any]:
-        settings = self.settings
-        optimizer = torch.optim.AdamW(
-            self.network.correction.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
-        )
-
-        def rate(epoch: int) -> float:
-            return 0.5 + 0.5 * math.cos(math.pi * epoch / settings.max_epochs)
-
-        return {"optimizer": optimizer, "lr_scheduler": torch.optim.lr_scheduler.LambdaLR(optimizer, rate)}
 
 
 class TuningData(LightningDataModule):
