@@ -9,8 +9,10 @@ from torch import Tensor
 
 from ptychoflow.dataset.dataset import Dataset
 from ptychoflow.dataset.frame_blocks import mean_of
+from ptychoflow.loading.groups import split_frames
 from ptychoflow.models.scan_frames import ScanFrames
 from ptychoflow.physics.diffraction import Propagator
+from ptychoflow.settings.reconstruction import BlindReconstructionSettings
 
 FRAMES_AT_ONCE = 1024
 """Frames of a file that are read at a time."""
@@ -67,6 +69,12 @@ def scan_frames(dataset: Dataset, border: int, mean: Tensor, device: torch.devic
     if isinstance(dataset.frames, np.ndarray):
         return ScanFrames((amplitudes_of(dataset.frames).to(device) / scale)[None], **parts)
     return StoredScanFrames(torch.empty(0, device=device), **parts, dataset=dataset)
+
+
+def split_of(dataset: Dataset, settings: BlindReconstructionSettings, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Frames that are fitted, (fitted,) int64, and those that judge the image, (judges,) int64, both rising."""
+    everything = np.arange(len(dataset.frames))
+    return split_frames(everything, settings.held_out if len(everything) > 1 else 0.0, seed)
 
 
 def mean_frame(dataset: Dataset, frames: np.ndarray) -> Tensor:

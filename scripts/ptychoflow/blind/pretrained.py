@@ -96,7 +96,7 @@ def method_of(record: dict[str, Any]) -> str:
     return TUNED if (record["weights"] or {}).get("stage") == "finetune" else PRETRAINED
 
 
-def require_unseen(weights: Path | None, data: Path, judges: np.ndarray) -> None:
+def require_unseen(weights: Path | None, data: Path, digest: str, judges: np.ndarray) -> None:
     """Refuse to judge an image by frames that its network was tuned on.
 
     Parameters
@@ -105,6 +105,8 @@ def require_unseen(weights: Path | None, data: Path, judges: np.ndarray) -> None
         Checkpoint of a blind network; the shipped one, which was tuned on none, if not given.
     data : Path
         File of the scan.
+    digest : str
+        Its SHA-256.
     judges : ndarray
         (judges,) int, numbers of the frames that are to judge.
 
@@ -117,7 +119,7 @@ def require_unseen(weights: Path | None, data: Path, judges: np.ndarray) -> None
         return
     description = load_checkpoint(weights)["ptychoflow"]
     scans = {scan["sha256"]: scan for scan in description.get("scans", ())}
-    if not scans or (scan := scans.get(sha256_of(data))) is None:
+    if not scans or (scan := scans.get(digest)) is None:
         return
     seen = np.intersect1d(scan["frames"], judges)
     if len(seen):

@@ -13,6 +13,7 @@ import torch
 
 from ptychoflow.blind.beyond import beyond_doubts
 from ptychoflow.blind.doubts import brightness_doubts, defocus_metres, scan_doubts, start_doubts
+from ptychoflow.blind.frames import split_of
 from ptychoflow.blind.halves import half_objects
 from ptychoflow.blind.pretrained import PLAIN, PRETRAINED, TUNED, chosen_network, method_of, require_unseen
 from ptychoflow.blind.result import BlindResult, Progress
@@ -94,10 +95,11 @@ def reconstruct(
     made, device = circumstances(), device or torch.device("cpu")
     network, record = chosen_network(settings, weights)
     log.info("%s: %d frames of %d pixels, looking for a start", data, len(dataset.frames), dataset.size)
-    began = time.perf_counter()
-    solving = BlindReconstruction(network.to(device), dataset, settings, seed, device)
+    split, data_digest = split_of(dataset, settings, seed), sha256_of(data)
     if settings.learned:
-        require_unseen(weights, data, solving.held_out)
+        require_unseen(weights, data, data_digest, split[1])
+    began = time.perf_counter()
+    solving = BlindReconstruction(network.to(device), dataset, settings, seed, device, split)
     tell = show or _shown()
 
     def shown(progress: Progress) -> None:
@@ -110,7 +112,7 @@ def reconstruct(
     if method == TUNED:
         # What was learned of one scan may mislead, and nothing else would tell.
         unlearned = replace(settings, learned=False)
-        without = BlindReconstruction(network, dataset, unlearned, seed, device, start=solving.start)
+        without = BlindReconstruction(network, dataset, unlearned, seed, device, split, solving.start)
         other = without.run(tell)
         if other.deviance < result.deviance:
             log.info(
@@ -140,7 +142,7 @@ def reconstruct(
         "run_id": None,
         **record,
         "data_file": str(data),
-        "data_sha256": sha256_of(data),
+        "data_sha256": data_digest,
         "data": dataset.provenance,
         "geometry": dataset.geometry,
         "seed": seed,

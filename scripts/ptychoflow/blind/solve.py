@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ptychoflow.blind.brightness import brightened
-from ptychoflow.blind.frames import mean_frame, scan_frames
+from ptychoflow.blind.frames import mean_frame, scan_frames, split_of
 from ptychoflow.blind.judged import SMOOTHED_FROM, at_home, judged_correction, judged_smoothing, settled
 from ptychoflow.blind.modes import enough_frames, judged_mixture, judged_modes
 from ptychoflow.blind.positions import FRAMES_AT_ONCE, moved_positions
@@ -21,7 +21,6 @@ from ptychoflow.blind.verdicts import Verdict
 from ptychoflow.dataset.dataset import Dataset
 from ptychoflow.dataset.position_axes import turned_dataset
 from ptychoflow.errors import InputError
-from ptychoflow.loading.groups import split_frames
 from ptychoflow.models.blind import Blind, subsets
 from ptychoflow.models.blind_state import BlindState, photons_per_pixel
 from ptychoflow.physics.diffraction import incoherent_sum
@@ -93,16 +92,15 @@ class BlindReconstruction:
         self.began = time.perf_counter()
         self.device = device or torch.device("cpu")
         self.network, self.settings, self.seed = network.to(self.device), settings, seed
-        everything = np.arange(len(dataset.frames))
-        fraction = settings.held_out if len(everything) > 1 else 0.0
-        self.used, self.held_out = split or split_frames(everything, fraction, seed)
+        self.used, self.held_out = split or split_of(dataset, settings, seed)
         self.mean = mean_frame(dataset, self.used)
         # Mean photons of a frame, by which the object has a mean amplitude of about 1 from the beginning.
         photons = self.mean[torch.fft.ifftshift(torch.from_numpy(dataset.mask))].sum()
         if not photons > 0:
             raise InputError(
-                f"none of the {len(self.used)} frames to be fitted has a photon on a good pixel, of {len(everything)} "
-                f"with {len(self.held_out)} held out: expected some (held_out is {settings.held_out})"
+                f"none of the {len(self.used)} frames to be fitted has a photon on a good pixel, of "
+                f"{len(dataset.frames)} with {len(self.held_out)} held out: expected some "
+                f"(held_out is {settings.held_out})"
             )
         self.start = start or start_of_scan(self.network, dataset, self.used, self.mean, settings, seed, self.device)
         # With its positions as the start found them to run.
