@@ -1,9 +1,10 @@
-"""The situations of the study `blind`, image by image: how good, and after how many seconds, beside LSQ-ML.
+"""The situations of the study `blind`, image by image: how good, and after how many seconds, by each of its methods.
 
 ``python tests/benchmarks/blind_rows.py --output results/benchmarks/rows.csv`` simulates every situation of
-config/studies/blind.yaml, reconstructs each by the shipped network and right after it by LSQ-ML, each with the settings
-of the study, and scores them as evaluate.py does, every five passes over the frames. What stands in the output already
-is not done again. With ``--table`` it prints the table of docs/pretrained.md.
+config/studies/blind.yaml, reconstructs each by the shipped network, right after it by the same iterations without what
+was learned, by LSQ-ML and by rPIE, each with the settings of the study, and scores them as evaluate.py does, every five
+passes over the frames. What stands in the output already is not done again. With ``--table_only`` it prints the tables
+of docs/pretrained.md and docs/studies.md.
 
 Seconds are those of the processor, one thread, without the scoring; the network's are whole, from the frames in memory
 to the image with its record, and pty-chi's those of its iterations. Beside each stand the seconds that a fixed loop of
@@ -22,7 +23,7 @@ from typing import Any
 import numpy as np
 import torch
 import yaml
-from rows_table import table
+from rows_table import METHOD_NAMES, method_table, table
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
 
@@ -81,7 +82,7 @@ def pace(repeats: int = 300) -> float:
 
 
 def by_network(dataset: Dataset, data: Path, settings: BlindReconstructionSettings) -> Iterator[dict[str, Any]]:
-    """Scores of the shipped network's image on its way, and of the one that it keeps."""
+    """Scores of the image of blind iterations on its way, and of the one that they keep."""
     clock, rows = Clock(), []
 
     def look(solving: BlindReconstruction) -> None:
@@ -135,7 +136,7 @@ def _image(solving: BlindReconstruction) -> Reconstruction:
     return image
 
 
-METHODS = {"network": by_network, "LSQ-ML": by_solver}
+METHODS = dict(zip(METHOD_NAMES, (by_network, by_network, by_solver, by_solver), strict=True))
 
 
 def study_plan(scale: str) -> Plan:
@@ -185,9 +186,12 @@ def _warmed(methods: list[str]) -> None:
     with tempfile.TemporaryDirectory() as place:
         data = Path(place, "scan.cxi")
         write_cxi(data, small)
-        for method in methods:
-            short = {"network": BlindReconstructionSettings(iterations=5, most_iterations=5)}
-            list(METHODS[method](small, data, short.get(method, SolverSettings(epochs=1, batch_size=16))))
+        short = {
+            by_network: BlindReconstructionSettings(iterations=5, most_iterations=5),
+            by_solver: SolverSettings(epochs=1, batch_size=16),
+        }
+        for method in {METHODS[name] for name in methods}:
+            list(method(small, data, short[method]))
 
 
 def main(
@@ -198,7 +202,7 @@ def main(
     scale: str = "paper",
     table_only: bool = False,
 ) -> None:
-    """Reconstruct the situations of the study, or print the table of what was measured.
+    """Reconstruct the situations of the study, or print the tables of what was measured.
 
     Parameters
     ----------
@@ -209,21 +213,23 @@ def main(
     seeds : list of int, optional
         Of the samples; all of the study's if not given.
     methods : list of str, optional
-        Among network and LSQ-ML; both if not given, one after the other on each scan.
+        Among those of the study; all if not given, one after the other on each scan.
     scale : {"paper", "smoke"}
         That of the study.
     table_only : bool
-        Print the table.
+        Print the tables.
     """
     if table_only:
-        print(table(measured(output)))
+        print(table(measured(output)), method_table(measured(output)), sep="\n\n")
         return
     torch.set_num_threads(1)
     plan, methods, commit = study_plan(scale), methods or list(METHODS), repository_commit()
     known = situations(plan)
     unknown = [*set(only or []) - set(known), *set(methods) - set(METHODS)]
     if unknown:
-        raise InputError(f"{unknown[0]} is none: expected situations among {', '.join(known)}; methods network, LSQ-ML")
+        raise InputError(
+            f"{unknown[0]} is none: expected situations among {', '.join(known)}; methods {', '.join(METHODS)}"
+        )
     done = {(row["situation"], row["seed"], row["method"]) for row in measured(output)}
     _warmed(methods)
     for number in range(max(len(entry["network"]["test"]) for entry in known.values())):

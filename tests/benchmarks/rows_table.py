@@ -1,4 +1,4 @@
-"""The table that blind_rows.py prints: means over the samples, targets, and seconds beside those of LSQ-ML."""
+"""The tables that blind_rows.py prints: means over the samples, targets, and seconds beside those of LSQ-ML."""
 
 from collections.abc import Iterable
 
@@ -42,6 +42,8 @@ ENOUGH = 0.002
 FOUND = 0.5
 """Similarity from which a method has found anything."""
 SCORED = ("amplitude_ssim", "phase_ssim")
+METHOD_NAMES = ("network", "plain iterations", "LSQ-ML", "rPIE")
+"""As the study has them; the first two keep an image by frames that judge, of the others the truth chooses the best."""
 HEAD = (
     "| what is wrong or different | network: mean | worst | LSQ-ML at its best | target | met | seconds, whole "
     "| to the target | LSQ-ML to its best | ratio, whole | ratio, to the target |"
@@ -60,6 +62,36 @@ def table(rows: list[Row]) -> str:
     lines = [HEAD, "| --- " * HEAD.count(" | ") + "| --- |"]
     lines += [_line(situation, of, plain, usual) for situation, of in scans.items()]
     return "\n".join([*lines, "", f"Seconds at the median pace of {len(rows)} scores, {usual:.3f} s.", *_more(scans)])
+
+
+def method_table(rows: list[Row]) -> str:
+    """Markdown of what each method makes of each situation: mean scores, and seconds at the median pace.
+
+    Seconds are whole of those that keep an image, and those until no score is more than `ENOUGH` below the best of the
+    others.
+    """
+    usual = float(np.median([float(row["pace"]) for row in rows]))
+    scans: dict[str, dict[str, dict[str, list[Row]]]] = {}
+    for row in rows:
+        scans.setdefault(row["situation"], {}).setdefault(row["method"], {}).setdefault(row["seed"], []).append(row)
+    lines = [f"| what is wrong or different | {' | '.join(METHOD_NAMES)} |", "| --- " * (len(METHOD_NAMES) + 1) + "|"]
+    for situation, of in scans.items():
+        cells = [_cell(of.get(method, {}), usual) for method in METHOD_NAMES]
+        lines.append(f"| {situation} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _cell(of_seeds: dict[str, list[Row]], usual: float) -> str:
+    """Mean scores and seconds of a method, and of how many samples."""
+    if not of_seeds:
+        return "–"
+    kept = kept_rows(of_seeds)
+    if kept:
+        found, seconds = mean_of(kept), [seconds_of(row, usual) for row in kept]
+    else:
+        found = mean_of([best_row(of_seed) for of_seed in of_seeds.values()])
+        seconds = [to_its_best(of_seed, usual) for of_seed in of_seeds.values()]
+    return f"{shown(found)}, {np.mean(seconds):.1f} s ({len(of_seeds)})"
 
 
 def _line(situation: str, scans: dict[str, dict[str, list[Row]]], plain: Pair, usual: float) -> str:

@@ -14,7 +14,7 @@ from blind_scans import small_scan
 from live_lag import main as live_lag
 from random_scans import COLUMNS, report
 from random_scans import main as random_scans
-from rows_table import TARGETS, kept_rows, reached_in, table, to_its_best
+from rows_table import TARGETS, kept_rows, method_table, reached_in, table, to_its_best
 
 FEW = {"iterations": 6, "most_iterations": 6}
 LIKE = {"method": "network", "situation": "nothing wrong", "seed": "2", "position_error": "", "mode_shares": "1.0"}
@@ -25,15 +25,17 @@ def test_a_row_is_measured_once(tmp_path: Path, capsys: pytest.CaptureFixture):
     output, only = tmp_path / "rows.csv", ["defocus 75 %"]
     blind_rows(output, only, scale="smoke")
     rows = measured(output)
-    assert {row["method"] for row in rows} == {"network", "LSQ-ML"}
-    kept = kept_rows({"2": rows})
+    assert {row["method"] for row in rows} == {"network", "plain iterations", "LSQ-ML", "rPIE"}
+    kept = kept_rows({"2": [row for row in rows if row["method"] == "network"]})
     assert len(kept) == 1
     assert float(kept[0]["phase_ssim"]) > 0.9
     blind_rows(output, only, scale="smoke")
     assert measured(output) == rows
     capsys.readouterr()
     blind_rows(output, table_only=True)
-    assert f"| defocus 75 % | {float(kept[0]['amplitude_ssim']):.3f} / " in capsys.readouterr().out
+    tables = capsys.readouterr().out
+    assert tables.count(f"| defocus 75 % | {float(kept[0]['amplitude_ssim']):.3f} / ") == 2
+    assert tables.rstrip().endswith(" s (1) |")
 
 
 def test_situations_are_those_of_the_study():
@@ -41,6 +43,16 @@ def test_situations_are_those_of_the_study():
     assert set(TARGETS) < set(of_study)
     assert of_study["two modes"]["network"]["reconstruction"]["probe_modes"] == 3
     assert all(len(entry["LSQ-ML"]["test"]) == 5 for entry in of_study.values())
+
+
+def test_methods_stand_beside_each_other():
+    kept = [LIKE | {"pace": "1", "passes": "kept", "seconds": "4", "amplitude_ssim": "0.9", "phase_ssim": "0.8"}]
+    kept += [kept[0] | {"seed": "3", "seconds": "6", "phase_ssim": "0.7"}]
+    solved = rows_of([1, 2, 3], [0.5, 0.6, 0.4], [0.5, 0.6, 0.4])
+    solved = [row | {"method": "rPIE"} for row in solved]
+    assert method_table([*kept, *solved]).splitlines()[2] == (
+        "| nothing wrong | 0.900 / 0.750, 5.0 s (2) | – | – | 0.600 / 0.600, 2.0 s (1) |"
+    )
 
 
 def rows_of(
