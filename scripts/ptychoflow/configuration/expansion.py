@@ -10,15 +10,9 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from ptychoflow.configuration.kinds import useless_keys
 from ptychoflow.configuration.study_checks import EVERY, REFERENCES
 from ptychoflow.errors import InputError
-
-TRAINING = ("train", "init_from", "model", "training", "tracking", "tuning")
-"""Keys of an experiment that one without a training of its own has no use for."""
-PRETRAINED = "pretrained"
-"""What the shipped network is called where a network is named."""
-NETWORK = ("inference", "stitching")
-"""Keys of an experiment that a solver or a blind network has no use for either."""
 
 
 @dataclass
@@ -104,16 +98,6 @@ def expand(name: str, study: dict[str, Any], scale: str, defaults: dict[str, Any
         result.experiments[own_name] = experiment
         result.combinations[own_name] = labels
     return result
-
-
-def useless_keys(experiment: dict[str, Any]) -> tuple[str, ...]:
-    """Keys that an experiment of this kind has no use for: such as what an axis says to all kinds."""
-    if "network" in experiment:
-        return (*TRAINING, *NETWORK, "solver")
-    if experiment.get("init_from") == PRETRAINED and not {"solver", "network_of"} & experiment.keys():
-        return ("model", "training", *NETWORK)
-    others = (*TRAINING, *NETWORK) if "solver" in experiment else TRAINING if "network_of" in experiment else ()
-    return (*others, "reconstruction", "tuning")
 
 
 def merged(*layers: dict[str, Any]) -> dict[str, Any]:

@@ -7,26 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ptychoflow.configuration.expansion import PRETRAINED, ExpandedStudy, expand, merged
+from ptychoflow.configuration.expansion import ExpandedStudy, expand, merged
+from ptychoflow.configuration.kinds import PRETRAINED, USELESS, kinds_of
 from ptychoflow.configuration.reading import read_config
 from ptychoflow.configuration.results import RESERVED_DATASETS, RESERVED_EXPERIMENTS
 from ptychoflow.configuration.study_checks import check_study
 from ptychoflow.errors import InputError
 from ptychoflow.settings.experiment import DatasetSettings, ExperimentSettings
 
-KINDS = ("solver", "network_of", "network", "pretrain", "train")
-"""Keys by which an experiment has its images; it has one of them."""
-TRAINING = ("init_from", "model", "training", "tracking")
-NETWORK = ("inference", "stitching")
-USELESS = {
-    "train": ("start_from", "reconstruction", "tuning"),
-    "tune": ("model", "training", *NETWORK, "start_from"),
-    "network_of": (*TRAINING, "start_from", "reconstruction", "tuning"),
-    "solver": (*TRAINING, *NETWORK, "reconstruction", "tuning"),
-    "network": (*TRAINING, *NETWORK, "start_from", "tuning"),
-    "pretrain": ("test", *TRAINING, *NETWORK, "start_from", "reference", "reconstruction", "tuning"),
-}
-"""Keys of an experiment that one of a kind has no use for; of those that train, some tune a blind network."""
 SOURCES = ("simulate", "ingest", "refine")
 CHAINS = ("init_from", "start_from", "network_of")
 """Keys by which an experiment needs another one's result before its own."""
@@ -159,12 +147,9 @@ def _check_experiment(
     """Check an experiment as a whole: that it is of one kind, and what it says itself of use to that."""
     place = f"experiments.{name}"
     _check_name(place, name, RESERVED_EXPERIMENTS)
-    kinds = [key for key in KINDS if settings.get(key) not in (None, [])]
-    if len(kinds) > 1:
-        raise InputError(f"{place} has {kinds[0]} and {kinds[1]}: expected one of them")
-    kind = kinds[0] if kinds else "train"
-    if kind == "train" and tunes:
-        kind = "tune"
+    kind, *others = kinds_of(settings, tunes)
+    if others:
+        raise InputError(f"{place} has {kind} and {others[0]}: expected one of them")
     for key in USELESS[kind]:
         if key in said:
             other = {"reconstruction": "no network", "tuning": "no init_from of a blind network"}.get(key, kind)
