@@ -1,5 +1,6 @@
 """One step on object, probe and background together, from some of the frames of a batch of scans."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -17,7 +18,7 @@ from ptychoflow.physics.patches import (
 )
 from ptychoflow.physics.steps import unbiased_ratio
 
-PIXELS_AT_ONCE = 2**19
+PIXELS_AT_ONCE = 2**18
 """Of frames and modes whose waves are in memory at a time: beyond the cache, more at once take longer."""
 FLOOR = 1e-6
 """Least modelled intensity where the mean count is 1: amplitudes are divided by its root."""
@@ -119,13 +120,10 @@ def joint_change(
     with_background : bool
         Whether slope and curvature are asked for; they are 0 otherwise.
     """
-    size, modes = amplitudes.shape[-1], probes.shape[1]
-    piece = max(1, PIXELS_AT_ONCE // (len(objects) * modes * size**2))
-    spectra = _spectra(probes)
+    spectra = _spectra(probes, propagator)
     canvas = objects.new_zeros(objects.shape)
     sums, total = (canvas, canvas.real.new_zeros(objects.shape)), None
-    for first in range(0, amplitudes.shape[1], piece):
-        some = slice(first, first + piece)
+    for some in _pieces(amplitudes.shape[1], probes):
         light = None if brightness is None else brightness[:, some]
         part = _piece(
             sums,
@@ -144,7 +142,8 @@ def joint_change(
         total = part if total is None else [before + more for before, more in zip(total, part, strict=True)]
     (objects, light), (probes, *others) = sums, total
     # The sum of the frames' changes is moved back to the probe's own place at once.
-    return JointChange(objects.conj_physical_(), light, _spectra(probes).conj_physical_(), *others)
+    probes = _spectra(probes, propagator).conj_physical_()
+    return JointChange(objects.conj_physical_(), light.mul_(propagator.gain**2), probes, *others)
 
 
 def modelled_frames(
@@ -156,8 +155,11 @@ def modelled_frames(
     brightness: Float[Tensor, "#batch frames"] | None = None,
 ) -> Float[Tensor, "batch frames N N"]:
     """Intensities (batch, frames, N, N) float that objects and probes diffract; parameters as in `joint_change`."""
-    waves = detector_waves(objects, probes, positions, propagator, brightness)
-    return incoherent_sum(waves) + background[:, None, None, None]
+    parts = []
+    for some in _pieces(positions.shape[1], probes):
+        light = None if brightness is None else brightness[:, some]
+        parts.append(incoherent_sum(detector_waves(objects, probes, positions[:, some], propagator, light)))
+    return torch.cat(parts, dim=1) + background[:, None, None, None]
 
 
 def detector_waves(
@@ -168,13 +170,20 @@ def detector_waves(
     brightness: Float[Tensor, "#batch frames"] | None = None,
 ) -> Complex[Tensor, "batch frames modes N N"]:
     """Waves (batch, frames, modes, N, N) complex at the detector; parameters as in `joint_change`."""
-    patches, moved, _, _, propagator = _placed(objects, _spectra(probes), positions, propagator, brightness)
-    return propagator(exit_waves(patches, moved))
+    spectra = _spectra(probes, propagator)
+    patches, moved, _, _, propagator = _placed(objects, spectra, positions, propagator, brightness)
+    return propagator.amplified(exit_waves(patches, moved))
 
 
-def _spectra(probes: Tensor) -> Tensor:
-    """Fourier transforms that are scaled, so that those of many frames back need not be: that takes a fourteenth."""
-    return torch.fft.fft2(probes, norm="forward")
+def _pieces(frames: int, probes: Tensor) -> Iterator[slice]:
+    """Of so many frames those whose waves are in memory at a time."""
+    at_once = max(1, PIXELS_AT_ONCE // probes.numel())
+    return (slice(first, first + at_once) for first in range(0, frames, at_once))
+
+
+def _spectra(probes: Tensor, propagator: Propagator) -> Tensor:
+    """Fourier transforms that are scaled, so that neither those of many frames back need be nor their propagation."""
+    return torch.fft.fft2(probes, norm="forward") * (1 / propagator.gain)
 
 
 def _placed(
@@ -182,8 +191,9 @@ def _placed(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Propagator]:
     """Whole-pixel patches and the probes moved by the fractions that remain, which loses no resolution.
 
-    Gives patches (batch, frames, N, N), probes (batch, frames, modes, N, N) as bright as each frame's light, the index
-    of the patches' rows, the factors (batch, frames, 1, N, N) of spectra, and the propagator of waves moved so.
+    Gives patches (batch, frames, N, N), probes (batch, frames, modes, N, N) as strong as the spectra and as bright as
+    each frame's light, the index of the patches' rows, the factors (batch, frames, 1, N, N) of spectra, and the
+    propagator of waves moved so.
     """
     size = spectra.shape[-1]
     corner, fraction = split_positions(positions, size)
@@ -209,25 +219,26 @@ def _piece(
     unbiased: bool,
     with_background: bool,
 ) -> list[Tensor]:
-    """Changes of a few frames from the spectra of the probes: those of objects and light are added to their sums.
+    """Changes of a few frames from `_spectra` of the probes: those of objects and light are added to their sums.
 
-    Gives what a `JointChange` has beside those two; the change of the probes is a spectrum as well. Changes of objects
-    and probes are the conjugates of what they will be.
+    Gives what a `JointChange` has beside those two. The change of the probes is a spectrum, and amplified as waves are;
+    probes that are weaker by that make light weaker by its square. Changes of objects and probes are the conjugates of
+    what they will be.
     """
     patches, moved, rows, factors, propagator = _placed(objects, spectra, positions, propagator, brightness)
-    waves = propagator(exit_waves(patches, moved))
+    waves = propagator.amplified(exit_waves(patches, moved))
     intensity = incoherent_sum(waves).add_((background + FLOOR)[:, None, None, None])
     # Bad pixels by a factor: to choose value by value takes ten times as long.
     good, per_photon = mask.to(intensity.dtype), scale[:, None, None, None].square()
     photons, ratio = intensity * per_photon, intensity.rsqrt().mul_(amplitudes).sub_(1).mul_(good)
-    misfit = (ratio.square() * intensity).sum(dim=(1, 2, 3))
+    misfit = ratio.square().mul_(intensity).sum(dim=(1, 2, 3))
     noise = (photon_noise(photons).sum(dim=1) * good[:, 0]).sum(dim=(1, 2)) / scale.square()
     slope = curvature = torch.zeros_like(misfit)
     if with_background:
         slope, curvature = _background_slopes(ratio, intensity, good, per_photon)
     asked = unbiased_ratio(ratio, photons) if unbiased else ratio
     # Of conj(P) Δψ and conj(O) Δψ torch would work out the conjugates apart: so Δψ is conjugated, and what comes of it.
-    change = propagator.adjoint(waves.mul_(asked.unsqueeze(-3))).conj_physical_()
+    change = propagator.amplified_adjoint(waves.mul_(asked.unsqueeze(-3))).conj_physical_()
     index = pixel_index(rows)
     for into, values in zip(sums, (product_over_modes(moved, change), incoherent_sum(moved)), strict=True):
         add_at(into, index, values)

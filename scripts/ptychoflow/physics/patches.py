@@ -37,12 +37,17 @@ def shift_factors(
     shape: tuple[int, int], shifts: Float[Tensor, "*axes 2"]
 ) -> Complex[Tensor, "*axes {shape[0]} {shape[1]}"]:
     """Factors (..., H, W) complex by which a shift (..., 2) in pixels multiplies a Fourier transform."""
-    rows, columns = (torch.fft.fftfreq(length, device=shifts.device, dtype=shifts.dtype) for length in shape)
-    shifts = -2 * torch.pi * shifts
-    phases = torch.cat([shifts[..., 0:1] * rows, shifts[..., 1:2] * columns], dim=-1)
+    rows, columns = (_line_factors(length, shift) for length, shift in zip(shape, shifts.unbind(-1), strict=True))
     # A product of complex numbers takes far less time than a sine and a cosine.
-    row_factors, column_factors = torch.polar(torch.ones_like(phases), phases).split(shape, dim=-1)
-    return row_factors[..., :, None] * column_factors[..., None, :]
+    return rows.unsqueeze(-1) * columns.unsqueeze(-2)
+
+
+def _line_factors(length: int, shifts: Tensor) -> Tensor:
+    """exp(−2πi q s) of frequencies q and shifts (...) along an axis of so many pixels, (..., length)."""
+    angles = shifts.unsqueeze(-1) * torch.fft.fftfreq(
+        length, -1 / (2 * torch.pi), device=shifts.device, dtype=shifts.dtype
+    )
+    return torch.polar(torch.ones_like(angles), angles)
 
 
 def extract_patches(
@@ -170,7 +175,7 @@ def crop_rows(
     objects: Shaped[Tensor, "batch H W"], rows: Int[Tensor, "batch patches N"]
 ) -> Shaped[Tensor, "batch patches N N"]:
     """Cut patches out of objects (batch, H, W) whose rows begin at an index of `row_index`."""
-    return _Crop.apply(objects, rows)
+    return _Crop.apply(objects, rows) if objects.requires_grad else take_rows(objects, rows)
 
 
 def add_patches(
@@ -247,6 +252,6 @@ def row_index(
     batch, height, width = shape
     # A patch outside would silently touch a neighbour's rows: it is held inside here and refused in validation.
     row, column = (corner[..., axis].clamp(0, shape[1 + axis] - size) for axis in range(2))
-    entry = height * torch.arange(batch, device=corner.device)[:, None]
-    first = (entry + row) * width + column
-    return first[..., None] + width * torch.arange(size, device=corner.device)
+    entry = torch.arange(0, batch * height * width, height * width, device=corner.device).unsqueeze(-1)
+    first = entry + row * width + column
+    return first.unsqueeze(-1) + torch.arange(0, size * width, width, device=corner.device)

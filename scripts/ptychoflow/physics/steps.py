@@ -94,7 +94,9 @@ def unbiased_ratio(ratio: Float[Tensor, "*pixels"], photons: Float[Tensor, "*pix
     """
     # Of the ratio itself, to be multiplied by it. Far below the counts a linear step would overshoot: by 2 at most.
     one = ratio.new_ones(())
-    by_photons = (torch.add(one, ratio, alpha=0.5) * (photons / (photons + DARK))).clamp_max_(2).sub_(1)
+    weight = photons + DARK
+    torch.div(photons, weight, out=weight)
+    by_photons = torch.add(one, ratio, alpha=0.5).mul_(weight).clamp_max_(2).sub_(1)
     many = torch.addcmul(one, photons, photons, value=1 / FEW**2)
     return torch.addcmul(ratio, ratio, by_photons.div_(many))
 
