@@ -2,7 +2,7 @@
 
 ``python tests/benchmarks/measured_geometry.py --output results/benchmarks/geometry.jsonl`` simulates and measures each
 and prints tables; scans that stand in the output already are not measured again. ``--draw 1`` and so on draw others, to
-develop on; what docs/formats.md reports is ``--draw 0``.
+develop on; what docs/formats.md reports is ``--draw 0``. With ``--deformed`` they are stretched and sheared as well.
 """
 
 import json
@@ -21,7 +21,8 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
 from ptychoflow.blind.pretrained import load_blind
 from ptychoflow.blind.pupils import focus_of
 from ptychoflow.dataset.dataset import Dataset, object_frame
-from ptychoflow.dataset.position_axes import mapped, turned
+from ptychoflow.dataset.position_axes import turned
+from ptychoflow.measurement.geometry_fit import Place
 from ptychoflow.measurement.measurement import Measurement, measure
 from ptychoflow.physics.geometry import wavelength_of
 from ptychoflow.running.command_line import run_program
@@ -46,15 +47,17 @@ ORIENTATIONS = 8
 SIZE, FRAMES = 128, 400
 INVERSE = {5: 6, 6: 5}
 """Orientations that turn back what others have turned; the rest turn themselves back."""
-TARGETS = {"scale": 0.005, "rotation": 0.3, "defocus": 0.05}
-"""Relative, degrees, relative."""
+TARGETS = {"scale": 0.005, "rotation": 0.3, "stretch": 0.005, "shear": 0.005, "defocus": 0.05}
+"""Relative, degrees, relative, absolute, relative."""
+DEFORMED = 0.04
+"""Largest stretch, and shear."""
 
 
-def simulated(draw: int, kind: str, orientation: int) -> tuple[Dataset, dict[str, Any]]:
+def simulated(draw: int, kind: str, orientation: int, deformed: bool = False) -> tuple[Dataset, dict[str, Any]]:
     """A scan whose file is wrong, and what a measurement should find of it.
 
     Defocus of the file's probe is wrong by up to 50 %, the scan's scale by 3 %, its rotation by 3°, the centre of the
-    frames by 3 pixels.
+    frames by 3 pixels; and where scans are deformed, its stretch and its shear by 4 %.
     """
     random = np.random.default_rng([draw, list(KINDS).index(kind), orientation])
     probe, sample = KINDS[kind]
@@ -80,10 +83,13 @@ def simulated(draw: int, kind: str, orientation: int) -> tuple[Dataset, dict[str
     )
     scan = simulate(replace(settings, scan=replace(settings.scan, frames=FRAMES)))
     centre, scale, rotation = random.uniform(-3, 3, 2), random.uniform(0.97, 1.03), random.uniform(-3, 3)
-    place = 2 * np.pi * (np.arange(SIZE) - SIZE // 2) / SIZE
-    tilted = scan.reference_probe * np.exp(1j * (place[:, None] * centre[0] + place * centre[1]))
+    axis = 2 * np.pi * (np.arange(SIZE) - SIZE // 2) / SIZE
+    tilted = scan.reference_probe * np.exp(1j * (axis[:, None] * centre[0] + axis * centre[1]))
     counts = [random.poisson(expected_photons(scan.truth, some, tilted)) for some in np.array_split(scan.positions, 4)]
-    unscaled = mapped(mapped(scan.positions, 1.0, -rotation), 1 / scale, 0.0)
+    stretch, shear = np.random.default_rng([draw, list(KINDS).index(kind), orientation, 1]).uniform(-1, 1, 2) * DEFORMED
+    place = Place(np.log(scale), np.radians(rotation), *((np.log1p(stretch), shear) if deformed else ()))
+    middle = scan.positions.mean(axis=0)
+    unscaled = middle + (scan.positions - middle) @ np.linalg.inv(place.linear).T
     positions, shape = object_frame(turned(unscaled, INVERSE.get(orientation, orientation)), SIZE)
     dataset = replace(
         scan,
@@ -97,6 +103,7 @@ def simulated(draw: int, kind: str, orientation: int) -> tuple[Dataset, dict[str
     metres = scan.pixel_size**2 / wavelength_of(scan.energy)
     defocus = beam.defocus if probe != "disk" else focus_of(torch.from_numpy(scan.reference_probe[0])) * metres
     truth = {"orientation": orientation, "scale": scale, "rotation": rotation, "defocus": defocus}
+    truth |= {"stretch": float(np.exp(place.stretch)), "shear": place.shear}
     return dataset.validate(kind), truth | {"centre": centre.tolist(), "flux": flux, "width": width}
 
 
@@ -109,6 +116,8 @@ def compared(found: Measurement, truth: dict[str, Any], seconds: float) -> dict[
     row["orientation_or_twin"] = found.orientation in (truth["orientation"], twin)
     # A twin has the opposite defocus.
     sign = 1 if row["orientation"] or not row["orientation_or_twin"] else -1
+    row["stretch"] = [found.stretch.value / truth["stretch"] - 1, found.stretch.error]
+    row["shear"] = [found.shear.value - truth["shear"], found.shear.error]
     defocus, true = found.defocus, sign * truth["defocus"]
     row["scale"] = [found.scale.value / truth["scale"] - 1, found.scale.error]
     row["rotation"] = [found.rotation.value - truth["rotation"], found.rotation.error]
@@ -126,7 +135,7 @@ def summary(rows: list[dict[str, Any]]) -> Iterable[str]:
     yield f"{max(row['seconds'] for row in rows):.0f} s\n\n"
     yield "| what | mean error | median of its size | largest | within target | not told | stated, median | covered |\n"
     yield "| --- | --- | --- | --- | --- | --- | --- | --- |\n"
-    for name in ("scale", "rotation", "defocus", "centre_rows", "centre_columns"):
+    for name in ("scale", "rotation", "stretch", "shear", "defocus", "centre_rows", "centre_columns"):
         told = np.array([row[name] for row in rows if row[name][1] is not None], float).reshape(-1, 2)
         if not len(told):
             yield f"| {name} | | | | | {len(rows)} | | |\n"
@@ -138,7 +147,9 @@ def summary(rows: list[dict[str, Any]]) -> Iterable[str]:
         yield f"{len(rows) - len(off)} | {np.median(stated):.4f} | {covered} |\n"
 
 
-def main(output: Path, draw: int = 0, part: int = 0, parts: int = 1, quick: bool = False) -> None:
+def main(
+    output: Path, draw: int = 0, part: int = 0, parts: int = 1, quick: bool = False, deformed: bool = False
+) -> None:
     """Measure the scans of a draw.
 
     Parameters
@@ -151,6 +162,8 @@ def main(output: Path, draw: int = 0, part: int = 0, parts: int = 1, quick: bool
         Which of how many parts of the scans this process measures.
     quick : bool
         As `ingest` does by itself.
+    deformed : bool
+        Whether scans are stretched and sheared, too.
     """
     torch.set_num_threads(1)
     network, done = load_blind()[0], []
@@ -162,14 +175,14 @@ def main(output: Path, draw: int = 0, part: int = 0, parts: int = 1, quick: bool
         name = f"{kind}, {orientation}"
         if any(row["scan"] == [draw, name] for row in done):
             continue
-        dataset, truth = simulated(draw, kind, orientation)
+        dataset, truth = simulated(draw, kind, orientation, deformed)
         begun = time.process_time()
         found = measure(network, dataset, quick=quick)
         row = {"scan": [draw, name]} | compared(found, truth, time.process_time() - begun)
         done.append(row)
         with output.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(row) + "\n")
-        shown = {key: row[key] for key in ("scale", "rotation", "defocus", "centre_rows")}
+        shown = {key: row[key] for key in ("scale", "rotation", "stretch", "shear", "defocus")}
         print(name, row["orientation"], f"{row['seconds']:.0f} s", shown, flush=True)
     print("".join(summary([row for row in done if row["scan"][0] == draw])))
 

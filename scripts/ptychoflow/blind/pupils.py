@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from ptychoflow.physics.linearised import curvatures
+
 
 def pupil_of(counts: Tensor) -> Tensor:
     """Amplitude (N, N) float of the probe's far field, from mean counts (N, N), zero frequency in the corner."""
@@ -67,11 +69,14 @@ def coarse_probe(probe: Tensor, size: int) -> Tensor:
     return torch.fft.fftshift(torch.fft.ifft2(cropped(far, size)), dim=(-2, -1))
 
 
-def refocused(probe: Tensor, defocus: float) -> Tensor:
-    """The probe (..., N, N) complex farther from its focus by a defocus in pixels², see `defocused`."""
-    size = probe.shape[-1]
-    square = _square(size, probe.device)
-    phase = torch.polar(torch.ones_like(square), -torch.pi * defocus * square).to(probe.dtype)
+def refocused(probe: Tensor, defocus: float, upright: float = 0.0, oblique: float = 0.0) -> Tensor:
+    """The probe (..., N, N) complex farther from its focus by a defocus in pixels², see `defocused`.
+
+    Or by two astigmatisms: what rows are farther than columns, and what both are in the directions between.
+    """
+    squares = curvatures(probe.shape[-1], probe.device)
+    turns = torch.einsum("c,cij->ij", squares.new_tensor([defocus, upright, oblique]), squares)
+    phase = torch.polar(torch.ones_like(turns), -torch.pi * turns).to(probe.dtype)
     far = torch.fft.fft2(torch.fft.ifftshift(probe, dim=(-2, -1)))
     return torch.fft.fftshift(torch.fft.ifft2(phase * far), dim=(-2, -1))
 

@@ -15,6 +15,7 @@ from ptychoflow.blind.beyond import beyond_doubts
 from ptychoflow.blind.doubts import brightness_doubts, defocus_metres, scan_doubts, start_doubts
 from ptychoflow.blind.frames import split_of
 from ptychoflow.blind.halves import half_objects
+from ptychoflow.blind.misplaced import misplaced_doubts
 from ptychoflow.blind.pretrained import PLAIN, PRETRAINED, TUNED, chosen_network, method_of, require_unseen
 from ptychoflow.blind.result import BlindResult, Progress
 from ptychoflow.blind.slips import slip_doubts
@@ -133,6 +134,7 @@ def reconstruct(
     warnings = [*doubts(scores), *start_doubts(result.start, dataset), *scan_doubts(reconstruction)]
     # What a dataset holds is on the CPU, and a few frames are looked at.
     warnings += slip_doubts(deepcopy(network).cpu(), reconstruction, solving.dataset, much_left(scores))
+    warnings += misplaced_doubts(reconstruction, solving.dataset)
     if misfits(scores):
         warnings += brightness_doubts(reconstruction, solving.dataset)
         warnings += beyond_doubts(solving.network, reconstruction, solving.dataset, seed)

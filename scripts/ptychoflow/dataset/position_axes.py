@@ -1,6 +1,6 @@
 """Which way the axes of scan positions run against the frames: eight ways, and what ingest is told of them."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,8 @@ ORIENTATIONS = {
     "exchanged, then both negated": (-1, -1, True),
 }
 """Signs of rows and columns, and whether the two change places first; counted from 0."""
+LEAST_DEFORMED = 1e-4
+"""Stretch less one, and shear, below which settings do not name them."""
 
 
 def orientations() -> list[tuple[int, int, bool]]:
@@ -58,38 +60,55 @@ def ingest_settings_of(orientation: int, made_by: dict[str, Any]) -> str:
     made_by : dict
         The dataset's provenance, with what ingest was told before.
     """
-    rows, columns, swap = orientations()[orientation]
-    before = made_by.get("settings", {}).get("positions") or {}
-    signs = [before.get("row_sign", 1), before.get("column_sign", 1)][:: -1 if swap else 1]
-    swapped = bool(before.get("swap", False)) != swap
-    return (
-        f"positions: {{swap: {str(swapped).lower()}, row_sign: {rows * signs[0]}, column_sign: {columns * signs[1]}}}"
-    )
+    axes = _axes_after(orientation, _before(made_by))
+    return f"positions: {{swap: {str(axes.swap).lower()}, row_sign: {axes.row_sign}, column_sign: {axes.column_sign}}}"
 
 
-def measured_settings_of(orientation: int, scale: float, rotation: float, made_by: dict[str, Any]) -> str | None:
-    """What ingest must be told for a dataset that is to be turned and then `mapped`, as YAML.
+def measured_settings_of(orientation: int, linear: np.ndarray, made_by: dict[str, Any]) -> str:
+    """What ingest must be told for a dataset that is to be turned and then deformed, as YAML.
 
     Parameters
     ----------
     orientation : int
         One of the `orientations`, against the dataset as it is.
-    scale, rotation : float
-        Factor, and degrees after the orientation.
+    linear : ndarray
+        (2, 2) float of positive determinant: what takes offsets to those that they become after the orientation.
     made_by : dict
         The dataset's provenance, with what ingest was told before.
-
-    Returns
-    -------
-    str or None
-        None where the positions were sheared before: no such settings say what becomes of them.
     """
-    before = made_by.get("settings", {}).get("positions") or {}
-    if before.get("shear", 0.0):
-        return None
+    before = _before(made_by)
     rows, columns, swap = orientations()[orientation]
-    # A mirror turns an earlier rotation round.
-    mirrored = rows * columns * (-1 if swap else 1) < 0
-    turn = rotation + before.get("rotation", 0.0) * (-1 if mirrored else 1)
-    axes = ingest_settings_of(orientation, made_by).removesuffix("}")
-    return f"{axes}, scale: {scale * before.get('scale', 1.0):.5g}, rotation: {turn:.4g}}}"
+    axes = _axes_after(orientation, before)
+    whole = linear @ _matrix(PositionSettings(swap, rows, columns)) @ _matrix(before) @ _matrix(axes).T
+    # The last column is turned only; what is left then is stretched and sheared.
+    rotation = np.arctan2(-whole[0, 1], whole[1, 1])
+    cosine, sine = np.cos(rotation), np.sin(rotation)
+    (height, _), (sheared, width) = np.array([[cosine, sine], [-sine, cosine]]) @ whole
+    told = {"scale": f"{np.sqrt(height * width):.5g}"}
+    if abs(height / width - 1) > LEAST_DEFORMED:
+        told["stretch"] = f"{height / width:.5g}"
+    if abs(sheared / height) > LEAST_DEFORMED:
+        told["shear"] = f"{sheared / height:.4g}"
+    told["rotation"] = f"{round(float(np.degrees(rotation)), 6) + 0.0:.4g}"
+    words = "".join(f", {name}: {value}" for name, value in told.items())
+    return ingest_settings_of(orientation, made_by).removesuffix("}") + words + "}"
+
+
+def _before(made_by: dict[str, Any]) -> PositionSettings:
+    """What ingest was told of the positions."""
+    given = made_by.get("settings", {}).get("positions") or {}
+    return PositionSettings(
+        **{field.name: given[field.name] for field in fields(PositionSettings) if field.name in given}
+    )
+
+
+def _axes_after(orientation: int, before: PositionSettings) -> PositionSettings:
+    """Signs and order of what was told before, turned once more."""
+    rows, columns, swap = orientations()[orientation]
+    signs = [before.row_sign, before.column_sign][:: -1 if swap else 1]
+    return PositionSettings(before.swap != swap, rows * signs[0], columns * signs[1])
+
+
+def _matrix(settings: PositionSettings) -> np.ndarray:
+    """What settings do to offsets, (2, 2), to stand to the left of them."""
+    return settings.turned(np.eye(2)).T

@@ -10,21 +10,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
-QUICK = (0.025, 1.0, 0.15)
-"""Errors of a quick measurement that has settled: relative scale, rotation in degrees, relative defocus."""
+QUICK = (0.025, 1.0, 0.04, 0.04, 0.15)
+"""Errors of a quick measurement that has settled: relative scale, rotation in degrees, stretch, shear, defocus."""
 CREEPING, APART = 2.0, 1.5
 """How far off a quick measurement may be: over how far its last round went, and over what more frames changed."""
 BOTH_SIDES = 0.015
 """Error of the relative scale of one that went on from both sides, beside how far apart these ended."""
 MOST_KEPT = 0.5
 """Share of how far apart fits began in scale that is left in the end, beyond which photons do not tell it."""
-WIDER = (2.5, 3.0, 3.0)
-"""Error over the scatter of scale, rotation and defocus."""
-LEAST = (0.0015, 0.01, 0.01)
-"""Scatter below which none is believed: relative scale, rotation in degrees, relative defocus."""
+WIDER = (2.5, 3.0, 3.0, 3.0, 3.0)
+"""Error over the scatter of each."""
+LEAST = (0.0015, 0.01, 0.0015, 0.001, 0.01)
+"""Scatter below which none is believed of each."""
 ONE_WINDOW = 2.0
 """Factor where there is one window, which no other can gainsay."""
-MOST = (0.05, 3.0, 0.25)
+MOST = (0.05, 3.0, 0.15, 0.15, 0.25)
 """Errors from which on photons do not tell."""
 QUICK_MOST = 2.0
 """Factor to these where what is far off is looked for."""
@@ -55,14 +55,14 @@ class Estimate:
 
 def error_bars(
     rounds: np.ndarray, centres: np.ndarray, began: list[float], quick: bool = False, separate: bool = True
-) -> tuple[Estimate, Estimate, Estimate, tuple[Estimate, Estimate]]:
+) -> tuple[Estimate, Estimate, Estimate, Estimate, Estimate, tuple[Estimate, Estimate]]:
     """Estimate what windows and their last steps agree about.
 
     Parameters
     ----------
     rounds : ndarray
-        (windows, steps, 3) float: logarithm of the scale, rotation in radians, defocus. Of a quick measurement, where
-        the last two rounds of each fit ended; those of the largest window stand last, and count.
+        (windows, steps, 5) float: the numbers of a `Place`, and defocus. Of a quick measurement, where the last two
+        rounds of each fit ended; those of the largest window stand last, and count.
     centres : ndarray
         (windows, 2) float, pixels.
     began : list of float
@@ -75,15 +75,15 @@ def error_bars(
 
     Returns
     -------
-    scale, rotation, defocus : Estimate
-        A factor, degrees, and in the unit it came in.
+    scale, rotation, stretch, shear, defocus : Estimate
+        A factor, degrees, a factor, a number, and in the unit it came in.
     centre : tuple of Estimate
         (row, column) pixels.
     """
     ends = rounds[-len(began) :]
     windows = ends[:, -1] if quick else ends.mean(axis=1)
-    scale, rotation, defocus = windows.mean(axis=0)
-    units = np.array([1.0, np.degrees(1.0), 1 / max(abs(defocus), 1e-12)])
+    scale, rotation, stretch, shear, defocus = windows.mean(axis=0)
+    units = np.array([1.0, np.degrees(1.0), 1.0, 1.0, 1 / max(abs(defocus), 1e-12)])
     if quick:
         # What more frames tell otherwise, the scan tells badly.
         apart, moved = np.ptp(rounds[:, -1], axis=0), np.ptp(ends[-1], axis=0)
@@ -97,12 +97,13 @@ def error_bars(
         errors[0] = np.inf
     most = np.array(MOST) * (QUICK_MOST if quick else 1)
     wide = [float(error) if error < limit else None for error, limit in zip(errors, most, strict=True)]
-    factor = float(np.exp(scale))
     around = CENTRE_WIDER * np.hypot(_apart(centres), CENTRE)
     return (
-        Estimate(1.0, wide[0]).times(factor),
+        Estimate(1.0, wide[0]).times(float(np.exp(scale))),
         Estimate(float(np.degrees(rotation)), wide[1]),
-        Estimate(1.0, wide[2]).times(float(defocus)),
+        Estimate(1.0, wide[2]).times(float(np.exp(stretch))),
+        Estimate(float(shear), wide[3]),
+        Estimate(1.0, wide[4]).times(float(defocus)),
         tuple(Estimate(float(v), float(e)) for v, e in zip(centres.mean(axis=0), around, strict=True)),
     )
 

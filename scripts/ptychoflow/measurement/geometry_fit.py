@@ -1,7 +1,7 @@
-"""Scale and rotation of a scan, fitted together with its object and its probe.
+"""What deforms a whole scan, fitted together with its object and its probe.
 
-A scan that is stretched or turned carries its object with it, but inside each frame the object would have to be as
-large and upright as it is. What object and probe can make up for counts for nothing, so all three are solved for at
+A scan that is wider, turned, stretched or sheared carries its object with it, but inside each frame the object would
+have to be as it is. What object and probe can make up for counts for nothing, so all three are solved for at
 once, by Gauss-Newton steps. Two things would make every scan too wide, by up to two per cent: roots of counts, whose
 mean lies below the root of the mean where photons are few, and images that have not converged. So counts themselves
 are compared with their means, weighted as Poisson's law says (Fisher's scoring).
@@ -11,12 +11,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy import linalg
 from torch import Tensor
 
 from ptychoflow.blind.pupils import refocused
 from ptychoflow.blind.search import plain_iteration
 from ptychoflow.blind.windows import Window
-from ptychoflow.dataset.position_axes import mapped
 from ptychoflow.iterative.refinement import deform
 from ptychoflow.models.blind import Blind, ScanFrames, subsets
 from ptychoflow.models.blind_state import BlindState
@@ -33,8 +33,8 @@ LEAST_PHOTONS = 1.0
 """Added to counts and to their means alike, which leaves their difference as it is and tames dark pixels."""
 SHORTEST = 0.1
 """Share of a step below which no shorter one is tried."""
-LARGEST = (0.03, np.radians(3.0))
-"""Of a step, of the logarithm of scale and of rotation in radians."""
+LARGEST = (0.03, np.radians(3.0), 0.06, 0.06)
+"""Of a step, as a `Place` counts them."""
 FINER, STRAIGHT = 4, 8.0
 """Samples of the object's spectrum for each independent one, and pixels round the probe's middle that are searched."""
 BORDER = 8
@@ -43,18 +43,50 @@ BORDER = 8
 
 @dataclass
 class Place:
-    """Where a fit is: logarithm of the scale, and rotation in radians."""
+    """Where a fit is: how the scan differs from what the file says of it.
+
+    Parameters
+    ----------
+    scale : float
+        Logarithm of how much wider it is, the mean of both axes.
+    rotation : float
+        Radians by which it is turned, the mean of both axes.
+    stretch : float
+        Logarithm of how much more its rows are stretched than its columns.
+    shear : float
+        By how much rows and columns turn towards each other, radians where it is little.
+    """
 
     scale: float = 0.0
     rotation: float = 0.0
+    stretch: float = 0.0
+    shear: float = 0.0
+
+    @property
+    def linear(self) -> np.ndarray:
+        """Matrix (2, 2) that takes offsets of the file's positions to those there: turned after it was stretched."""
+        stretched = linalg.expm(np.array([[self.stretch, self.shear], [self.shear, -self.stretch]]) / 2)
+        cosine, sine = np.cos(self.rotation), np.sin(self.rotation)
+        return np.exp(self.scale) * np.array([[cosine, -sine], [sine, cosine]]) @ stretched
+
+    @classmethod
+    def of(cls, linear: np.ndarray) -> "Place":
+        """The place with a matrix (2, 2) of positive determinant."""
+        rotation = np.arctan2(linear[1, 0] - linear[0, 1], linear[0, 0] + linear[1, 1])
+        cosine, sine = np.cos(rotation), np.sin(rotation)
+        stretched = np.array([[cosine, sine], [-sine, cosine]]) @ linear
+        scale = np.log(np.linalg.det(linear)) / 2
+        logarithm = linalg.logm(stretched * np.exp(-scale)).real
+        return cls(float(scale), float(rotation), float(2 * logarithm[0, 0]), float(2 * logarithm[0, 1]))
 
     def positions(self, positions: np.ndarray) -> np.ndarray:
-        """Positions (frames, 2) there."""
-        return mapped(positions, float(np.exp(self.scale)), float(np.degrees(self.rotation)))
+        """Positions (frames, 2) there, about their mean."""
+        middle = positions.mean(axis=0)
+        return middle + (positions - middle) @ self.linear.T
 
 
 class GeometryFit:
-    """A window of a scan whose object, probe, scale and rotation are solved for.
+    """A window of a scan whose object, probe and place are solved for.
 
     Parameters
     ----------
@@ -100,15 +132,14 @@ class GeometryFit:
         scan.prepare_geometry()
         residual = torch.where(self.mask, self.counts / scan.amplitudes - scan.amplitudes, 0) / 2
         change = least_squares(scan, residual, CONJUGATE_GRADIENTS)
-        asked = change.geometry[:2].abs().double().numpy()
+        asked = change.geometry[: len(LARGEST)].abs().double().numpy()
         before, share = self._misfit_of(scan), min(1.0, *(LARGEST / np.maximum(asked, 1e-12)))
         tried = self._moved(change, share)
         while self._misfit_of(self._scan(*tried)) > before and share > SHORTEST:
             share /= 2
             tried = self._moved(change, share)
         self.object, self.probe, self.positions = tried
-        scale, rotation = share * change.geometry[:2].double().numpy()
-        self.place = Place(self.place.scale + float(scale), self.place.rotation + float(rotation))
+        self.place = Place.of(self._step_of(change, share).linear @ self.place.linear)
 
     @torch.inference_mode()
     def misfit(self) -> float:
@@ -139,14 +170,17 @@ class GeometryFit:
 
     def _moved(self, change: Change, share: float) -> tuple[Tensor, Tensor, Tensor]:
         """Object, probe and positions after a share of a change."""
-        scale, rotation, defocus = (share * change.geometry.double()).tolist()
-        cosine, sine = np.exp(scale) * np.cos(rotation), np.exp(scale) * np.sin(rotation)
-        linear = torch.tensor([[cosine, -sine], [sine, cosine]], dtype=torch.float32)
+        linear = torch.from_numpy(self._step_of(change, share).linear).float()
+        curved = (share * change.geometry[len(LARGEST) :].double()).tolist()
         return (
             deform(self.object + share * change.object, linear, self.middle),
-            refocused(self.probe + share * change.probe, defocus),
+            refocused(self.probe + share * change.probe, *curved),
             self.middle + (self.positions - self.middle) @ linear.T,
         )
+
+    def _step_of(self, change: Change, share: float) -> Place:
+        """What a share of a change makes of a scan."""
+        return Place(*(share * change.geometry[: len(LARGEST)].double()).tolist())
 
     def _misfit_of(self, scan: LinearisedScan) -> float:
         """Half the Poisson deviance, Σ n ln (n / I) − n + I."""

@@ -2,13 +2,17 @@
 
 from typing import Any
 
+import numpy as np
+
 from ptychoflow.dataset.dataset import Dataset
 from ptychoflow.dataset.position_axes import ORIENTATIONS, measured_settings_of
+from ptychoflow.measurement.geometry_fit import Place
 from ptychoflow.measurement.measurement import Estimate, Measurement
 
 NOT_TOLD = "the photons do not tell"
-LEAST_SCALE, LEAST_ROTATION, LEAST_DEFOCUS = 0.01, 0.2, 0.1
-"""Differences from the file that are worth a warning, beyond the errors: relative, in degrees, relative."""
+LEAST_SCALE, LEAST_ROTATION, LEAST_DEFORMED, LEAST_DEFOCUS = 0.01, 0.2, 0.01, 0.1
+"""Differences from the file that are worth a warning, beyond the errors: of scale, in degrees, of stretch and of shear,
+relative."""
 
 
 def measured_facts(found: Measurement, dataset: Dataset) -> tuple[dict[str, Any], list[str]]:
@@ -26,6 +30,8 @@ def measured_facts(found: Measurement, dataset: Dataset) -> tuple[dict[str, Any]
         "measured_orientation_errors": shares,
         "measured_scale": _written(found.scale, ""),
         "measured_rotation": _written(found.rotation, " degrees"),
+        "measured_stretch": _written(found.stretch, " of rows over columns"),
+        "measured_shear": _written(found.shear, " of rows and columns towards each other"),
         "measured_defocus": _written(found.defocus, " m"),
         "measured_beam_centre_rows": _written(found.centre[0], " pixels off N / 2"),
         "measured_beam_centre_columns": _written(found.centre[1], " pixels off N / 2"),
@@ -33,10 +39,9 @@ def measured_facts(found: Measurement, dataset: Dataset) -> tuple[dict[str, Any]
     }
     if not found.orientation_told:
         return facts, []
-    scale = found.scale.value if _scale_differs(found) else 1.0
-    rotation = found.rotation.value if _turned(found) else 0.0
-    settings = measured_settings_of(found.orientation, scale, rotation, dataset.provenance)
-    facts["settings_to_paste"] = settings or "none: the positions were sheared by positions.shear, which must go first"
+    place = _believed(found)
+    scale = float(np.exp(place.scale))
+    facts["settings_to_paste"] = measured_settings_of(found.orientation, place.linear, dataset.provenance)
     if scale != 1:
         distance = dataset.detector_distance / scale
         facts["or_in_place_of_scale"] = f"detector_distance: {distance:.5g}"
@@ -61,6 +66,12 @@ def _doubts(found: Measurement, names: list[str], settings: str) -> list[str]:
             f"the scan seems to be {_written(found.scale, '')} times as wide as the file says, against the pixel at "
             f"the sample (positions.scale, detector_distance or detector_pixel_size; {settings})"
         )
+    if _deformed(found):
+        sentences.append(
+            f"the scan seems to be deformed, its rows stretched {_written(found.stretch, '')} times as much as its "
+            f"columns and both turned towards each other by {_written(found.shear, '')}, as where a stage drifts from "
+            f"line to line or its axes are neither alike nor square ({settings})"
+        )
     if _may_be_blurred(found):
         sentences.append(
             f"the scan seems to be {_written(found.scale, '')} times as wide as the file says, or its fringes are "
@@ -74,6 +85,27 @@ def _doubts(found: Measurement, names: list[str], settings: str) -> list[str]:
             f"{_written(found.defocus, ' m')}: a reconstruction from it needs to solve for the probe"
         )
     return sentences
+
+
+def _believed(found: Measurement) -> Place:
+    """What the positions are to be mended by: what differs from the file, and of a deformed scan all that is told."""
+    whole = _deformed(found)
+    scaled = _scale_differs(found) or (whole and found.scale.error is not None and not _may_be_blurred(found))
+    turned = _turned(found) or (whole and found.rotation.error is not None)
+    return Place(
+        float(np.log(found.scale.value)) if scaled else 0.0,
+        float(np.radians(found.rotation.value)) if turned else 0.0,
+        float(np.log(found.stretch.value)) if whole and found.stretch.error is not None else 0.0,
+        found.shear.value if whole and found.shear.error is not None else 0.0,
+    )
+
+
+def _deformed(found: Measurement) -> bool:
+    """Whether its axes are neither alike nor square, in one of the two ways that keep its size and its rotation."""
+    return any(
+        one.error is not None and abs(one.value - usual) > LEAST_DEFORMED + one.error
+        for one, usual in ((found.stretch, 1), (found.shear, 0))
+    )
 
 
 def _turned(found: Measurement) -> bool:

@@ -1,11 +1,11 @@
-"""The geometry of a scan, measured by its photons: orientation, scale and rotation of the positions, defocus, centre.
+"""The geometry of a scan, measured by its photons: orientation and deformation of the positions, defocus, centre.
 
 Frames that overlap agree about the object under the right positions alone. So windows of the scan are reconstructed,
-each with its scale and rotation, see `geometry_fit`: first from cropped frames, several times from an empty object on,
-since an image that was begun under wrong positions keeps faults that no small step mends; then from frames that hold
-nearly all photons, for what a crop cuts off makes a scan too wide. Scale trades with defocus: behind a strongly curved
-beam a frame is a magnified shadow, which moves by step over defocus, and only its fringes tell the two apart. Rotation
-has no such partner.
+each with its scale, rotation, stretch and shear, see `geometry_fit`: first from cropped frames, several times from an
+empty object on, since an image that was begun under wrong positions keeps faults that no small step mends; then from
+frames that hold nearly all photons, for what a crop cuts off makes a scan too wide. Scale trades with defocus: behind a
+strongly curved beam a frame is a magnified shadow, which moves by step over defocus, and only its fringes tell the two
+apart; stretch and shear trade with astigmatism alike. Rotation has no such partner.
 """
 
 from dataclasses import dataclass, replace
@@ -67,6 +67,10 @@ class Measurement:
         Factor by which the scan was wider than the dataset says, or its pixels at the sample finer.
     rotation : Estimate
         Degrees by which the scan is turned after the orientation, from the rows' axis towards that of the columns.
+    stretch : Estimate
+        Factor by which its rows are stretched more than its columns, beside the scale, which is their mean.
+    shear : Estimate
+        By how much rows and columns turn towards each other, radians where it is little.
     defocus : Estimate
         Metres from the focus to the sample.
     centre : tuple of Estimate
@@ -76,7 +80,7 @@ class Measurement:
     start : Start
         The probe from which it went on.
     rounds : list
-        What the errors were made of: scale (logarithm), rotation (radians), defocus (pixels²), by window and step.
+        What the errors were made of: the numbers of a `Place` and defocus (pixels²), by window and step.
     began : list of float
         Logarithms of the scale at which the last of these began.
     blurred : bool
@@ -88,6 +92,8 @@ class Measurement:
     twin_excluded: bool
     scale: Estimate
     rotation: Estimate
+    stretch: Estimate
+    shear: Estimate
     defocus: Estimate
     centre: tuple[Estimate, Estimate]
     given_defocus: float | None
@@ -187,7 +193,7 @@ def _measured(
     if quick and abs(place.scale) > DOUBTED[0]:
         # From as far on the other side.
         began = [*began, 2 * place.scale]
-        _, ends = settled(network, first, probe, Place(began[-1], place.rotation), seed, quick)
+        _, ends = settled(network, first, probe, replace(place, scale=began[-1]), seed, quick)
         rounds = [*rounds, ends[-2:]]
     errors = _orientation_errors(network, first, orientation, place, probe, seed)
     if not quick:
@@ -197,7 +203,7 @@ def _measured(
         centres, probe = [fit.beam_centre() for fit in fits], fits[-1].probe
     # Frames that are cropped have pixels at the sample that are wider.
     metres = (dataset.pixel_size * dataset.size / edge) ** 2 / wavelength_of(dataset.energy)
-    scale, rotation, defocus, centre = error_bars(
+    scale, rotation, stretch, shear, defocus, centre = error_bars(
         np.array(rounds)[:, -AVERAGED:], torch.stack(centres).numpy(), began, quick, separate=len(chosen) > 1
     )
     found = Measurement(
@@ -206,6 +212,8 @@ def _measured(
         twin_excluded=start.candidate.given,
         scale=scale,
         rotation=rotation,
+        stretch=stretch,
+        shear=shear,
         defocus=defocus.times(metres),
         centre=centre,
         given_defocus=None,

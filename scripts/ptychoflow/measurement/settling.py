@@ -1,4 +1,6 @@
-"""Fits of scale and rotation, one after the other, until they move no more."""
+"""Fits of what deforms a scan, one after the other, until they move no more."""
+
+from dataclasses import astuple, replace
 
 import numpy as np
 import torch
@@ -13,9 +15,10 @@ from ptychoflow.physics.modes import coherence_modes
 FIRST_LEAST, FIRST_MOST, FIRST_STEPS, LAST_STEPS, AVERAGED = 3, 6, 3, 6, 4
 """Rounds from an empty object on, steps of each, steps of the last one, and those at its end that count."""
 QUICK_LEAST, QUICK_MOST, SETTLED = 2, 6, 0.002
-"""Rounds of a quick look: they end where scale and rotation (radians) move by no more from one to the next."""
-DOUBTED = (0.015, 0.5)
-"""Scale (logarithm) and rotation in degrees from which on the few frames of a quick look are not enough."""
+"""Rounds of a quick look: they end where what they do to positions changes by no more from one to the next."""
+DOUBTED, DEFORMED = (0.015, 0.5), 0.03
+"""Scale (logarithm) and rotation in degrees, and stretch or shear, from which on the few frames of a quick look are not
+enough."""
 SIDES, PASSES, ARRIVED = (0.005, -0.005), 3, 0.003
 """Logarithm of the scale by which windows begin too wide and too narrow: how much of it is left in the end tells how
 much the photons tell of a scale. At most so often, until their mean moves by no more than that."""
@@ -33,7 +36,7 @@ def settled(
     for number in range(1, most + 1):
         fit = GeometryFit(network, window, probe, place, seed)
         ends.append(_steps(fit, FIRST_STEPS)[-1])
-        moved = np.hypot(fit.place.scale - place.scale, fit.place.rotation - place.rotation)
+        moved = np.linalg.norm(fit.place.linear - place.linear) / 2**0.5
         place, probe = fit.place, fit.probe
         if number >= least and moved < SETTLED:
             break
@@ -60,11 +63,11 @@ def from_both_sides(
     for _ in range(PASSES):
         rounds, began, fits = [], [place.scale + side for side in SIDES], []
         for window, scale in zip(windows, began, strict=True):
-            fit = GeometryFit(network, window, probe, Place(scale, place.rotation), seed)
+            fit = GeometryFit(network, window, probe, replace(place, scale=scale), seed)
             _steps(fit, FIRST_STEPS)
             fits.append(GeometryFit(network, window, fit.probe, fit.place, seed))
             rounds.append(_steps(fits[-1], LAST_STEPS))
-        before, place = place, Place(*np.array(rounds)[:, -AVERAGED:, :2].mean(axis=(0, 1)).tolist())
+        before, place = place, Place(*np.array(rounds)[:, -AVERAGED:, :-1].mean(axis=(0, 1)).tolist())
         probe = fits[-1].probe
         if abs(place.scale - before.scale) < ARRIVED:
             break
@@ -74,13 +77,14 @@ def from_both_sides(
 def doubted(place: Place) -> bool:
     """Whether a quick look is so far from what the file says that it looks closer."""
     scale, rotation = DOUBTED
-    return abs(place.scale) > scale or abs(np.degrees(place.rotation)) > rotation
+    deformed = max(abs(place.stretch), abs(place.shear)) > DEFORMED
+    return deformed or abs(place.scale) > scale or abs(np.degrees(place.rotation)) > rotation
 
 
 def _steps(fit: GeometryFit, count: int) -> list[list[float]]:
-    """Make steps; scale as a logarithm, rotation in radians and defocus in pixels² after each."""
+    """Make steps; the numbers of the place and defocus in pixels² after each."""
     rounds = []
     for _ in range(count):
         fit.step()
-        rounds.append([fit.place.scale, fit.place.rotation, focus_of(fit.probe[0])])
+        rounds.append([*astuple(fit.place), focus_of(fit.probe[0])])
     return rounds

@@ -100,24 +100,32 @@ class LinearisedScan:
         return (self.directions * self.propagator(waves)).real.sum(dim=1)
 
     def prepare_geometry(self) -> None:
-        """Prepare the derivatives by scale (logarithm), rotation (radians) and defocus (pixels²).
+        """Prepare the derivatives by what deforms the scan, and by what focuses the beam.
 
-        A scan that is stretched or turned carries its object with it: a frame still sees the same place, but sees it
-        deformed, so that its patch changes by minus the slope times the distance from the patch's centre.
+        The first are scale (logarithm), rotation (radians), by how much rows are wider than columns (logarithm) and by
+        how much their angle differs from a right one (radians); then defocus and two astigmatisms (pixels²), the
+        curvature that rows have more than columns, and what both have together. A scan that is deformed carries its
+        object with it: a frame still sees the same place, but sees it deformed, so that its patch changes by minus the
+        slope times the distance from the patch's centre.
         """
         axis = torch.arange(self.size, device=self.fraction.device) - self.size // 2
         lever = (self.fraction[..., None] - axis)[..., None]
         rows, columns = lever[:, 0], lever[:, 1].mT
         by_row, by_column = (self._cut(slope) for slope in spectral_slopes(self.canvas))
-        frequency = torch.fft.fftfreq(self.size, device=axis.device)
-        square = frequency[:, None] ** 2 + frequency**2
-        focused = torch.fft.ifft2(-1j * torch.pi * square * self.spectrum * self.factors)
+        deformed = (
+            by_row * rows + by_column * columns,
+            by_column * rows - by_row * columns,
+            (by_row * rows - by_column * columns) / 2,
+            (by_row * columns + by_column * rows) / 2,
+        )
+        beams = self.spectrum * self.factors
+        focused = (
+            torch.fft.ifft2(-1j * torch.pi * square * beams)
+            for square in curvatures(self.size, axis.device).to(self.fraction.dtype)
+        )
         self.columns = torch.stack(
-            [
-                self.derivative(exit_waves(by_row * rows + by_column * columns, self.moved)),
-                self.derivative(exit_waves(by_column * rows - by_row * columns, self.moved)),
-                self.derivative(exit_waves(self.patches, focused)),
-            ]
+            [self.derivative(exit_waves(patches, self.moved)) for patches in deformed]
+            + [self.derivative(exit_waves(self.patches, beam)) for beam in focused]
         )
 
     def forward(self, change: Change) -> Float[Tensor, "frames N N"]:
@@ -170,6 +178,13 @@ def least_squares(scan: LinearisedScan, residual: Float[Tensor, "frames N N"], i
         before, power = power, gradient.dot(step)
         direction = step.plus(direction, power / before)
     return found
+
+
+def curvatures(size: int, device: torch.device | None = None) -> Float[Tensor, "3 N N"]:
+    """Squares of frequencies (cycles per pixel)², float64, zero in the corner: of both axes, by difference, crossed."""
+    frequency = torch.fft.fftfreq(size, dtype=torch.float64, device=device)
+    rows, columns = frequency[:, None], frequency[None, :]
+    return torch.stack([rows**2 + columns**2, rows**2 - columns**2, 2 * rows * columns])
 
 
 def _real_dot(one: Tensor, other: Tensor) -> Tensor:

@@ -41,8 +41,11 @@ class PositionSettings(Settings):
         −1 turns the columns round.
     scale : float
         Factor by which the scan was wider than it says, after the signs.
+    stretch : float
+        Factor by which its rows are stretched more than its columns, beside the scale: by its root, and they by one
+        over it.
     shear : float
-        Columns that a step of one along the rows adds, after the scale.
+        Columns that a step of one along the rows adds, after the scale and the stretch.
     rotation : float
         Degrees by which the scan is turned at last, from the rows' axis towards that of the columns.
     unit : {"default", "pixels", "metres", "millimetres", "micrometres", "nanometres"}
@@ -55,6 +58,7 @@ class PositionSettings(Settings):
     row_sign: Literal[1, -1] = 1
     column_sign: Literal[1, -1] = 1
     scale: Positive = 1.0
+    stretch: Positive = 1.0
     shear: Real = 0.0
     rotation: Real = 0.0
     unit: Literal["default", "pixels", "metres", "millimetres", "micrometres", "nanometres"] = "default"
@@ -62,10 +66,10 @@ class PositionSettings(Settings):
     @property
     def deforms(self) -> bool:
         """Whether the scan is another one than turns by a quarter and mirrors make of it."""
-        return (self.scale, self.shear, self.rotation) != (1.0, 0.0, 0.0)
+        return (self.scale, self.stretch, self.shear, self.rotation) != (1.0, 1.0, 0.0, 0.0)
 
     def turned(self, offsets: "np.ndarray") -> "np.ndarray":
-        """Positions (n, 2) of rows and columns, exchanged, signed, scaled, sheared and turned."""
+        """Positions (n, 2) of rows and columns, exchanged, signed, scaled, stretched, sheared and turned."""
         import numpy as np
 
         if self.swap:
@@ -73,7 +77,8 @@ class PositionSettings(Settings):
         offsets = offsets * (self.row_sign, self.column_sign)
         if not self.deforms:
             return offsets
-        rows, columns = self.scale * offsets.T
+        root = math.sqrt(self.stretch)
+        rows, columns = self.scale * root * offsets[:, 0], self.scale / root * offsets[:, 1]
         columns = columns + self.shear * rows
         cosine, sine = math.cos(math.radians(self.rotation)), math.sin(math.radians(self.rotation))
         return np.stack([cosine * rows - sine * columns, sine * rows + cosine * columns], axis=1)

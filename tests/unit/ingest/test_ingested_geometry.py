@@ -139,7 +139,7 @@ def moves(read: Dataset) -> np.ndarray:
     return read.positions[1:] - read.positions[0]
 
 
-def test_a_scan_is_scaled_sheared_and_turned():
+def test_a_scan_is_scaled_stretched_sheared_and_turned():
     given = RASTER[1:] - RASTER[0]
 
     def change(**settings: float) -> np.ndarray:
@@ -147,14 +147,19 @@ def test_a_scan_is_scaled_sheared_and_turned():
 
     np.testing.assert_allclose(change(rotation=90), np.stack([-given[:, 1], given[:, 0]], axis=1), atol=1e-9)
     np.testing.assert_allclose(change(scale=1.03), 1.03 * given)
+    np.testing.assert_allclose(change(stretch=1.21, scale=2.0), given * [2 * 1.1, 2 / 1.1])
     np.testing.assert_allclose(change(shear=0.2), np.stack([given[:, 0], given[:, 1] + 0.2 * given[:, 0]], axis=1))
+    both = change(stretch=4.0, shear=0.5)
+    np.testing.assert_allclose(both, np.stack([2 * given[:, 0], given[:, 1] / 2 + given[:, 0]], axis=1))
     # As complex numbers, rows real and columns imaginary, a turn is a factor.
     turned = change(rotation=-126.0, row_sign=-1, scale=0.9)
     wanted = 0.9 * (-given[:, 0] + 1j * given[:, 1]) * np.exp(-1j * np.radians(126.0))
     np.testing.assert_allclose(turned[:, 0] + 1j * turned[:, 1], wanted, atol=1e-9)
 
 
-@pytest.mark.parametrize("wrong", [{"scale": 0.0}, {"rotation": float("nan")}, {"shear": float("inf")}])
+@pytest.mark.parametrize(
+    "wrong", [{"scale": 0.0}, {"stretch": -1.0}, {"rotation": float("nan")}, {"shear": float("inf")}]
+)
 def test_a_deformation_that_cannot_be_is_refused(wrong: dict):
     with pytest.raises(InputError, match=f"positions.{next(iter(wrong))} is"):
         PositionSettings(**wrong)

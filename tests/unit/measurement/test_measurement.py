@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 from blind_scans import plain_engine, small_scan
 from scipy import ndimage
 
@@ -16,6 +17,7 @@ from ptychoflow.errors import InputError
 from ptychoflow.ingest.readers import read_dataset
 from ptychoflow.measurement.error_bars import Estimate, error_bars
 from ptychoflow.measurement.geometry_check import geometry_doubts
+from ptychoflow.measurement.geometry_fit import Place
 from ptychoflow.measurement.measured_facts import measured_facts
 from ptychoflow.measurement.measurement import Measurement, measure
 from ptychoflow.settings.ingest import PositionSettings
@@ -108,15 +110,18 @@ def test_a_quick_look_says_what_is_far_off(upright: Measurement, caplog: pytest.
 
 
 def test_errors_grow_with_what_windows_and_steps_differ_by():
-    quiet = np.tile([np.log(1.01), np.radians(2.0), 40.0], (2, 4, 1))
+    quiet = np.tile([np.log(1.01), np.radians(2.0), np.log(1.03), -0.02, 40.0], (2, 4, 1))
     centres, began = np.array([[0.5, -1.0], [0.5, -1.0]]), [0.02, 0.0]
-    scale, rotation, defocus, centre = error_bars(quiet, centres, began)
-    assert (scale.value, rotation.value, defocus.value) == pytest.approx((1.01, 2.0, 40.0))
+    *told, centre = error_bars(quiet, centres, began)
+    scale, rotation, stretch, shear, defocus = told
+    assert [one.value for one in told] == pytest.approx([1.01, 2.0, 1.03, -0.02, 40.0])
     assert [one.value for one in centre] == [0.5, -1.0]
     apart, moving = quiet.copy(), quiet.copy()
     apart[1] *= 1.05
+    apart[1, :, 2:4] += 0.01
     moving[:, :, 0] += [0.0, 0.004, 0.008, 0.012]
-    assert error_bars(apart, centres, began)[2].error > 2 * defocus.error
+    for other, one in zip(error_bars(apart, centres, began)[2:5], (stretch, shear, defocus), strict=True):
+        assert other.error > 2 * one.error
     assert error_bars(moving, centres, began)[0].error > 2 * scale.error
     assert error_bars(quiet, centres, began, separate=False)[1].error > rotation.error
     moving[:, :, 0] *= 10
@@ -125,7 +130,7 @@ def test_errors_grow_with_what_windows_and_steps_differ_by():
 
 @pytest.mark.parametrize("quick", [False, True])
 def test_a_scale_that_stays_where_fits_began_is_not_told(quick: bool):
-    rounds = np.tile([np.log(1.01), np.radians(2.0), 40.0], (2, 2 if quick else 4, 1))
+    rounds = np.tile([np.log(1.01), np.radians(2.0), 0.0, 0.0, 40.0], (2, 2 if quick else 4, 1))
     began = [0.02, 0.0]
     rounds[:, :, 0] = np.array([0.012, 0.008])[:, None]
     told = error_bars(rounds, np.zeros((1, 2)), began, quick)[0]
@@ -136,10 +141,10 @@ def test_a_scale_that_stays_where_fits_began_is_not_told(quick: bool):
 
 
 def test_a_quick_measurement_is_unsure_where_more_frames_tell_otherwise():
-    last = np.tile([np.log(1.06), np.radians(2.0), 40.0], (2, 2, 1))
+    last = np.tile([np.log(1.06), np.radians(2.0), np.log(1.07), 0.1, 40.0], (2, 2, 1))
     centres = np.zeros((1, 2))
     sure = error_bars(last, centres, [0.0], quick=True)
-    assert [one.value for one in sure[:3]] == pytest.approx([1.06, 2.0, 40.0])
+    assert [one.value for one in sure[:5]] == pytest.approx([1.06, 2.0, 1.07, 0.1, 40.0])
     few, creeping = last.copy(), last.copy()
     few[0, :, 0] -= 0.02
     creeping[1, 0, 0] -= 0.01
@@ -167,6 +172,50 @@ def test_a_quick_look_goes_on_until_a_wrong_pixel_is_measured(factor: float):
     assert found.scale.value == pytest.approx(factor, rel=0.02)
     assert any("times as wide" in sentence for sentence in geometry_doubts(wrong, "wrong.npz", whole=False))
     assert geometry_doubts(dataset, "right.npz", whole=False) == []
+
+
+@pytest.mark.slow
+def test_a_drift_along_a_raster_is_measured_as_the_shear_and_the_stretch_that_it_is():
+    dataset = small_scan(
+        probe={"kind": "disk", "disk_diameter": 0.35, "disk_curvature": -5.0, "flux": 2e6},
+        scan={"kind": "raster", "frames": 100, "step": 2.8},
+        object=ObjectSettings(kind="grains", absorption=0.3, phase_shift=1.0),
+        seed=4,
+    )
+    drifted = dataset.positions + np.linspace(0, 1, len(dataset.positions))[:, None] * [3.0, -4.0]
+    positions, shape = object_frame(drifted, dataset.size)
+    wrong = replace(dataset, positions=positions, object_shape=shape, truth=None, true_positions=None)
+    found = measure(plain_engine(), wrong, quick=True)
+    settings = yaml.safe_load(measured_facts(found, wrong)[0]["settings_to_paste"])["positions"]
+    mended = PositionSettings(**settings).turned(drifted - drifted.mean(axis=0))
+    right = dataset.positions - dataset.positions.mean(axis=0)
+    # A drift goes on along each line, too, which no deformation does.
+    assert np.abs(mended - right).mean() < 0.5 < np.abs(drifted - drifted.mean(axis=0) - right).mean()
+    assert any("deformed" in sentence for sentence in geometry_doubts(wrong, "wrong.npz", whole=False))
+
+
+def test_a_place_is_told_by_what_it_does():
+    place = Place(0.1, 0.2, -0.3, 0.15)
+    assert Place.of(place.linear) == Place(*map(pytest.approx, (0.1, 0.2, -0.3, 0.15)))
+    # To first order, rows and columns of a sheared scan each turn by half of the shear.
+    np.testing.assert_allclose(Place(shear=1e-4).linear, [[1, 5e-5], [5e-5, 1]], atol=1e-8)
+    np.testing.assert_allclose(Place(stretch=2e-4).linear, [[1 + 1e-4, 0], [0, 1 - 1e-4]], atol=1e-7)
+    assert np.linalg.det(place.linear) == pytest.approx(np.exp(0.2))
+
+
+def test_a_deformed_scan_is_said_with_all_that_mends_it(upright: Measurement):
+    dataset = zone_plate(1.0, 0.0, 0)
+    found = replace(upright, scale=Estimate(1.02, 0.02), rotation=Estimate(-1.0, 1.0), defocus=Estimate(DEFOCUS, None))
+    assert "stretch" not in measured_facts(found, dataset)[0]["settings_to_paste"]
+    deformed = replace(found, stretch=Estimate(1.08, 0.04), shear=Estimate(0.01, 0.04))
+    facts, (sentence,) = measured_facts(deformed, dataset)
+    assert "1.08 ± 0.04 times as much as its columns" in sentence
+    assert facts["settings_to_paste"] in sentence
+    settings = PositionSettings(**yaml.safe_load(facts["settings_to_paste"])["positions"])
+    linear = Place(np.log(1.02), np.radians(-1.0), np.log(1.08), 0.01).linear
+    np.testing.assert_allclose(settings.turned(np.eye(2)), linear.T, atol=1e-4)
+    unsure = replace(found, stretch=Estimate(1.08, None), shear=Estimate(0.01, 0.04))
+    assert measured_facts(unsure, dataset)[1] == []
 
 
 @pytest.mark.slow
@@ -221,24 +270,20 @@ def test_the_focus_of_a_probe_is_the_defocus_that_was_put_in():
 
 
 @pytest.mark.parametrize("number", range(8))
-def test_settings_that_are_pasted_do_what_was_measured(number: int):
+@pytest.mark.parametrize("deformed", [{}, {"stretch": 1.08, "shear": -0.1}])
+def test_settings_that_are_pasted_do_what_was_measured(number: int, deformed: dict[str, float]):
     offsets = np.random.default_rng(number).normal(size=(30, 2))
-    before = {"swap": True, "row_sign": -1, "scale": 1.1, "rotation": 20.0}
+    before = {"swap": True, "row_sign": -1, "scale": 1.1, "rotation": 20.0} | deformed
     as_they_are = PositionSettings(**before).turned(offsets)
     rows, columns, swap = orientations()[number]
     expected = PositionSettings(swap, rows, columns).turned(as_they_are)
-    expected = PositionSettings(scale=0.97, rotation=-3.0).turned(expected)
-    text = measured_settings_of(number, 0.97, -3.0, {"settings": {"positions": before}})
-    words = dict(part.split(": ") for part in text.removeprefix("positions: {").removesuffix("}").split(", "))
-    settings = PositionSettings(
-        words["swap"] == "true",
-        int(words["row_sign"]),
-        int(words["column_sign"]),
-        float(words["scale"]),
-        rotation=float(words["rotation"]),
-    )
-    np.testing.assert_allclose(settings.turned(offsets), expected, atol=1e-6)
-    assert measured_settings_of(number, 1.0, 0.0, {"settings": {"positions": {"shear": 0.1}}}) is None
+    linear = PositionSettings(scale=0.97, rotation=-3.0, **deformed).turned(np.eye(2)).T
+    text = measured_settings_of(number, linear, {"settings": {"positions": before}})
+    settings = PositionSettings(**yaml.safe_load(text)["positions"])
+    np.testing.assert_allclose(settings.turned(offsets), expected @ linear.T, atol=2e-3)
+    if not deformed:
+        assert "stretch" not in text
+        assert "shear" not in text
 
 
 def test_what_the_photons_do_not_tell_is_said(upright: Measurement):

@@ -38,7 +38,7 @@ def random_change(scan: LinearisedScan, seed: int) -> Change:
     return Change(
         torch.randn(scan.canvas.shape, dtype=torch.complex128, generator=generator),
         torch.randn(scan.spectrum.shape, dtype=torch.complex128, generator=generator),
-        torch.randn(3, dtype=torch.float64, generator=generator),
+        torch.randn(7, dtype=torch.float64, generator=generator),
     )
 
 
@@ -54,11 +54,13 @@ def test_derivatives_by_object_and_probe_are_those_of_the_model(scan: Linearised
     torch.testing.assert_close(scan.forward(change), expected, atol=1e-6, rtol=1e-5)
 
 
-def test_the_derivative_by_defocus_is_that_of_the_model(scan: LinearisedScan):
+@pytest.mark.parametrize("number", range(3))
+def test_the_derivatives_by_defocus_and_astigmatism_are_those_of_the_model(scan: LinearisedScan, number: int):
     probe, positions = scan.given
-    ends = [at(scan.canvas, refocused(probe, sign * 1e-4), positions, scan.mask) for sign in (1, -1)]
+    ways = [np.eye(3)[number] * sign * 1e-4 for sign in (1, -1)]
+    ends = [at(scan.canvas, refocused(probe, *way), positions, scan.mask) for way in ways]
     expected = torch.where(scan.mask, (ends[0].amplitudes - ends[1].amplitudes) / 2e-4, 0)
-    torch.testing.assert_close(scan.columns[2], expected, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(scan.columns[4 + number], expected, atol=1e-5, rtol=1e-4)
 
 
 def test_a_scan_and_its_object_deform_together():
@@ -70,20 +72,18 @@ def test_a_scan_and_its_object_deform_together():
     positions, middle = torch.tensor([[15.3, 20.6], [22.2, 17.9]], dtype=torch.float64), 20.0
     mask = torch.ones(SIZE, SIZE, dtype=torch.bool)
 
-    def waves(scale: float, turn: float) -> LinearisedScan:
-        cosine, sine = np.cos(turn) / scale, np.sin(turn) / scale
-        row, column = (
-            cosine * (rows - middle) + sine * (columns - middle),
-            cosine * (columns - middle) - sine * (rows - middle),
-        )
+    def waves(change: np.ndarray) -> LinearisedScan:
+        linear = torch.from_numpy(np.eye(2) + change)
+        back = torch.linalg.inv(linear)
+        row, column = (one[0] * (rows - middle) + one[1] * (columns - middle) for one in back)
         canvas = 1 + 0.3 * torch.exp(2j * torch.pi * (4 * row + 2 * column) / 40)
-        linear = scale * torch.tensor([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
         return at(canvas, probe, middle + (positions - middle) @ linear.T, mask)
 
-    for number, step in enumerate([(1e-5, 0.0), (0.0, 1e-5)]):
-        ends = [waves(np.exp(sign * step[0]), sign * step[1]) for sign in (1, -1)]
+    # Scale, rotation, and the two that stretch: rows more than columns, and both towards each other.
+    for number, way in enumerate([[[1, 0], [0, 1]], [[0, -1], [1, 0]], [[0.5, 0], [0, -0.5]], [[0, 0.5], [0.5, 0]]]):
+        ends = [waves(sign * 1e-5 * np.array(way)) for sign in (1, -1)]
         expected = (ends[0].amplitudes - ends[1].amplitudes) / 2e-5
-        torch.testing.assert_close(waves(1.0, 0.0).columns[number], expected, atol=5e-5, rtol=1e-3)
+        torch.testing.assert_close(waves(np.zeros((2, 2))).columns[number], expected, atol=5e-5, rtol=1e-3)
 
 
 def test_the_gradient_is_the_adjoint_of_the_derivative(scan: LinearisedScan):
