@@ -24,8 +24,9 @@ BEYOND_NOISE = 5.0
 """Standard deviations of its noise from which on a frame is explained badly."""
 EXPLAINED = 0.5
 """Share of what is left of a frame beyond its noise, that another position explains."""
-FEWEST = 2
-"""Such frames from which on it is said: it takes two to be exchanged."""
+FEWEST, LEAST_SHARE = 2, 0.04
+"""Such frames from which on it is said: it takes two to be exchanged, and few spoil no image. Sound scans of wedges,
+whose frames are all alike, have up to 2 %, others none."""
 NAMED = 5
 
 
@@ -40,7 +41,7 @@ def misplaced_doubts(reconstruction: Reconstruction, dataset: Dataset) -> list[s
         Its frames, with their positions as the reconstruction took them to run.
     """
     numbers = misplaced_frames(reconstruction, dataset)
-    if len(numbers) < FEWEST:
+    if len(numbers) < max(FEWEST, LEAST_SHARE * len(reconstruction.positions)):
         return []
     named = ", ".join(str(number) for number in numbers[:NAMED]) + (", …" if len(numbers) > NAMED else "")
     return [

@@ -15,6 +15,7 @@ from ptychoflow.blind.beyond import beyond_doubts
 from ptychoflow.blind.doubts import brightness_doubts, defocus_metres, scan_doubts, start_doubts
 from ptychoflow.blind.frames import split_of
 from ptychoflow.blind.halves import half_objects
+from ptychoflow.blind.left_over import left_over_doubts
 from ptychoflow.blind.misplaced import misplaced_doubts
 from ptychoflow.blind.pretrained import PLAIN, PRETRAINED, TUNED, chosen_network, method_of, require_unseen
 from ptychoflow.blind.result import BlindResult, Progress
@@ -138,6 +139,8 @@ def reconstruct(
     if misfits(scores):
         warnings += brightness_doubts(reconstruction, solving.dataset)
         warnings += beyond_doubts(solving.network, reconstruction, solving.dataset, seed)
+    elif not warnings:
+        warnings += left_over_doubts(reconstruction, solving.dataset)
     reconstruction.provenance = {
         "result": "reconstruction",
         "method": method,

@@ -88,6 +88,8 @@ def error_bars(
         # What more frames tell otherwise, the scan tells badly.
         apart, moved = np.ptp(rounds[:, -1], axis=0), np.ptp(ends[-1], axis=0)
         errors = np.array(QUICK) + units * (APART * apart + CREEPING * moved)
+        # An axis by itself is as wide as both and half of what they differ by, and turns alike.
+        errors[:2] = np.maximum(errors[:2], QUICK[:2] + (errors[2:4] - QUICK[2:4]) / 2 * units[:2])
         if len(began) > 1:
             errors[0] = max(QUICK[0], BOTH_SIDES + APART * np.ptp(windows[:, 0]) / 2)
     else:
