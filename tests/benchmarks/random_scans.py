@@ -59,7 +59,7 @@ WORSE = 0.01
 COLUMNS = (
     *("draw", "number", "object", "probe", "modes", "flux", "step", "guess", "start", "same_start"),
     *("complex_pearson", "amplitude_ssim", "phase_ssim", "explained_share", "misfit", "collapsed", "seconds"),
-    *("plain", "plain_explained_share", "plain_misfit", "from_true_probe"),
+    *("plain", "plain_explained_share", "plain_misfit", "from_true_probe", "warnings"),
 )
 
 
@@ -88,7 +88,7 @@ def measured(draw: int, number: int) -> dict[str, Any]:
     row |= {"guess": settings.guess.kind, "start": record["start"]["name"]}
     row["same_start"] = record["start"]["name"] == plain_record["start"]["name"]
     row |= {name: value for name, value in found.items() if name in COLUMNS}
-    row |= {"plain": plain["complex_pearson"]}
+    row |= {"plain": plain["complex_pearson"], "warnings": len(record["warnings"])}
     row |= {f"plain_{name}": plain[name] for name in ("explained_share", "misfit")}
     if found["complex_pearson"] is not None and found["complex_pearson"] < FAILED:
         told = replace(dataset, probe=dataset.reference_probe, true_probe=None, probe_known=True)
@@ -114,17 +114,22 @@ def _naming(rows: list[dict[str, str]], found: np.ndarray) -> Iterable[str]:
     shares = np.array([float(row["explained_share"] or "nan") for row in rows])
     misfits = np.array([float(row["misfit"]) for row in rows])
     named, misfit = ~(shares >= LEAST_EXPLAINED), (misfits > LARGEST_MISFIT) & ~(1 - shares <= LARGEST_REST)
+    warned = np.array([int(row["warnings"]) > 0 for row in rows])
     yield "\n| complex correlation | scans | named by `explained_share` | "
-    yield f"by a misfit above {LARGEST_MISFIT:g} | by either |\n| --- | --- | --- | --- | --- |\n"
+    yield f"by a misfit above {LARGEST_MISFIT:g} | by either | warned of in any way |\n"
+    yield "| --- | --- | --- | --- | --- | --- |\n"
     for name, (low, high) in BANDS.items():
         band = (found >= low) & (found < high)
-        counts = [str(part.sum()) for part in (band, band & named, band & misfit, band & (named | misfit))]
+        parts = band, band & named, band & misfit, band & (named | misfit), band & warned
+        counts = [str(part.sum()) for part in parts]
         yield f"| {name} | {' | '.join(counts)} |\n"
     better = sum(float(row["from_true_probe"] or 0) >= FAILED for row in rows)
     yield f"\nof the failures {better} would not have failed by plain iterations from the true probe\n"
     failures, sound = found < FAILED, found >= SOUND
-    for row, failed, good, told in zip(rows, failures, sound, named, strict=True):
-        if failed and not told:
+    for row, failed, good, told, doubted in zip(rows, failures, sound, named, warned, strict=True):
+        if failed and not doubted:
+            yield f"- not warned of: {_named(row)}\n"
+        elif failed and not told:
             yield f"- not named: {_named(row)}\n"
         elif good and told:
             yield f"- named without need: {_named(row)}\n"

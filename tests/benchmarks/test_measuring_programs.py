@@ -93,17 +93,19 @@ def test_a_random_scan_is_measured_once(tmp_path: Path, capsys: pytest.CaptureFi
 
 def test_scans_that_are_worse_or_not_named_are_listed():
     row = dict.fromkeys(COLUMNS, "") | {"misfit": "1", "amplitude_ssim": "0.5", "phase_ssim": "0.5"}
-    found = {"0": ("0.5", "0.6", "0.9"), "1": ("0.5", "0.5", "0.1"), "2": ("0.95", "0.9", ""), "3": ("", "", "")}
-    names = ("complex_pearson", "plain", "explained_share")
+    found = {"0": ("0.5", "0.6", "0.9", "0"), "1": ("0.5", "0.5", "0.1", "2"), "2": ("0.95", "0.9", "", "1")}
+    found |= {"3": ("", "", "", "0"), "4": ("0.6", "0.6", "0.8", "1")}
+    names = ("complex_pearson", "plain", "explained_share", "warnings")
     lines = "".join(
         report([row | {"number": number} | dict(zip(names, of, strict=True)) for number, of in found.items()])
     )
-    assert lines.startswith("3 scans;")
+    assert lines.startswith("4 scans;")
     assert "1 better by more than 0.01, 1 worse" in lines
     assert "- worse: scan 0" in lines
-    assert "- not named: scan 0" in lines
+    assert "- not warned of: scan 0" in lines
+    assert "- not named: scan 4" in lines
     assert "- named without need: scan 2" in lines
-    assert "| below 0.7 (failed) | 2 | 1 | 0 | 1 |" in lines
+    assert "| below 0.7 (failed) | 3 | 1 | 0 | 1 | 2 |" in lines
 
 
 def test_a_weak_object_is_moved_and_blurred_and_its_lattice_measured():
