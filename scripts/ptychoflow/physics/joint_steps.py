@@ -19,7 +19,7 @@ from ptychoflow.physics.patches import (
 from ptychoflow.physics.steps import unbiased_ratio
 
 PIXELS_AT_ONCE = 2**18
-"""Of frames and modes whose waves are in memory at a time: beyond the cache, more at once take longer."""
+"""Of frames and modes whose waves are in memory at a time, about: beyond the cache, more at once take longer."""
 FLOOR = 1e-6
 """Least modelled intensity where the mean count is 1: amplitudes are divided by its root."""
 MANY = 1e9
@@ -176,8 +176,8 @@ def detector_waves(
 
 
 def _pieces(frames: int, probes: Tensor) -> Iterator[slice]:
-    """Of so many frames those whose waves are in memory at a time."""
-    at_once = max(1, PIXELS_AT_ONCE // probes.numel())
+    """Of so many frames those whose waves are in memory at a time: a few more rather than a small rest by itself."""
+    at_once = -(-frames // max(1, round(frames * probes.numel() / PIXELS_AT_ONCE)))
     return (slice(first, first + at_once) for first in range(0, frames, at_once))
 
 
