@@ -103,7 +103,7 @@ def simulated(draw: int, kind: str, orientation: int, deformed: bool = False) ->
     metres = scan.pixel_size**2 / wavelength_of(scan.energy)
     defocus = beam.defocus if probe != "disk" else focus_of(torch.from_numpy(scan.reference_probe[0])) * metres
     truth = {"orientation": orientation, "scale": scale, "rotation": rotation, "defocus": defocus}
-    truth |= {"stretch": float(np.exp(place.stretch)), "shear": place.shear}
+    truth |= {"stretch": float(np.exp(place.stretch)), "shear": float(place.shear)}
     return dataset.validate(kind), truth | {"centre": centre.tolist(), "flux": flux, "width": width}
 
 
