@@ -9,7 +9,13 @@ import numpy as np
 
 from ptychoflow.dataset.dataset import Dataset
 from ptychoflow.reconstruction.file import Reconstruction
-from ptychoflow.reconstruction.photons import SIGNIFICANT, mean_frame_deviance, photon_deviances, weak_object_deviance
+from ptychoflow.reconstruction.photons import (
+    SIGNIFICANT,
+    explained_share,
+    mean_frame_deviance,
+    photon_deviances,
+    weak_object_deviance,
+)
 
 FITTED_LOOKED_AT = 256
 """Spread over the scan."""
@@ -41,13 +47,13 @@ def left_over(reconstruction: Reconstruction, dataset: Dataset) -> tuple[float, 
     spread = np.linspace(0, len(fitted) - 1, min(len(fitted), FITTED_LOOKED_AT)).astype(int)
     for some in (held_out, fitted[spread]):
         found, expected = photon_deviances(reconstruction, dataset, some)
-        differ = mean_frame_deviance(dataset, some, fitted) - expected
-        noise = (2 / (len(some) * max(1, int(dataset.mask.sum())))) ** 0.5
-        if differ < SIGNIFICANT * noise:
+        flat, pixels = mean_frame_deviance(dataset, some, fitted), len(some) * max(1, int(dataset.mask.sum()))
+        explained = explained_share(found, expected, flat, pixels)
+        if explained is None:
             return None
         left.append(found - expected)
-        shares.append(left[-1] / differ)
-        doubts.append(noise / differ)
+        shares.append(1 - explained)
+        doubts.append((2 / pixels) ** 0.5 / (flat - expected))
     return float(np.mean(shares)), float(np.hypot(*doubts) / 2), float(np.mean(left))
 
 
