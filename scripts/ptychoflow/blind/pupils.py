@@ -21,7 +21,7 @@ def defocused(pupil: Tensor, defocus: float) -> Tensor:
     defocus : float
         c in pixels², λ z over the square of a pixel (Goodman, Introduction to Fourier Optics, 4th ed., section 5.2).
     """
-    square = _square(len(pupil), pupil.device)
+    square = curvatures(len(pupil), pupil.device)[0]
     phase = torch.polar(torch.ones_like(square), -torch.pi * defocus * square).to(torch.complex64)
     return torch.fft.fftshift(torch.fft.ifft2(pupil * phase, norm="ortho"))
 
@@ -88,7 +88,7 @@ def focus_of(probe: Tensor) -> float:
     shape of the pupil nor where the probe lies counts.
     """
     size = probe.shape[-1]
-    square = _square(size, probe.device)
+    square = curvatures(size, probe.device)[0]
     far = torch.fft.fft2(torch.fft.ifftshift(probe, dim=(-2, -1)))
     weighted = far * far.abs()
     # Beyond, the beam would be wider than its frame; a step turns the rim of the pupil by a third of a radian.
@@ -107,12 +107,6 @@ def focus_of(probe: Tensor) -> float:
         return step * (best - reach)
     low, top, high = peaks[best - 1 : best + 2]
     return step * (best - reach + 0.5 * (low - high) / (low - 2 * top + high))
-
-
-def _square(size: int, device: torch.device) -> Tensor:
-    """q² in (cycles per pixel)², (N, N) float64, zero frequency in the corner."""
-    frequency = torch.fft.fftfreq(size, dtype=torch.float64, device=device)
-    return frequency[:, None] ** 2 + frequency[None, :] ** 2
 
 
 def _wider(spectrum: Tensor) -> Tensor:
