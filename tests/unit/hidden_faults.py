@@ -6,9 +6,9 @@ from dataclasses import replace
 import numpy as np
 from bad_scans import BadScan
 
-from ptychoflow.dataset.position_axes import mapped, turned
+from ptychoflow.dataset.position_axes import turned
 from ptychoflow.ingest.detector.orientation import oriented
-from ptychoflow.settings.ingest import Orientation
+from ptychoflow.settings.ingest import Orientation, PositionSettings
 
 ORIENTATIONS: tuple[Orientation, ...] = (
     "flip_rows",
@@ -19,6 +19,12 @@ ORIENTATIONS: tuple[Orientation, ...] = (
     "transpose_flip_columns",
     "transpose_flip_both",
 )
+
+
+def mapped(positions: np.ndarray, scale: float, rotation: float) -> np.ndarray:
+    """Positions (frames, 2) wider by a factor and turned by degrees about their mean, as `positions` of ingest say."""
+    middle = positions.mean(axis=0)
+    return middle + PositionSettings(scale=float(scale), rotation=float(rotation)).turned(positions - middle)
 
 
 def pixel_off(scan: BadScan, random: np.random.Generator) -> BadScan:

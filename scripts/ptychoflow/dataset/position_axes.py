@@ -36,12 +36,6 @@ def turned(positions: np.ndarray, orientation: int) -> np.ndarray:
     return middle[:: -1 if swap else 1] + (offsets[:, ::-1] if swap else offsets) * [rows, columns]
 
 
-def mapped(positions: np.ndarray, scale: float, rotation: float) -> np.ndarray:
-    """Positions (frames, 2) wider by a factor and turned by degrees about their mean, as `positions` of ingest say."""
-    middle = positions.mean(axis=0)
-    return middle + PositionSettings(scale=float(scale), rotation=float(rotation)).turned(positions - middle)
-
-
 def turned_dataset(dataset: Dataset, orientation: int) -> Dataset:
     """The dataset with its positions under one of the `orientations`; its truth, in another frame, is left out."""
     if orientation == 0:

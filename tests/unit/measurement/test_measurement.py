@@ -8,11 +8,12 @@ import pytest
 import torch
 import yaml
 from blind_scans import plain_engine, small_scan
+from hidden_faults import mapped
 from scipy import ndimage
 
 from ptychoflow.blind.pupils import defocused, focus_of, refocused
 from ptychoflow.dataset.dataset import Dataset, object_frame
-from ptychoflow.dataset.position_axes import mapped, measured_settings_of, orientations, turned
+from ptychoflow.dataset.position_axes import measured_settings_of, orientations, turned
 from ptychoflow.errors import InputError
 from ptychoflow.ingest.readers import read_dataset
 from ptychoflow.measurement.error_bars import Estimate, error_bars
