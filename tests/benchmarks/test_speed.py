@@ -8,6 +8,8 @@ import pytest
 import torch
 from conftest import operations_of
 
+from ptychoflow.blind.pretrained import load_blind
+from ptychoflow.blind.solve import BlindReconstruction
 from ptychoflow.dataset.cxi import read_cxi, write_cxi
 from ptychoflow.dataset.dataset import Dataset
 from ptychoflow.ingest.readers import read_dataset
@@ -19,6 +21,7 @@ from ptychoflow.physics.patches import extract_patches
 from ptychoflow.reconstruction.inference import Inference
 from ptychoflow.reconstruction.stitching import Portion, stitch
 from ptychoflow.settings.model import ModelSettings
+from ptychoflow.settings.reconstruction import BlindReconstructionSettings
 from ptychoflow.settings.simulation import ScanSettings, SimulationSettings
 from ptychoflow.settings.training import GroupSettings, TrainingSettings
 from ptychoflow.simulation.dataset import simulate
@@ -27,6 +30,10 @@ from ptychoflow.training.module import Reconstructor
 from ptychoflow.training.parts import PartThreads
 
 FRAMES = 1024
+WIDE_FRAMES = {"cpu": 128, "cuda": 2048}
+"""Frames of 128×128 pixels, some of which keep a processor busy."""
+GROUPS = {"cpu": 2, "cuda": 128}
+"""Groups of 16 frames in a batch that does."""
 
 
 @pytest.fixture(scope="module")
@@ -90,8 +97,20 @@ def test_training_step_of_16_single_frames(
 def test_training_step_of_two_groups_of_16_frames(
     measure: Callable, scan: Dataset, device: torch.device, precision: str
 ):
-    positions = torch.rand(2, 16, 2, generator=torch.Generator().manual_seed(0)) * 30
-    measure_step(measure, reconstructor(scan, ModelSettings()), positions, device, precision)
+    measure_step(measure, reconstructor(scan, ModelSettings()), places_of(2), device, precision)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_training_step_of_many_groups_of_16_frames(
+    measure: Callable, scan: Dataset, device: torch.device, precision: str
+):
+    places = places_of(GROUPS[device.type])
+    measure_step(measure, reconstructor(scan, ModelSettings()), places, device, precision)
+
+
+def places_of(groups: int) -> torch.Tensor:
+    """Positions (groups, 16, 2) of frames in groups."""
+    return torch.rand(groups, 16, 2, generator=torch.Generator().manual_seed(0)) * 30
 
 
 def measure_step(
@@ -156,6 +175,34 @@ def test_live_frames(measure: Callable, scan: Dataset, file: Path, checkpoint: P
             live.add(scan.frames[some], scan.positions[some])
 
     measure(follow, device, frames=FRAMES)
+
+
+@pytest.fixture(scope="module")
+def wide_scans() -> dict[str, Dataset]:
+    """Scans with frames of 128×128 pixels, by the device that they keep busy."""
+    return {}
+
+
+@pytest.mark.parametrize("subsets", [2, 8])
+@pytest.mark.parametrize("modes", [1, 3])
+def test_pass_of_blind_steps_over_frames_of_128_pixels(
+    measure: Callable, wide_scans: dict[str, Dataset], device: torch.device, modes: int, subsets: int
+):
+    frames = WIDE_FRAMES[device.type]
+    if device.type not in wide_scans:
+        wide_scans[device.type] = simulate(SimulationSettings(size=128, scan=ScanSettings(frames=frames)))
+    alone = {"learned": False, "smoothing": False, "solve_background": False, "held_out": 0.0, "start": "dataset"}
+    settings = BlindReconstructionSettings(probe_modes=modes, **alone)
+    network, _ = load_blind()
+    run = BlindReconstruction(network, wide_scans[device.type], settings, device=device)
+    state, order = run.state.strongest(modes), torch.arange(frames).chunk(subsets)
+
+    def iterate() -> None:
+        with torch.no_grad():
+            network.iterate(state, run.frames, order, 0.5, solve_background=False)
+
+    iterate()  # kernels of a GPU are recorded by the second call
+    measure(iterate, device, frames=frames)
 
 
 def test_stitch_patches(measure: Callable, scan: Dataset, device: torch.device):

@@ -22,9 +22,12 @@ from ptychoflow.live.blind import BlindLiveReconstruction
 from ptychoflow.live.network import LiveReconstruction
 from ptychoflow.loading.tables import Batch
 from ptychoflow.models.trained import load_trained
+from ptychoflow.physics.asked_waves import ask_of_waves
 from ptychoflow.physics.diffraction import Propagator, exit_waves, incoherent_sum
 from ptychoflow.physics.joint_steps import joint_change
 from ptychoflow.physics.patches import accumulate_patches, extract_patches
+from ptychoflow.physics.recorder import call_directly, recorder_for
+from ptychoflow.physics.total_variation import smoothed
 from ptychoflow.reconstruction.inference import Inference
 from ptychoflow.runs.run import TrainingRun
 from ptychoflow.settings.model import ModelSettings
@@ -115,6 +118,56 @@ def test_step_on_object_and_probe(parts: dict[str, Tensor], device: torch.device
 
     for found, expected in zip(change(**single(parts, device)), change(**parts), strict=True):
         assert_like(found, expected, 2e-4)
+
+
+def test_a_step_is_the_same_where_its_kernels_are_replayed(parts: dict[str, Tensor], real_device: torch.device):
+    call, given = recorder_for(real_device), single(parts, real_device)
+    mask = torch.ones(1, 1, 16, 16, dtype=torch.bool, device=real_device)
+    one, propagator = torch.ones(1, device=real_device), Propagator(16).to(real_device)
+
+    def step(how: Callable, share: float) -> list[Tensor]:
+        frames = given["amplitudes"] * share, given["positions"] + share
+        change = how(
+            joint_change,
+            given["objects"],
+            given["probes"] * share,
+            *frames,
+            mask,
+            propagator,
+            0.1 * one,
+            one,
+            None,
+            True,
+            True,
+        )
+        smooth = how(smoothed, given["objects"], share * given["objects"].real.abs())
+        return [*vars(change).values(), smooth]
+
+    with torch.no_grad():
+        # The second is recorded, and from then on replayed, with other values each time and the earlier ones kept.
+        found = [step(call, share) for share in (1.0, 0.9, 0.8, 0.7)]
+        for share, those in zip((1.0, 0.9, 0.8, 0.7), found, strict=True):
+            for some, expected in zip(those, step(call_directly, share), strict=True):
+                assert_like(some, expected.cpu())
+    if real_device.type == "cuda":
+        assert call.able
+        assert sum(recording is not None for recording in call.kept.values()) == 2
+
+
+@pytest.mark.parametrize("unbiased", [True, False])
+@pytest.mark.parametrize("modes", [1, 3])
+def test_one_kernel_asks_what_torch_does(real_device: torch.device, modes: int, unbiased: bool):
+    draw = torch.Generator().manual_seed(0)
+    waves = torch.randn(2, 5, modes, 36, 36, generator=draw, dtype=torch.complex128)
+    amplitudes = 3 * torch.rand(2, 5, 36, 36, generator=draw, dtype=torch.float64)
+    mask = torch.rand(1, 1, 36, 36, generator=draw) > 0.2
+    dark, scale = torch.tensor([0.1, 1e-6], dtype=torch.float64), torch.tensor([2.5], dtype=torch.float64)
+    expected = ask_of_waves(waves.clone(), amplitudes, mask, dark, scale, unbiased, True)
+    parts = waves.to(torch.complex64), *(one.float() for one in (amplitudes, dark, scale))
+    narrow, measured, dark, scale = (one.to(real_device) for one in parts)
+    found = ask_of_waves(narrow, measured, mask.to(real_device), dark, scale, unbiased, True)
+    for some, exact in zip(found, expected, strict=True):
+        assert_like(some, exact, 1e-5)
 
 
 @pytest.fixture(scope="module")

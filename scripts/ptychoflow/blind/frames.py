@@ -12,6 +12,7 @@ from ptychoflow.dataset.frame_blocks import mean_of
 from ptychoflow.loading.groups import split_frames
 from ptychoflow.models.scan_frames import ScanFrames
 from ptychoflow.physics.diffraction import Propagator
+from ptychoflow.physics.recorder import recorder_for
 from ptychoflow.settings.reconstruction import BlindReconstructionSettings
 
 FRAMES_AT_ONCE = 1024
@@ -31,16 +32,16 @@ class StoredScanFrames(ScanFrames):
     dataset: Dataset | None = None
 
     def subset(self, frames: Tensor) -> tuple[Tensor, Tensor]:
-        amplitudes = amplitudes_of(self.dataset.frames[frames.cpu().numpy()]).to(self.scale.device)
+        amplitudes = amplitudes_of(self.dataset.frames[frames.cpu().numpy()], self.scale.device)
         return (amplitudes / self.scale)[None], self.positions[:, frames]
 
     def pieces(self, frames: Tensor) -> Sequence[Tensor]:
         return frames.split(FRAMES_AT_ONCE)
 
 
-def amplitudes_of(counts: np.ndarray) -> Tensor:
+def amplitudes_of(counts: np.ndarray, device: torch.device | None = None) -> Tensor:
     """Square roots (frames, N, N) float32 of photon counts, the zero frequency moved from the centre to the corner."""
-    return torch.fft.ifftshift(torch.from_numpy(np.ascontiguousarray(counts)), dim=(-2, -1)).sqrt()
+    return torch.fft.ifftshift(torch.from_numpy(np.ascontiguousarray(counts)).to(device), dim=(-2, -1)).sqrt()
 
 
 def scan_frames(dataset: Dataset, border: int, mean: Tensor, device: torch.device) -> ScanFrames:
@@ -65,9 +66,10 @@ def scan_frames(dataset: Dataset, border: int, mean: Tensor, device: torch.devic
         "scale": scale[None],
         "propagator": Propagator(dataset.size, dataset.fresnel_number).to(device),
         "unbiased": True,
+        "call": recorder_for(device),
     }
     if isinstance(dataset.frames, np.ndarray):
-        return ScanFrames((amplitudes_of(dataset.frames).to(device) / scale)[None], **parts)
+        return ScanFrames((amplitudes_of(dataset.frames, device) / scale)[None], **parts)
     return StoredScanFrames(torch.empty(0, device=device), **parts, dataset=dataset)
 
 

@@ -70,7 +70,7 @@ def judged_correction(
 
 def smoothed_state(state: BlindState, frames: ScanFrames, strength: Tensor | float) -> BlindState:
     """Smooth the object; the strength, a number or (H, W), is in units of what a pixel may be wrong by."""
-    return replace(state, objects=smoothed(state.objects, strength * doubt(state, frames)))
+    return replace(state, objects=frames.call(smoothed, state.objects, strength * doubt(state, frames)))
 
 
 def judged_smoothing(

@@ -14,8 +14,8 @@ from ptychoflow.models.blind_state import BlindState
 from ptychoflow.models.scan_frames import ScanFrames
 from ptychoflow.physics.coherence import CoherenceFit
 from ptychoflow.physics.gauge import mix_modes, orthogonal_modes
-from ptychoflow.physics.joint_steps import PIXELS_AT_ONCE
 from ptychoflow.physics.mode_steps import ModeFit, patterns_of
+from ptychoflow.physics.pieces import pixels_at_once
 
 MOST_FRAMES, SHARE, FEWEST_FRAMES = 16, 0.1, 4
 """That tell the modes: at most, of all, and at least. More only take longer."""
@@ -56,7 +56,8 @@ def judged_mixture(
     """
     fit = CoherenceFit(state.probes.shape[1])
     # Each mode of a frame is multiplied by every other.
-    for some in chosen.split(max(1, PIXELS_AT_ONCE // (state.probes[0].numel() * state.probes.shape[1]))):
+    at_once = pixels_at_once(state.probes.device) // (state.probes[0].numel() * state.probes.shape[1])
+    for some in chosen.split(max(1, at_once)):
         amplitudes, _ = frames.subset(some)
         waves = frames.waves(state.objects, state.probes, some)[0]
         fit.add(waves, amplitudes[0].square(), state.background[0], frames.mask[0, 0], frames.scale[0] ** 2)
@@ -85,7 +86,7 @@ def judged_modes(
     """
     modes = state.probes.shape[1]
     patterns, fit = patterns_of(state.probes[0]), ModeFit(modes)
-    for some in chosen.split(max(1, PIXELS_AT_ONCE // (patterns.numel() * modes))):
+    for some in chosen.split(max(1, pixels_at_once(patterns.device) // (patterns.numel() * modes))):
         amplitudes, _ = frames.subset(some)
         waves = frames.waves(state.objects, patterns[None], some)[0]
         fit.add(waves, amplitudes[0].square(), state.background[0], frames.mask[0, 0], frames.scale[0] ** 2)

@@ -159,7 +159,7 @@ class StoredTable:
                     truth.append(cut_patches(self.canvases[number], true_positions(scan)[own], self.size))
         return FrameTable(
             scan=owner.to(self.device),
-            amplitudes=torch.fft.ifftshift(torch.cat(counts), dim=(-2, -1)).sqrt_().to(self.device),
+            amplitudes=torch.fft.ifftshift(torch.cat(counts).to(self.device), dim=(-2, -1)).sqrt_(),
             positions=self.positions[frames.to(self.device)],
             truth=torch.cat(truth).to(self.device) if truth else None,
             numbers=frames.to(self.device),

@@ -1,15 +1,17 @@
 """Frames of one scan or of several, as blind iterations take them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import reduce
 from operator import add
+from typing import Any
 
 from jaxtyping import Bool, Complex, Float, Int
 from torch import Tensor
 
 from ptychoflow.physics.diffraction import Propagator
 from ptychoflow.physics.joint_steps import JointChange, detector_waves, joint_change, modelled_frames
+from ptychoflow.physics.recorder import call_directly
 
 
 @dataclass
@@ -32,6 +34,8 @@ class ScanFrames:
         (batch or 1, frames) float32, the light of each frame, 1 on average; 1 if not given.
     unbiased : bool
         Whether few photons are asked for without bias, see `joint_change`.
+    call : callable
+        Calls a function with what it is given, see `ptychoflow.physics.recorder`.
     """
 
     amplitudes: Float[Tensor, "#batch frames N N"]
@@ -41,6 +45,7 @@ class ScanFrames:
     propagator: Propagator
     brightness: Float[Tensor, "#batch frames"] | None = field(default=None, kw_only=True)
     unbiased: bool = field(default=False, kw_only=True)
+    call: Callable[..., Any] = field(default=call_directly, kw_only=True)
 
     def subset(
         self, frames: Int[Tensor, "chosen"]
@@ -69,7 +74,8 @@ class ScanFrames:
         return reduce(
             add,
             (
-                joint_change(
+                self.call(
+                    joint_change,
                     objects,
                     probes,
                     *self.subset(piece),
@@ -94,7 +100,8 @@ class ScanFrames:
     ) -> Float[Tensor, "batch chosen N N"]:
         """Intensities (batch, chosen, N, N) that objects and probes make of some frames (chosen,) int64."""
         light = self.light(frames)
-        return modelled_frames(objects, probes, self.positions[:, frames], self.propagator, background, light)
+        places = self.positions[:, frames]
+        return self.call(modelled_frames, objects, probes, places, self.propagator, background, light)
 
     def waves(
         self,

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Bool, Complex, Float
 from torch import Tensor
 
+from ptychoflow.physics.asked_waves import ask_of_waves
 from ptychoflow.physics.diffraction import Propagator, exit_waves, incoherent_sum, product_over_modes
 from ptychoflow.physics.patches import (
     add_at,
@@ -16,14 +17,10 @@ from ptychoflow.physics.patches import (
     shift_factors,
     split_positions,
 )
-from ptychoflow.physics.steps import unbiased_ratio
+from ptychoflow.physics.pieces import pixels_at_once
 
-PIXELS_AT_ONCE = 2**18
-"""Of frames and modes whose waves are in memory at a time, about: beyond the cache, more at once take longer."""
 FLOOR = 1e-6
 """Least modelled intensity where the mean count is 1: amplitudes are divided by its root."""
-MANY = 1e9
-"""Photons whose third power is a number yet, and whose noise that of infinitely many."""
 
 
 @dataclass
@@ -177,7 +174,7 @@ def detector_waves(
 
 def _pieces(frames: int, probes: Tensor) -> Iterator[slice]:
     """Of so many frames those whose waves are in memory at a time: a few more rather than a small rest by itself."""
-    at_once = -(-frames // max(1, round(frames * probes.numel() / PIXELS_AT_ONCE)))
+    at_once = -(-frames // max(1, round(frames * probes.numel() / pixels_at_once(probes.device))))
     return (slice(first, first + at_once) for first in range(0, frames, at_once))
 
 
@@ -227,43 +224,16 @@ def _piece(
     """
     patches, moved, rows, factors, propagator = _placed(objects, spectra, positions, propagator, brightness)
     waves = propagator.amplified(exit_waves(patches, moved))
-    intensity = incoherent_sum(waves).add_((background + FLOOR)[:, None, None, None])
-    # Bad pixels by a factor: to choose value by value takes ten times as long.
-    good, per_photon = mask.to(intensity.dtype), scale[:, None, None, None].square()
-    photons, ratio = intensity * per_photon, intensity.rsqrt().mul_(amplitudes).sub_(1).mul_(good)
-    misfit = ratio.square().mul_(intensity).sum(dim=(1, 2, 3))
-    noise = (photon_noise(photons).sum(dim=1) * good[:, 0]).sum(dim=(1, 2)) / scale.square()
-    slope = curvature = torch.zeros_like(misfit)
-    if with_background:
-        slope, curvature = _background_slopes(ratio, intensity, good, per_photon)
-    asked = unbiased_ratio(ratio, photons) if unbiased else ratio
+    change, *told = ask_of_waves(waves, amplitudes, mask, background + FLOOR, scale, unbiased, with_background)
     # Of conj(P) Δψ and conj(O) Δψ torch would work out the conjugates apart: so Δψ is conjugated, and what comes of it.
-    change = propagator.amplified_adjoint(waves.mul_(asked.unsqueeze(-3))).conj_physical_()
+    change = propagator.amplified_adjoint(change).conj_physical_()
     index = pixel_index(rows)
     for into, values in zip(sums, (product_over_modes(moved, change), incoherent_sum(moved)), strict=True):
         add_at(into, index, values)
     probes = torch.fft.ifft2(change.mul_(patches.unsqueeze(-3)), norm="forward").mul_(factors).sum(dim=1)
     bright = patches if brightness is None else patches * brightness.sqrt()[:, :, None, None]
     squares = torch.view_as_real(bright).square().sum(dim=1)
-    return [probes, squares[..., 0] + squares[..., 1], slope, curvature, misfit, noise]
-
-
-def _background_slopes(ratio: Tensor, intensity: Tensor, good: Tensor, per_photon: Tensor) -> tuple[Tensor, Tensor]:
-    """Slope and curvature (batch,) of the log-likelihood by the background."""
-    relative = ratio * (ratio + 2)  # n / I − 1
-    # A dark pixel's photon says little of a background: a tenth of a photon bounds what it may ask for.
-    inverse = (intensity + 0.1 / per_photon).reciprocal()
-    weight = intensity * inverse
-    asked = relative * weight
-    return asked.sum(dim=(1, 2, 3)), torch.addcmul(asked, good, weight).mul_(inverse).sum(dim=(1, 2, 3))
-
-
-def photon_noise(photons: Float[Tensor, "*axes"]) -> Float[Tensor, "*axes"]:
-    """Mean of (√I − √n)² over counts n of an intensity I in photons, to 6 %: 2 I for few, 1/4 for many, 0.45 at one."""
-    photons = photons.clamp_max(MANY)
-    above = (2.3332 * photons).add_(0.9355).mul_(photons).add_(2).mul_(photons)
-    below = (4 * 2.3332 * photons).sub_(4.8359).mul_(photons).add_(5.9017).mul_(photons).add_(1)
-    return above.div_(below)
+    return [probes, squares[..., 0] + squares[..., 1], *told]
 
 
 def _share(light: Tensor, size: Tensor, damping: Tensor) -> Tensor:

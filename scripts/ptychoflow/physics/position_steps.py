@@ -7,8 +7,9 @@ from jaxtyping import Bool, Complex, Float, Int
 from torch import Tensor
 
 from ptychoflow.physics.diffraction import Propagator, exit_waves, incoherent_sum
-from ptychoflow.physics.joint_steps import FLOOR, PIXELS_AT_ONCE
+from ptychoflow.physics.joint_steps import FLOOR
 from ptychoflow.physics.patches import crop_patches, fourier_shift, split_positions
+from ptychoflow.physics.pieces import pixels_at_once
 
 DAMPING = 0.1
 """Share of the frames' mean curvature that damps a step: a frame that shows next to nothing stays."""
@@ -56,7 +57,7 @@ def position_steps(
         As `damped_steps` gives them.
     """
     slopes = spectral_slopes(canvas)
-    pieces = torch.arange(len(positions)).split(max(1, PIXELS_AT_ONCE // probe.numel()))
+    pieces = torch.arange(len(positions)).split(max(1, pixels_at_once(probe.device) // probe.numel()))
     backgrounds = background.expand(len(positions), 1, 1)
     return damped_steps(
         amplitude_jacobian(
@@ -120,7 +121,7 @@ def searched_offsets(
         (frames,) float, Σ (√I − √n)² there.
     """
     backgrounds = background.expand(len(positions), 1, 1)
-    piece = max(1, PIXELS_AT_ONCE // probe.numel())
+    piece = max(1, pixels_at_once(probe.device) // probe.numel())
     tried = []
     for offset in offsets:
         parts = [

@@ -151,7 +151,7 @@ def test_what_bad_pixels_hold_moves_nothing_and_pieces_are_the_whole(
     amplitudes = measured(canvas, probe, POSITIONS, propagator)
     places = POSITIONS + 0.2
     before = position_steps(canvas, probe, amplitudes, places, mask, propagator, BACKGROUND)[0]
-    monkeypatch.setattr("ptychoflow.physics.position_steps.PIXELS_AT_ONCE", 3 * probe.numel())
+    monkeypatch.setattr("ptychoflow.physics.pieces.ON_A_CPU", 3 * probe.numel())
     amplitudes = torch.where(mask, amplitudes, 1e5)
     after = position_steps(canvas, probe, amplitudes, places, mask, propagator, BACKGROUND)[0]
     torch.testing.assert_close(after, before)
