@@ -148,7 +148,7 @@ class Blind(nn.Module):
     def learned_change(self, state: BlindState, frames: ScanFrames, progress: float) -> Complex[Tensor, "batch H W"]:
         """Correction (batch, H, W) complex64 of the objects that training has found to help."""
         seen, turn, level = correction_input(state, frames, progress)
-        return self.learned(seen, level) * turn.conj()
+        return frames.call(self.learned, seen, level) * turn.conj()
 
     def learned(
         self, seen: Float[Tensor, "batch channels H W"], level: Float[Tensor, "batch H W"]

@@ -51,8 +51,12 @@ class ScanFrames:
         self, frames: Int[Tensor, "chosen"]
     ) -> tuple[Float[Tensor, "#batch chosen N N"], Float[Tensor, "batch chosen 2"]]:
         """Amplitudes (batch, chosen, N, N) and positions (batch, chosen, 2) of some frames (chosen,) int64."""
-        frames = frames.to(self.positions.device)  # numbers are drawn on the CPU, whatever the device of the frames
+        frames = self._placed(frames)
         return self.amplitudes.index_select(1, frames), self.positions.index_select(1, frames)
+
+    def _placed(self, frames: Tensor) -> Tensor:
+        """Numbers, drawn on the CPU, on the device of the frames, which goes on meanwhile with what it does."""
+        return frames.to(self.positions.device, non_blocking=True)
 
     def pieces(self, frames: Int[Tensor, "chosen"]) -> Sequence[Int[Tensor, "_"]]:
         """Cut some frames (chosen,) int64 into as many as may be in memory at a time."""
@@ -100,7 +104,7 @@ class ScanFrames:
     ) -> Float[Tensor, "batch chosen N N"]:
         """Intensities (batch, chosen, N, N) that objects and probes make of some frames (chosen,) int64."""
         light = self.light(frames)
-        places = self.positions[:, frames]
+        places = self.positions.index_select(1, self._placed(frames))
         return self.call(modelled_frames, objects, probes, places, self.propagator, background, light)
 
     def waves(
@@ -110,8 +114,9 @@ class ScanFrames:
         frames: Int[Tensor, "chosen"],
     ) -> Complex[Tensor, "batch chosen modes N N"]:
         """Detector waves (batch, chosen, modes, N, N) that objects and probes make of some frames (chosen,) int64."""
-        return detector_waves(objects, probes, self.positions[:, frames], self.propagator, self.light(frames))
+        places = self.positions.index_select(1, self._placed(frames))
+        return detector_waves(objects, probes, places, self.propagator, self.light(frames))
 
     def light(self, frames: Int[Tensor, "chosen"]) -> Float[Tensor, "#batch chosen"] | None:
         """Brightness (batch, chosen) of some frames (chosen,) int64, if it is not 1."""
-        return None if self.brightness is None else self.brightness[:, frames]
+        return None if self.brightness is None else self.brightness.index_select(1, self._placed(frames))

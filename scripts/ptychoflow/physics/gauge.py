@@ -52,6 +52,8 @@ def orthogonal_modes(probes: Complex[Tensor, "batch modes N N"]) -> Complex[Tens
     They are the eigenvectors of the modes' Gram matrix, without gradient: mixing modes changes no photon.
     """
     with torch.no_grad():
+        if probes.shape[-3] == 1:  # for eigenvectors a GPU makes the processor wait
+            return probes.new_ones(len(probes), 1, 1)
         flat = probes.flatten(-2)
         return torch.linalg.eigh(torch.nan_to_num(flat @ flat.mH)).eigenvectors.flip(-1).mH
 

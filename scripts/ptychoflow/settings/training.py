@@ -120,8 +120,8 @@ class TrainingSettings(Settings):
         Keep the encoding half of the network as it is, to fine-tune the decoding half alone.
     precision : {"auto", "32-true", "bf16-mixed"}
         Arithmetic of the network: `32-true`, or `bf16-mixed`, or `auto`, which is `bf16-mixed` on one node whose
-        processor has instructions for bfloat16, and else `32-true`; see docs/speed.md. The diffraction model is always
-        computed in float32.
+        CPU has instructions for bfloat16 and trains, and else `32-true`; see docs/speed.md. The diffraction model is
+        always computed in float32.
     deterministic : bool
         Insist on deterministic kernels, on GPUs too.
     accelerator : {"auto", "cpu", "gpu", "cuda"}

@@ -63,9 +63,11 @@ def settle(settings: TrainingSettings) -> TrainingSettings:
     precision, reason = settings.precision, "as configured"
     if precision == "auto":
         # Processes on several nodes ask each its own processor, and all must come to one answer.
-        precision = "bf16-mixed" if able and settings.num_nodes == 1 else "32-true"
+        precision = "bf16-mixed" if able and settings.num_nodes == 1 and not on_gpu else "32-true"
         reason = f"this {processor} has {'' if able else 'no '}instructions for bfloat16"
-        if settings.num_nodes > 1:
+        if on_gpu:
+            reason = "a GPU trains networks of few features no faster by bfloat16"
+        elif settings.num_nodes > 1:
             reason = "the processors of several nodes may differ"
     if rank_zero_only.rank == 0:
         log.info("precision %s: %s", precision, reason)

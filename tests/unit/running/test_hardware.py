@@ -66,11 +66,16 @@ def test_torch_of_before_capabilities_is_asked_of_each(
     assert computes_bfloat16(on_gpu=False) is (avx512 or amx)
 
 
-@pytest.mark.parametrize(("gpu", "precision"), [(True, "bf16-mixed"), (False, "32-true")])
-def test_a_gpu_is_asked_where_it_trains_and_emulation_does_not_count(gpu: bool, precision: str, processor):
-    processor({"avx512_bf16": not gpu}, gpu=gpu)
-    assert settle(TrainingSettings(accelerator="auto")).precision == precision
-    assert settle(TrainingSettings(accelerator="cpu")).precision != precision
+def test_a_gpu_trains_in_float32_and_what_it_emulates_is_warned_of(processor, caplog: pytest.LogCaptureFixture):
+    processor({"avx512_bf16": True}, gpu=True)
+    assert settle(TrainingSettings(accelerator="auto")).precision == "32-true"
+    assert settle(TrainingSettings(accelerator="cpu")).precision == "bf16-mixed"
+    assert settle(TrainingSettings(accelerator="auto", precision="bf16-mixed")).precision == "bf16-mixed"
+    assert not [record for record in caplog.records if record.levelno == logging.WARNING]
+    # Emulation does not count.
+    processor({"avx512_bf16": True}, gpu=False)
+    settle(TrainingSettings(accelerator="auto", precision="bf16-mixed"))
+    assert "this GPU can only emulate" in caplog.text
 
 
 def test_several_nodes_come_to_one_answer(processor):
