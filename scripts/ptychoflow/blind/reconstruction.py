@@ -14,6 +14,7 @@ import torch
 from ptychoflow.blind.beyond import beyond_doubts
 from ptychoflow.blind.doubts import brightness_doubts, defocus_metres, scan_doubts, start_doubts
 from ptychoflow.blind.frames import split_of
+from ptychoflow.blind.freed import freed_doubts
 from ptychoflow.blind.halves import half_objects
 from ptychoflow.blind.left_over import left_over_doubts
 from ptychoflow.blind.misplaced import misplaced_doubts
@@ -140,7 +141,7 @@ def reconstruct(
         warnings += brightness_doubts(reconstruction, solving.dataset)
         warnings += beyond_doubts(solving.network, reconstruction, solving.dataset, seed)
     elif not warnings:
-        warnings += left_over_doubts(reconstruction, solving.dataset)
+        warnings += left_over_doubts(reconstruction, solving.dataset) or freed_doubts(solving, reconstruction)
     reconstruction.provenance = {
         "result": "reconstruction",
         "method": method,

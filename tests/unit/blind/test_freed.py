@@ -1,0 +1,93 @@
+"""Frames that are let go where photons are few: those of a stage that slipped or drifted part, early from late."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from blind_scans import plain_engine, settings_of, small_scan
+
+from ptychoflow.blind.freed import clearest_slip, freed_doubts, with_free_positions
+from ptychoflow.blind.left_over import left_over_doubts
+from ptychoflow.blind.reconstruction import as_reconstruction
+from ptychoflow.blind.solve import BlindReconstruction
+from ptychoflow.dataset.dataset import Dataset
+from ptychoflow.settings.simulation import ObjectSettings
+
+COUNT = 100
+
+
+@pytest.fixture(scope="module")
+def weak() -> Dataset:
+    """Frames of few photons along a spiral, so that early ones lie beside late ones."""
+    spiral = {"kind": "fermat", "frames": COUNT, "step": 2.5}
+    return small_scan({"flux": 1e4}, spiral, object=ObjectSettings(kind="image"))
+
+
+def drifted(dataset: Dataset, pixels: float) -> Dataset:
+    away = np.linspace(-0.5, 0.5, COUNT)[:, None] * [pixels, -0.7 * pixels]
+    return dataclasses.replace(dataset, positions=dataset.positions + away)
+
+
+def solved(dataset: Dataset, **changed: object) -> BlindReconstruction:
+    solving = BlindReconstruction(plain_engine(), dataset, settings_of(iterations=12, most_iterations=12, **changed))
+    solving.run()
+    return solving
+
+
+def said(solving: BlindReconstruction) -> list[str]:
+    return freed_doubts(solving, as_reconstruction(solving.result(), 1e-8))
+
+
+def test_a_drift_is_told_of_which_no_more_is_left_than_noise_may_leave(weak: Dataset):
+    solving = solved(drifted(weak, 2.5))
+    assert left_over_doubts(as_reconstruction(solving.result(), 1e-8), solving.dataset) == []
+    state, positions = solving.state, solving.frames.positions.clone()
+    (sentence,) = said(solving)
+    assert "slipped or drifted" in sentence
+    # The image is published as it was.
+    assert solving.state is state
+    assert solving.frames.positions.equal(positions)
+
+
+def test_nothing_is_said_of_a_sound_scan_nor_where_positions_are_solved_for(weak: Dataset):
+    assert said(solved(weak)) == []
+    assert said(solved(drifted(weak, 2.5), solve_positions=True)) == []
+
+
+def test_many_photons_show_what_is_wrong_by_themselves(weak: Dataset, monkeypatch: pytest.MonkeyPatch):
+    solving = solved(drifted(weak, 2.5))
+    monkeypatch.setattr("ptychoflow.blind.freed.left_over", lambda *_: (0.01, 0.001, 0.02))
+    assert said(solving) == []
+
+
+def test_frames_that_move_without_explaining_more_tell_nothing(weak: Dataset, monkeypatch: pytest.MonkeyPatch):
+    solving = solved(drifted(weak, 2.5))
+    monkeypatch.setattr("ptychoflow.blind.verdicts.CLEARLY", 100.0)
+    assert said(solving) == []
+
+
+def test_freed_frames_go_back_where_they_were_taken(weak: Dataset):
+    solving = solved(drifted(weak, 2.5))
+    freed = with_free_positions(solving)
+    moved = (freed.frames.positions - freed.given)[0].numpy()
+    early, late = moved[: COUNT // 3].mean(axis=0), moved[-COUNT // 3 :].mean(axis=0)
+    # Two thirds of the drift lie between them, of which so few iterations and photons find a part.
+    assert late[0] - early[0] < -0.2
+    assert late[1] - early[1] > 0.3
+
+
+def test_the_frame_is_named_about_which_frames_part():
+    random = np.random.default_rng(6)
+    rows, columns = np.indices((12, 12)).reshape(2, -1)
+    positions = 3.0 * np.column_stack([rows, columns])
+    scatter = random.normal(0, 0.3, (144, 2))
+    slipped = scatter + (np.arange(144) >= 60)[:, None] * [0.8, -0.6]
+    frame, apart, clear = clearest_slip(slipped, positions)
+    assert abs(frame - 60) <= 2
+    assert apart == pytest.approx(1.0, abs=0.4)
+    assert clear > 5
+    # What stretches or turns all of a scan is no slip.
+    middle = positions - positions.mean(axis=0)
+    turned = scatter + middle @ np.array([[0.05, 0.04], [-0.04, 0.02]])
+    np.testing.assert_allclose(clearest_slip(turned, positions), clearest_slip(scatter, positions), rtol=1e-6)
+    assert max(clearest_slip(random.normal(0, 0.3, (144, 2)), positions)[2] for _ in range(50)) < 5.5
