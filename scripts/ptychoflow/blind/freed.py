@@ -16,10 +16,13 @@ from ptychoflow.blind.left_over import left_over
 from ptychoflow.blind.slips import FEWEST, REMEDY
 from ptychoflow.blind.solve import BlindReconstruction
 from ptychoflow.reconstruction.file import Reconstruction
-from ptychoflow.reconstruction.photons import SIGNIFICANT
+from ptychoflow.reconstruction.photons import SIGNIFICANT, weak_object_deviance
 
 MAY_BE_LEFT = 0.04
 """Share of what frames differ by that may be left unexplained, for all that noise tells, from which it is looked at."""
+LEAST_SHOWN = 0.5
+"""Such frames differ by that share, or more, of what an object of 0.1 rad would make of them: those of a wedge, which
+hardly tell where they lie along it, by 0.12 to 0.42, those of a smooth object that few photons tell by 0.76."""
 ITERATIONS, FROM = 10, 0.7
 """That positions are solved for, and progress from which they go on."""
 LEAST_APART, CLEAR = 0.4, 8.0
@@ -46,8 +49,11 @@ def freed_doubts(solving: BlindReconstruction, reconstruction: Reconstruction) -
     told = left_over(reconstruction, dataset)
     if told is None or told[0] + SIGNIFICANT * told[1] < MAY_BE_LEFT:
         return []
+    before, judges = solving.verdict(solving.state), np.flatnonzero(reconstruction.held_out)
+    if before.flat - before.expected < LEAST_SHOWN * weak_object_deviance(reconstruction, dataset, judges):
+        return []
     freed = with_free_positions(solving)
-    if not freed.verdict(freed.state).clearly_better_than(solving.verdict(solving.state)):
+    if not freed.verdict(freed.state).clearly_better_than(before):
         return []
     moved = (freed.frames.positions - freed.given)[0].double().cpu().numpy()
     frame, apart, clear = clearest_slip(moved, dataset.positions)

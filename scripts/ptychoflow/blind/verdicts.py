@@ -49,12 +49,16 @@ class Verdict:
         return float(expected_deviance(self.modelled, self.mask))
 
     @cached_property
-    def share(self) -> float | None:
-        """Share of what the frames differ by that is explained; None where that is no more than noise."""
+    def flat(self) -> float:
+        """Deviance under the mean frame with the photons of each, which knows no object."""
         light = torch.where(self.mask, self.counts, 0).sum(dim=(-2, -1))
         light = light / torch.where(self.mask, self.mean_frame, 0).sum().clamp_min(1e-12)
-        flat = float(poisson_deviance(self.mean_frame * light[:, None, None], self.counts, self.mask))
-        return explained_share(self.mean, self.expected, flat, len(self.counts) * max(1, int(self.mask.sum())))
+        return float(poisson_deviance(self.mean_frame * light[:, None, None], self.counts, self.mask))
+
+    @cached_property
+    def share(self) -> float | None:
+        """Share of what the frames differ by that is explained; None where that is no more than noise."""
+        return explained_share(self.mean, self.expected, self.flat, len(self.counts) * max(1, int(self.mask.sum())))
 
     @property
     def determined(self) -> bool:

@@ -60,6 +60,12 @@ def test_many_photons_show_what_is_wrong_by_themselves(weak: Dataset, monkeypatc
     assert said(solving) == []
 
 
+def test_frames_that_hardly_differ_do_not_tell_where_they_lie(weak: Dataset, monkeypatch: pytest.MonkeyPatch):
+    solving = solved(drifted(weak, 2.5))
+    monkeypatch.setattr("ptychoflow.blind.freed.weak_object_deviance", lambda *_: 100.0)
+    assert said(solving) == []
+
+
 def test_frames_that_move_without_explaining_more_tell_nothing(weak: Dataset, monkeypatch: pytest.MonkeyPatch):
     solving = solved(drifted(weak, 2.5))
     monkeypatch.setattr("ptychoflow.blind.verdicts.CLEARLY", 100.0)
