@@ -27,7 +27,8 @@ class PlacedFrames:
     good : Tensor
         (batch or 1, 1, N, N) float, 1 for good pixels and 0 for bad ones.
     probes : Tensor
-        (batch, frames, modes, N, N) complex, moved by each frame's fraction of a pixel.
+        (batch, frames, modes, N, N) complex, moved by each frame's fraction of a pixel, and weaker by what `propagator`
+        amplifies: so neither way of the waves need be scaled, which takes a pass over all of them.
     conjugates : Tensor
         Their conjugates, which torch would work out anew for each product.
     index : Tensor
@@ -45,11 +46,11 @@ class PlacedFrames:
 
     def waves_on(self, objects: Complex[Tensor, "batch H W"]) -> Complex[Tensor, "batch frames modes N N"]:
         """Detector waves (batch, frames, modes, N, N) complex that the probes make of objects (batch, H, W)."""
-        return self.propagator(exit_waves(take_rows(objects, self.index[..., 0]), self.probes))
+        return self.propagator.amplified(exit_waves(take_rows(objects, self.index[..., 0]), self.probes))
 
     def lead_back(self, waves: Complex[Tensor, "batch frames modes N N"], total: Complex[Tensor, "batch H W"]) -> None:
         """Add to a total (batch, H, W), in place, what changes of the detector waves come to on the objects."""
-        add_at(total, self.index, sum_of_modes(self.propagator.adjoint(waves).mul_(self.conjugates)))
+        add_at(total, self.index, sum_of_modes(self.propagator.amplified_adjoint(waves).mul_(self.conjugates)))
 
 
 def placed_frames(
@@ -85,11 +86,12 @@ def placed_frames(
     mask = mask[:, None]
     good = mask.to(amplitudes.dtype)
     for some in map(slice, range(0, frames, at_once), range(at_once, frames + at_once, at_once)):
+        weaker = probes[:, some] * (1 / propagator.gain)
         yield PlacedFrames(
             torch.where(mask, amplitudes[:, some], 0),
             good,
-            probes[:, some],
-            probes[:, some].conj().resolve_conj(),
+            weaker,
+            weaker.conj().resolve_conj(),
             patch_index(corner[:, some], size, (batch, *shape)),
             propagator.moved(fraction[:, some]),
         )
