@@ -90,10 +90,8 @@ def _fused() -> Callable[..., tuple[Tensor, Tensor]] | None:
     try:
         from ptychoflow.physics.asked_waves_fused import fused_sums
 
-        one = torch.ones(1, 1, 1, 2, 2, device="cuda")
-        fused_sums(
-            one + 0j, one[:, :, 0], one[0, :, 0] > 0, one[0, 0, 0, 0, :1], one[0, 0, 0, 0, :1], True, False, MANY
-        )
+        frame, number = torch.ones(1, 1, 2, 2, device="cuda"), torch.ones(1, device="cuda")
+        fused_sums(frame[:, :, None] + 0j, frame, frame > 0, number, number, True, False, MANY)
     except Exception as error:  # a missing Triton or compiler, a GPU that it does not know
         log.warning("steps on a GPU are made by torch, which takes longer than by Triton: %.200s", error)
         return None
