@@ -1,9 +1,9 @@
-"""Whether a stage slipped or drifted under photons so few that nothing else shows it: frames that are let go.
+"""Whether frames lie elsewhere under photons so few that nothing else shows it: they are let go.
 
 An object that few photons tell adapts to frames that lie wrong, and what is left is no more than noise may be. But the
 same photons tell far more surely whether one thing explains them better than another. So the iterations go on for a
-little while with positions that are solved for: frames of one sound scan scatter, and those of a stage that slipped or
-drifted part, early from late.
+little while with positions that are solved for: frames of a sound scan scatter, those of a stage that slipped or
+drifted part, early from late, and those of a scan that is wider than its file says, or turned, move all as one.
 """
 
 from copy import copy
@@ -15,18 +15,20 @@ import torch
 from ptychoflow.blind.left_over import left_over
 from ptychoflow.blind.slips import FEWEST, REMEDY
 from ptychoflow.blind.solve import BlindReconstruction
+from ptychoflow.metrics.doubts import MUCH_LEFT
 from ptychoflow.reconstruction.file import Reconstruction
 from ptychoflow.reconstruction.photons import SIGNIFICANT, weak_object_deviance
 
-MAY_BE_LEFT = 0.04
-"""Share of what frames differ by that may be left unexplained, for all that noise tells, from which it is looked at."""
 LEAST_SHOWN = 0.5
-"""Such frames differ by that share, or more, of what an object of 0.1 rad would make of them: those of a wedge, which
-hardly tell where they lie along it, by 0.12 to 0.42, those of a smooth object that few photons tell by 0.76."""
+"""Frames that part differ by that share, or more, of what an object of 0.1 rad would make of them: those of a wedge,
+which hardly tell where they lie along it, by 0.12 to 0.42, those of a smooth object that few photons tell by 0.76."""
 ITERATIONS, FROM = 10, 0.7
 """That positions are solved for, and progress from which they go on."""
 LEAST_APART, CLEAR = 0.4, 8.0
 """Pixels by which early and late frames part, and that in standard errors, where it is said: beyond both."""
+LEAST_WIDENED, CLEARLY_WIDENED = 0.2, 16.0
+"""Pixels (rms) by which what widens, turns or shears the whole scan moves frames, and that over what is left of their
+moves as chance would have it, where it is said. Sound scans have 0.06 pixels with 15, and more with 12 at most."""
 EDGE = 0.1
 """Share of the frames at either end of a scan, within which nobody could tell a slip."""
 PLACES = 256
@@ -34,7 +36,7 @@ PLACES = 256
 
 
 def freed_doubts(solving: BlindReconstruction, reconstruction: Reconstruction) -> list[str]:
-    """Say from which frame on they would lie elsewhere if they could.
+    """Say from which frame on they would lie elsewhere if they could, or how all would.
 
     Parameters
     ----------
@@ -47,22 +49,30 @@ def freed_doubts(solving: BlindReconstruction, reconstruction: Reconstruction) -
     if solving.settings.solve_positions or dataset.propagation != "far" or len(dataset.frames) < FEWEST:
         return []
     told = left_over(reconstruction, dataset)
-    if told is None or told[0] + SIGNIFICANT * told[1] < MAY_BE_LEFT:
+    if told is None or told[0] + SIGNIFICANT * told[1] < MUCH_LEFT:
         return []
-    before, judges = solving.verdict(solving.state), np.flatnonzero(reconstruction.held_out)
-    if before.flat - before.expected < LEAST_SHOWN * weak_object_deviance(reconstruction, dataset, judges):
-        return []
-    freed = with_free_positions(solving)
+    freed, before = with_free_positions(solving), solving.verdict(solving.state)
     if not freed.verdict(freed.state).clearly_better_than(before):
         return []
     moved = (freed.frames.positions - freed.given)[0].double().cpu().numpy()
     frame, apart, clear = clearest_slip(moved, dataset.positions)
-    if apart < LEAST_APART or clear < CLEAR:
-        return []
-    return [
-        f"the stage seems to have slipped or drifted about frame {frame}: once frames may move, those before and after "
-        f"it part by {apart:.2g} pixels, and frames that were left out are explained better; {REMEDY}"
-    ]
+    if apart > LEAST_APART and clear > CLEAR:
+        weak = weak_object_deviance(reconstruction, dataset, np.flatnonzero(reconstruction.held_out))
+        if before.flat - before.expected < LEAST_SHOWN * weak:
+            return []
+        return [
+            f"the stage seems to have slipped or drifted about frame {frame}: once frames may move, those before and "
+            f"after it part by {apart:.2g} pixels, and frames that were left out are explained better; {REMEDY}"
+        ]
+    widened, clear, scale = whole_change(moved, dataset.positions)
+    if widened > LEAST_WIDENED and clear > CLEARLY_WIDENED:
+        return [
+            f"the scan seems to be {'wider' if scale > 0 else 'narrower'} than the file says, or turned or sheared: "
+            f"that is how frames begin to move once they may, by {widened:.2g} pixels (rms), and frames that were left "
+            "out are explained better; likely causes are detector_distance, detector_pixel_size, energy, and the "
+            "scale, rotation or shear of positions (measure: true looks for it)"
+        ]
+    return []
 
 
 @torch.no_grad()
@@ -109,3 +119,26 @@ def clearest_slip(moved: np.ndarray, positions: np.ndarray) -> tuple[int, float,
         if clear > best[2]:
             best = int(frame), float(np.hypot(*away)), clear
     return best
+
+
+def whole_change(moved: np.ndarray, positions: np.ndarray) -> tuple[float, float, float]:
+    """How far what widens, turns or shears the whole scan moves frames.
+
+    Parameters
+    ----------
+    moved, positions : ndarray
+        (frames, 2) float64 pixels: how far frames were moved, and whence.
+
+    Returns
+    -------
+    widened, clear : float
+        Pixels (rms), and that over what chance would make of frames that are moved each by itself.
+    scale : float
+        By what share the scan is widened, the mean of both axes.
+    """
+    offsets, away = positions - positions.mean(axis=0), moved - moved.mean(axis=0)
+    linear = np.linalg.lstsq(offsets, away, rcond=None)[0]
+    whole = offsets @ linear
+    chance = np.square(away - whole).sum(axis=0) / (len(moved) - 3)
+    clear = float(np.sqrt((np.square(whole).sum(axis=0) / 2 / np.maximum(chance, 1e-12)).sum()))
+    return float(np.sqrt(np.square(whole).sum(axis=1).mean())), clear, float(np.trace(linear) / 2)

@@ -1,4 +1,4 @@
-"""Frames that are let go where photons are few: those of a stage that slipped or drifted part, early from late."""
+"""Frames that are let go where photons are few: early ones part from late ones, or all move as one."""
 
 import dataclasses
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from blind_scans import plain_engine, settings_of, small_scan
 
-from ptychoflow.blind.freed import clearest_slip, freed_doubts, with_free_positions
+from ptychoflow.blind.freed import clearest_slip, freed_doubts, whole_change, with_free_positions
 from ptychoflow.blind.left_over import left_over_doubts
 from ptychoflow.blind.reconstruction import as_reconstruction
 from ptychoflow.blind.solve import BlindReconstruction
@@ -72,6 +72,18 @@ def test_frames_that_move_without_explaining_more_tell_nothing(weak: Dataset, mo
     assert said(solving) == []
 
 
+def test_a_scan_that_is_narrower_than_its_file_says_is_told_of(monkeypatch: pytest.MonkeyPatch):
+    spiral = {"kind": "fermat", "frames": COUNT, "step": 2.5}
+    sound = small_scan({"flux": 1e5}, spiral, object=ObjectSettings(kind="image"))
+    middle = sound.positions.mean(axis=0)
+    wide = dataclasses.replace(sound, positions=middle + 1.1 * (sound.positions - middle))
+    # So few iterations do not tell it as clearly as a whole reconstruction does.
+    monkeypatch.setattr("ptychoflow.blind.freed.CLEARLY_WIDENED", 8.0)
+    (sentence,) = said(solved(wide))
+    assert "narrower than the file says" in sentence
+    assert said(solved(sound)) == []
+
+
 def test_freed_frames_go_back_where_they_were_taken(weak: Dataset):
     solving = solved(drifted(weak, 2.5))
     freed = with_free_positions(solving)
@@ -97,3 +109,18 @@ def test_the_frame_is_named_about_which_frames_part():
     turned = scatter + middle @ np.array([[0.05, 0.04], [-0.04, 0.02]])
     np.testing.assert_allclose(clearest_slip(turned, positions), clearest_slip(scatter, positions), rtol=1e-6)
     assert max(clearest_slip(random.normal(0, 0.3, (144, 2)), positions)[2] for _ in range(50)) < 5.5
+
+
+def test_what_moves_all_frames_as_one_is_measured():
+    random = np.random.default_rng(7)
+    positions = random.uniform(0, 40, (100, 2))
+    middle = positions - positions.mean(axis=0)
+    scatter = random.normal(0, 0.2, (100, 2))
+    widened, clear, scale = whole_change(scatter + 0.03 * middle + 5.0, positions)
+    assert scale == pytest.approx(0.03, abs=0.004)
+    assert widened == pytest.approx(0.03 * np.sqrt(np.square(middle).sum(axis=1).mean()), rel=0.1)
+    assert clear > 12
+    turned = whole_change(scatter + 0.03 * middle @ np.array([[0.0, 1.0], [-1.0, 0.0]]), positions)
+    assert turned[0] == pytest.approx(widened, rel=0.15)
+    assert abs(turned[2]) < 0.004
+    assert max(whole_change(random.normal(0, 0.2, (100, 2)), positions)[1] for _ in range(50)) < 5
