@@ -213,14 +213,18 @@ def _best(wrong: Tensor, candidates: list[Candidate]) -> Tensor:
 
 
 def _unless_written(best: Tensor, candidates: list[Candidate], verdict: Callable[[int], Verdict]) -> Tensor:
-    """Number (1,) int64 of the best candidate, or of the file's probe where that is hardly worse.
+    """Number (1,) int64 of the best candidate, or of the file's probe where the photons hardly tell a better one.
 
-    Where photons are few, one of many candidates explains their noise best: what the file knows is better than that.
+    Where photons are few, one of many candidates explains their noise best. And where frames hardly overlap, those that
+    judge see what no other has lit: right and wrong probes explain them worse than the mean frame does, and the least
+    bad is one whose frames are most like that. What the file knows is better than either.
     """
     written = [number for number, one in enumerate(candidates) if one.as_written]
     if candidates[best].as_written or not written:
         return best
-    return best if verdict(int(best)).clearly_better_than(verdict(written[0])) else best.new_tensor(written[:1])
+    found = verdict(int(best))
+    told = not found.knows_nothing and found.clearly_better_than(verdict(written[0]))
+    return best if told else best.new_tensor(written[:1])
 
 
 def _verdict(

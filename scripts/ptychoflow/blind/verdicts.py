@@ -61,6 +61,11 @@ class Verdict:
         return explained_share(self.mean, self.expected, self.flat, len(self.counts) * max(1, int(self.mask.sum())))
 
     @property
+    def knows_nothing(self) -> bool:
+        """Whether frames that differ by more than noise are explained no better than by their mean, without an object."""
+        return self.share is not None and self.share <= 0
+
+    @property
     def determined(self) -> bool:
         """Whether so much is explained that an image may be trusted: what explains nothing cannot be judged."""
         return self.share is not None and self.share >= LEAST_EXPLAINED

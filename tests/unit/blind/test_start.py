@@ -239,3 +239,16 @@ def test_the_file_s_probe_is_kept_where_photons_hardly_tell_a_better_one():
         assert not best.startswith(GIVEN), "expected another candidate with a lower error"
         chosen[flux] = found.candidate.as_written
     assert chosen == {3e2: True, 1e6: False}
+
+
+@pytest.mark.parametrize(("step", "kept"), [(4.0, False), (14.0, True)])
+def test_the_file_s_probe_is_kept_where_frames_hardly_overlap(step: float, kept: bool):
+    # Frames that judge a trial see what no other frame has lit: none of the candidates explains them.
+    dataset = small_scan({"disk_curvature": 5.0}, {"step": step}, {"defocus_factor": 0.5})
+    found = started(dataset)
+    best = min(found.errors, key=found.errors.__getitem__)
+    assert best != GIVEN, "expected another candidate with a lower error"
+    assert found.candidate.as_written == kept
+    assert found.verdict.knows_nothing == kept
+    # Other pupils, of which one was taken before, come to 0.5.
+    assert likeness(found.probe, torch.from_numpy(dataset.true_probe)) > 0.8

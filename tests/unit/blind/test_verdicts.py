@@ -76,3 +76,16 @@ def test_an_image_is_unfinished_where_it_is_right_in_the_main_and_leaves_more_th
     assert not Verdict(rare_mean + 0.8 * (few - rare_mean), rare, MASK, rare_mean).unfinished
     # What explains nothing is not nearly right.
     assert not Verdict(mean.expand_as(counts), counts, MASK, mean).unfinished
+
+
+def test_what_is_explained_no_better_than_by_the_mean_frame_knows_nothing():
+    intensity, counts = drawn(200.0, 0.5, 7)
+    mean = intensity.mean(dim=0)
+    light = counts.sum(dim=(-2, -1), keepdim=True) / mean.sum()
+    # Of frames that no other has seen, a model tells a wrong one instead: worse than none.
+    assert Verdict(intensity.roll(1, 0), counts, MASK, mean).knows_nothing
+    half_way = (intensity * mean * light).sqrt()
+    assert not Verdict(half_way, counts, MASK, mean).knows_nothing
+    # Frames that differ by no more than noise have no more to tell than their mean, and that may be told well or badly.
+    intensity, counts = drawn(2.0, 0.0, 5)
+    assert not Verdict(2 * intensity, counts, MASK, intensity[0]).knows_nothing
