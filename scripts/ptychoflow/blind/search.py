@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ptychoflow.blind.candidates import GIVEN, Candidate
+from ptychoflow.blind.sparse import lie_apart
 from ptychoflow.blind.verdicts import Verdict
 from ptychoflow.dataset.position_axes import turned
 from ptychoflow.models.blind import Blind, subsets
@@ -156,7 +157,7 @@ def search(
         else:
             best = _best(wrong, [candidates[number] for number in alive])
             judged = partial(_verdict, state, part, counts, fitted, judges)
-            kept = _unless_written(best, [candidates[number] for number in alive], judged)
+            kept = _unless_written(best, [candidates[number] for number in alive], judged, part)
         state = state.chosen(kept)
         alive = [alive[number] for number in kept]
     chosen, probe = candidates[alive[0]], state.probes[0]
@@ -212,7 +213,9 @@ def _best(wrong: Tensor, candidates: list[Candidate]) -> Tensor:
     return best[None]
 
 
-def _unless_written(best: Tensor, candidates: list[Candidate], verdict: Callable[[int], Verdict]) -> Tensor:
+def _unless_written(
+    best: Tensor, candidates: list[Candidate], verdict: Callable[[int], Verdict], frames: ScanFrames
+) -> Tensor:
     """Number (1,) int64 of the best candidate, or of the file's probe where the photons hardly tell a better one.
 
     Where photons are few, one of many candidates explains their noise best. And where frames hardly overlap, those that
@@ -222,9 +225,11 @@ def _unless_written(best: Tensor, candidates: list[Candidate], verdict: Callable
     written = [number for number, one in enumerate(candidates) if one.as_written]
     if candidates[best].as_written or not written:
         return best
-    found = verdict(int(best))
-    told = not found.knows_nothing and found.clearly_better_than(verdict(written[0]))
-    return best if told else best.new_tensor(written[:1])
+    found, number = verdict(int(best)), written[:1]
+    # By the file's probe as it is: in a trial at wrong positions a probe breaks up into speckle.
+    apart = lie_apart(candidates[number[0]].probe.to(best.device), frames.chosen(best.new_tensor(number)))
+    told = found.clearly_better_than(verdict(number[0])) and not (found.knows_nothing and apart)
+    return best if told else best.new_tensor(number)
 
 
 def _verdict(

@@ -34,6 +34,17 @@ def overlap_little(state: BlindState, frames: ScanFrames) -> bool:
     return float((photons_per_pixel(state, frames) / (peak * frames.scale**2))[0]) < FEW_FRAMES
 
 
+def lie_apart(probe: Tensor, frames: ScanFrames) -> bool:
+    """Tell whether frames overlap little under a probe (modes, N, N) that is only a guess.
+
+    A guess may have a focus that the beam has not: its width is that of its light on the whole, not of its peak.
+    """
+    intensity = probe.abs().square().sum(dim=0)
+    typical = intensity.square().sum() / intensity.sum()
+    photons = photons_per_pixel(BlindState.start(probe[None], (1, 1)), frames)
+    return float((photons / (typical * frames.scale**2))[0]) < FEW_FRAMES
+
+
 def judged_least_squares(
     state: BlindState,
     frames: ScanFrames,

@@ -62,7 +62,7 @@ class Verdict:
 
     @property
     def knows_nothing(self) -> bool:
-        """Whether frames that differ by more than noise are explained no better than by their mean, without an object."""
+        """Whether frames that differ by more than noise are explained no better than by their mean, of no object."""
         return self.share is not None and self.share <= 0
 
     @property
