@@ -7,7 +7,7 @@ import torch
 from blind_scans import correlation, plain_engine, settings_of, small_scan
 
 from ptychoflow.blind.solve import BlindReconstruction
-from ptychoflow.blind.sparse import judged_least_squares, overlap_little
+from ptychoflow.blind.sparse import judged_least_squares, lie_apart, overlap_little
 from ptychoflow.models.blind_state import BlindState
 
 SPARSE = {"frames": 49, "step": 8.0}
@@ -73,3 +73,16 @@ def test_a_state_that_explains_all_photons_stays_whatever_the_light_of_each_fram
 def test_a_sparse_scan_is_found():
     dataset = small_scan(scan=SPARSE)
     assert correlation(BlindReconstruction(plain_engine(), dataset, settings_of()).run().object, dataset) > 0.97
+
+
+@pytest.mark.parametrize(("step", "apart"), [(3.0, False), (10.0, True)])
+def test_frames_lie_apart_under_a_guess_by_its_light_not_by_its_peak(step: float, apart: bool):
+    run = BlindReconstruction(plain_engine(), small_scan(scan={"step": step}), settings_of())
+    probe = run.state.probes[0]
+    assert lie_apart(probe, run.frames) == apart
+    assert lie_apart(30 * probe, run.frames) == apart
+    # A spark of a twentieth of the light makes the peak many times as bright.
+    spark = probe.clone()
+    spark[0, 16, 16] = (0.05 * probe.abs().square().sum()).sqrt()
+    assert overlap_little(replace(run.state, probes=spark[None]), run.frames)
+    assert lie_apart(spark, run.frames) == apart

@@ -252,3 +252,11 @@ def test_the_file_s_probe_is_kept_where_frames_hardly_overlap(step: float, kept:
     assert found.verdict.knows_nothing == kept
     # Other pupils, of which one was taken before, come to 0.5.
     assert likeness(found.probe, torch.from_numpy(dataset.true_probe)) > 0.8
+
+
+def test_a_better_start_is_taken_where_frames_that_overlap_are_explained_badly():
+    # Wrong positions leave more than the mean frame does; what frames share still tells probes apart.
+    dataset = small_scan({"disk_curvature": 5.0}, {"position_error": 2.0}, {"kind": "disk"})
+    found = started(dataset)
+    assert found.verdict.knows_nothing
+    assert not found.candidate.as_written
