@@ -33,7 +33,7 @@ class StoredScanFrames(ScanFrames):
 
     def subset(self, frames: Tensor) -> tuple[Tensor, Tensor]:
         amplitudes = amplitudes_of(self.dataset.frames[frames.cpu().numpy()], self.scale.device)
-        return (amplitudes / self.scale)[None], self.positions[:, frames]
+        return (amplitudes / self.scale)[None], self._places(frames)
 
     def pieces(self, frames: Tensor) -> Sequence[Tensor]:
         return frames.split(FRAMES_AT_ONCE)

@@ -131,7 +131,7 @@ class BlindLiveReconstruction:
             self._grow(padding)
         first = self.seen.count
         inside = (places + self.origin + BORDER).float()
-        self.incoming.append(amplitudes_of(frames).to(self.device), inside.to(self.device))
+        self.incoming.append(amplitudes_of(frames, self.device), inside.to(self.device))
         if self.state is None:
             if self.seen.count >= ENOUGH:
                 self.begin()

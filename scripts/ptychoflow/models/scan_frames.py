@@ -51,8 +51,11 @@ class ScanFrames:
         self, frames: Int[Tensor, "chosen"]
     ) -> tuple[Float[Tensor, "#batch chosen N N"], Float[Tensor, "batch chosen 2"]]:
         """Amplitudes (batch, chosen, N, N) and positions (batch, chosen, 2) of some frames (chosen,) int64."""
-        frames = self._placed(frames)
-        return self.amplitudes.index_select(1, frames), self.positions.index_select(1, frames)
+        return self.amplitudes.index_select(1, self._placed(frames)), self._places(frames)
+
+    def _places(self, frames: Tensor) -> Tensor:
+        """Positions (batch, chosen, 2) of some frames (chosen,) int64."""
+        return self.positions.index_select(1, self._placed(frames))
 
     def _placed(self, frames: Tensor) -> Tensor:
         """Numbers, drawn on the CPU, on the device of the frames, which goes on meanwhile with what it does."""
@@ -104,8 +107,7 @@ class ScanFrames:
     ) -> Float[Tensor, "batch chosen N N"]:
         """Intensities (batch, chosen, N, N) that objects and probes make of some frames (chosen,) int64."""
         light = self.light(frames)
-        places = self.positions.index_select(1, self._placed(frames))
-        return self.call(modelled_frames, objects, probes, places, self.propagator, background, light)
+        return self.call(modelled_frames, objects, probes, self._places(frames), self.propagator, background, light)
 
     def waves(
         self,
@@ -114,8 +116,7 @@ class ScanFrames:
         frames: Int[Tensor, "chosen"],
     ) -> Complex[Tensor, "batch chosen modes N N"]:
         """Detector waves (batch, chosen, modes, N, N) that objects and probes make of some frames (chosen,) int64."""
-        places = self.positions.index_select(1, self._placed(frames))
-        return detector_waves(objects, probes, places, self.propagator, self.light(frames))
+        return detector_waves(objects, probes, self._places(frames), self.propagator, self.light(frames))
 
     def light(self, frames: Int[Tensor, "chosen"]) -> Float[Tensor, "#batch chosen"] | None:
         """Brightness (batch, chosen) of some frames (chosen,) int64, if it is not 1."""
