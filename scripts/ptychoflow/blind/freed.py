@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from ptychoflow.blind.left_over import left_over
+from ptychoflow.blind.left_over import LeftOver
 from ptychoflow.blind.slips import FEWEST, REMEDY
 from ptychoflow.blind.solve import BlindReconstruction
 from ptychoflow.metrics.doubts import MUCH_LEFT
@@ -35,7 +35,7 @@ PLACES = 256
 """At which a slip is looked for, at most."""
 
 
-def freed_doubts(solving: BlindReconstruction, reconstruction: Reconstruction) -> list[str]:
+def freed_doubts(solving: BlindReconstruction, reconstruction: Reconstruction, told: LeftOver | None) -> list[str]:
     """Say from which frame on they would lie elsewhere if they could, or how all would.
 
     Parameters
@@ -44,11 +44,12 @@ def freed_doubts(solving: BlindReconstruction, reconstruction: Reconstruction) -
         At its end, of which nothing else is doubtful; it is left as it is.
     reconstruction : Reconstruction
         As it came out.
+    told : LeftOver, optional
+        What it leaves of its frames, as `left_over` tells it.
     """
     dataset = solving.dataset
     if solving.settings.solve_positions or dataset.propagation != "far" or len(dataset.frames) < FEWEST:
         return []
-    told = left_over(reconstruction, dataset)
     if told is None or told[0] + SIGNIFICANT * told[1] < MUCH_LEFT:
         return []
     freed, before = with_free_positions(solving), solving.verdict(solving.state)

@@ -24,7 +24,12 @@ MOST_LEFT, LEAST_SHOWN = 0.15, 0.1
 a share of what an object of 0.1 rad would make of them. Of sound scans no other leaves more than 0.09."""
 
 
-def left_over(reconstruction: Reconstruction, dataset: Dataset) -> tuple[float, float, float] | None:
+LeftOver = tuple[float, float, float]
+"""What is left as a share of what frames differ by, how much of that chance may make (standard deviation), and what is
+left itself."""
+
+
+def left_over(reconstruction: Reconstruction, dataset: Dataset) -> LeftOver | None:
     """What is left of the deviance of frames beyond noise, per good pixel.
 
     Parameters
@@ -36,9 +41,8 @@ def left_over(reconstruction: Reconstruction, dataset: Dataset) -> tuple[float, 
 
     Returns
     -------
-    tuple of float or None
-        As a share of what frames differ by, how much of that chance may make (standard deviation), and what is left
-        itself. None where no frame is held out, or where frames differ by no more than noise.
+    LeftOver or None
+        None where no frame is held out, or where frames differ by no more than noise.
     """
     held_out, fitted = np.flatnonzero(reconstruction.held_out), np.flatnonzero(~reconstruction.held_out)
     if not len(held_out) or not len(fitted):
@@ -57,9 +61,8 @@ def left_over(reconstruction: Reconstruction, dataset: Dataset) -> tuple[float, 
     return float(np.mean(shares)), float(np.hypot(*doubts) / 2), float(np.mean(left))
 
 
-def left_over_doubts(reconstruction: Reconstruction, dataset: Dataset) -> list[str]:
-    """Say where more is left than a right model leaves."""
-    told = left_over(reconstruction, dataset)
+def left_over_doubts(told: LeftOver | None, reconstruction: Reconstruction, dataset: Dataset) -> list[str]:
+    """Say where more is left, as `left_over` tells it, than a right model leaves."""
     if told is None:
         return []
     share, doubt, left = told

@@ -16,7 +16,7 @@ from ptychoflow.blind.doubts import brightness_doubts, defocus_metres, scan_doub
 from ptychoflow.blind.frames import split_of
 from ptychoflow.blind.freed import freed_doubts
 from ptychoflow.blind.halves import half_objects
-from ptychoflow.blind.left_over import left_over_doubts
+from ptychoflow.blind.left_over import left_over, left_over_doubts
 from ptychoflow.blind.misplaced import misplaced_doubts
 from ptychoflow.blind.pretrained import PLAIN, PRETRAINED, TUNED, chosen_network, method_of, require_unseen
 from ptychoflow.blind.result import BlindResult, Progress
@@ -141,7 +141,8 @@ def reconstruct(
         warnings += brightness_doubts(reconstruction, solving.dataset)
         warnings += beyond_doubts(solving.network, reconstruction, solving.dataset, seed)
     elif not warnings:
-        warnings += left_over_doubts(reconstruction, solving.dataset) or freed_doubts(solving, reconstruction)
+        told = left_over(reconstruction, solving.dataset)
+        warnings = left_over_doubts(told, reconstruction, solving.dataset) or freed_doubts(solving, reconstruction, told)
     reconstruction.provenance = {
         "result": "reconstruction",
         "method": method,

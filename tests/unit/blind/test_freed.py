@@ -7,7 +7,7 @@ import pytest
 from blind_scans import plain_engine, settings_of, small_scan
 
 from ptychoflow.blind.freed import clearest_slip, freed_doubts, whole_change, with_free_positions
-from ptychoflow.blind.left_over import left_over_doubts
+from ptychoflow.blind.left_over import left_over, left_over_doubts
 from ptychoflow.blind.reconstruction import as_reconstruction
 from ptychoflow.blind.solve import BlindReconstruction
 from ptychoflow.dataset.dataset import Dataset
@@ -35,12 +35,14 @@ def solved(dataset: Dataset, **changed: object) -> BlindReconstruction:
 
 
 def said(solving: BlindReconstruction) -> list[str]:
-    return freed_doubts(solving, as_reconstruction(solving.result(), 1e-8))
+    image = as_reconstruction(solving.result(), 1e-8)
+    return freed_doubts(solving, image, left_over(image, solving.dataset))
 
 
 def test_a_drift_is_told_of_which_no_more_is_left_than_noise_may_leave(weak: Dataset):
     solving = solved(drifted(weak, 2.5))
-    assert left_over_doubts(as_reconstruction(solving.result(), 1e-8), solving.dataset) == []
+    image = as_reconstruction(solving.result(), 1e-8)
+    assert left_over_doubts(left_over(image, solving.dataset), image, solving.dataset) == []
     state, positions = solving.state, solving.frames.positions.clone()
     (sentence,) = said(solving)
     assert "slipped or drifted" in sentence
@@ -54,10 +56,9 @@ def test_nothing_is_said_of_a_sound_scan_nor_where_positions_are_solved_for(weak
     assert said(solved(drifted(weak, 2.5), solve_positions=True)) == []
 
 
-def test_many_photons_show_what_is_wrong_by_themselves(weak: Dataset, monkeypatch: pytest.MonkeyPatch):
+def test_many_photons_show_what_is_wrong_by_themselves(weak: Dataset):
     solving = solved(drifted(weak, 2.5))
-    monkeypatch.setattr("ptychoflow.blind.freed.left_over", lambda *_: (0.01, 0.001, 0.02))
-    assert said(solving) == []
+    assert freed_doubts(solving, as_reconstruction(solving.result(), 1e-8), (0.01, 0.001, 0.02)) == []
 
 
 def test_frames_that_hardly_differ_do_not_tell_where_they_lie(weak: Dataset, monkeypatch: pytest.MonkeyPatch):

@@ -17,16 +17,20 @@ def right(small_dataset: Dataset) -> Reconstruction:
     return dataclasses.replace(right_image(small_dataset), held_out=np.arange(64) % 13 == 5)
 
 
+def said(image: Reconstruction, dataset: Dataset) -> list[str]:
+    return left_over_doubts(left_over(image, dataset), image, dataset)
+
+
 def test_the_truth_leaves_what_chance_makes(right: Reconstruction, small_dataset: Dataset):
     share, doubt, left = left_over(right, small_dataset)
     assert abs(share) < 4 * doubt + 0.01
     assert abs(left) < 0.1
-    assert left_over_doubts(right, small_dataset) == []
+    assert said(right, small_dataset) == []
 
 
 def test_what_positions_spoil_is_said(right: Reconstruction, small_dataset: Dataset):
     drifted = right.positions + np.linspace(-1, 1, 64)[:, None] * [2.0, -1.5]
-    (sentence,) = left_over_doubts(dataclasses.replace(right, positions=drifted), small_dataset)
+    (sentence,) = said(dataclasses.replace(right, positions=drifted), small_dataset)
     assert "unexplained, noise apart" in sentence
 
 
@@ -40,6 +44,6 @@ def test_frames_that_hardly_differ_are_not_held_against_an_image(right: Reconstr
     alike = np.random.default_rng(9).poisson(np.full(small_dataset.frames.shape, 20.0)).astype(np.float32)
     uniform = dataclasses.replace(small_dataset, frames=alike)
     assert left_over(right, uniform) is None
-    assert left_over_doubts(right, uniform) == []
+    assert said(right, uniform) == []
     whole = dataclasses.replace(right, held_out=np.zeros(64, bool))
     assert left_over(whole, small_dataset) is None
