@@ -141,8 +141,9 @@ def reconstruct(
         warnings += brightness_doubts(reconstruction, solving.dataset)
         warnings += beyond_doubts(solving.network, reconstruction, solving.dataset, seed)
     elif not warnings:
-        told = left_over(reconstruction, solving.dataset)
-        warnings = left_over_doubts(told, reconstruction, solving.dataset) or freed_doubts(solving, reconstruction, told)
+        left = left_over(reconstruction, solving.dataset)
+        warnings = left_over_doubts(left, reconstruction, solving.dataset)
+        warnings = warnings or freed_doubts(solving, reconstruction, left)
     reconstruction.provenance = {
         "result": "reconstruction",
         "method": method,
