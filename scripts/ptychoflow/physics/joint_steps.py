@@ -37,12 +37,8 @@ class JointChange:
         (batch, modes, N, N) complex, Σ conj(O) Δψ.
     transmission : Tensor
         (batch, N, N) float, Σ |O|².
-    slope, curvature : Tensor
-        (batch,) float, derivatives of the Poisson log-likelihood by the background.
-    misfit : Tensor
-        (batch,) float, Σ (√I − √n)² over good pixels.
-    noise : Tensor
-        (batch,) float, what photon noise alone would make of that.
+    slope, curvature, misfit, noise : Tensor
+        (batch,) float, as in `AskedWaves`.
     """
 
     objects: Complex[Tensor, "batch H W"]
