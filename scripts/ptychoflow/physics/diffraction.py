@@ -42,6 +42,12 @@ def incoherent_sum(waves: Complex[Tensor, "*axes modes H W"]) -> Float[Tensor, "
     return squares[..., 0] + squares[..., 1]
 
 
+def total_transmission(patches: Complex[Tensor, "*axes frames N N"]) -> Float[Tensor, "*axes N N"]:
+    """Add |O|² of the patches of all frames: (..., frames, N, N) complex to (..., N, N) float."""
+    squares = torch.view_as_real(patches).square().sum(dim=-4)
+    return squares[..., 0] + squares[..., 1]
+
+
 def sum_of_modes(values: Inexact[Tensor, "*axes modes H W"]) -> Inexact[Tensor, "*axes H W"]:
     """Add (..., modes, H, W) over the modes; a single one is not copied."""
     return values.squeeze(-3) if values.shape[-3] == 1 else values.sum(dim=-3)

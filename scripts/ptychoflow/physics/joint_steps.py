@@ -8,7 +8,13 @@ from jaxtyping import Bool, Complex, Float
 from torch import Tensor
 
 from ptychoflow.physics.asked_waves import ask_of_waves
-from ptychoflow.physics.diffraction import Propagator, exit_waves, incoherent_sum, product_over_modes
+from ptychoflow.physics.diffraction import (
+    Propagator,
+    exit_waves,
+    incoherent_sum,
+    product_over_modes,
+    total_transmission,
+)
 from ptychoflow.physics.patches import (
     add_at,
     crop_rows,
@@ -228,8 +234,7 @@ def _piece(
         add_at(into, index, values)
     probes = torch.fft.ifft2(change.mul_(patches.unsqueeze(-3)), norm="forward").mul_(factors).sum(dim=1)
     bright = patches if brightness is None else patches * brightness.sqrt()[:, :, None, None]
-    squares = torch.view_as_real(bright).square().sum(dim=1)
-    return [probes, squares[..., 0] + squares[..., 1], *told]
+    return [probes, total_transmission(bright), *told]
 
 
 def _share(light: Tensor, size: Tensor, damping: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool, Complex, Float, Inexact
 from torch import Tensor
 
-from ptychoflow.physics.diffraction import Propagator, exit_waves, incoherent_sum
+from ptychoflow.physics.diffraction import Propagator, exit_waves, incoherent_sum, total_transmission
 from ptychoflow.physics.joint_steps import FLOOR
 from ptychoflow.physics.patches import add_patches, shift_factors, split_positions
 from ptychoflow.physics.position_steps import cut, spectral_slopes
@@ -148,7 +148,7 @@ class LinearisedScan:
     def preconditioner(self) -> Change:
         """What a gradient is multiplied by to become a step: one over the light that each part came with."""
         (light,) = add_patches(incoherent_sum(self.moved)[None], self.corner[None], self.shape)
-        transmission = torch.view_as_real(self.patches).square().sum(dim=0).sum(dim=-1)
+        transmission = total_transmission(self.patches)
         return Change(
             1 / (light + DAMPING * light.max()),
             1 / (transmission + DAMPING * transmission.max()).expand_as(self.spectrum),

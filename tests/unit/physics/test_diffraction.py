@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from ptychoflow.physics.diffraction import Propagator, exit_waves, incoherent_sum
+from ptychoflow.physics.diffraction import Propagator, exit_waves, incoherent_sum, total_transmission
 from ptychoflow.physics.patches import fourier_shift
 
 DOUBLE = torch.complex128
@@ -112,6 +112,10 @@ def test_modes_add_up_incoherently():
     torch.testing.assert_close(FAR.intensity(patch, probe), apart)
     assert exit_waves(patch, probe).shape == (2, 8, 8)
     assert incoherent_sum(probe).shape == (8, 8)
+
+
+def test_transmission_is_added_up_over_frames(waves: torch.Tensor):
+    torch.testing.assert_close(total_transmission(waves), waves.abs().square().sum(dim=1))
 
 
 def test_a_tilted_wave_lands_on_its_pixel():
