@@ -53,6 +53,7 @@ class TuningRun(BlindRun):
 
     def __post_init__(self) -> None:
         self.initial, self.parent = load_blind(self.init_from)
+        self.weights = sha256_of(weights_file(self.init_from))
         self.sums = [sha256_of(path) for path in self.data]
         self.scans = [self._read(path) for path in self.data]
 
@@ -92,8 +93,7 @@ class TuningRun(BlindRun):
         }
 
     def digest(self) -> str:
-        weights = sha256_of(weights_file(self.init_from))
-        parts = [self.sums, weights, self.decisive(), plain(self.reconstruction), self.seed]
+        parts = [self.sums, self.weights, self.decisive(), plain(self.reconstruction), self.seed]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
     def origin(self) -> dict[str, Any]:
@@ -103,8 +103,5 @@ class TuningRun(BlindRun):
                 {"file": path.name, "sha256": digest, "frames": seen, "made_by": scan.provenance}
                 for path, digest, seen, scan in zip(self.data, self.sums, frames, self.scans, strict=True)
             ],
-            "parent": {
-                "checkpoint_sha256": sha256_of(weights_file(self.init_from)),
-                "fingerprint": self.parent.get("fingerprint"),
-            },
+            "parent": {"checkpoint_sha256": self.weights, "fingerprint": self.parent.get("fingerprint")},
         }
