@@ -6,9 +6,8 @@ from typing import Literal
 from jsonargparse.typing import PositiveFloat, PositiveInt
 
 from ptychoflow.running.command_line import run_program
+from ptychoflow.settings.blind import PRETRAINED
 from ptychoflow.settings.reconstruction import BlindReconstructionSettings
-
-PRETRAINED = Path("pretrained")
 
 
 def main(
@@ -65,7 +64,7 @@ def main(
     use_threads(threads)
     if accelerator == "cuda" and not torch.cuda.is_available():
         raise InputError("accelerator cuda cannot be used here: expected cpu")
-    checkpoint = None if checkpoint == PRETRAINED else checkpoint
+    checkpoint = None if checkpoint == Path(PRETRAINED) else checkpoint
     watch(checkpoint, data, output, probe, every, timeout, final, torch.device(accelerator), blind)
 
 

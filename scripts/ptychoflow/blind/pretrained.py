@@ -9,11 +9,9 @@ from ptychoflow.errors import InputError
 from ptychoflow.files import sha256_of
 from ptychoflow.models.blind import Blind
 from ptychoflow.models.trained import load_checkpoint
-from ptychoflow.settings.blind import BlindSettings
+from ptychoflow.settings.blind import PRETRAINED, BlindSettings
 from ptychoflow.settings.reconstruction import BlindReconstructionSettings
 
-PRETRAINED = "pretrained"
-"""What the shipped weights are called wherever a network is named, and what a checkpoint of the kind says it is."""
 TUNED, PLAIN = "tuned", "plain iterations"
 """What made an image by another network of the kind, or by none."""
 SHIPPED = Path(__file__).parents[1] / PRETRAINED / "model.ckpt"

@@ -18,7 +18,7 @@ from ptychoflow.blind.freed import freed_doubts
 from ptychoflow.blind.halves import half_objects
 from ptychoflow.blind.left_over import left_over, left_over_doubts
 from ptychoflow.blind.misplaced import misplaced_doubts
-from ptychoflow.blind.pretrained import PLAIN, PRETRAINED, TUNED, chosen_network, method_of, require_unseen
+from ptychoflow.blind.pretrained import PLAIN, TUNED, chosen_network, method_of, require_unseen
 from ptychoflow.blind.result import BlindResult, Progress
 from ptychoflow.blind.slips import slip_doubts
 from ptychoflow.blind.solve import BlindReconstruction
@@ -36,6 +36,7 @@ from ptychoflow.reconstruction.scoring import own_scores
 from ptychoflow.reconstruction.stitching import coverage_of
 from ptychoflow.running.hardware import device_name
 from ptychoflow.running.progress import progress_line
+from ptychoflow.settings.blind import PRETRAINED
 from ptychoflow.settings.reconstruction import BlindReconstructionSettings
 from ptychoflow.settings.values import plain
 

@@ -2,10 +2,10 @@
 
 from typing import Any
 
+from ptychoflow.settings.blind import PRETRAINED
+
 KINDS = ("network", "solver", "network_of", "pretrain", "train")
 """Keys by which an experiment has its images; it has one of them."""
-PRETRAINED = "pretrained"
-"""What the shipped network is called where a network is named."""
 TRAINING = ("init_from", "model", "training", "tracking")
 NETWORK = ("inference", "stitching")
 USELESS = {

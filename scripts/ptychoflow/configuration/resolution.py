@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from ptychoflow.configuration.expansion import ExpandedStudy, expand, merged
-from ptychoflow.configuration.kinds import PRETRAINED, USELESS, kinds_of
+from ptychoflow.configuration.kinds import USELESS, kinds_of
 from ptychoflow.configuration.reading import read_config
 from ptychoflow.configuration.results import RESERVED_DATASETS, RESERVED_EXPERIMENTS
 from ptychoflow.configuration.study_checks import check_study
 from ptychoflow.errors import InputError
+from ptychoflow.settings.blind import PRETRAINED
 from ptychoflow.settings.experiment import DatasetSettings, ExperimentSettings
 
 SOURCES = ("simulate", "ingest", "refine")

@@ -12,7 +12,6 @@ from ptychoflow.configuration.reading import read_settings
 from ptychoflow.interface.image import Image, judged
 from ptychoflow.interface.scan import Scan, read
 from ptychoflow.interface.scan_to_image import (
-    PRETRAINED,
     by_blind_network,
     by_trained_network,
     find_checkpoint,
@@ -20,6 +19,7 @@ from ptychoflow.interface.scan_to_image import (
 )
 from ptychoflow.running.hardware import use_threads
 from ptychoflow.running.warnings_kept import lightning_hushed
+from ptychoflow.settings.blind import PRETRAINED
 from ptychoflow.settings.inference import InferenceSettings
 from ptychoflow.settings.reconstruction import BlindReconstructionSettings
 from ptychoflow.settings.solver import SolverSettings

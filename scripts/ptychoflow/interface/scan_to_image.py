@@ -6,11 +6,9 @@ from pathlib import Path
 from ptychoflow.dataset.dataset import Dataset
 from ptychoflow.errors import InputError
 from ptychoflow.reconstruction.file import Reconstruction
+from ptychoflow.settings.blind import PRETRAINED
 from ptychoflow.settings.inference import InferenceSettings
 from ptychoflow.settings.reconstruction import BlindReconstructionSettings
-
-PRETRAINED = "pretrained"
-"""What the shipped network is called wherever one is named."""
 
 
 def find_checkpoint(network: str | Path | None) -> Path | None:

@@ -8,10 +8,10 @@ from typing import Any
 from ptychoflow.configuration.reading import read_settings
 from ptychoflow.errors import InputError
 from ptychoflow.interface.scan import Scan, read
-from ptychoflow.interface.scan_to_image import PRETRAINED, find_checkpoint
+from ptychoflow.interface.scan_to_image import find_checkpoint
 from ptychoflow.running.hardware import use_threads
 from ptychoflow.running.warnings_kept import lightning_hushed
-from ptychoflow.settings.blind import TuningSettings
+from ptychoflow.settings.blind import PRETRAINED, TuningSettings
 from ptychoflow.settings.model import ModelSettings
 from ptychoflow.settings.reconstruction import BlindReconstructionSettings
 from ptychoflow.settings.tracking import TrackingSettings

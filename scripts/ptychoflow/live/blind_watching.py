@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from ptychoflow.blind.pretrained import PRETRAINED, chosen_network
+from ptychoflow.blind.pretrained import PLAIN, chosen_network
 from ptychoflow.dataset.dataset import Dataset
 from ptychoflow.dataset.growing import GrowingScan
 from ptychoflow.errors import InputError
@@ -16,6 +16,7 @@ from ptychoflow.live.blind import BlindLiveReconstruction
 from ptychoflow.live.following import Watch
 from ptychoflow.provenance.record import now
 from ptychoflow.reconstruction.file import Reconstruction
+from ptychoflow.settings.blind import PRETRAINED
 from ptychoflow.settings.reconstruction import BlindReconstructionSettings
 from ptychoflow.settings.values import plain
 
@@ -117,7 +118,7 @@ class BlindWatch(Watch):
         powers = np.square(np.abs(reconstruction.probe)).sum(axis=(-2, -1))
         return {
             "result": "reconstruction",
-            "method": PRETRAINED if self.settings.learned else "plain iterations",
+            "method": PRETRAINED if self.settings.learned else PLAIN,
             **self.record,
             "data_file": str(self.scan.path),
             "data_sha256": sha256_of(self.scan.path),

@@ -11,13 +11,12 @@ import yaml
 from lightning.pytorch import LightningDataModule, LightningModule, seed_everything
 from lightning.pytorch.callbacks import ModelCheckpoint
 
-from ptychoflow.blind.pretrained import PRETRAINED
 from ptychoflow.errors import InputError
 from ptychoflow.files import replacing, sha256_of
 from ptychoflow.models.trained import load_checkpoint, network_weights
 from ptychoflow.provenance.record import circumstances, code_digest, now, write_provenance
 from ptychoflow.running.hardware import device_name
-from ptychoflow.settings.blind import BlindSettings, PretrainingSettings, TuningSettings
+from ptychoflow.settings.blind import PRETRAINED, BlindSettings, PretrainingSettings, TuningSettings
 from ptychoflow.settings.tracking import TrackingSettings
 from ptychoflow.settings.values import plain
 from ptychoflow.tracking.delivery import RUN_FILE

@@ -8,7 +8,7 @@ from typing import Any
 
 from lightning.pytorch import LightningDataModule, LightningModule
 
-from ptychoflow.blind.pretrained import PRETRAINED, load_blind, weights_file
+from ptychoflow.blind.pretrained import load_blind, weights_file
 from ptychoflow.dataset.dataset import Dataset
 from ptychoflow.errors import InputError
 from ptychoflow.files import sha256_of
@@ -16,7 +16,7 @@ from ptychoflow.ingest.readers import read_dataset
 from ptychoflow.pretraining.blind_run import BlindRun
 from ptychoflow.pretraining.moments import Recorder
 from ptychoflow.pretraining.tuning_module import Tuning, TuningData, kept_frames
-from ptychoflow.settings.blind import BlindSettings, TuningSettings
+from ptychoflow.settings.blind import PRETRAINED, BlindSettings, TuningSettings
 from ptychoflow.settings.reconstruction import BlindReconstructionSettings
 from ptychoflow.settings.training import FRAMES_IN_MEMORY
 from ptychoflow.settings.values import plain

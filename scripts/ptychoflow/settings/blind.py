@@ -14,6 +14,9 @@ from ptychoflow.settings.values import (
     ShareBelowOne,
 )
 
+PRETRAINED = "pretrained"
+"""What the shipped weights are called wherever a network is named, and what a checkpoint of the kind says it is."""
+
 
 @dataclass
 class BlindSettings(Settings):

@@ -20,6 +20,7 @@ from torch import Tensor
 from ptychoflow.errors import InputError
 from ptychoflow.files import replacing
 from ptychoflow.models.trained import load_checkpoint, network_weights
+from ptychoflow.settings.blind import PRETRAINED
 from ptychoflow.settings.model import ModelSettings
 from ptychoflow.settings.training import TrainingSettings
 from ptychoflow.settings.values import flattened, plain
@@ -70,7 +71,7 @@ def load_network(module: ScanNetwork, checkpoint: dict[str, Any], path: Path) ->
     InputError
         Where the checkpoint's network is another one.
     """
-    if checkpoint["ptychoflow"].get("result") == "pretrained":
+    if checkpoint["ptychoflow"].get("result") == PRETRAINED:
         raise InputError(
             f"{path} has a blind network, which train.py does not train: expected tune.py, or one of train.py"
         )
