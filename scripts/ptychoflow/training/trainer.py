@@ -60,15 +60,17 @@ def settle(settings: TrainingSettings) -> TrainingSettings:
     """
     on_gpu = uses_gpu(settings.accelerator)
     able, processor = computes_bfloat16(on_gpu), "GPU" if on_gpu else "CPU"
-    precision, reason = settings.precision, "as configured"
-    if precision == "auto":
-        # Processes on several nodes ask each its own processor, and all must come to one answer.
-        precision = "bf16-mixed" if able and settings.num_nodes == 1 and not on_gpu else "32-true"
-        reason = f"this {processor} has {'' if able else 'no '}instructions for bfloat16"
-        if on_gpu:
-            reason = "a GPU trains networks of few features no faster by bfloat16"
-        elif settings.num_nodes > 1:
-            reason = "the processors of several nodes may differ"
+    if settings.precision != "auto":
+        precision, reason = settings.precision, "as configured"
+    elif on_gpu:
+        precision, reason = "32-true", "a GPU trains networks of few features no faster by bfloat16"
+    elif settings.num_nodes > 1:
+        # Their processes ask each its own processor, and all must come to one answer.
+        precision, reason = "32-true", "the processors of several nodes may differ"
+    elif able:
+        precision, reason = "bf16-mixed", "this CPU has instructions for bfloat16"
+    else:
+        precision, reason = "32-true", "this CPU has no instructions for bfloat16"
     if rank_zero_only.rank == 0:
         log.info("precision %s: %s", precision, reason)
         if precision == "bf16-mixed" and not able:
