@@ -51,20 +51,9 @@ class ModeFit:
         mask: Bool[Tensor, "N N"],
         photons: Float[Tensor, ""],
     ) -> None:
-        """Add frames.
+        """Add frames, with waves (frames, patterns, N, N) complex, those of the modes first.
 
-        Parameters
-        ----------
-        waves : Tensor
-            (frames, patterns, N, N) complex at the detector, those of the modes first.
-        counts : Tensor
-            (frames, N, N) float measured intensities, in the unit of the waves.
-        background : Tensor
-            Scalar, intensity that is no diffraction.
-        mask : Tensor
-            (N, N) bool, True for good pixels.
-        photons : Tensor
-            Scalar, what an intensity of one is in photons.
+        The other parameters are those of `ptychoflow.physics.coherence.CoherenceFit.add`.
         """
         waves = waves.transpose(0, 1)
         own = waves[: self.modes]
