@@ -55,10 +55,6 @@ class BlindState:
             return self
         return replace(self, probes=self.probes[:, :modes], probe_momentum=self.probe_momentum[:, :modes])
 
-    def detached(self) -> "BlindState":
-        """The same without the way there."""
-        return replace(self, **{name: value.detach() for name, value in vars(self).items()})
-
 
 def doubt(state: BlindState, frames: ScanFrames) -> Float[Tensor, "batch H W"]:
     """What each pixel of the objects may be wrong by, (batch, H, W) float: for want of photons or of a right model.

@@ -135,11 +135,6 @@ class MLflowRunLogger(RunLogger, Logger):
             self.outbox.try_again()
 
     @rank_zero_only
-    def log_tags(self, tags: dict[str, str]) -> None:
-        """Give the run more tags."""
-        self.journal.append({"kind": "tags", "tags": tags})
-
-    @rank_zero_only
     def log_file(self, path: Path, to: str | None = None) -> None:
         """Put a file into the run, or a folder with all that it holds."""
         self.journal.append({"kind": "file", "path": self.journal.relative(path), "to": to})
