@@ -36,7 +36,7 @@ def main(
         What to run on, by Lightning's names.
     part : str
         Which part of the frames, such as 2-of-8.
-    also : list of {"hdf5", "npy", "png", "tiff", "csv", "parquet"}
+    also : list of {"hdf5", "npy", "png", "tiff", "csv", "parquet"}, optional
         More files of patches and tables of frames to write beside it, which then holds patches in any case; `hdf5` asks
         for no more than that.
     threads : int, optional

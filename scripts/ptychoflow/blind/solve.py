@@ -71,8 +71,8 @@ class BlindReconstruction:
         What is solved for, and for how long.
     seed : int
         Fixes which frames are held out, their order, and further probe modes.
-    device : torch.device
-        Where to reconstruct.
+    device : torch.device, optional
+        Where to reconstruct; the CPU if not given.
     split : tuple of ndarray, optional
         (fitted,) and (judges,) int64, rising: frames that are used for each; drawn by the seed if not given.
     start : Start, optional

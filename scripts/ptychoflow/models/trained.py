@@ -30,8 +30,6 @@ class TrainedNetwork:
         Scalar, what amplitudes are divided by.
     flux : Tensor
         Scalar, the learned factor between modelled and measured intensities.
-    asks_photons : bool
-        Whether `scale` is still that of a file whose flux is not to be trusted: `settle` mends it.
     mask : Tensor
         (N, N) bool, True for good pixels, zero frequency in the corner.
     propagator : Propagator
@@ -40,6 +38,8 @@ class TrainedNetwork:
         Groups that it was trained with.
     description : dict
         The ``ptychoflow`` entry of the checkpoint.
+    asks_photons : bool
+        Whether `scale` is still that of a file whose flux is not to be trusted: `settle` mends it.
     """
 
     network: nn.Module

@@ -33,13 +33,13 @@ class Study:
         Names of its axes.
     scores : list of str
         Keys of metrics.json that answer.
+    results : list of dict
+        ``labels`` by axis, and the ``folder`` of a result.
     x : str, optional
         Axis, or measured column such as ``seconds``, that figures are drawn over.
     compare : str, optional
         Axis along which results are compared in words.
-    results : list
-        ``labels`` by axis, and the ``folder`` of a result.
-    published : list
+    published : list of dict, optional
         Scores by name beside the labels that they are published for.
     """
 
