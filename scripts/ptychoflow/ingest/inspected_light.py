@@ -56,28 +56,7 @@ def inspected_frames(sample: Dataset, pairs: np.ndarray) -> tuple[dict[str, Any]
         "photons_per_frame_largest": float(photons.max()),
         "photons_in_probe": flux,
     }
-    warnings = []
-    power = power_of_counts(some)
-    if power == "roots":
-        warnings.append(
-            "the squares of all numbers in the frames are whole: they seem to be amplitudes, roots of counts "
-            "(quantity: amplitude)"
-        )
-    elif power == "squares":
-        warnings.append(
-            "all numbers in the frames are squares of whole numbers: they seem to be counts that were squared, as "
-            "amplitudes are (quantity: intensity, or a file that holds the counts)"
-        )
-    elif gain is not None and not USUAL_GAIN[0] < gain < USUAL_GAIN[1]:
-        warnings.append(
-            f"counts of neighbouring frames scatter as if a photon counted {gain:.2g}: expected about 1, unless the "
-            f"frames are amplitudes (detector.photons_per_count: {1 / gain:.2g} times what it is, quantity)"
-        )
-    elif fractional > 0.01 and not (gain and abs(gain - 1) < SURE_GAIN):
-        warnings.append(
-            f"{fractional:.0%} of the counts are fractional: expected whole photons, unless the frames are amplitudes "
-            "(quantity), scaled, or without noise"
-        )
+    warnings = _quantity_warnings(power_of_counts(some), gain, fractional)
     if saturated:
         warnings.append(
             f"{saturated} counts stand at the largest value, {largest:g}, and fewer just below: the detector seems to "
@@ -94,6 +73,31 @@ def inspected_frames(sample: Dataset, pairs: np.ndarray) -> tuple[dict[str, Any]
             "without beam (frames.photons, frames.leave_out)"
         )
     return facts, warnings
+
+
+def _quantity_warnings(power: Literal["roots", "squares"] | None, gain: float | None, fractional: float) -> list[str]:
+    """Say where numbers seem to be no counts of photons, by their power, counts per photon and share of fractions."""
+    if power == "roots":
+        return [
+            "the squares of all numbers in the frames are whole: they seem to be amplitudes, roots of counts "
+            "(quantity: amplitude)"
+        ]
+    if power == "squares":
+        return [
+            "all numbers in the frames are squares of whole numbers: they seem to be counts that were squared, as "
+            "amplitudes are (quantity: intensity, or a file that holds the counts)"
+        ]
+    if gain is not None and not USUAL_GAIN[0] < gain < USUAL_GAIN[1]:
+        return [
+            f"counts of neighbouring frames scatter as if a photon counted {gain:.2g}: expected about 1, unless the "
+            f"frames are amplitudes (detector.photons_per_count: {1 / gain:.2g} times what it is, quantity)"
+        ]
+    if fractional > 0.01 and not (gain and abs(gain - 1) < SURE_GAIN):
+        return [
+            f"{fractional:.0%} of the counts are fractional: expected whole photons, unless the frames are amplitudes "
+            "(quantity), scaled, or without noise"
+        ]
+    return []
 
 
 def power_of_counts(counts: np.ndarray) -> Literal["roots", "squares"] | None:
