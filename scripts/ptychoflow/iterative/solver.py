@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -226,6 +227,29 @@ def unseen_by(earlier: Reconstruction, held_out: np.ndarray) -> np.ndarray:
     return unseen
 
 
+def _options(api: ModuleType, settings: SolverSettings, dataset: Dataset, frames: int, seed: int) -> Any:
+    """What pty-chi is told of a task with so many frames."""
+    options = {"lsqml": api.LSQMLOptions, "rpie": api.RPIEOptions}[settings.algorithm]()
+    options.data_options.fft_shift = True
+    options.data_options.wavelength_m = wavelength_of(dataset.energy)
+    options.object_options.pixel_size_m = dataset.pixel_size
+    options.object_options.determine_position_origin_coords_by = api.enums.ObjectPosOriginCoordsMethods.SPECIFIED
+    options.object_options.position_origin_coords = np.array([CORNER_OFFSET, CORNER_OFFSET])
+    options.probe_options.optimizable = settings.refine_probe
+    options.probe_position_options.optimizable = settings.refine_positions
+    options.probe_position_options.optimization_plan.start = min(settings.positions_delay, settings.epochs - 1)
+    solver = options.reconstructor_options
+    solver.num_epochs = settings.epochs
+    solver.batch_size = min(settings.batch_size, frames)
+    solver.random_seed = seed
+    solver.default_device = api.enums.Devices.CPU
+    solver.displayed_loss_function = None
+    if settings.algorithm == "lsqml":
+        solver.momentum_acceleration_gain = settings.momentum
+        solver.rescale_probe_intensity_in_first_epoch = False
+    return options
+
+
 def _run(
     settings: SolverSettings,
     dataset: Dataset,
@@ -237,32 +261,13 @@ def _run(
     look: Callable[[int, Callable[[], Solution]], None] | None = None,
 ) -> Solution:
     """Solve for object, probe and positions of some frames."""
-    api = import_ptychi()
-    options = {"lsqml": api.LSQMLOptions, "rpie": api.RPIEOptions}[settings.algorithm]()
-    size = dataset.size
+    api, size = import_ptychi(), dataset.size
     # pty-chi draws the same batches whatever its seed: the order of the frames is where ours comes in.
     order = np.random.default_rng(seed).permutation(len(frames))
     shuffled = frames[order]
-    options.data_options.fft_shift = True
-    options.data_options.wavelength_m = wavelength_of(dataset.energy)
-    options.object_options.pixel_size_m = dataset.pixel_size
-    options.object_options.determine_position_origin_coords_by = api.enums.ObjectPosOriginCoordsMethods.SPECIFIED
-    options.object_options.position_origin_coords = np.array([CORNER_OFFSET, CORNER_OFFSET])
-    options.probe_options.optimizable = settings.refine_probe
-    options.probe_position_options.optimizable = settings.refine_positions
-    options.probe_position_options.optimization_plan.start = min(settings.positions_delay, settings.epochs - 1)
-    solver = options.reconstructor_options
-    solver.num_epochs = settings.epochs
-    solver.batch_size = min(settings.batch_size, len(frames))
-    solver.random_seed = seed
-    solver.default_device = api.enums.Devices.CPU
-    solver.displayed_loss_function = None
-    if settings.algorithm == "lsqml":
-        solver.momentum_acceleration_gain = settings.momentum
-        solver.rescale_probe_intensity_in_first_epoch = False
     rows, columns = dataset.positions[shuffled].T
     task = api.task.PtychographyTask(
-        options,
+        _options(api, settings, dataset, len(frames), seed),
         diffraction_data=dataset.frames[shuffled],
         object_data=torch.from_numpy(canvas[None]),
         # Its Fourier transform is not normalised: N² Σ|P|² = photons.
