@@ -6,14 +6,14 @@ little while with positions that are solved for: frames of a sound scan scatter,
 drifted part, early from late, and those of a scan that is wider than its file says, or turned, move all as one.
 """
 
-from copy import copy
+from copy import copy, deepcopy
 from dataclasses import replace
 
 import numpy as np
 import torch
 
 from ptychoflow.blind.left_over import LeftOver
-from ptychoflow.blind.slips import FEWEST, REMEDY
+from ptychoflow.blind.slips import FEWEST, REMEDY, tried_doubts
 from ptychoflow.blind.solve import BlindReconstruction
 from ptychoflow.metrics.doubts import MUCH_LEFT
 from ptychoflow.reconstruction.file import Reconstruction
@@ -26,6 +26,9 @@ ITERATIONS, FROM = 10, 0.7
 """That positions are solved for, and progress from which they go on."""
 LEAST_APART, CLEAR = 0.4, 8.0
 """Pixels by which early and late frames part, and that in standard errors, where it is said: beyond both."""
+TRIED, REST_OF_TRIED = 5.0, 0.96
+"""Standard errors beyond which a slip is tried out where they part, and the share of the misfit about it that is left
+then at most. Of sound scans few part by 5.8, and keep all of it; others, that do not part, keep 0.96 and more."""
 LEAST_WIDENED, CLEARLY_WIDENED = 0.2, 16.0
 """Pixels (rms) by which what widens, turns or shears the whole scan moves frames, and that over what is left of their
 moves as chance would have it, where it is said. Sound scans have 0.06 pixels with 15, and more with 12 at most."""
@@ -53,10 +56,14 @@ def freed_doubts(solving: BlindReconstruction, reconstruction: Reconstruction, t
     if told is None or told[0] + SIGNIFICANT * told[1] < MUCH_LEFT:
         return []
     freed, before = with_free_positions(solving), solving.verdict(solving.state)
-    if not freed.verdict(freed.state).clearly_better_than(before):
-        return []
     moved = (freed.frames.positions - freed.given)[0].double().cpu().numpy()
     frame, apart, clear = clearest_slip(moved, dataset.positions)
+    if clear > TRIED:
+        tried = tried_doubts(deepcopy(solving.network).cpu(), reconstruction, dataset, frame, REST_OF_TRIED)
+        if tried:
+            return tried
+    if not freed.verdict(freed.state).clearly_better_than(before):
+        return []
     if apart > LEAST_APART and clear > CLEAR:
         weak = weak_object_deviance(reconstruction, dataset, np.flatnonzero(reconstruction.held_out))
         if before.flat - before.expected < LEAST_SHOWN * weak:
@@ -65,7 +72,12 @@ def freed_doubts(solving: BlindReconstruction, reconstruction: Reconstruction, t
             f"the stage seems to have slipped or drifted about frame {frame}: once frames may move, those before and "
             f"after it part by {apart:.2g} pixels, and frames that were left out are explained better; {REMEDY}"
         ]
-    widened, clear, scale = whole_change(moved, dataset.positions)
+    return widened_doubts(moved, dataset.positions)
+
+
+def widened_doubts(moved: np.ndarray, positions: np.ndarray) -> list[str]:
+    """Say that all frames move as one once they may; parameters are those of `whole_change`."""
+    widened, clear, scale = whole_change(moved, positions)
     if widened > LEAST_WIDENED and clear > CLEARLY_WIDENED:
         return [
             f"the scan seems to be {'wider' if scale > 0 else 'narrower'} than the file says, or turned or sheared: "

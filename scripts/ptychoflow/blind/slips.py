@@ -78,15 +78,9 @@ def slip_doubts(network: Blind, reconstruction: Reconstruction, dataset: Dataset
     if much_left and not suspected:
         suspected = [_largest_change(steps, _scatter(steps))[0]]
     for frame in suspected if dataset.propagation == "far" else ():
-        away, rest = tried_slip(network, reconstruction, dataset, frame)
-        if rest < LARGEST_REST:
-            again, rest = tried_slip(network, reconstruction, dataset, frame, seed=1)
-            if rest > LARGEST_REST or np.hypot(*(again - away)) > TWICE * dataset.size / min(dataset.size, TRIED_EDGE):
-                continue
-            return [
-                f"the stage seems to have slipped about frame {frame}: were the frames from there on some "
-                f"{np.hypot(*away):.1g} pixels away, {1 - rest:.0%} of the misfit near it would go; {REMEDY}"
-            ]
+        told = tried_doubts(network, reconstruction, dataset, frame)
+        if told:
+            return told
     if worse > MUCH_WORSE:
         return [
             f"the frames about number {places[0]} are explained {worse:.2g} times as badly as the others: the stage, "
@@ -94,6 +88,26 @@ def slip_doubts(network: Blind, reconstruction: Reconstruction, dataset: Dataset
             f"{REMEDY}, and the light of each frame by solve_brightness: true"
         ]
     return []
+
+
+def tried_doubts(
+    network: Blind, reconstruction: Reconstruction, dataset: Dataset, frame: int, largest_rest: float = LARGEST_REST
+) -> list[str]:
+    """Say that a slip at a frame, tried out with its neighbours in two orders, explains them better.
+
+    Parameters are those of `slip_doubts`, the number of the first frame after the slip, and what share of the misfit
+    may be left then at most.
+    """
+    away, rest = tried_slip(network, reconstruction, dataset, frame)
+    if rest > largest_rest:
+        return []
+    again, rest = tried_slip(network, reconstruction, dataset, frame, seed=1)
+    if rest > largest_rest or np.hypot(*(again - away)) > TWICE * dataset.size / min(dataset.size, TRIED_EDGE):
+        return []
+    return [
+        f"the stage seems to have slipped about frame {frame}: were the frames from there on some "
+        f"{np.hypot(*away):.1g} pixels away, {1 - rest:.0%} of the misfit near it would go; {REMEDY}"
+    ]
 
 
 @torch.inference_mode()

@@ -12,7 +12,7 @@ SCORES = (
     *("reference_amplitude_pearson", "reference_phase_pearson"),
     *("lattice_share", "amplitude_lattice_share", "complex_nrmse"),
     *(f"{kind}_{name}{unit}" for kind in ("frc", "split_frc") for name in THRESHOLDS for unit in ("", "_nm")),
-    *("deviance", "fitted_deviance", "expected_deviance", "misfit", "explained_share", "featureless"),
+    *("deviance", "fitted_deviance", "expected_deviance", "misfit", "least_misfit", "explained_share", "featureless"),
     *("frames", "seconds"),
 )
 """Keys of metrics.json."""

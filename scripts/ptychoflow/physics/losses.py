@@ -43,7 +43,12 @@ def poisson_deviance(
 
 
 def expected_deviance(intensity: Float[Tensor, "*pixels"], mask: Bool[Tensor, "*#pixels"]) -> Float[Tensor, ""]:
-    """Mean Poisson deviance per good pixel that a perfect model has: its expectation over counts of this intensity.
+    """Mean Poisson deviance per good pixel that a perfect model has; parameters as in `poisson_deviance`."""
+    return masked_mean(expected_deviances(intensity), mask)
+
+
+def expected_deviances(intensity: Float[Tensor, "*pixels"]) -> Float[Tensor, "*pixels"]:
+    """Poisson deviance that each pixel of a perfect model has: its expectation over counts of this intensity.
 
     About 1 + 1 / (6 I) for many photons I (McCullagh and Nelder, Generalized Linear Models, 1989, section 2.3 and
     appendix C), falling to 0 for few; between, it is interpolated in a table.
@@ -51,14 +56,12 @@ def expected_deviance(intensity: Float[Tensor, "*pixels"], mask: Bool[Tensor, "*
     Parameters
     ----------
     intensity : Tensor
-        (..., N, N) float, modelled photons per pixel, ≥ 0.
-    mask : Tensor
-        (..., N, N) bool, True for good pixels, broadcast against the frames.
+        Any shape, float, modelled photons per pixel, ≥ 0.
 
     Returns
     -------
     Tensor
-        Scalar, without gradient.
+        Of that shape, without gradient.
     """
     intensity = intensity.detach()
     offset, slope = (part.to(intensity) for part in _expected_deviances())
@@ -67,7 +70,7 @@ def expected_deviance(intensity: Float[Tensor, "*pixels"], mask: Bool[Tensor, "*
     place = intensity.clamp(DIM / 10, BRIGHT).log10_().sub_(math.log10(DIM)).mul_(steps).floor_()
     interval = place.long().add_(1).clamp_(0, len(offset) - 1).flatten()
     table = torch.addcmul(offset[interval], slope[interval], intensity.flatten()).view_as(intensity)
-    return masked_mean(torch.where(intensity < BRIGHT, table, 1 + 1 / (6 * intensity.clamp_min(BRIGHT))), mask)
+    return torch.where(intensity < BRIGHT, table, 1 + 1 / (6 * intensity.clamp_min(BRIGHT)))
 
 
 @cache

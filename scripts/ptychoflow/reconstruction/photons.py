@@ -15,7 +15,7 @@ from ptychoflow.dataset.dataset import Dataset
 from ptychoflow.dataset.frame_blocks import mean_of
 from ptychoflow.metrics.doubts import LEAST_EXPLAINED
 from ptychoflow.physics.diffraction import Propagator
-from ptychoflow.physics.losses import expected_deviance, poisson_deviance
+from ptychoflow.physics.losses import deviance, expected_deviance, expected_deviances, poisson_deviance
 from ptychoflow.physics.patches import extract_patches
 from ptychoflow.reconstruction.file import Reconstruction
 
@@ -24,6 +24,9 @@ SIGNIFICANT = 4.0
 """Standard deviations by which frames must differ from their mean for any image to be told by them."""
 WEAK, DETAILS = 0.1, 3.0
 """Phase in radians, and details in a radius of the probe, of an object that photons should tell from a uniform one."""
+DIMMEST, LEVELS, FEWEST_PIXELS = 2.0, 40, 512
+"""Photons from which on pixels tell how they scatter, the levels of brightness that they are sorted into, each twice as
+bright as the one before, and how many must be in one."""
 NOTICED = 3.0
 """By how many times what they differ by, or their noise may pretend, frames would then differ."""
 
@@ -88,6 +91,26 @@ def photon_deviances(
     return float(totals[0] / len(frames)), float(totals[1] / len(frames))
 
 
+def least_misfit(reconstruction: Reconstruction, dataset: Dataset, frames: np.ndarray) -> float | None:
+    """Misfit of those pixels of like brightness that have the least: no fault of a model takes noise out of photons.
+
+    That of all pixels hides it. Roots of counts scatter by half a unit wherever they are: far less than photons would
+    where they are many, while faults of the model that they are taken to fit make up for it elsewhere.
+
+    Parameters are those of `photon_deviances`. None where nowhere enough pixels are bright.
+    """
+    mask, sums = torch.from_numpy(dataset.mask), torch.zeros(3, LEVELS, dtype=torch.float64)
+    for _, modelled, counts in modelled_frames(reconstruction, dataset, frames):
+        bright = mask & (modelled >= DIMMEST)
+        intensity, counts = modelled[bright], counts[bright]
+        level = (intensity / DIMMEST).log2().long().clamp_max(LEVELS - 1)
+        told = deviance(intensity, counts), expected_deviances(intensity), torch.ones_like(intensity)
+        sums.index_add_(1, level, torch.stack(told).double())
+    found, expected, pixels = sums
+    enough = pixels >= FEWEST_PIXELS
+    return float((found / expected)[enough].min()) if enough.any() else None
+
+
 def modelled_frames(
     reconstruction: Reconstruction, dataset: Dataset, frames: np.ndarray
 ) -> Iterator[tuple[np.ndarray, torch.Tensor, torch.Tensor]]:
@@ -133,6 +156,7 @@ def photon_scores(reconstruction: Reconstruction, dataset: Dataset) -> dict[str,
         "fitted_deviance": None if len(held_out) else found,
         "expected_deviance": expected,
         "misfit": found / expected,
+        "least_misfit": least_misfit(reconstruction, dataset, judges) if len(held_out) else None,
         "explained_share": share,
         "featureless": told,
     }

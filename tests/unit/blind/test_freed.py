@@ -73,6 +73,25 @@ def test_frames_that_move_without_explaining_more_tell_nothing(weak: Dataset, mo
     assert said(solving) == []
 
 
+def test_a_slip_that_is_tried_out_is_told_though_frames_left_out_gain_little(
+    weak: Dataset, monkeypatch: pytest.MonkeyPatch
+):
+    slipped = weak.positions + (np.arange(COUNT) >= 50)[:, None] * [2.5, -2.0]
+    solving = solved(dataclasses.replace(weak, positions=slipped))
+    monkeypatch.setattr("ptychoflow.blind.verdicts.CLEARLY", 100.0)
+    # Frames of a spiral do not touch those that come soon after: the trial is what is known of it elsewhere.
+    rests = [0.9, 0.95]
+    monkeypatch.setattr(
+        "ptychoflow.blind.slips.tried_slip", lambda *_, seed=0: (np.array([-2.5, 2.0 + seed]), rests[seed])
+    )
+    (sentence,) = said(solving)
+    assert sentence.startswith("the stage seems to have slipped about frame ")
+    assert "5% of the misfit near it would go" in sentence
+    for worse in ([0.97, 0.9], [0.9, 0.97]):
+        rests[:] = worse
+        assert said(solving) == []
+
+
 def test_a_scan_that_is_narrower_than_its_file_says_is_told_of(monkeypatch: pytest.MonkeyPatch):
     spiral = {"kind": "fermat", "frames": COUNT, "step": 2.5}
     sound = small_scan({"flux": 1e5}, spiral, object=ObjectSettings(kind="image"))

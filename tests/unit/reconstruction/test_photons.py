@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from ptychoflow.dataset.dataset import Dataset
 from ptychoflow.metrics.doubts import LEAST_EXPLAINED, doubts, undetermined
 from ptychoflow.reconstruction.file import Reconstruction
-from ptychoflow.reconstruction.photons import explained_share, mean_frame_deviance, photon_scores
+from ptychoflow.reconstruction.photons import explained_share, least_misfit, mean_frame_deviance, photon_scores
 from ptychoflow.reconstruction.pictures import say_doubts
 from ptychoflow.reconstruction.scoring import known_doubts, own_scores, score
 from ptychoflow.reconstruction.stitching import coverage_of
@@ -106,6 +106,23 @@ def test_frames_with_less_noise_than_photons_have_are_no_counts():
     mean = dataclasses.replace(dataset, frames=expected_counts(dataset))
     (sentence,) = doubts(own_scores(made_of(mean, mean.truth), mean))
     assert "less noise than photons" in sentence
+
+
+def test_faults_of_a_model_in_some_pixels_do_not_hide_that_others_hold_too_little_noise():
+    dataset, judges = scan(1e7), np.flatnonzero(HELD_OUT)
+    counts = made_of(dataset, dataset.truth)
+    assert least_misfit(counts, dataset, judges) == pytest.approx(1, abs=0.15)
+    faint = scan(300.0)
+    assert least_misfit(made_of(faint, faint.truth), faint, judges) is None
+    expected, random = expected_counts(dataset), np.random.default_rng(5)
+    calm = expected + np.sqrt(0.3 * expected) * random.normal(size=expected.shape)
+    wrong = random.poisson(1.5 * expected)
+    mixed = dataclasses.replace(dataset, frames=np.where(expected > 256, calm, wrong).astype(np.float32))
+    assert least_misfit(counts, mixed, judges) == pytest.approx(0.3, abs=0.05)
+    scores = own_scores(counts, mixed)
+    assert scores["misfit"] > 0.9
+    (sentence,) = (said for said in doubts(scores) if "less noise than photons do" in said)
+    assert f"{scores['least_misfit']:.2g} times that of a perfect model where pixels are alike bright" in sentence
 
 
 def test_frames_that_judge_are_no_part_of_the_mean_but_where_all_are():
