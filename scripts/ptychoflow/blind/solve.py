@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from functools import partial
+from functools import cached_property, partial
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from ptychoflow.blind.verdicts import Verdict
 from ptychoflow.dataset.dataset import Dataset
 from ptychoflow.dataset.position_axes import turned_dataset
 from ptychoflow.errors import InputError
+from ptychoflow.metrics.doubts import LARGEST_MISFIT
 from ptychoflow.models.blind import Blind, subsets
 from ptychoflow.models.blind_state import BlindState, photons_per_pixel
 from ptychoflow.physics.diffraction import incoherent_sum
@@ -122,6 +123,7 @@ class BlindReconstruction:
         self.fitted = torch.from_numpy(self.used)
         judges = self.held_out if len(self.held_out) else self.used
         self.judges = torch.from_numpy(judges[:: -(-len(judges) // JUDGES)])
+        self.deciding = self.judges
         self.gain, self.smoothing, self.history = 1.0, 1.0, []
         self.corrections = 0
 
@@ -145,13 +147,15 @@ class BlindReconstruction:
         """Iterate from many subsets to few, and give the best state on the way, which is the reconstruction's then."""
         best, waited, planned, number, done = None, 0, self.settings.iterations, 0, len(self.history)
         while number < planned or (waited < PATIENCE and done + number < self.settings.most_iterations):
+            decided = self.deciding
             deviance = self.iterate(min(1.0, number / planned))
             number += 1
+            left_out = deviance if self.deciding is self.judges else self.deviance(self.state, self.judges)
             seconds = time.perf_counter() - self.began
-            self.history.append(Progress(done + number, done + max(planned, number), deviance, seconds, self.gain))
+            self.history.append(Progress(done + number, done + max(planned, number), left_out, seconds, self.gain))
             if shown is not None:
                 shown(self.history[-1])
-            if best is None or best[1].probes.shape[1] > self.state.probes.shape[1]:
+            if best is None or self.deciding is not decided or len(best[1].probes[0]) > len(self.state.probes[0]):
                 best, waited = None, 0  # more modes than asked for explain more
             elif deviance < best[0] * (1 - STILL_FALLING):
                 waited = 0
@@ -160,7 +164,7 @@ class BlindReconstruction:
             if best is None or deviance <= best[0]:
                 best = (deviance, self.state, self.frames.positions, self.frames.brightness)
         _, self.state, self.frames.positions, self.frames.brightness = best
-        return best
+        return best if self.deciding is self.judges else (self.deviance(self.state, self.judges), *best[1:])
 
     def iterate(self, progress: float) -> float:
         """Make an iteration, with as much of the learned correction as helps the frames that are left out.
@@ -178,6 +182,8 @@ class BlindReconstruction:
             learned_rates=settings.learned and settings.learned_rates,
         )
         told = None
+        little = progress >= JOINTLY_FROM and overlap_little(state, self.frames)
+        self.deciding = self.fitted_judges if little and self.judges_are_blind(state) else self.judges
         if progress >= SPARE_UNTIL:
             state = state.strongest(self.modes)
         if state.probes.shape[1] > 1 and progress >= MIXED_FROM:
@@ -186,8 +192,8 @@ class BlindReconstruction:
             state, told = judged_mixture(state, self.frames, few, self.deviance)
             if progress >= SPARE_UNTIL:
                 state, told = judged_modes(state, self.frames, few, self.deviance, told)
-        due = progress >= JOINTLY_FROM and (len(self.history) + 1) % JOINTLY_EACH == 0
-        if due and len(self.fitted) * state.probes[0].numel() <= MOST_VALUES and overlap_little(state, self.frames):
+        due = little and (len(self.history) + 1) % JOINTLY_EACH == 0
+        if due and len(self.fitted) * state.probes[0].numel() <= MOST_VALUES:
             state, told = judged_least_squares(state, self.frames, self.fitted, self.deviance, told)
         if settings.learned and self.gain >= FADED:
             args = self.network, state, self.frames, progress, self.gain, self.verdict
@@ -220,13 +226,27 @@ class BlindReconstruction:
         """How strongly the object was smoothed in the end, in units of what a pixel may be wrong by."""
         return self.smoothing if self.settings.smoothing else 0.0
 
-    def deviance(self, state: BlindState, frames: Tensor | None = None) -> float:
-        """Poisson deviance per good pixel of frames (chosen,) int64, by default those that judge."""
-        return self._mean(state, self.judges if frames is None else frames, poisson_deviance)
+    @cached_property
+    def fitted_judges(self) -> Tensor:
+        """Frames (at most `JUDGES`,) int64 of those that are fitted, for where the others are blind."""
+        return self.fitted[:: -(-len(self.fitted) // JUDGES)]
 
-    def verdict(self, state: BlindState) -> Verdict:
-        """What the frames that judge say of a state."""
-        return Verdict(*self._photons(state, self.judges), self.frames.mask[0, 0], self.mean.to(self.device))
+    def judges_are_blind(self, state: BlindState) -> bool:
+        """Whether frames that judge see what no other has lit, while others leave far more than noise by themselves.
+
+        What helps those does so then because it is right: none of their noise is fitted yet.
+        """
+        fitted = self.verdict(state, self.fitted_judges)
+        return fitted.mean > LARGEST_MISFIT * fitted.expected and not self.verdict(state).determined
+
+    def deviance(self, state: BlindState, frames: Tensor | None = None) -> float:
+        """Poisson deviance per good pixel of frames (chosen,) int64, by default those that decide."""
+        return self._mean(state, self.deciding if frames is None else frames, poisson_deviance)
+
+    def verdict(self, state: BlindState, frames: Tensor | None = None) -> Verdict:
+        """What frames (chosen,) int64, by default those that judge, say of a state."""
+        told = self._photons(state, self.judges if frames is None else frames)
+        return Verdict(*told, self.frames.mask[0, 0], self.mean.to(self.device))
 
     def _mean(self, state: BlindState, frames: Tensor, measure: Callable[[Tensor, Tensor, Tensor], Tensor]) -> float:
         """Mean over frames (chosen,) int64 of what modelled and measured photons and the mask tell."""
