@@ -15,13 +15,12 @@ from ptychoflow.blind.modes import enough_frames, judged_mixture, judged_modes
 from ptychoflow.blind.positions import FRAMES_AT_ONCE, moved_positions
 from ptychoflow.blind.result import BlindResult, Progress
 from ptychoflow.blind.search import Start
-from ptychoflow.blind.sparse import MOST_VALUES, judged_least_squares, overlap_little
+from ptychoflow.blind.sparse import MOST_VALUES, judged_least_squares, overlap_little, tell_by_themselves
 from ptychoflow.blind.start import start_of_scan
 from ptychoflow.blind.verdicts import Verdict
 from ptychoflow.dataset.dataset import Dataset
 from ptychoflow.dataset.position_axes import turned_dataset
 from ptychoflow.errors import InputError
-from ptychoflow.metrics.doubts import LARGEST_MISFIT
 from ptychoflow.models.blind import Blind, subsets
 from ptychoflow.models.blind_state import BlindState, photons_per_pixel
 from ptychoflow.physics.diffraction import incoherent_sum
@@ -183,7 +182,7 @@ class BlindReconstruction:
         )
         told = None
         little = progress >= JOINTLY_FROM and overlap_little(state, self.frames)
-        self.deciding = self.fitted_judges if little and self.judges_are_blind(state) else self.judges
+        self.deciding = self.fitted_judges if little and tell_by_themselves(state, self.frames) else self.judges
         if progress >= SPARE_UNTIL:
             state = state.strongest(self.modes)
         if state.probes.shape[1] > 1 and progress >= MIXED_FROM:
@@ -228,16 +227,12 @@ class BlindReconstruction:
 
     @cached_property
     def fitted_judges(self) -> Tensor:
-        """Frames (at most `JUDGES`,) int64 of those that are fitted, for where the others are blind."""
-        return self.fitted[:: -(-len(self.fitted) // JUDGES)]
+        """Frames (at most `JUDGES`,) int64 of those that are fitted: where frames hardly overlap, they decide.
 
-    def judges_are_blind(self, state: BlindState) -> bool:
-        """Whether frames that judge see what no other has lit, while others leave far more than noise by themselves.
-
-        What helps those does so then because it is right: none of their noise is fitted yet.
+        Those that are left out see there what no other has lit, and an image that is better where there is light is
+        often worse for them. They may decide where photons are so few that steps begin to fit noise.
         """
-        fitted = self.verdict(state, self.fitted_judges)
-        return fitted.mean > LARGEST_MISFIT * fitted.expected and not self.verdict(state).determined
+        return self.fitted[:: -(-len(self.fitted) // JUDGES)]
 
     def deviance(self, state: BlindState, frames: Tensor | None = None) -> float:
         """Poisson deviance per good pixel of frames (chosen,) int64, by default those that decide."""

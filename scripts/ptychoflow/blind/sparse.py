@@ -18,6 +18,8 @@ from ptychoflow.physics.linearised import LinearisedScan, least_squares
 
 FEW_FRAMES = 4.0
 """That light a pixel as bright as a probe's brightest: where there are more, steps alone find the way."""
+ALONE, ENOUGH_PHOTONS = 1.2, 100.0
+"""Frames that light a pixel below which those that are fitted decide on steps, and photons on it from which they do."""
 MOST_VALUES = 2**23
 """Of the waves of all frames, which are in memory several times over."""
 CONJUGATE_GRADIENTS = 20
@@ -39,10 +41,24 @@ def lie_apart(probe: Tensor, frames: ScanFrames) -> bool:
 
     A guess may have a focus that the beam has not: its width is that of its light on the whole, not of its peak.
     """
-    intensity = probe.abs().square().sum(dim=0)
+    return frames_per_pixel(BlindState.start(probe[None], (1, 1)), frames) < FEW_FRAMES
+
+
+def tell_by_themselves(state: BlindState, frames: ScanFrames) -> bool:
+    """Tell whether frames hardly overlap, and hold photons enough to be believed without others.
+
+    Frames that are left out see then what no other has lit: an image that is better where there is light is often worse
+    for them. Where photons are few they still tell how far it follows noise.
+    """
+    photons = float(photons_per_pixel(state, frames)[0])
+    return photons > ENOUGH_PHOTONS and frames_per_pixel(state, frames) < ALONE
+
+
+def frames_per_pixel(state: BlindState, frames: ScanFrames) -> float:
+    """How many frames light a pixel of the object as brightly as most of the first scan's light is."""
+    intensity = state.probes[0].abs().square().sum(dim=0)
     typical = intensity.square().sum() / intensity.sum()
-    photons = photons_per_pixel(BlindState.start(probe[None], (1, 1)), frames)
-    return float((photons / (typical * frames.scale**2))[0]) < FEW_FRAMES
+    return float(photons_per_pixel(state, frames)[0] / (typical * frames.scale[0] ** 2))
 
 
 def judged_least_squares(

@@ -6,9 +6,11 @@ import pytest
 import torch
 from blind_scans import correlation, plain_engine, settings_of, small_scan
 
+from ptychoflow.blind.reconstruction import as_reconstruction
 from ptychoflow.blind.solve import BlindReconstruction
 from ptychoflow.blind.sparse import judged_least_squares, lie_apart, overlap_little
 from ptychoflow.models.blind_state import BlindState
+from ptychoflow.reconstruction.scoring import score
 
 SPARSE = {"frames": 49, "step": 8.0}
 
@@ -86,3 +88,29 @@ def test_frames_lie_apart_under_a_guess_by_its_light_not_by_its_peak(step: float
     spark[0, 16, 16] = (0.05 * probe.abs().square().sum()).sqrt()
     assert overlap_little(replace(run.state, probes=spark[None]), run.frames)
     assert lie_apart(spark, run.frames) == apart
+
+
+@pytest.mark.parametrize(
+    ("step", "flux", "fitted"), [(14.0, 1e7, True), (14.0, 2e3, False), (10.0, 1e7, False), (3.0, 1e7, False)]
+)
+def test_fitted_frames_decide_only_where_they_hardly_overlap_and_hold_photons(step: float, flux: float, fitted: bool):
+    dataset = small_scan({"flux": flux}, {"frames": 49, "step": step}, {"defocus_factor": 0.9})
+    run = BlindReconstruction(plain_engine(), dataset, settings_of())
+    found = run.run()
+    assert (run.deciding is run.fitted_judges) == fitted
+    assert set(run.fitted_judges.tolist()) <= set(found.used.tolist())
+    # What is shown and recorded is what frames that were left out say, whoever decided.
+    assert (found.history[-1].deviance > 2 * run.deviance(run.state)) == fitted
+    assert found.deviance == pytest.approx(run.deviance(run.state, torch.from_numpy(found.held_out)), rel=0.1)
+
+
+def test_fitted_frames_find_what_others_do_not_see(monkeypatch: pytest.MonkeyPatch):
+    dataset = small_scan(scan={"frames": 49, "step": 14.0}, guess={"defocus_factor": 0.8})
+
+    def phases() -> float:
+        image = as_reconstruction(BlindReconstruction(plain_engine(), dataset, settings_of()).run(), 1e-8)
+        return score(image, dataset)[0]["phase_ssim"]
+
+    found = phases()
+    monkeypatch.setattr("ptychoflow.blind.solve.tell_by_themselves", lambda *_: False)
+    assert found > phases() + 0.05
