@@ -57,7 +57,7 @@ def _doubts(found: Measurement, names: list[str], settings: str) -> list[str]:
             f"the photons are explained best with positions {names[found.orientation]}{twin}: the axes of positions "
             f"and frames seem to differ ({settings})"
         )
-    if _turned(found):
+    if turn_told(found):
         sentences.append(
             f"the scan seems to be turned by {_written(found.rotation, ' degrees')} against the frames ({settings})"
         )
@@ -91,7 +91,7 @@ def _believed(found: Measurement) -> Place:
     """What the positions are to be mended by: what differs from the file, and of a deformed scan all that is told."""
     whole = _deformed(found)
     scaled = _scale_differs(found) or (whole and found.scale.error is not None and not _may_be_blurred(found))
-    turned = _turned(found) or (whole and found.rotation.error is not None)
+    turned = turn_told(found) or (whole and found.rotation.error is not None)
     return Place(
         float(np.log(found.scale.value)) if scaled else 0.0,
         float(np.radians(found.rotation.value)) if turned else 0.0,
@@ -108,7 +108,8 @@ def _deformed(found: Measurement) -> bool:
     )
 
 
-def _turned(found: Measurement) -> bool:
+def turn_told(found: Measurement) -> bool:
+    """Whether the scan is turned against its frames, beyond all errors."""
     return found.rotation.error is not None and abs(found.rotation.value) > LEAST_ROTATION + found.rotation.error
 
 

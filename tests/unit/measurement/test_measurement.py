@@ -21,6 +21,7 @@ from ptychoflow.measurement.geometry_check import geometry_doubts
 from ptychoflow.measurement.geometry_fit import Place
 from ptychoflow.measurement.measured_facts import measured_facts
 from ptychoflow.measurement.measurement import Measurement, measure
+from ptychoflow.models.blind import Blind
 from ptychoflow.settings.ingest import PositionSettings
 from ptychoflow.settings.simulation import ObjectSettings
 
@@ -108,6 +109,29 @@ def test_a_quick_look_says_what_is_far_off(upright: Measurement, caplog: pytest.
     assert geometry_doubts(few, "few.npz", whole=False) == []
     with pytest.raises(InputError, match="at least 16"):
         geometry_doubts(few, "few.npz", whole=True)
+
+
+@pytest.mark.slow
+def test_a_quick_look_that_leaves_open_whether_a_scan_is_turned_goes_on(
+    upright: Measurement, monkeypatch: pytest.MonkeyPatch
+):
+    seen, looks = [], [Estimate(5.5, 5.6)]
+
+    def measured(network: Blind, dataset: Dataset, quick: bool = False) -> Measurement:
+        seen.append(quick)
+        return replace(upright, rotation=looks[-1] if quick else Estimate(5.8, 0.3))
+
+    monkeypatch.setattr("ptychoflow.measurement.geometry_check.measure", measured)
+    sentence, *_ = geometry_doubts(zone_plate(1.0, 0.0, 0), "few.npz", whole=False)
+    assert "turned by 5.8 ± 0.3 degrees" in sentence
+    assert "a quick look" not in sentence
+    assert seen == [True, False]
+    # What is told, and what sound scans find, is left at that.
+    for look in (Estimate(5.5, 1.0), Estimate(1.9, 2.5), Estimate(1.9, None)):
+        seen.clear()
+        looks.append(look)
+        geometry_doubts(zone_plate(1.0, 0.0, 0), "few.npz", whole=False)
+        assert seen == [True]
 
 
 def test_errors_grow_with_what_windows_and_steps_differ_by():
