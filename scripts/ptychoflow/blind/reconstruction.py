@@ -134,17 +134,7 @@ def reconstruct(
         parts = deviations(solving, reconstruction, seed)
         reconstruction.amplitude_deviation, reconstruction.phase_deviation = parts
     scores = own_scores(reconstruction, solving.dataset)
-    warnings = [*doubts(scores), *start_doubts(result.start, dataset), *scan_doubts(reconstruction)]
-    # What a dataset holds is on the CPU, and a few frames are looked at.
-    warnings += slip_doubts(deepcopy(network).cpu(), reconstruction, solving.dataset, much_left(scores))
-    warnings += misplaced_doubts(reconstruction, solving.dataset)
-    if misfits(scores):
-        warnings += brightness_doubts(reconstruction, solving.dataset)
-        warnings += beyond_doubts(solving.network, reconstruction, solving.dataset, seed)
-    elif not warnings:
-        left = left_over(reconstruction, solving.dataset)
-        warnings = left_over_doubts(left, reconstruction, solving.dataset)
-        warnings = warnings or freed_doubts(solving, reconstruction, left)
+    warnings = all_doubts(solving, reconstruction, scores)
     reconstruction.provenance = {
         "result": "reconstruction",
         "method": method,
@@ -178,6 +168,34 @@ def reconstruct(
     for sentence in warnings:
         log.warning(sentence)
     return reconstruction
+
+
+def all_doubts(
+    solving: BlindReconstruction, reconstruction: Reconstruction, scores: dict[str, float | int | None]
+) -> list[str]:
+    """Say all that is doubtful about an image: what is cheap to find always, and why it misfits only where it does.
+
+    Parameters
+    ----------
+    solving : BlindReconstruction
+        At its end; it is left as it is.
+    reconstruction : Reconstruction
+        As it came out.
+    scores : dict
+        As `own_scores` gives them.
+    """
+    dataset = solving.dataset
+    said = [*doubts(scores), *start_doubts(solving.start, dataset), *scan_doubts(reconstruction)]
+    # What a dataset holds is on the CPU, and a few frames are looked at.
+    said += slip_doubts(deepcopy(solving.network).cpu(), reconstruction, dataset, much_left(scores))
+    said += misplaced_doubts(reconstruction, dataset)
+    if misfits(scores):
+        said += brightness_doubts(reconstruction, dataset)
+        said += beyond_doubts(solving.network, reconstruction, dataset, solving.seed)
+    elif not said:
+        left = left_over(reconstruction, dataset)
+        said = left_over_doubts(left, reconstruction, dataset) or freed_doubts(solving, reconstruction, left)
+    return said
 
 
 def as_reconstruction(result: BlindResult, pixel_size: float) -> Reconstruction:

@@ -160,7 +160,8 @@ class BlindReconstruction:
                 waited = 0
             else:
                 waited += 1
-            if best is None or deviance <= best[0]:
+            # Frames that decide on steps to themselves do not tell from which on these follow noise: the last is taken.
+            if best is None or deviance <= best[0] or self.deciding is not self.judges:
                 best = (deviance, self.state, self.frames.positions, self.frames.brightness)
         _, self.state, self.frames.positions, self.frames.brightness = best
         return best if self.deciding is self.judges else (self.deviance(self.state, self.judges), *best[1:])
@@ -194,14 +195,18 @@ class BlindReconstruction:
         due = little and (len(self.history) + 1) % JOINTLY_EACH == 0
         if due and len(self.fitted) * state.probes[0].numel() <= MOST_VALUES:
             state, told = judged_least_squares(state, self.frames, self.fitted, self.deviance, told)
-        if settings.learned and self.gain >= FADED:
+        judged = self.deciding is self.judges
+        if settings.learned and self.gain >= FADED and judged:
             args = self.network, state, self.frames, progress, self.gain, self.verdict
             corrected, self.gain, told = judged_correction(*args)
             self.corrections += corrected is not state
             state = corrected
         if settings.smoothing and progress >= SMOOTHED_FROM:
+            # Frames that are fitted bear no smoothing, but none follows noise by less than those left out see of it.
+            before = told if judged else self.deviance(state, self.judges)
             args = state, self.frames, self.smoothing, self.deviance
-            state, self.smoothing, told = judged_smoothing(*args, before=told)
+            state, self.smoothing, told = judged_smoothing(*args, before=before)
+            told = told if judged else None
         self.state = at_home(state, self.home)
         if self.state is not state:
             told = None
