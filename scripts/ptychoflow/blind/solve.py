@@ -164,12 +164,12 @@ class BlindReconstruction:
             if best is None or deviance <= best[0] or self.deciding is not self.judges:
                 best = (deviance, self.state, self.frames.positions, self.frames.brightness)
         _, self.state, self.frames.positions, self.frames.brightness = best
-        return best if self.deciding is self.judges else (self.deviance(self.state, self.judges), *best[1:])
+        return best if self.deciding is self.judges else (self.history[-1].deviance, *best[1:])
 
     def iterate(self, progress: float) -> float:
         """Make an iteration, with as much of the learned correction as helps the frames that are left out.
 
-        Returns their deviance.
+        Returns the deviance of the frames that decide, mostly those.
         """
         settings = self.settings
         order = subsets(self.fitted, progress, self.generator, photons_per_pixel(self.state, self.frames))
@@ -202,7 +202,7 @@ class BlindReconstruction:
             self.corrections += corrected is not state
             state = corrected
         if settings.smoothing and progress >= SMOOTHED_FROM:
-            # Frames that are fitted bear no smoothing, but none follows noise by less than those left out see of it.
+            # Any smoothing explains fitted frames worse: it may while they are explained no worse than those left out.
             before = told if judged else self.deviance(state, self.judges)
             args = state, self.frames, self.smoothing, self.deviance
             state, self.smoothing, told = judged_smoothing(*args, before=before)

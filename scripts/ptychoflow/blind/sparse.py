@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ptychoflow.models.blind_state import BlindState, photons_per_pixel
 from ptychoflow.models.scan_frames import ScanFrames
+from ptychoflow.physics.diffraction import incoherent_sum
 from ptychoflow.physics.linearised import LinearisedScan, least_squares
 
 FEW_FRAMES = 4.0
@@ -32,8 +33,7 @@ SHORTEST = 0.25
 
 def overlap_little(state: BlindState, frames: ScanFrames) -> bool:
     """Tell whether frames overlap so little that steps alone take long to find the way."""
-    peak = state.probes.abs().square().sum(dim=1).amax(dim=(-2, -1))
-    return float((photons_per_pixel(state, frames) / (peak * frames.scale**2))[0]) < FEW_FRAMES
+    return frames_per_pixel(state, frames, incoherent_sum(state.probes[0]).amax()) < FEW_FRAMES
 
 
 def lie_apart(probe: Tensor, frames: ScanFrames) -> bool:
@@ -41,7 +41,7 @@ def lie_apart(probe: Tensor, frames: ScanFrames) -> bool:
 
     A guess may have a focus that the beam has not: its width is that of its light on the whole, not of its peak.
     """
-    return frames_per_pixel(BlindState.start(probe[None], (1, 1)), frames) < FEW_FRAMES
+    return frames_per_pixel(BlindState.start(probe[None], (1, 1)), frames, typical_light(probe)) < FEW_FRAMES
 
 
 def tell_by_themselves(state: BlindState, frames: ScanFrames) -> bool:
@@ -51,14 +51,18 @@ def tell_by_themselves(state: BlindState, frames: ScanFrames) -> bool:
     for them. Where photons are few they still tell how far it follows noise.
     """
     photons = float(photons_per_pixel(state, frames)[0])
-    return photons > ENOUGH_PHOTONS and frames_per_pixel(state, frames) < ALONE
+    return photons > ENOUGH_PHOTONS and frames_per_pixel(state, frames, typical_light(state.probes[0])) < ALONE
 
 
-def frames_per_pixel(state: BlindState, frames: ScanFrames) -> float:
-    """How many frames light a pixel of the object as brightly as most of the first scan's light is."""
-    intensity = state.probes[0].abs().square().sum(dim=0)
-    typical = intensity.square().sum() / intensity.sum()
-    return float(photons_per_pixel(state, frames)[0] / (typical * frames.scale[0] ** 2))
+def typical_light(probe: Tensor) -> Tensor:
+    """Intensity, a scalar, at which most of the light of a probe (modes, N, N) is."""
+    intensity = incoherent_sum(probe)
+    return intensity.square().sum() / intensity.sum()
+
+
+def frames_per_pixel(state: BlindState, frames: ScanFrames, light: Tensor) -> float:
+    """How many frames of the first scan light a pixel of its object, as brightly each as a scalar intensity says."""
+    return float(photons_per_pixel(state, frames)[0] / (light * frames.scale[0] ** 2))
 
 
 def judged_least_squares(
