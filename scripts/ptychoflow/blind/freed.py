@@ -6,7 +6,7 @@ little while with positions that are solved for: frames of a sound scan scatter,
 drifted part, early from late, and those of a scan that is wider than its file says, or turned, move all as one.
 """
 
-from copy import copy, deepcopy
+from copy import copy
 from dataclasses import replace
 
 import numpy as np
@@ -16,6 +16,7 @@ from ptychoflow.blind.left_over import LeftOver
 from ptychoflow.blind.slips import FEWEST, REMEDY, tried_doubts
 from ptychoflow.blind.solve import BlindReconstruction
 from ptychoflow.metrics.doubts import MUCH_LEFT
+from ptychoflow.models.blind import Blind
 from ptychoflow.reconstruction.file import Reconstruction
 from ptychoflow.reconstruction.photons import SIGNIFICANT, weak_object_deviance
 
@@ -38,13 +39,17 @@ PLACES = 256
 """At which a slip is looked for, at most."""
 
 
-def freed_doubts(solving: BlindReconstruction, reconstruction: Reconstruction, told: LeftOver | None) -> list[str]:
+def freed_doubts(
+    solving: BlindReconstruction, network: Blind, reconstruction: Reconstruction, told: LeftOver | None
+) -> list[str]:
     """Say from which frame on they would lie elsewhere if they could, or how all would.
 
     Parameters
     ----------
     solving : BlindReconstruction
         At its end, of which nothing else is doubtful; it is left as it is.
+    network : Blind
+        Its network on the CPU, whose iterations try a slip out.
     reconstruction : Reconstruction
         As it came out.
     told : LeftOver, optional
@@ -59,7 +64,7 @@ def freed_doubts(solving: BlindReconstruction, reconstruction: Reconstruction, t
     moved = (freed.frames.positions - freed.given)[0].double().cpu().numpy()
     frame, apart, clear = clearest_slip(moved, dataset.positions)
     if clear > TRIED:
-        tried = tried_doubts(deepcopy(solving.network).cpu(), reconstruction, dataset, frame, REST_OF_TRIED)
+        tried = tried_doubts(network, reconstruction, dataset, frame, REST_OF_TRIED)
         if tried:
             return tried
     if not freed.verdict(freed.state).clearly_better_than(before):

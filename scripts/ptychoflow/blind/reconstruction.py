@@ -187,14 +187,15 @@ def all_doubts(
     dataset = solving.dataset
     said = [*doubts(scores), *start_doubts(solving.start, dataset), *scan_doubts(reconstruction)]
     # What a dataset holds is on the CPU, and a few frames are looked at.
-    said += slip_doubts(deepcopy(solving.network).cpu(), reconstruction, dataset, much_left(scores))
+    network = deepcopy(solving.network).cpu()
+    said += slip_doubts(network, reconstruction, dataset, much_left(scores))
     said += misplaced_doubts(reconstruction, dataset)
     if misfits(scores):
         said += brightness_doubts(reconstruction, dataset)
         said += beyond_doubts(solving.network, reconstruction, dataset, solving.seed)
     elif not said:
         left = left_over(reconstruction, dataset)
-        said = left_over_doubts(left, reconstruction, dataset) or freed_doubts(solving, reconstruction, left)
+        said = left_over_doubts(left, reconstruction, dataset) or freed_doubts(solving, network, reconstruction, left)
     return said
 
 

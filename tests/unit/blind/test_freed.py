@@ -36,7 +36,7 @@ def solved(dataset: Dataset, **changed: object) -> BlindReconstruction:
 
 def said(solving: BlindReconstruction) -> list[str]:
     image = as_reconstruction(solving.result(), 1e-8)
-    return freed_doubts(solving, image, left_over(image, solving.dataset))
+    return freed_doubts(solving, solving.network, image, left_over(image, solving.dataset))
 
 
 def test_a_drift_is_told_of_which_no_more_is_left_than_noise_may_leave(weak: Dataset):
@@ -58,7 +58,7 @@ def test_nothing_is_said_of_a_sound_scan_nor_where_positions_are_solved_for(weak
 
 def test_many_photons_show_what_is_wrong_by_themselves(weak: Dataset):
     solving = solved(drifted(weak, 2.5))
-    assert freed_doubts(solving, as_reconstruction(solving.result(), 1e-8), (0.01, 0.001, 0.02)) == []
+    assert freed_doubts(solving, solving.network, as_reconstruction(solving.result(), 1e-8), (0.01, 0.001, 0.02)) == []
 
 
 def test_frames_that_hardly_differ_do_not_tell_where_they_lie(weak: Dataset, monkeypatch: pytest.MonkeyPatch):
