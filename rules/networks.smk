@@ -3,6 +3,7 @@
 import json
 
 from ptychoflow.files import sha256_of
+from ptychoflow.settings.blind import PRETRAINED as SHIPPED
 from ptychoflow.settings.inference import phase_rounds
 from ptychoflow.settings.tracking import TrackingSettings
 from ptychoflow.settings.values import plain
@@ -83,7 +84,7 @@ def blind_checkpoint(wildcards):
     named = blind_network(wildcards)
     if wildcards.experiment in TUNED:
         return [named]
-    return [] if named == "pretrained" else given(named)
+    return [] if named == SHIPPED else given(named)
 
 
 def checkpoint_path(wildcards, input):
@@ -92,7 +93,7 @@ def checkpoint_path(wildcards, input):
 
 def weights_of(named):
     """Digest of the shipped network, so that another one makes its images again; of one's own if it is no input."""
-    if named != "pretrained":
+    if named != SHIPPED:
         return state(named)
     shipped = SCRIPTS / "ptychoflow/pretrained/model.ckpt"
     return sha256_of(shipped)[:16] if shipped.is_file() else ""

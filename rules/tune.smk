@@ -44,10 +44,10 @@ rule tune:
         runtime=estimated(needs_of_tuning, "runtime"),
     params:
         program=program("tune"),
-        initial=lambda wildcards, input: input.initial or "pretrained",
+        initial=lambda wildcards, input: input.initial or SHIPPED,
         folder=folder,
         accelerator=accelerator,
-        weights=lambda wildcards, input: "" if input.initial else weights_of("pretrained"),
+        weights=lambda wildcards, input: "" if input.initial else weights_of(SHIPPED),
         code=code("tune", "train"),
     message:
         "tune {wildcards.experiment}, seed {wildcards.seed}"
