@@ -1,7 +1,15 @@
 """What the frames themselves tell of a detector: pixels without use, and where the direct beam falls."""
 
+from dataclasses import dataclass
+
 import numpy as np
 
+from ptychoflow.ingest.detector.signal import Signal
+from ptychoflow.ingest.detector.survey import Survey
+from ptychoflow.settings.detector import DetectorSettings
+
+LEAST_FRAMES = 16
+"""Frames from which on a count that never changes is no chance."""
 LEAST_SUM = 50.0
 """Photons over all frames on both sides of a pixel, from which on none at all in it means that it is dead."""
 LARGEST_CONTRAST = 8.0
@@ -11,6 +19,76 @@ ROUNDS = 3
 """Hot pixels hide each other; those that are found are left out when the others are sought."""
 DIRECTIONS = ((0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1), (-1, 0), (-1, 1))
 """Each direction stands four places before its opposite."""
+
+
+@dataclass
+class JudgedPixels:
+    """Which raw pixels are bad for what reason, (H, W) bool each.
+
+    Parameters
+    ----------
+    known : ndarray
+        True where neither file nor settings mask them.
+    gap, saturated, dead, hot : ndarray
+        True where they are bad for that reason.
+    """
+
+    known: np.ndarray
+    gap: np.ndarray
+    saturated: np.ndarray
+    dead: np.ndarray
+    hot: np.ndarray
+
+    @property
+    def usable(self) -> np.ndarray:
+        """(H, W) bool, True for pixels that are bad for no reason."""
+        return self.known & ~(self.gap | self.saturated | self.dead | self.hot)
+
+    @property
+    def numbers(self) -> dict[str, int]:
+        """For the provenance: how many are bad for what reason."""
+        return {
+            "masked_pixels": int((~self.known).sum()),
+            "gap_pixels": int(self.gap.sum()),
+            "saturated_pixels": int(self.saturated.sum()),
+            "dead_pixels": int(self.dead.sum()),
+            "hot_pixels": int(self.hot.sum()),
+        }
+
+
+def judged_pixels(
+    seen: Survey, signal: Signal, known: np.ndarray, sums: np.ndarray, count: int, settings: DetectorSettings
+) -> JudgedPixels:
+    """Find bad pixels by what the settings ask for.
+
+    Parameters
+    ----------
+    seen : Survey
+        What a look at the frames found.
+    signal : Signal
+        Turns what was seen to where the beam falls in the middle.
+    known : ndarray
+        (H, W) bool, True where neither file nor settings mask them, turned so.
+    sums : ndarray
+        (H, W) float, photons over the frames that count, turned so.
+    count : int
+        How many frames those are.
+    settings : DetectorSettings
+        What to look for.
+    """
+    gap = signal.oriented(seen.gap)
+    saturated = dead = hot = np.zeros(known.shape, bool)
+    if settings.saturation is not None:
+        saturated = known & ~gap & signal.oriented(seen.largest >= settings.saturation)
+    usable = known & ~gap & ~saturated
+    if settings.find_dead:
+        dead = dead_pixels(sums, usable)
+    if settings.hot_factor is not None:
+        # The mean of n speckled frames scatters by 1 / √n of itself.
+        factor = settings.hot_factor * (1 + 3 / np.sqrt(count))
+        constant = signal.oriented(seen.constant) & (count >= LEAST_FRAMES)
+        hot = hot_pixels(sums, usable & ~dead, constant, factor)
+    return JudgedPixels(known, gap, saturated, dead, hot)
 
 
 def dead_pixels(sums: np.ndarray, good: np.ndarray) -> np.ndarray:

@@ -13,13 +13,10 @@ from ptychoflow.files import sha256_of
 from ptychoflow.ingest.detector.geometry import binned_weight, largest_size, resampled_probe, tilted, window
 from ptychoflow.ingest.detector.images import detector_file, known_good, mean_dark
 from ptychoflow.ingest.detector.orientation import Orientation, oriented, oriented_offset
-from ptychoflow.ingest.detector.pixels import beam_centre, dead_pixels, hot_pixels
+from ptychoflow.ingest.detector.pixels import beam_centre, judged_pixels
 from ptychoflow.ingest.detector.signal import Signal
 from ptychoflow.ingest.detector.survey import Survey, survey
 from ptychoflow.settings.detector import DetectorSettings
-
-LEAST_FRAMES = 16
-"""Frames from which on a count that never changes is no chance."""
 
 
 @dataclass
@@ -99,36 +96,21 @@ class DetectorPreparation:
             seen = surveyed(raw_frames, good, dark, settings, quantity)
         signal = signal_of(dark, settings, quantity, shape, zero_frequency == "corner")
         known = signal.oriented(known_good(good, settings.mask_file, settings.mask_marks, shape))
-        gap, sums = signal.oriented(seen.gap), signal.oriented(seen.sums) if seen.sums.size else np.zeros(shape)
-        saturated = np.zeros(shape, bool)
-        if settings.saturation is not None:
-            saturated = known & ~gap & signal.oriented(seen.largest >= settings.saturation)
+        sums = signal.oriented(seen.sums) if seen.sums.size else np.zeros(shape)
         count = max(1, int(seen.counted.sum()))
-        usable = known & ~gap & ~saturated
-        dead = hot = np.zeros(shape, bool)
-        if settings.find_dead:
-            dead = dead_pixels(sums, usable)
-        usable = usable & ~dead
-        if settings.hot_factor is not None:
-            # The mean of n speckled frames scatters by 1 / √n of itself.
-            factor = settings.hot_factor * (1 + 3 / np.sqrt(count))
-            constant = signal.oriented(seen.constant) & (count >= LEAST_FRAMES)
-            hot = hot_pixels(sums, usable, constant, factor)
-        usable = usable & ~hot
+        pixels = judged_pixels(seen, signal, known, sums, count, settings)
+        usable = pixels.usable
         if not usable.any():
             raise InputError("no pixel of the detector is good: expected at least one")
 
         mean, background = sums / count, settings.background
         if settings.background_percentile is not None:
             background = float(np.percentile(mean[usable], settings.background_percentile))
-        centre, origin = _centre(settings, mean - background, usable)
-        pixel = tuple(int(np.floor(place + 0.5)) for place in centre)
-        if not all(0 <= place < length for place, length in zip(pixel, shape, strict=True)):
-            raise InputError(f"detector.centre is {tuple(centre)}: expected a pixel of frames of {shape}")
+        centre, pixel, origin = _centre(settings, mean - background, usable)
         size = settings.size or largest_size(pixel, shape, settings.binning)
         # Binned pixel N // 2 begins with the pixel of the direct beam, so that frames of 2^k pixels stay whole.
         start = tuple(place - size // 2 * settings.binning for place in pixel)
-        weight = binned_weight(usable, saturated, start, size, settings.binning)
+        weight = binned_weight(usable, pixels.saturated, start, size, settings.binning)
         if not weight.any():
             raise InputError(f"no pixel of the detector is good in the {size}×{size} pixels about {tuple(pixel)}")
         middle = (settings.binning - 1) / 2
@@ -140,11 +122,7 @@ class DetectorPreparation:
             "centre": [float(place) for place in centre],
             "centre_from": origin,
             "background": background,
-            "masked_pixels": int((~known).sum()),
-            "gap_pixels": int(gap.sum()),
-            "saturated_pixels": int(saturated.sum()),
-            "dead_pixels": int(dead.sum()),
-            "hot_pixels": int(hot.sum()),
+            **pixels.numbers,
             "bad_pixels_of_dataset": int((weight == 0).sum()),
         }
         for key, file in (("mask_sha256", settings.mask_file), ("dark_sha256", settings.dark_file)):
@@ -157,12 +135,8 @@ class DetectorPreparation:
         mask = np.ascontiguousarray(oriented(weight > 0, orientation))
         offset = oriented_offset(offset, orientation)
         hidden = signal, usable, start, orientation, weight, background, shape[1]
-        whole = (
-            signal.is_plain and background == 0 and np.isin(weight, (0, 1)).all() and seen.largest.dtype.kind in "ui"
-        )
-        largest = float(seen.largest.max(where=~seen.gap, initial=0)) * settings.binning**2
-        kind = narrowest_dtype(largest) if whole else np.dtype(np.float32)
-        return cls(mask, summary, settings.binning, offset, kind, *hidden)
+        whole = signal.is_plain and background == 0 and np.isin(weight, (0, 1)).all()
+        return cls(mask, summary, settings.binning, offset, _counts_dtype(seen, settings.binning, whole), *hidden)
 
     @property
     def size(self) -> int:
@@ -244,9 +218,25 @@ def surveyed(
     return survey(raw_frames, signal, known, settings.gaps, settings.needs_sums, pulse)
 
 
-def _centre(settings: DetectorSettings, mean: np.ndarray, good: np.ndarray) -> tuple[tuple[float, float], str]:
-    """Where the direct beam falls, and who says so."""
+def _centre(
+    settings: DetectorSettings, mean: np.ndarray, good: np.ndarray
+) -> tuple[tuple[float, float], tuple[int, ...], str]:
+    """Where the direct beam falls, in which pixel that is, and who says so."""
     if settings.centre == "found":
         centre, score = beam_centre(np.maximum(mean, 0), good)
-        return centre, f"symmetry of the mean frame, {score:.4f} of 1"
-    return (settings.centre, "settings") if settings.centre else ((mean.shape[0] // 2, mean.shape[1] // 2), "middle")
+        origin = f"symmetry of the mean frame, {score:.4f} of 1"
+    elif settings.centre:
+        centre, origin = settings.centre, "settings"
+    else:
+        centre, origin = (mean.shape[0] // 2, mean.shape[1] // 2), "middle"
+    pixel = tuple(int(np.floor(place + 0.5)) for place in centre)
+    if not all(0 <= place < length for place, length in zip(pixel, mean.shape, strict=True)):
+        raise InputError(f"detector.centre is {tuple(centre)}: expected a pixel of frames of {mean.shape}")
+    return centre, pixel, origin
+
+
+def _counts_dtype(seen: Survey, binning: int, whole: bool) -> np.dtype:
+    """What holds prepared frames: the narrowest integers, where whole counts stay `whole`."""
+    if not whole or seen.largest.dtype.kind not in "ui":
+        return np.dtype(np.float32)
+    return narrowest_dtype(float(seen.largest.max(where=~seen.gap, initial=0)) * binning**2)
