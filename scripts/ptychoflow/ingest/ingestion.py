@@ -3,7 +3,7 @@
 import logging
 import os
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -106,12 +106,27 @@ def ingest(
         propagation=settings.propagation,
         source_distance=settings.source_distance,
         truth=truth,
-        provenance={"detector": detector.summary}
-        | ({"frames_left_out": in_file - len(frames)} if len(frames) < in_file else {})
-        | ({} if scan.companion is None else {"companion": str(scan.companion)})
-        | ({"frame_files": [str(path) for path in scan.files]} if scan.files else {}),
+        provenance=_record(scan, detector, in_file - len(frames)),
     ).validate(source)
-    if not dataset.probe_known:
+    _warn_of_unknown(dataset.probe_known, assumed, source)
+    return dataset
+
+
+def _record(scan: RawScan, detector: DetectorPreparation, left_out: int) -> dict[str, Any]:
+    """What a dataset says of where it came from, and of how many frames were left out."""
+    record: dict[str, Any] = {"detector": detector.summary}
+    if left_out:
+        record["frames_left_out"] = left_out
+    if scan.companion is not None:
+        record["companion"] = str(scan.companion)
+    if scan.files:
+        record["frame_files"] = [str(path) for path in scan.files]
+    return record
+
+
+def _warn_of_unknown(probe_known: bool, assumed: dict[str, float], source: str) -> None:
+    """Warn of what neither the file nor the settings say."""
+    if not probe_known:
         log.warning(
             "%s: the file has no probe, so its frames were taken for that of an empty beam: only a reconstruction that "
             "solves for the probe (network: pretrained) can use it, or name optics, or probe_diameter for a disk",
@@ -120,7 +135,6 @@ def ingest(
     if assumed:
         values = ", ".join(f"{key} is taken as {value:g}" for key, value in assumed.items())
         log.warning("%s: %s, since neither the file nor the settings say so", source, values)
-    return dataset
 
 
 def look_at(scan: RawScan, settings: IngestSettings, pulse: Callable[[], None] = lambda: None) -> Survey:
