@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -91,40 +92,25 @@ def solve(
         raise InputError(f"{data} is a near field: expected a far field, which is all that this solver is set up for")
     import_ptychi()  # which takes seconds that are no part of solving
     made = circumstances()
-    canvas, probe = np.ones(dataset.object_shape, np.complex64), coherence_modes(dataset.probe, settings.probe_modes)
+    canvas, probe = np.ones(dataset.object_shape, np.complex64), dataset.probe
+    used, held_out = split_frames(np.arange(len(dataset.frames)), settings.held_out, seed)
     origin: dict[str, Any] = {}
     if start is not None:
         earlier = sound_start(start, dataset, data, start_scores)
-        canvas, probe = earlier.object, coherence_modes(earlier.probe, settings.probe_modes)
+        canvas, probe, held_out = earlier.object, earlier.probe, unseen_by(earlier, held_out)
         origin = {
             "start_file": str(start),
             "start_sha256": sha256_of(start),
             "start": earlier.provenance,
             "starting_seconds": seconds_of(earlier.provenance),
         }
-    everything = np.arange(len(dataset.frames))
-    used, held_out = split_frames(everything, settings.held_out, seed)
-    if start is not None:
-        held_out = unseen_by(earlier, held_out)
-
-    def image_of(found: np.ndarray, probe_found: np.ndarray, positions: np.ndarray) -> Reconstruction:
-        all_positions = dataset.positions.copy()
-        all_positions[used] = positions
-        return Reconstruction(
-            object=found,
-            coverage=coverage_of(probe_found, positions, found.shape),
-            halves=np.full((2, *found.shape), np.nan, np.complex64),
-            probe=probe_found,
-            positions=all_positions,
-            held_out=np.isin(everything, held_out),
-            pixel_size=dataset.pixel_size,
-        )
-
+    probe = coherence_modes(probe, settings.probe_modes)
+    image_of = partial(_as_reconstruction, dataset=dataset, used=used, held_out=held_out)
     begun_solving = time.perf_counter()
-    watched = None if look is None else lambda epoch, state: look(epoch, lambda: image_of(*state()))
+    watched = None if look is None else lambda epoch, state: look(epoch, lambda: image_of(state()))
     solution = _run(settings, dataset, used, canvas, probe, seed, show, watched)
     solving_seconds = time.perf_counter() - begun_solving
-    image = image_of(*solution)
+    image = image_of(solution)
     if halves and dataset.truth is None:
         solved = [_run(settings, dataset, used[half::2], canvas, probe, seed, show) for half in range(2)]
         image.halves = np.stack([one for one, _, _ in solved])
@@ -151,6 +137,22 @@ def solve(
             "packages": made["packages"] | package_versions("ptychi"),
             "finished": now(),
         },
+    )
+
+
+def _as_reconstruction(solution: Solution, dataset: Dataset, used: np.ndarray, held_out: np.ndarray) -> Reconstruction:
+    """Give what was found from frames `used` the form of every reconstruction, without halves and record."""
+    found, probe, solved_positions = solution
+    positions = dataset.positions.copy()
+    positions[used] = solved_positions
+    return Reconstruction(
+        object=found,
+        coverage=coverage_of(probe, solved_positions, found.shape),
+        halves=np.full((2, *found.shape), np.nan, np.complex64),
+        probe=probe,
+        positions=positions,
+        held_out=np.isin(np.arange(len(dataset.frames)), held_out),
+        pixel_size=dataset.pixel_size,
     )
 
 
