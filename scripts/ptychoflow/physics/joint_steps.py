@@ -1,6 +1,5 @@
 """One step on object, probe and background together, from some of the frames of a batch of scans."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -23,7 +22,7 @@ from ptychoflow.physics.patches import (
     shift_factors,
     split_positions,
 )
-from ptychoflow.physics.pieces import pixels_at_once
+from ptychoflow.physics.pieces import pieces
 
 FLOOR = 1e-6
 """Least modelled intensity where the mean count is 1: amplitudes are divided by its root."""
@@ -122,7 +121,7 @@ def joint_change(
     spectra = _spectra(probes, propagator)
     canvas = objects.new_zeros(objects.shape)
     sums, total = (canvas, canvas.real.new_zeros(objects.shape)), None
-    for some in _pieces(amplitudes.shape[1], probes):
+    for some in pieces(amplitudes.shape[1], probes):
         light = None if brightness is None else brightness[:, some]
         part = _piece(
             sums,
@@ -155,7 +154,7 @@ def modelled_frames(
 ) -> Float[Tensor, "batch frames N N"]:
     """Intensities (batch, frames, N, N) float that objects and probes diffract; parameters as in `joint_change`."""
     parts = []
-    for some in _pieces(positions.shape[1], probes):
+    for some in pieces(positions.shape[1], probes):
         light = None if brightness is None else brightness[:, some]
         parts.append(incoherent_sum(detector_waves(objects, probes, positions[:, some], propagator, light)))
     return torch.cat(parts, dim=1) + background[:, None, None, None]
@@ -172,12 +171,6 @@ def detector_waves(
     spectra = _spectra(probes, propagator)
     patches, moved, _, _, propagator = _placed(objects, spectra, positions, propagator, brightness)
     return propagator.amplified(exit_waves(patches, moved))
-
-
-def _pieces(frames: int, probes: Tensor) -> Iterator[slice]:
-    """Of so many frames those whose waves are in memory at a time: a few more rather than a small rest by itself."""
-    at_once = -(-frames // max(1, round(frames * probes.numel() / pixels_at_once(probes.device))))
-    return (slice(first, first + at_once) for first in range(0, frames, at_once))
 
 
 def _spectra(probes: Tensor, propagator: Propagator) -> Tensor:

@@ -5,17 +5,25 @@ that they can. So all three are solved for together, by conjugate gradients on t
 is the same everywhere.
 """
 
+import functools
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Complex, Float, Inexact
 from torch import Tensor
 
-from ptychoflow.physics.diffraction import Propagator, exit_waves, incoherent_sum, total_transmission
+from ptychoflow.physics.diffraction import (
+    Propagator,
+    exit_waves,
+    incoherent_sum,
+    product_over_modes,
+    total_transmission,
+)
 from ptychoflow.physics.joint_steps import FLOOR
-from ptychoflow.physics.patches import add_patches, shift_factors, split_positions
-from ptychoflow.physics.position_steps import cut, spectral_slopes
-from ptychoflow.physics.steps import object_change, probe_change
+from ptychoflow.physics.patches import add_at, pixel_index, row_index, shift_factors, split_positions, take_rows
+from ptychoflow.physics.pieces import pieces
+from ptychoflow.physics.position_steps import spectral_slopes
 
 DAMPING = 0.01
 """Share of the largest light that damps the preconditioner where little of it falls."""
@@ -54,23 +62,10 @@ class Change:
         return Change(*(a * b for a, b in zip(vars(self).values(), vars(other).values(), strict=True)))
 
 
-class LinearisedScan:
-    """Amplitudes of the frames of a scan, and their derivatives, at an object, a probe and positions.
+class LinearisedFrames:
+    """Amplitudes of some frames of a scan, and their derivatives, at an object, a probe and positions.
 
-    Parameters
-    ----------
-    canvas : Tensor
-        (H, W) complex object.
-    probe : Tensor
-        (modes, N, N) complex.
-    positions : Tensor
-        (frames, 2) float pixels.
-    mask : Tensor
-        (N, N) bool.
-    propagator : Propagator
-        Of exit waves.
-    least : float or Tensor
-        Added to the modelled intensities, whose roots the amplitudes are; (frames, 1, 1) float for each its own.
+    Parameters are those of `LinearisedScan`, of these frames.
     """
 
     def __init__(
@@ -80,34 +75,30 @@ class LinearisedScan:
         positions: Float[Tensor, "frames 2"],
         mask: Bool[Tensor, "N N"],
         propagator: Propagator,
-        least: float | Float[Tensor, "frames 1 1"] = FLOOR,
+        least: float | Float[Tensor, "frames 1 1"],
     ) -> None:
-        self.shape, self.size, self.mask = canvas.shape, probe.shape[-1], mask
-        self.corner, self.fraction = split_positions(positions, self.size)
+        self.canvas, self.size = canvas, probe.shape[-1]
+        corner, self.fraction = split_positions(positions, self.size)
+        self.rows = row_index(corner[None], self.size, (1, *canvas.shape))
         self.propagator = propagator.moved(self.fraction)
         self.factors = shift_factors((self.size, self.size), self.fraction)[:, None]
         self.spectrum = torch.fft.fft2(probe)
-        self.canvas = canvas
         self.patches = self._cut(canvas)
         self.moved = torch.fft.ifft2(self.spectrum * self.factors)
-        self.waves = self.propagator(exit_waves(self.patches, self.moved))
-        self.amplitudes = (incoherent_sum(self.waves) + least).sqrt()
-        self.directions = self.waves.conj() / self.amplitudes[:, None] * mask
+        waves = self.propagator(exit_waves(self.patches, self.moved))
+        self.amplitudes = (incoherent_sum(waves) + least).sqrt()
+        # Waves on the way there and back are amplified.
+        self.directions = waves * (mask / self.amplitudes / self.propagator.gain)[:, None]
         self.columns: Tensor = self.amplitudes.new_zeros(0, *self.amplitudes.shape)
 
     def derivative(self, waves: Complex[Tensor, "frames modes N N"]) -> Float[Tensor, "frames N N"]:
         """Change (frames, N, N) of the amplitudes by that of the exit waves (frames, modes, N, N)."""
-        return (self.directions * self.propagator(waves)).real.sum(dim=1)
+        one, other = self.directions, self.propagator.amplified(waves)
+        parts = product_over_modes(*(torch.view_as_real(values).flatten(-2) for values in (one, other)))
+        return parts[..., ::2] + parts[..., 1::2]
 
     def prepare_geometry(self) -> None:
-        """Prepare the derivatives by what deforms the scan, and by what focuses the beam.
-
-        The first are scale (logarithm), rotation (radians), by how much rows are wider than columns (logarithm) and by
-        how much their angle differs from a right one (radians); then defocus and two astigmatisms (pixels²), the
-        curvature that rows have more than columns, and what both have together. A scan that is deformed carries its
-        object with it: a frame still sees the same place, but sees it deformed, so that its patch changes by minus the
-        slope times the distance from the patch's centre.
-        """
+        """Prepare what `LinearisedScan.prepare_geometry` describes."""
         axis = torch.arange(self.size, device=self.fraction.device) - self.size // 2
         lever = (self.fraction[..., None] - axis)[..., None]
         rows, columns = lever[:, 0], lever[:, 1].mT
@@ -136,31 +127,112 @@ class LinearisedScan:
 
     def adjoint(self, residual: Float[Tensor, "frames N N"]) -> Change:
         """Gradient by all that is solved for of the inner product of a residual (frames, N, N) with the amplitudes."""
-        waves = self.propagator.adjoint(self.directions.conj() * residual[:, None])
-        (objects,) = add_patches(object_change(waves, self.moved)[None], self.corner[None], self.shape)
-        probes = torch.fft.fft2(probe_change(waves, self.patches)) * self.factors.conj()
+        # Of conj(P) ψ and conj(O) ψ torch would work out the conjugates apart: so ψ is conjugated, and what it makes.
+        waves = self.propagator.amplified_adjoint(self.directions * residual[:, None]).conj_physical_()
+        objects = self._added(product_over_modes(self.moved, waves))
+        spectra = torch.fft.ifft2(waves.mul_(self.patches[:, None]), norm="forward").mul_(self.factors).sum(dim=0)
         return Change(
-            objects,
-            torch.fft.ifft2(probes.sum(dim=0)),
+            objects.conj_physical_(),
+            torch.fft.ifft2(spectra.conj_physical_()),
             torch.einsum("gfij,fij->g", self.columns, residual),
         )
 
-    def preconditioner(self) -> Change:
-        """What a gradient is multiplied by to become a step: one over the light that each part came with."""
-        (light,) = add_patches(incoherent_sum(self.moved)[None], self.corner[None], self.shape)
-        transmission = total_transmission(self.patches)
+    def power(self) -> Change:
+        """How much light each part comes with: the diagonal of `adjoint` after `forward`, about."""
         return Change(
-            1 / (light + DAMPING * light.max()),
-            1 / (transmission + DAMPING * transmission.max()).expand_as(self.spectrum),
-            1 / self.columns.square().sum(dim=(-3, -2, -1)).clamp_min(1e-12),
+            self._added(incoherent_sum(self.moved)),
+            total_transmission(self.patches).expand(self.spectrum.shape),
+            self.columns.square().sum(dim=(-3, -2, -1)),
         )
 
     def _cut(self, canvas: Tensor) -> Tensor:
-        return cut(canvas, self.corner, self.size)
+        return take_rows(canvas[None], self.rows)[0]
+
+    def _added(self, values: Tensor) -> Tensor:
+        canvas = values.new_zeros(1, *self.canvas.shape)
+        return add_at(canvas, pixel_index(self.rows), values[None])[0]
+
+
+class LinearisedScan:
+    """Amplitudes of the frames of a scan, and their derivatives, in pieces that are worked on at a time.
+
+    Parameters
+    ----------
+    canvas : Tensor
+        (H, W) complex object.
+    probe : Tensor
+        (modes, N, N) complex.
+    positions : Tensor
+        (frames, 2) float pixels.
+    mask : Tensor
+        (N, N) bool.
+    propagator : Propagator
+        Of exit waves.
+    least : float or Tensor
+        Added to the modelled intensities, whose roots the amplitudes are; (frames, 1, 1) float for each its own.
+    """
+
+    def __init__(
+        self,
+        canvas: Complex[Tensor, "H W"],
+        probe: Complex[Tensor, "modes N N"],
+        positions: Float[Tensor, "frames 2"],
+        mask: Bool[Tensor, "N N"],
+        propagator: Propagator,
+        least: float | Float[Tensor, "frames 1 1"] = FLOOR,
+    ) -> None:
+        self.parts = []
+        for some in pieces(len(positions), probe):
+            own = least[some] if isinstance(least, Tensor) else least
+            self.parts.append(LinearisedFrames(canvas, probe, positions[some], mask, propagator, own))
+
+    @property
+    def amplitudes(self) -> Float[Tensor, "frames N N"]:
+        """Modelled amplitudes (frames, N, N)."""
+        return torch.cat([part.amplitudes for part in self.parts])
+
+    @property
+    def columns(self) -> Float[Tensor, "parameters frames N N"]:
+        """Derivatives of the amplitudes by the geometry, (parameters, frames, N, N); of none if it is not prepared."""
+        return torch.cat([part.columns for part in self.parts], dim=1)
+
+    def prepare_geometry(self) -> None:
+        """Prepare the derivatives by what deforms the scan, and by what focuses the beam.
+
+        The first are scale (logarithm), rotation (radians), by how much rows are wider than columns (logarithm) and by
+        how much their angle differs from a right one (radians); then defocus and two astigmatisms (pixels²), the
+        curvature that rows have more than columns, and what both have together. A scan that is deformed carries its
+        object with it: a frame still sees the same place, but sees it deformed, so that its patch changes by minus the
+        slope times the distance from the patch's centre.
+        """
+        for part in self.parts:
+            part.prepare_geometry()
+
+    def forward(self, change: Change) -> Float[Tensor, "frames N N"]:
+        """Change (frames, N, N) of the amplitudes, to first order."""
+        return torch.cat([part.forward(change) for part in self.parts])
+
+    def adjoint(self, residual: Float[Tensor, "frames N N"]) -> Change:
+        """Gradient by all that is solved for of the inner product of a residual (frames, N, N) with the amplitudes."""
+        residuals = residual.split([len(part.amplitudes) for part in self.parts])
+        return _sum(part.adjoint(of_part) for part, of_part in zip(self.parts, residuals, strict=True))
+
+    def adjoint_of_forward(self, change: Change) -> Change:
+        """`adjoint` of `forward` of a change, the pieces' amplitudes one after the other."""
+        return _sum(part.adjoint(part.forward(change)) for part in self.parts)
+
+    def preconditioner(self) -> Change:
+        """What a gradient is multiplied by to become a step: one over the light that each part came with."""
+        power = _sum(part.power() for part in self.parts)
+        return Change(
+            1 / (power.object + DAMPING * power.object.max()),
+            1 / (power.probe + DAMPING * power.probe.max()),
+            1 / power.geometry.clamp_min(1e-12),
+        )
 
 
 def least_squares(scan: LinearisedScan, residual: Float[Tensor, "frames N N"], iterations: int) -> Change:
-    """Change that makes up for a residual (frames, N, N), by conjugate gradients.
+    """Change that makes up for a residual (frames, N, N), by conjugate gradients on the normal equations.
 
     Too few iterations leave out what hardly shows; nothing else holds it down.
     """
@@ -170,10 +242,9 @@ def least_squares(scan: LinearisedScan, residual: Float[Tensor, "frames N N"], i
     found, power = Change(*(torch.zeros_like(part) for part in vars(step).values())), gradient.dot(step)
     direction = step
     for _ in range(iterations):
-        image = scan.forward(direction)
-        length = power / image.square().sum().clamp_min(1e-30)
-        found, residual = found.plus(direction, length), residual - length * image
-        gradient = scan.adjoint(residual)
+        image = scan.adjoint_of_forward(direction)
+        length = power / direction.dot(image).clamp_min(1e-30)
+        found, gradient = found.plus(direction, length), gradient.plus(image, -length)
         step = weight.times(gradient)
         before, power = power, gradient.dot(step)
         direction = step.plus(direction, power / before)
@@ -185,6 +256,10 @@ def curvatures(size: int, device: torch.device | None = None) -> Float[Tensor, "
     frequency = torch.fft.fftfreq(size, dtype=torch.float64, device=device)
     rows, columns = frequency[:, None], frequency[None, :]
     return torch.stack([rows**2 + columns**2, rows**2 - columns**2, 2 * rows * columns])
+
+
+def _sum(changes: Iterable[Change]) -> Change:
+    return functools.reduce(lambda one, other: one.plus(other, 1), changes)
 
 
 def _real_dot(one: Tensor, other: Tensor) -> Tensor:

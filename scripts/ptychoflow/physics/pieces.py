@@ -1,6 +1,9 @@
 """How much is worked on at a time: as much as a CPU's cache holds, and as a GPU needs to be busy."""
 
+from collections.abc import Iterator
+
 import torch
+from torch import Tensor
 
 ON_A_CPU, ON_A_GPU = 2**18, 2**24
 """Pixels of frames and modes. Beyond its cache, more at once take a CPU longer; a GPU, whose kernels take longer to
@@ -10,3 +13,9 @@ start than so few pixels take, makes 15 times as many frames a second by the sec
 def pixels_at_once(device: torch.device) -> int:
     """Pixels of frames and modes whose waves are in memory at a time on a device, about."""
     return ON_A_CPU if device.type == "cpu" else ON_A_GPU
+
+
+def pieces(frames: int, probes: Tensor) -> Iterator[slice]:
+    """Of so many frames those whose waves are in memory at a time: a few more rather than a small rest by itself."""
+    at_once = -(-frames // max(1, round(frames * probes.numel() / pixels_at_once(probes.device))))
+    return (slice(first, first + at_once) for first in range(0, frames, at_once))

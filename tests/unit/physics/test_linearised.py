@@ -11,9 +11,10 @@ from ptychoflow.physics.linearised import Change, LinearisedScan, least_squares
 SIZE = 16
 
 
-@pytest.fixture
-def scan() -> LinearisedScan:
+@pytest.fixture(params=[2**18, 2 * 2 * SIZE**2], ids=["whole", "two frames at a time"])
+def scan(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> LinearisedScan:
     """A smooth object under a defocused pupil, in double precision."""
+    monkeypatch.setattr("ptychoflow.physics.pieces.ON_A_CPU", request.param)
     generator = torch.Generator().manual_seed(0)
     frequency = torch.hypot(torch.fft.fftfreq(40)[:, None], torch.fft.fftfreq(40)[None, :])
     noise = torch.randn(40, 40, dtype=torch.complex128, generator=generator)
@@ -27,39 +28,41 @@ def scan() -> LinearisedScan:
 
 
 def at(canvas: torch.Tensor, probe: torch.Tensor, positions: torch.Tensor, mask: torch.Tensor) -> LinearisedScan:
-    found = LinearisedScan(canvas, probe, positions, mask, Propagator(SIZE), 0.01)
+    # Each frame has its own background, so that it is seen whether pieces of a scan have theirs.
+    dark = torch.linspace(0.01, 0.02, len(positions), dtype=torch.float64)[:, None, None]
+    found = LinearisedScan(canvas, probe, positions, mask, Propagator(SIZE), dark)
     found.prepare_geometry()
-    found.given = (probe, positions)
+    found.given = (canvas, probe, positions, mask)
     return found
 
 
 def random_change(scan: LinearisedScan, seed: int) -> Change:
-    generator = torch.Generator().manual_seed(seed)
+    generator, (canvas, probe, *_) = torch.Generator().manual_seed(seed), scan.given
     return Change(
-        torch.randn(scan.canvas.shape, dtype=torch.complex128, generator=generator),
-        torch.randn(scan.spectrum.shape, dtype=torch.complex128, generator=generator),
+        torch.randn(canvas.shape, dtype=torch.complex128, generator=generator),
+        torch.randn(probe.shape, dtype=torch.complex128, generator=generator),
         torch.randn(7, dtype=torch.float64, generator=generator),
     )
 
 
 def test_derivatives_by_object_and_probe_are_those_of_the_model(scan: LinearisedScan):
-    change, (probe, positions) = random_change(scan, 1), scan.given
+    change, (canvas, probe, positions, mask) = random_change(scan, 1), scan.given
     change.geometry *= 0
     small = 1e-6
     ends = [
-        at(scan.canvas + sign * small * change.object, probe + sign * small * change.probe, positions, scan.mask)
+        at(canvas + sign * small * change.object, probe + sign * small * change.probe, positions, mask)
         for sign in (1, -1)
     ]
-    expected = torch.where(scan.mask, (ends[0].amplitudes - ends[1].amplitudes) / (2 * small), 0)
+    expected = torch.where(mask, (ends[0].amplitudes - ends[1].amplitudes) / (2 * small), 0)
     torch.testing.assert_close(scan.forward(change), expected, atol=1e-6, rtol=1e-5)
 
 
 @pytest.mark.parametrize("number", range(3))
 def test_the_derivatives_by_defocus_and_astigmatism_are_those_of_the_model(scan: LinearisedScan, number: int):
-    probe, positions = scan.given
+    canvas, probe, positions, mask = scan.given
     ways = [np.eye(3)[number] * sign * 1e-4 for sign in (1, -1)]
-    ends = [at(scan.canvas, refocused(probe, *way), positions, scan.mask) for way in ways]
-    expected = torch.where(scan.mask, (ends[0].amplitudes - ends[1].amplitudes) / 2e-4, 0)
+    ends = [at(canvas, refocused(probe, *way), positions, mask) for way in ways]
+    expected = torch.where(mask, (ends[0].amplitudes - ends[1].amplitudes) / 2e-4, 0)
     torch.testing.assert_close(scan.columns[4 + number], expected, atol=1e-5, rtol=1e-4)
 
 
