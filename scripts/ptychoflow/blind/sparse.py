@@ -23,8 +23,8 @@ ALONE, ENOUGH_PHOTONS = 1.2, 100.0
 """Frames that light a pixel below which those that are fitted decide on steps, and photons on it from which they do."""
 MOST_VALUES = 2**23
 """Of the waves of all frames, which are in memory several times over."""
-CONJUGATE_GRADIENTS = 20
-"""Of a step; with 5 and 10 slow phases remain."""
+CONJUGATE_GRADIENTS = 40
+"""Of a step; with 5 and 10 slow phases remain, with 20 some of them until two steps later."""
 LEAST_PHOTONS = 1.0
 """Added to counts and to their means alike, which leaves their difference as it is and tames dark pixels."""
 SHORTEST = 0.25
@@ -103,7 +103,9 @@ def judged_least_squares(
     least = LEAST_PHOTONS / frames.scale**2
     counts = amplitudes[0].square() / light + least
     mask, dark = frames.mask[0, 0], state.background / light + least
-    scan = LinearisedScan(state.objects[0], state.probes[0], positions[0], mask, frames.propagator, dark)
+    scan = LinearisedScan(
+        state.objects[0], state.probes[0], positions[0], mask, frames.propagator, dark, whole_pixels=True
+    )
     residual = torch.where(mask, counts / scan.amplitudes - scan.amplitudes, 0) / 2
     change = least_squares(scan, residual, CONJUGATE_GRADIENTS)
     share = 1.0

@@ -76,8 +76,9 @@ class LinearisedFrames:
         mask: Bool[Tensor, "N N"],
         propagator: Propagator,
         least: float | Float[Tensor, "frames 1 1"],
+        whole_pixels: bool,
     ) -> None:
-        self.canvas, self.size = canvas, probe.shape[-1]
+        self.canvas, self.size, self.whole_pixels = canvas, probe.shape[-1], whole_pixels
         corner, self.fraction = split_positions(positions, self.size)
         self.rows = row_index(corner[None], self.size, (1, *canvas.shape))
         self.propagator = propagator.moved(self.fraction)
@@ -121,8 +122,7 @@ class LinearisedFrames:
 
     def forward(self, change: Change) -> Float[Tensor, "frames N N"]:
         """Change (frames, N, N) of the amplitudes, to first order."""
-        moved = torch.fft.ifft2(torch.fft.fft2(change.probe) * self.factors)
-        waves = exit_waves(self.patches, moved) + exit_waves(self._cut(change.object), self.moved)
+        waves = exit_waves(self.patches, self._moved(change.probe)) + exit_waves(self._cut(change.object), self.moved)
         return self.derivative(waves) + torch.einsum("g,gfij->fij", change.geometry, self.columns)
 
     def adjoint(self, residual: Float[Tensor, "frames N N"]) -> Change:
@@ -130,12 +130,8 @@ class LinearisedFrames:
         # Of conj(P) ψ and conj(O) ψ torch would work out the conjugates apart: so ψ is conjugated, and what it makes.
         waves = self.propagator.amplified_adjoint(self.directions * residual[:, None]).conj_physical_()
         objects = self._added(product_over_modes(self.moved, waves))
-        spectra = torch.fft.ifft2(waves.mul_(self.patches[:, None]), norm="forward").mul_(self.factors).sum(dim=0)
-        return Change(
-            objects.conj_physical_(),
-            torch.fft.ifft2(spectra.conj_physical_()),
-            torch.einsum("gfij,fij->g", self.columns, residual),
-        )
+        probes = self._moved_back(waves.mul_(self.patches[:, None]))
+        return Change(objects.conj_physical_(), probes, torch.einsum("gfij,fij->g", self.columns, residual))
 
     def power(self) -> Change:
         """How much light each part comes with: the diagonal of `adjoint` after `forward`, about."""
@@ -144,6 +140,16 @@ class LinearisedFrames:
             total_transmission(self.patches).expand(self.spectrum.shape),
             self.columns.square().sum(dim=(-3, -2, -1)),
         )
+
+    def _moved(self, probe: Tensor) -> Tensor:
+        return probe if self.whole_pixels else torch.fft.ifft2(torch.fft.fft2(probe) * self.factors)
+
+    def _moved_back(self, conjugates: Tensor) -> Tensor:
+        """The adjoint of `_moved`, of values that are conjugated."""
+        if self.whole_pixels:
+            return conjugates.sum(dim=0).conj_physical_()
+        spectra = torch.fft.ifft2(conjugates, norm="forward").mul_(self.factors).sum(dim=0)
+        return torch.fft.ifft2(spectra.conj_physical_())
 
     def _cut(self, canvas: Tensor) -> Tensor:
         return take_rows(canvas[None], self.rows)[0]
@@ -170,6 +176,9 @@ class LinearisedScan:
         Of exit waves.
     least : float or Tensor
         Added to the modelled intensities, whose roots the amplitudes are; (frames, 1, 1) float for each its own.
+    whole_pixels : bool
+        Whether a change of the probe lies in each frame where the nearest whole pixel is, which takes half as many
+        Fourier transforms: a change of its finest details is then little but noise, that of all others as it is.
     """
 
     def __init__(
@@ -180,11 +189,12 @@ class LinearisedScan:
         mask: Bool[Tensor, "N N"],
         propagator: Propagator,
         least: float | Float[Tensor, "frames 1 1"] = FLOOR,
+        whole_pixels: bool = False,
     ) -> None:
         self.parts = []
         for some in pieces(len(positions), probe):
             own = least[some] if isinstance(least, Tensor) else least
-            self.parts.append(LinearisedFrames(canvas, probe, positions[some], mask, propagator, own))
+            self.parts.append(LinearisedFrames(canvas, probe, positions[some], mask, propagator, own, whole_pixels))
 
     @property
     def amplitudes(self) -> Float[Tensor, "frames N N"]:

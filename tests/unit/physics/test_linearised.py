@@ -96,6 +96,29 @@ def test_the_gradient_is_the_adjoint_of_the_derivative(scan: LinearisedScan):
     assert float((image * residual).sum()) == pytest.approx(float(change.dot(gradient)), rel=1e-9)
 
 
+def test_a_probe_that_changes_by_whole_pixels_does_so_in_both_directions():
+    generator = torch.Generator().manual_seed(0)
+    canvas, probe = (
+        torch.randn(*shape, SIZE, dtype=torch.complex128, generator=generator) for shape in ((SIZE,), (2, SIZE))
+    )
+    canvas = torch.nn.functional.pad(canvas, (2, 2, 2, 2), value=1)
+    mask = torch.ones(SIZE, SIZE, dtype=torch.bool)
+    whole, apart = torch.tensor([[10.0, 10.0], [11.0, 9.0]]).double(), torch.tensor([[10.3, 9.8], [10.9, 9.4]]).double()
+    scans = {
+        (name, rounded): LinearisedScan(canvas, probe, positions, mask, Propagator(SIZE), whole_pixels=rounded)
+        for name, positions in (("whole", whole), ("apart", apart))
+        for rounded in (False, True)
+    }
+    change = Change(*(torch.randn_like(values) for values in (canvas, probe)), torch.zeros(0, dtype=torch.float64))
+    residual = torch.randn(2, SIZE, SIZE, dtype=torch.float64, generator=generator)
+    for scan in scans.values():
+        told = scan.adjoint(residual).dot(change)
+        torch.testing.assert_close(told, (scan.forward(change) * residual).sum())
+    # Where frames lie on whole pixels the two are the same, and elsewhere they differ.
+    torch.testing.assert_close(scans["whole", False].forward(change), scans["whole", True].forward(change))
+    assert (scans["apart", False].forward(change) - scans["apart", True].forward(change)).abs().max() > 0.1
+
+
 def test_least_squares_leave_little_of_what_a_change_makes(scan: LinearisedScan):
     residual = scan.forward(random_change(scan, 4).times(scan.preconditioner()))
     left = residual - scan.forward(least_squares(scan, residual, 60))
