@@ -27,6 +27,8 @@ ITERATIONS, FROM = 10, 0.7
 """That positions are solved for, and progress from which they go on."""
 LEAST_APART, CLEAR = 0.4, 8.0
 """Pixels by which early and late frames part, and that in standard errors, where it is said: beyond both."""
+BEYOND_DOUBT = 10.0
+"""Standard errors beyond which frames that were left out, few of some scans, need not be explained better as well."""
 TRIED, REST_OF_TRIED = 5.0, 0.96
 """Standard errors beyond which a slip is tried out where they part, and the share of the misfit about it that is left
 then at most. Of sound scans few part by 5.8, and keep all of it; others, that do not part, keep 0.96 and more."""
@@ -67,17 +69,16 @@ def freed_doubts(
         tried = tried_doubts(network, reconstruction, dataset, frame, REST_OF_TRIED)
         if tried:
             return tried
-    if not freed.verdict(freed.state).clearly_better_than(before):
-        return []
-    if apart > LEAST_APART and clear > CLEAR:
+    better = freed.verdict(freed.state).clearly_better_than(before)
+    if apart > LEAST_APART and clear > (CLEAR if better else BEYOND_DOUBT):
         weak = weak_object_deviance(reconstruction, dataset, np.flatnonzero(reconstruction.held_out))
         if before.flat - before.expected < LEAST_SHOWN * weak:
             return []
         return [
             f"the stage seems to have slipped or drifted about frame {frame}: once frames may move, those before and "
-            f"after it part by {apart:.2g} pixels, and frames that were left out are explained better; {REMEDY}"
+            f"after it part by {apart:.2g} pixels, {clear:.0f} standard errors; {REMEDY}"
         ]
-    return widened_doubts(moved, dataset.positions)
+    return widened_doubts(moved, dataset.positions) if better else []
 
 
 def widened_doubts(moved: np.ndarray, positions: np.ndarray) -> list[str]:

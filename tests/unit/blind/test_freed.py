@@ -71,6 +71,10 @@ def test_frames_that_move_without_explaining_more_tell_nothing(weak: Dataset, mo
     solving = solved(drifted(weak, 2.5))
     monkeypatch.setattr("ptychoflow.blind.verdicts.CLEARLY", 100.0)
     assert said(solving) == []
+    # Unless they part beyond all doubt.
+    monkeypatch.setattr("ptychoflow.blind.freed.BEYOND_DOUBT", 4.0)
+    (sentence,) = said(solving)
+    assert "slipped or drifted" in sentence
 
 
 def test_a_slip_that_is_tried_out_is_told_though_frames_left_out_gain_little(
@@ -79,6 +83,7 @@ def test_a_slip_that_is_tried_out_is_told_though_frames_left_out_gain_little(
     slipped = weak.positions + (np.arange(COUNT) >= 50)[:, None] * [2.5, -2.0]
     solving = solved(dataclasses.replace(weak, positions=slipped))
     monkeypatch.setattr("ptychoflow.blind.verdicts.CLEARLY", 100.0)
+    monkeypatch.setattr("ptychoflow.blind.freed.BEYOND_DOUBT", 100.0)
     # Frames of a spiral do not touch those that come soon after: the trial is what is known of it elsewhere.
     rests = [0.9, 0.95]
     monkeypatch.setattr(
