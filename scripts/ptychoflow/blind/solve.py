@@ -48,7 +48,7 @@ POSITIONS_FROM = 0.3
 """Progress from which positions are solved for: before, the object says nothing of them."""
 SEARCHED_EACH = 4
 """Iterations from one search for lost frames to the next."""
-JOINTLY_FROM, JOINTLY_EACH = 0.1, 5
+JOINTLY_FROM, JOINTLY_EACH = 0.3, 5
 """Progress from which object and probe are solved for together, and iterations from one such step to the next."""
 FADED = 1 / 64
 """Share of the learned correction below which it is no longer asked for: it takes a sixth of an iteration."""
