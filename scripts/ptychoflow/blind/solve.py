@@ -128,16 +128,12 @@ class BlindReconstruction:
 
     @torch.no_grad()
     def run(self, shown: Callable[[Progress], None] | None = None) -> BlindResult:
-        """Iterate as planned, on while the held-out frames are explained better, and anew while much of them is not.
-
-        Not anew where frames overlap little: there much of what is left is what no other frame has lit.
-        """
+        """Iterate as planned, on while the held-out frames are explained better, and anew while much of them is not."""
         best, before = self._round(shown), np.inf
         while (
             len(self.history) + self.settings.iterations <= self.settings.most_iterations
             and best[0] < before * (1 - WORTH_A_ROUND)
             and self.verdict(self.state).unfinished
-            and not overlap_little(self.state, self.frames)
         ):
             before = best[0]
             best = min(best, self._round(shown), key=lambda one: one[0])

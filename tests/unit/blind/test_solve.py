@@ -289,17 +289,10 @@ def test_light_that_fills_the_frame_of_a_near_field_stays_as_good_as_it_was(prob
 
 
 @pytest.mark.parametrize(
-    ("rounds", "little", "expected", "kept"),
-    [
-        ([8, 4, 3.9], False, 9, 8),
-        ([8, 7.9], False, 6, 5),
-        ([8, 9], False, 6, 2),
-        ([8, 4, 2, 1], False, 12, 11),
-        ([8, 4], True, 3, 2),
-    ],
+    ("rounds", "expected", "kept"), [([8, 4, 3.9], 9, 8), ([8, 7.9], 6, 5), ([8, 9], 6, 2), ([8, 4, 2, 1], 12, 11)]
 )
-def test_it_begins_anew_while_much_is_left_and_that_helps_unless_frames_overlap_little(
-    dataset: Dataset, monkeypatch: pytest.MonkeyPatch, rounds: list[float], little: bool, expected: int, kept: int
+def test_it_begins_anew_while_much_is_left_and_that_helps(
+    dataset: Dataset, monkeypatch: pytest.MonkeyPatch, rounds: list[float], expected: int, kept: int
 ):
     settings = settings_of(iterations=3, most_iterations=12, learned=False, smoothing=False)
     run = BlindReconstruction(plain_engine(), dataset, settings)
@@ -315,7 +308,6 @@ def test_it_begins_anew_while_much_is_left_and_that_helps_unless_frames_overlap_
     monkeypatch.setattr(run, "iterate", iterate)
     monkeypatch.setattr("ptychoflow.blind.solve.PATIENCE", 0)
     monkeypatch.setattr(Verdict, "unfinished", True)
-    monkeypatch.setattr("ptychoflow.blind.solve.overlap_little", lambda *_: little)
     history = run.run().history
     assert [one.iteration for one in history] == list(range(1, expected + 1))
     assert progress == [0.0, 1 / 3, 2 / 3] * (expected // 3)
