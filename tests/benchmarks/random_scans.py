@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
 from ptychoflow.blind.reconstruction import reconstruct
 from ptychoflow.dataset.cxi import write_cxi
 from ptychoflow.dataset.dataset import Dataset
-from ptychoflow.metrics.doubts import LARGEST_MISFIT, LARGEST_REST, LEAST_EXPLAINED
+from ptychoflow.metrics.doubts import LARGEST_MISFIT, LEAST_EXPLAINED, misfits
 from ptychoflow.reconstruction.scoring import score
 from ptychoflow.running.command_line import run_program
 from ptychoflow.settings.recipe import RecipeSettings
@@ -112,8 +112,9 @@ def report(rows: list[dict[str, str]]) -> Iterable[str]:
 def _naming(rows: list[dict[str, str]], found: np.ndarray) -> Iterable[str]:
     """Which images are named by what they say of themselves, and which would be by other thresholds."""
     shares = np.array([float(row["explained_share"] or "nan") for row in rows])
-    misfits = np.array([float(row["misfit"]) for row in rows])
-    named, misfit = ~(shares >= LEAST_EXPLAINED), (misfits > LARGEST_MISFIT) & ~(1 - shares <= LARGEST_REST)
+    told = [(float(row["misfit"]), None if np.isnan(share) else share) for row, share in zip(rows, shares, strict=True)]
+    misfit = np.array([misfits({"misfit": misfit, "explained_share": share}) for misfit, share in told])
+    named = ~(shares >= LEAST_EXPLAINED)
     warned = np.array([int(row["warnings"]) > 0 for row in rows])
     yield "\n| complex correlation | scans | named by `explained_share` | "
     yield f"by a misfit above {LARGEST_MISFIT:g} | by either | warned of in any way |\n"

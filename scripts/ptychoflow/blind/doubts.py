@@ -7,7 +7,7 @@ from ptychoflow.blind.candidates import GIVEN
 from ptychoflow.blind.search import Start
 from ptychoflow.dataset.dataset import Dataset
 from ptychoflow.dataset.position_axes import ingest_settings_of
-from ptychoflow.dataset.scan_shape import distances, overlap_warnings, probe_width, span_warnings
+from ptychoflow.dataset.scan_shape import distances, overlap_warnings, probe_width
 from ptychoflow.physics.geometry import wavelength_of
 from ptychoflow.physics.losses import expected_deviance, poisson_deviance
 from ptychoflow.reconstruction.file import Reconstruction
@@ -41,14 +41,12 @@ def start_doubts(start: Start, dataset: Dataset) -> list[str]:
     return sentences
 
 
-def scan_doubts(reconstruction: Reconstruction, dataset: Dataset) -> list[str]:
-    """Say where neighbouring frames hardly overlap under the probe that was found, or all of them too much."""
+def scan_doubts(reconstruction: Reconstruction) -> list[str]:
+    """Say where neighbouring frames hardly overlap under the probe that was found."""
     if len(reconstruction.positions) < 2:
         return ["there is one frame: expected several that overlap"]
     step, _ = distances(reconstruction.positions)
-    width = probe_width(reconstruction.probe)
-    said = overlap_warnings(step, width)
-    return said + span_warnings(reconstruction.positions, width) if dataset.propagation == "far" else said
+    return overlap_warnings(step, probe_width(reconstruction.probe))
 
 
 def brightness_doubts(reconstruction: Reconstruction, dataset: Dataset) -> list[str]:

@@ -185,7 +185,7 @@ def all_doubts(
         As `own_scores` gives them.
     """
     dataset = solving.dataset
-    said = [*doubts(scores), *start_doubts(solving.start, dataset), *scan_doubts(reconstruction, dataset)]
+    said = [*doubts(scores), *start_doubts(solving.start, dataset), *scan_doubts(reconstruction)]
     # What a dataset holds is on the CPU, and a few frames are looked at.
     network = deepcopy(solving.network).cpu()
     said += slip_doubts(network, reconstruction, dataset, much_left(scores))

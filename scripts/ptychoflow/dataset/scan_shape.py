@@ -87,22 +87,6 @@ def overlap_warnings(step: float, width: float) -> list[str]:
     return []
 
 
-def span_warnings(positions: np.ndarray, width: float) -> list[str]:
-    """One sentence where positions (frames, 2) of a far field reach less far than the light, a disk of `width` pixels.
-
-    Then each frame sees nearly all that the others see, and what is the object's and what is the probe's can be
-    exchanged: such an image explains its photons, right or wrong.
-    """
-    rows, columns = np.ptp(positions, axis=0)
-    if min(rows, columns) >= width:
-        return []
-    return [
-        f"the positions reach over {rows:.1f} by {columns:.1f} pixels and the probe is {width:.1f} wide: expected more "
-        "in both directions, for otherwise object and probe are hardly told apart (more positions or larger steps; "
-        "units of positions, geometry)"
-    ]
-
-
 def scan_order(positions: np.ndarray) -> str:
     """Name the order of positions (frames, 2): raster, snake, spiral, random, or another path."""
     moves = np.diff(positions, axis=0)

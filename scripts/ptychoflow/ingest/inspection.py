@@ -14,7 +14,6 @@ from ptychoflow.dataset.scan_shape import (
     overlap_warnings,
     probe_width,
     scan_order,
-    span_warnings,
 )
 from ptychoflow.ingest.inspected_light import inspected_detector, inspected_frames
 from ptychoflow.ingest.inspected_probe import inspected_probe
@@ -159,8 +158,6 @@ def _scan(dataset: Dataset) -> tuple[dict[str, Any], list[str]]:
         )
     elif dataset.probe_known:
         warnings += overlap_warnings(step, width)
-        if dataset.propagation == "far":
-            warnings += span_warnings(positions, width)
     return facts, warnings + position_faults(positions, dataset.size)
 
 

@@ -111,7 +111,7 @@ class BlindWatch(Watch):
         from ptychoflow.running.hardware import device_name
 
         start, scores = self.live.start, own_scores(reconstruction, dataset)
-        warnings = [*doubts(scores), *start_doubts(start, dataset), *scan_doubts(reconstruction, dataset)]
+        warnings = [*doubts(scores), *start_doubts(start, dataset), *scan_doubts(reconstruction)]
         log.info(misfit_line(scores))
         for sentence in warnings:
             log.warning(sentence)

@@ -10,6 +10,8 @@ where they have the least."""
 LARGEST_REST = 0.06
 """Share of what frames differ by that an image may leave unexplained, whatever its misfit: with many photons a good
 image has a large one. Sound scans of the development draw of tests/benchmarks/spoilt_scans.py leave up to that much."""
+NEVER_RIGHT = 100.0
+"""Misfit that is said however little is left: a hundred times the noise hides what would tell right from wrong."""
 MUCH_LEFT = 0.02
 """Share of what frames differ by that an image may leave unexplained and be as good as iterations make it."""
 LARGEST_LATTICE_SHARE = 0.05
@@ -59,7 +61,9 @@ def doubts(scores: dict[str, float | int | None]) -> list[str]:
 def misfits(scores: dict[str, float | int | None]) -> bool:
     """Whether an image leaves more of its photons unexplained than noise and a good image would; see `doubts`."""
     misfit, share = scores["misfit"], scores["explained_share"]
-    return misfit is not None and misfit > LARGEST_MISFIT and not (share is not None and 1 - share <= LARGEST_REST)
+    if misfit is None or misfit <= LARGEST_MISFIT:
+        return False
+    return misfit > NEVER_RIGHT or share is None or 1 - share > LARGEST_REST
 
 
 def much_left(scores: dict[str, float | int | None]) -> bool:

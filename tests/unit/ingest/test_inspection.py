@@ -151,7 +151,6 @@ BROKEN: dict[str, tuple[Callable[[Dataset], Dataset], str]] = {
     "flux": (lambda scan: replace(scan, probe=scan.probe / 100), "the probe holds 100 photons"),
     "sparse": (lambda scan: replace(scan, positions=scan.positions * 3), "neighbouring frames overlap by"),
     "far apart": (lambda scan: replace(scan, positions=scan.positions * 100), "expected an overlap"),
-    "narrow": (lambda scan: replace(scan, positions=50 + (scan.positions - 50) / 10), "expected more in both"),
     "at one place": (lambda scan: replace(scan, positions=scan.positions * 1e-3), "extends over .* expected many"),
     "wide probe": (wide, "an oversampling of"),
     "masked": (lambda scan: replace(scan, mask=np.indices((64, 64))[0] >= 20), "leaves out 31% of the detector"),

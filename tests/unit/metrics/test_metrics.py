@@ -204,6 +204,9 @@ def test_a_misfit_that_leaves_next_to_nothing_unexplained_is_not_warned_of(
 ):
     scores = score(perfect, small_dataset)[0] | {"misfit": 3.0}
     assert doubts(scores | {"explained_share": 0.99}) == []
+    # However little is left, a misfit of hundreds is said.
+    (sentence,) = doubts(scores | {"explained_share": 0.99, "misfit": 387.0})
+    assert "387 times that of a perfect model" in sentence
     assert doubts(scores | {"explained_share": 0.9})[0].startswith("the image does not explain its photons")
 
 
