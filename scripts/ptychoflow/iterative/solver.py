@@ -22,12 +22,13 @@ from ptychoflow.files import sha256_of
 from ptychoflow.iterative.ptychi import import_ptychi
 from ptychoflow.loading.groups import split_frames
 from ptychoflow.metrics.alignment import probe_displacement, scored_area
+from ptychoflow.metrics.doubts import LEAST_VARIATION
 from ptychoflow.physics.geometry import wavelength_of
 from ptychoflow.physics.modes import coherence_modes
 from ptychoflow.provenance.record import circumstances, now, package_versions
 from ptychoflow.reconstruction.file import Reconstruction, read_reconstruction, seconds_of
 from ptychoflow.reconstruction.photons import photon_deviance
-from ptychoflow.reconstruction.scoring import LEAST_VARIATION, read_scores, variation
+from ptychoflow.reconstruction.scoring import read_scores, variation
 from ptychoflow.reconstruction.stitching import coverage_of
 from ptychoflow.running.progress import ProgressLog
 from ptychoflow.settings.solver import SolverSettings

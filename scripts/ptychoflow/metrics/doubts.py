@@ -18,6 +18,8 @@ LARGEST_LATTICE_SHARE = 0.05
 """Share of the variance in the scan's lattice that is seen: sound images have below 0.01, bad ones above 0.1."""
 LEAST_EXPLAINED = 0.4
 """Share of what frames differ by that an image must explain: calibrated on random scans, see docs/pretrained.md."""
+LEAST_VARIATION = 0.02
+"""Standard deviation of an image as a share of its mean amplitude, below which it shows next to nothing."""
 
 
 def doubts(scores: dict[str, float | int | None]) -> list[str]:
@@ -30,6 +32,12 @@ def doubts(scores: dict[str, float | int | None]) -> list[str]:
     """
     misfit = scores["misfit"]
     sentences = [] if misfit is None or scores["featureless"] else undetermined(scores["explained_share"])
+    if scores["featureless"] and (scores["variation"] or 0) >= LEAST_VARIATION:
+        sentences.append(
+            "the frames hardly differ in more than how bright they are, and nothing else made the image: whether "
+            "positions, their orientation and the geometry are right these photons do not tell; more contrast or more "
+            "photons would"
+        )
     told = [number for number in (misfit, scores["least_misfit"]) if number is not None]
     if scores["deviance"] is not None and told and min(told) < LEAST_MISFIT:
         where = "" if misfit == min(told) else " where pixels are alike bright"

@@ -10,7 +10,7 @@ from ptychoflow.dataset.position_axes import turned_dataset
 from ptychoflow.errors import InputError
 from ptychoflow.files import replacing
 from ptychoflow.metrics.alignment import between_probes, moved_area, probe_radius, register, scored_area
-from ptychoflow.metrics.doubts import LEAST_EXPLAINED, doubts
+from ptychoflow.metrics.doubts import LEAST_EXPLAINED, LEAST_VARIATION, doubts
 from ptychoflow.metrics.lattice import lattice_shares
 from ptychoflow.metrics.names import SCORES, THRESHOLDS
 from ptychoflow.metrics.resolution import RingCorrelation, ring_correlation
@@ -21,8 +21,6 @@ from ptychoflow.reconstruction.stitching import coverage_of
 
 KINDS = {"truth": "frc", "halves": "split_frc"}
 """What the crossings of a Fourier ring correlation are called, by what was correlated with."""
-LEAST_VARIATION = 0.02
-"""Standard deviation of an object as a share of its mean amplitude, below which it shows nothing."""
 LEAST_PEARSON = 0.5
 """Correlation with the truth below which it shows something else: not a quarter of what varies is right."""
 

@@ -93,6 +93,10 @@ def test_a_uniform_image_is_right_where_photons_would_tell_of_more():
         scores = own_scores(uniform, dataset)
         assert (scores["featureless"], scores["collapsed"]) == (told, not told)
         assert bool(doubts(scores)) is not told
+    # What such frames do not tell, an image cannot know.
+    wedge = 1 + np.linspace(-0.1, 0.1, dataset.truth.shape[0], dtype=np.float32)[:, None] * np.ones_like(dataset.truth)
+    (sentence,) = doubts(scores | {"variation": own_scores(made_of(dataset, wedge), dataset)["variation"]})
+    assert sentence.startswith("the frames hardly differ in more than how bright they are")
     # An object that shows more than that is missed by it.
     dataset = scan(1e7)
     missed = own_scores(made_of(dataset, np.ones_like(dataset.truth)), dataset)
