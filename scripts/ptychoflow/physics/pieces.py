@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import torch
+from jaxtyping import Inexact
 from torch import Tensor
 
 ON_A_CPU, ON_A_GPU = 2**18, 2**24
@@ -15,7 +16,15 @@ def pixels_at_once(device: torch.device) -> int:
     return ON_A_CPU if device.type == "cpu" else ON_A_GPU
 
 
-def pieces(frames: int, probes: Tensor) -> Iterator[slice]:
-    """Of so many frames those whose waves are in memory at a time: a few more rather than a small rest by itself."""
+def pieces(frames: int, probes: Inexact[Tensor, "*axes N N"]) -> Iterator[slice]:
+    """Of so many frames those whose waves are in memory at a time: a few more rather than a small rest by itself.
+
+    Parameters
+    ----------
+    frames : int
+        How many there are of each scan.
+    probes : Tensor
+        (..., modes, N, N) complex, of all scans that are worked on together.
+    """
     at_once = -(-frames // max(1, round(frames * probes.numel() / pixels_at_once(probes.device))))
     return (slice(first, first + at_once) for first in range(0, frames, at_once))
