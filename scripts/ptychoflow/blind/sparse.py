@@ -19,7 +19,7 @@ from ptychoflow.physics.linearised import LinearisedScan, least_squares
 
 FEW_FRAMES = 4.0
 """That light a pixel as bright as a probe's brightest: where there are more, steps alone find the way."""
-ALONE, ENOUGH_PHOTONS = 1.2, 100.0
+ALONE, ENOUGH_PHOTONS = 1.6, 100.0
 """Frames that light a pixel below which those that are fitted decide on steps, and photons on it from which they do."""
 MOST_VALUES = 2**23
 """Of the waves of all frames, which are in memory several times over."""
