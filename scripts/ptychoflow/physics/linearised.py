@@ -177,8 +177,8 @@ class LinearisedScan:
     least : float or Tensor
         Added to the modelled intensities, whose roots the amplitudes are; (frames, 1, 1) float for each its own.
     whole_pixels : bool
-        Whether a change of the probe lies in each frame where the nearest whole pixel is, which takes half as many
-        Fourier transforms: a change of its finest details is then little but noise, that of all others as it is.
+        Whether a change of the probe is taken to lie at the nearest whole pixel of each frame, which halves the Fourier
+        transforms, and blurs the finest details of such a change and nothing else.
     """
 
     def __init__(
