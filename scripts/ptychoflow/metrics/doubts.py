@@ -10,7 +10,7 @@ where they have the least."""
 LARGEST_REST = 0.06
 """Share of what frames differ by that an image may leave unexplained, whatever its misfit: with many photons a good
 image has a large one. Sound scans of the development draw of tests/benchmarks/spoilt_scans.py leave up to that much."""
-NEVER_RIGHT = 100.0
+ALWAYS_SAID = 100.0
 """Misfit that is said however little is left: a hundred times the noise hides what would tell right from wrong."""
 MUCH_LEFT = 0.02
 """Share of what frames differ by that an image may leave unexplained and be as good as iterations make it."""
@@ -71,7 +71,7 @@ def misfits(scores: dict[str, float | int | None]) -> bool:
     misfit, share = scores["misfit"], scores["explained_share"]
     if misfit is None or misfit <= LARGEST_MISFIT:
         return False
-    return misfit > NEVER_RIGHT or share is None or 1 - share > LARGEST_REST
+    return misfit > ALWAYS_SAID or share is None or 1 - share > LARGEST_REST
 
 
 def much_left(scores: dict[str, float | int | None]) -> bool:

@@ -78,9 +78,9 @@ class LinearisedFrames:
         least: float | Float[Tensor, "frames 1 1"],
         whole_pixels: bool,
     ) -> None:
-        self.canvas, self.size, self.whole_pixels = canvas, probe.shape[-1], whole_pixels
+        self.shape, self.size, self.whole_pixels = canvas.shape, probe.shape[-1], whole_pixels
         corner, self.fraction = split_positions(positions, self.size)
-        self.rows = row_index(corner[None], self.size, (1, *canvas.shape))
+        self.rows = row_index(corner[None], self.size, (1, *self.shape))
         self.propagator = propagator.moved(self.fraction)
         self.factors = shift_factors((self.size, self.size), self.fraction)[:, None]
         self.spectrum = torch.fft.fft2(probe)
@@ -98,12 +98,12 @@ class LinearisedFrames:
         parts = product_over_modes(*(torch.view_as_real(values).flatten(-2) for values in (one, other)))
         return parts[..., ::2] + parts[..., 1::2]
 
-    def prepare_geometry(self) -> None:
-        """Prepare what `LinearisedScan.prepare_geometry` describes."""
+    def prepare_geometry(self, slopes: Complex[Tensor, "2 H W"]) -> None:
+        """Prepare what `LinearisedScan.prepare_geometry` describes, from the object's slopes by row and column."""
         axis = torch.arange(self.size, device=self.fraction.device) - self.size // 2
         lever = (self.fraction[..., None] - axis)[..., None]
         rows, columns = lever[:, 0], lever[:, 1].mT
-        by_row, by_column = (self._cut(slope) for slope in spectral_slopes(self.canvas))
+        by_row, by_column = (self._cut(slope) for slope in slopes)
         deformed = (
             by_row * rows + by_column * columns,
             by_column * rows - by_row * columns,
@@ -155,7 +155,7 @@ class LinearisedFrames:
         return take_rows(canvas[None], self.rows)[0]
 
     def _added(self, values: Tensor) -> Tensor:
-        canvas = values.new_zeros(1, *self.canvas.shape)
+        canvas = values.new_zeros(1, *self.shape)
         return add_at(canvas, pixel_index(self.rows), values[None])[0]
 
 
@@ -191,7 +191,7 @@ class LinearisedScan:
         least: float | Float[Tensor, "frames 1 1"] = FLOOR,
         whole_pixels: bool = False,
     ) -> None:
-        self.parts = []
+        self.canvas, self.parts = canvas, []
         for some in pieces(len(positions), probe):
             own = least[some] if isinstance(least, Tensor) else least
             self.parts.append(LinearisedFrames(canvas, probe, positions[some], mask, propagator, own, whole_pixels))
@@ -215,8 +215,9 @@ class LinearisedScan:
         object with it: a frame still sees the same place, but sees it deformed, so that its patch changes by minus the
         slope times the distance from the patch's centre.
         """
+        slopes = spectral_slopes(self.canvas)
         for part in self.parts:
-            part.prepare_geometry()
+            part.prepare_geometry(slopes)
 
     def forward(self, change: Change) -> Float[Tensor, "frames N N"]:
         """Change (frames, N, N) of the amplitudes, to first order."""

@@ -9,7 +9,7 @@ from torch import Tensor
 from ptychoflow.physics.diffraction import Propagator, exit_waves, incoherent_sum
 from ptychoflow.physics.joint_steps import FLOOR
 from ptychoflow.physics.patches import crop_patches, fourier_shift, split_positions
-from ptychoflow.physics.pieces import pixels_at_once
+from ptychoflow.physics.pieces import pieces
 
 DAMPING = 0.1
 """Share of the frames' mean curvature that damps a step: a frame that shows next to nothing stays."""
@@ -57,13 +57,12 @@ def position_steps(
         As `damped_steps` gives them.
     """
     slopes = spectral_slopes(canvas)
-    pieces = torch.arange(len(positions)).split(max(1, pixels_at_once(probe.device) // probe.numel()))
     backgrounds = background.expand(len(positions), 1, 1)
     return damped_steps(
         amplitude_jacobian(
             canvas, slopes, probe, amplitudes[some], positions[some], mask, propagator, backgrounds[some]
         )
-        for some in pieces
+        for some in pieces(len(positions), probe)
     )
 
 
@@ -121,14 +120,13 @@ def searched_offsets(
         (frames,) float, Σ (√I − √n)² there.
     """
     backgrounds = background.expand(len(positions), 1, 1)
-    piece = max(1, pixels_at_once(probe.device) // probe.numel())
     tried = []
     for offset in offsets:
         parts = [
             amplitude_residuals(
                 canvas, probe, amplitudes[some], (positions + offset)[some], mask, propagator, backgrounds[some]
             )
-            for some in torch.arange(len(positions)).split(piece)
+            for some in pieces(len(positions), probe)
         ]
         tried.append(torch.cat([part.square().sum(dim=(-2, -1)) for part in parts]))
     squares, best = torch.stack(tried).min(dim=0)

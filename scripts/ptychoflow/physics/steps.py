@@ -108,13 +108,6 @@ def object_change(
     return sum_of_modes(probes.conj() * change)
 
 
-def probe_change(
-    change: Complex[Tensor, "*#axes modes N N"], patches: Complex[Tensor, "*#axes N N"]
-) -> Complex[Tensor, "*axes modes N N"]:
-    """Change of the probes, (..., modes, N, N) complex conj(O) Δψ, by that of the exit waves."""
-    return patches.conj().unsqueeze(-3) * change
-
-
 def regularised(
     total: Complex[Tensor, "*pixels"], coverage: Float[Tensor, "*pixels"], peak: Float[Tensor, "*#pixels"]
 ) -> Complex[Tensor, "*pixels"]:
