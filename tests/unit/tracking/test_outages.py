@@ -2,6 +2,7 @@
 
 import csv
 import logging
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -121,7 +122,7 @@ def test_a_server_that_is_killed_and_comes_back(
     at_epoch[1] = server.kill
     assert_same_weights(train(small_cxi, tmp_path / "out", server.uri), undisturbed)
     first, last = warnings_of(caplog)
-    assert "MLflow takes no values" in first
+    assert re.match("MLflow takes no (values|files)", first)  # whichever was on its way
     assert str(tmp_path / "out/run" / JOURNAL) in first
     assert "have not reached MLflow" in last
     program = [sys.executable, str(SCRIPTS / "close_runs.py"), "--results", str(tmp_path)]
