@@ -198,7 +198,8 @@ def inspected_detector(sample: Dataset) -> tuple[dict[str, Any], list[str]]:
         )
     if dead:
         warnings.append(
-            f"{dead} pixels never count where their neighbours do: expected them in the mask (detector.find_dead)"
+            f"pixels never count where their neighbours do ({dead} of them): expected them in the mask "
+            "(detector.find_dead)"
         )
     warnings += _without_counts(sample, light)
     own = 1 - float(measured_part(sample.mask).mean())

@@ -213,6 +213,17 @@ def test_the_dark_middle_of_a_fringe_is_no_dead_pixel(good: Dataset):
     assert inspect(dark)[0]["dead_pixels"] == 64
 
 
+def test_a_point_where_waves_cancel_is_no_dead_pixel(good: Dataset):
+    frames = np.full_like(good.frames, 3.0)
+    frames[:, 20, 25] = frames[:, 64 - 20, 64 - 25] = 0
+    assert inspect(replace(good, frames=frames))[0]["dead_pixels"] == 0
+    frames[:, 64 - 20, 64 - 25] = 3
+    assert inspect(replace(good, frames=frames))[0]["dead_pixels"] == 1
+    # What is dark together was not made by waves, whatever lies across the beam.
+    frames[:, 40:42, 20:22] = frames[:, 64 - 41 : 64 - 39, 64 - 21 : 64 - 19] = 0
+    assert inspect(replace(good, frames=frames))[0]["dead_pixels"] == 1 + 8
+
+
 def test_a_central_stop_is_no_corner():
     """A wide ring about the middle has most of its light in the outer quarters."""
     rows, columns = np.indices((64, 64)) - 32
