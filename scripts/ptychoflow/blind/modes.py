@@ -15,7 +15,7 @@ from ptychoflow.models.scan_frames import ScanFrames
 from ptychoflow.physics.coherence import CoherenceFit
 from ptychoflow.physics.gauge import mix_modes, orthogonal_modes
 from ptychoflow.physics.mode_steps import ModeFit, patterns_of
-from ptychoflow.physics.pieces import pixels_at_once
+from ptychoflow.physics.pieces import pieces
 
 MOST_FRAMES, SHARE, FEWEST_FRAMES = 16, 0.1, 4
 """That tell the modes: at most, of all, and at least. More only take longer."""
@@ -55,12 +55,7 @@ def judged_mixture(
         Deviance of the state that comes out.
     """
     fit = CoherenceFit(state.probes.shape[1])
-    # Each mode of a frame is multiplied by every other.
-    at_once = pixels_at_once(state.probes.device) // (state.probes[0].numel() * state.probes.shape[1])
-    for some in chosen.split(max(1, at_once)):
-        amplitudes, _ = frames.subset(some)
-        waves = frames.waves(state.objects, state.probes, some)[0]
-        fit.add(waves, amplitudes[0].square(), state.background[0], frames.mask[0, 0], frames.scale[0] ** 2)
+    _feed(fit, state.probes[0], state, frames, chosen)
     mixture = fit.mixture()[None]
     probes = mix_modes(state.probes, mixture)
     mixture = orthogonal_modes(probes) @ mixture
@@ -84,12 +79,8 @@ def judged_modes(
     told : float
         Deviance of the state that comes out.
     """
-    modes = state.probes.shape[1]
-    patterns, fit = patterns_of(state.probes[0]), ModeFit(modes)
-    for some in chosen.split(max(1, pixels_at_once(patterns.device) // (patterns.numel() * modes))):
-        amplitudes, _ = frames.subset(some)
-        waves = frames.waves(state.objects, patterns[None], some)[0]
-        fit.add(waves, amplitudes[0].square(), state.background[0], frames.mask[0, 0], frames.scale[0] ** 2)
+    patterns, fit = patterns_of(state.probes[0]), ModeFit(state.probes.shape[1])
+    _feed(fit, patterns, state, frames, chosen)
     change = torch.einsum("mp,phw->mhw", fit.change(), patterns)
     share = 1.0
     while share >= SHORTEST:
@@ -102,3 +93,15 @@ def judged_modes(
             return tried, after
         share /= 2
     return state, before
+
+
+def _feed(
+    fit: CoherenceFit | ModeFit, patterns: Tensor, state: BlindState, frames: ScanFrames, chosen: Tensor
+) -> None:
+    """Feed a fit with the waves that patterns (patterns, N, N) make of some frames (chosen,) int64."""
+    # Each pattern is multiplied by each mode.
+    for part in pieces(len(chosen), patterns, state.probes.shape[1]):
+        some = chosen[part]
+        amplitudes, _ = frames.subset(some)
+        waves = frames.waves(state.objects, patterns[None], some)[0]
+        fit.add(waves, amplitudes[0].square(), state.background[0], frames.mask[0, 0], frames.scale[0] ** 2)

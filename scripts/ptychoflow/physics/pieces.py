@@ -16,7 +16,7 @@ def pixels_at_once(device: torch.device) -> int:
     return ON_A_CPU if device.type == "cpu" else ON_A_GPU
 
 
-def pieces(frames: int, probes: Inexact[Tensor, "*axes N N"]) -> Iterator[slice]:
+def pieces(frames: int, probes: Inexact[Tensor, "*axes N N"], copies: int = 1) -> Iterator[slice]:
     """Of so many frames those whose waves are in memory at a time: a few more rather than a small rest by itself.
 
     Parameters
@@ -25,6 +25,9 @@ def pieces(frames: int, probes: Inexact[Tensor, "*axes N N"]) -> Iterator[slice]
         How many there are of each scan.
     probes : Tensor
         (..., modes, N, N) complex, of all scans that are worked on together.
+    copies : int
+        How many arrays as large as the waves of a frame are made of them.
     """
-    at_once = -(-frames // max(1, round(frames * probes.numel() / pixels_at_once(probes.device))))
+    waves = frames * copies * probes.numel()
+    at_once = -(-frames // max(1, round(waves / pixels_at_once(probes.device))))
     return (slice(first, first + at_once) for first in range(0, frames, at_once))
