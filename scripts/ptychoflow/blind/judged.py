@@ -79,7 +79,7 @@ def judged_smoothing(
     strength: float,
     deviance: Callable[[BlindState], float],
     where: Tensor | float = 1.0,
-    before: float | None = None,
+    most: float | None = None,
 ) -> tuple[BlindState, float, float]:
     """Smooth the object as far as helps the frames that judge: what is noise explains none of them.
 
@@ -95,8 +95,8 @@ def judged_smoothing(
         Of the frames that judge, in a state.
     where : Tensor or float
         (H, W) share of the strength.
-    before : float, optional
-        Deviance of the state, where it is known.
+    most : float, optional
+        Deviance beyond which they are explained worse; that of the state if not given.
 
     Returns
     -------
@@ -105,15 +105,15 @@ def judged_smoothing(
     strength : float
         What is tried next: that which helped most, and half of it where neither did.
     told : float
-        Deviance of the state that comes out.
+        Deviance of the state that comes out, or `most` where it is as it was.
     """
-    before = deviance(state) if before is None else before
+    most = deviance(state) if most is None else most
     tried = {factor: smoothed_state(state, frames, factor * strength * where) for factor in (1.0, 2.0)}
     told = {factor: deviance(one) for factor, one in tried.items()}
     best = min(told, key=told.__getitem__)
-    if told[best] <= before:
+    if told[best] <= most:
         return tried[best], min(MOST_SMOOTHING, best * strength), told[best]
-    return state, 0.5 * strength, before
+    return state, 0.5 * strength, most
 
 
 def wandered(state: BlindState, home: Tensor) -> Tensor:

@@ -203,10 +203,11 @@ class BlindReconstruction:
             state = corrected
         if settings.smoothing and progress >= SMOOTHED_FROM:
             # Any smoothing explains fitted frames worse: it may while they are explained no worse than those left out.
-            before = told if judged else self.deviance(state, self.judges)
+            most = told if judged else self.deviance(state, self.judges)
             args = state, self.frames, self.smoothing, self.deviance
-            state, self.smoothing, told = judged_smoothing(*args, before=before)
-            told = told if judged else None
+            smooth, self.smoothing, after = judged_smoothing(*args, most=most)
+            told = after if judged or smooth is not state else told
+            state = smooth
         self.state = at_home(state, self.home)
         if self.state is not state:
             told = None

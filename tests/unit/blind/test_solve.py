@@ -388,7 +388,7 @@ def test_an_object_is_smoothed_only_as_far_as_frames_that_were_left_out_bear_it(
         assert told == run.deviance(found)
         assert before < told < run.deviance(noisy)
         assert following in (level, 2 * level)
-        found, following, told = judged_smoothing(sharp, run.frames, 20 * level, run.deviance, before=before)
+        found, following, told = judged_smoothing(sharp, run.frames, 20 * level, run.deviance, most=before)
         assert told == before
         assert found is sharp
         assert following == 10 * level

@@ -104,6 +104,21 @@ def test_fitted_frames_decide_only_where_they_hardly_overlap_and_hold_photons(st
     assert found.deviance == pytest.approx(run.deviance(run.state, torch.from_numpy(found.held_out)), rel=0.1)
 
 
+@pytest.mark.parametrize("most", [0.0, 1e9], ids=["refused", "smoothed"])
+def test_what_an_iteration_tells_is_what_the_frames_that_decide_say_of_its_state(
+    most: float, monkeypatch: pytest.MonkeyPatch
+):
+    run = BlindReconstruction(plain_engine(), small_scan(scan={"frames": 49, "step": 14.0}), settings_of())
+    run.run()
+    own = run.deviance
+    # Frames that were left out say how far the object may be smoothed, and decide nothing else.
+    monkeypatch.setattr(run, "deviance", lambda state, frames=None: own(state, frames) if frames is None else most)
+    with torch.no_grad():
+        told = run.iterate(0.9)
+        assert run.deciding is run.fitted_judges
+        assert told == own(run.state)
+
+
 def test_fitted_frames_find_what_others_do_not_see(monkeypatch: pytest.MonkeyPatch):
     dataset = small_scan(scan={"frames": 49, "step": 14.0}, guess={"defocus_factor": 0.8})
 
