@@ -1,4 +1,4 @@
-"""What a whole reconstruction and a live one do alike: learn by what judges say, and stay in their place."""
+"""What reconstructions do alike: learn, smooth and step as far as judges bear it, and stay in their place."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -20,6 +20,8 @@ WORSE_AT_HOME = 0.01
 """Share by which frames may be explained worse where object and probe are moved by the fraction of a pixel."""
 MOST_SMOOTHING = 20.0
 """Largest strength of smoothing in units of what a pixel may be wrong by."""
+SHORTEST = 0.25
+"""Share of a step below which no shorter one is tried."""
 
 
 def judged_correction(
@@ -114,6 +116,39 @@ def judged_smoothing(
     if told[best] <= most:
         return tried[best], min(MOST_SMOOTHING, best * strength), told[best]
     return state, 0.5 * strength, most
+
+
+def judged_step(
+    step: Callable[[float], BlindState], state: BlindState, deviance: Callable[[BlindState], float], before: float
+) -> tuple[BlindState, float]:
+    """Make a step, a half or a quarter of it: the largest that helps the frames that judge.
+
+    Parameters
+    ----------
+    step : callable
+        Gives the state after a share of the step.
+    state : BlindState
+        Before it.
+    deviance : callable
+        Of the frames that judge, in a state.
+    before : float
+        Deviance of the state.
+
+    Returns
+    -------
+    state : BlindState
+        After the step, or as it was where none of them helps.
+    told : float
+        Deviance of the state that comes out.
+    """
+    share = 1.0
+    while share >= SHORTEST:
+        tried = step(share)
+        after = deviance(tried)
+        if after < before:
+            return tried, after
+        share /= 2
+    return state, before
 
 
 def wandered(state: BlindState, home: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from ptychoflow.blind.judged import judged_step
 from ptychoflow.models.blind_state import BlindState
 from ptychoflow.models.scan_frames import ScanFrames
 from ptychoflow.physics.coherence import CoherenceFit
@@ -21,8 +22,6 @@ MOST_FRAMES, SHARE, FEWEST_FRAMES = 16, 0.1, 4
 """That tell the modes: at most, of all, and at least. More only take longer."""
 ENOUGH_PIXELS = 2**16
 """Of those frames together, which have to be at least so many, where there are."""
-SHORTEST = 0.25
-"""Share of a step below which no shorter one is tried."""
 
 
 def enough_frames(frames: int, size: int) -> int:
@@ -82,22 +81,17 @@ def judged_modes(
     patterns, fit = patterns_of(state.probes[0]), ModeFit(state.probes.shape[1])
     _feed(fit, patterns, state, frames, chosen)
     change = torch.einsum("mp,phw->mhw", fit.change(), patterns)
-    share = 1.0
-    while share >= SHORTEST:
+
+    def step(share: float) -> BlindState:
         probes = state.probes + share * change
         unitary = orthogonal_modes(probes)
         momentum = mix_modes(state.probe_momentum, unitary)
-        tried = replace(state, probes=mix_modes(probes, unitary), probe_momentum=momentum)
-        after = deviance(tried)
-        if after < before:
-            return tried, after
-        share /= 2
-    return state, before
+        return replace(state, probes=mix_modes(probes, unitary), probe_momentum=momentum)
+
+    return judged_step(step, state, deviance, before)
 
 
-def _feed(
-    fit: CoherenceFit | ModeFit, patterns: Tensor, state: BlindState, frames: ScanFrames, chosen: Tensor
-) -> None:
+def _feed(fit: CoherenceFit | ModeFit, patterns: Tensor, state: BlindState, frames: ScanFrames, chosen: Tensor) -> None:
     """Feed a fit with the waves that patterns (patterns, N, N) make of some frames (chosen,) int64."""
     # Each pattern is multiplied by each mode.
     for part in pieces(len(chosen), patterns, state.probes.shape[1]):

@@ -12,6 +12,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from ptychoflow.blind.judged import judged_step
 from ptychoflow.models.blind_state import BlindState, photons_per_pixel
 from ptychoflow.models.scan_frames import ScanFrames
 from ptychoflow.physics.diffraction import incoherent_sum
@@ -27,8 +28,6 @@ CONJUGATE_GRADIENTS = 40
 """Of a step; with 5 and 10 slow phases remain, with 20 some of them until two steps later."""
 LEAST_PHOTONS = 1.0
 """Added to counts and to their means alike, which leaves their difference as it is and tames dark pixels."""
-SHORTEST = 0.25
-"""Share of a step below which no shorter one is tried."""
 
 
 def overlap_little(state: BlindState, frames: ScanFrames) -> bool:
@@ -108,12 +107,9 @@ def judged_least_squares(
     )
     residual = torch.where(mask, counts / scan.amplitudes - scan.amplitudes, 0) / 2
     change = least_squares(scan, residual, CONJUGATE_GRADIENTS)
-    share = 1.0
-    while share >= SHORTEST:
+
+    def step(share: float) -> BlindState:
         objects, probes = state.objects + share * change.object, state.probes + share * change.probe
-        tried = replace(state, objects=objects, probes=probes)
-        after = deviance(tried)
-        if after < before:
-            return tried, after
-        share /= 2
-    return state, before
+        return replace(state, objects=objects, probes=probes)
+
+    return judged_step(step, state, deviance, before)
