@@ -16,7 +16,7 @@ from ptychoflow.blind.judged import judged_step
 from ptychoflow.models.blind_state import BlindState, photons_per_pixel
 from ptychoflow.models.scan_frames import ScanFrames
 from ptychoflow.physics.diffraction import incoherent_sum
-from ptychoflow.physics.linearised import LinearisedScan, least_squares
+from ptychoflow.physics.linearised import LEAST_PHOTONS, LinearisedScan, least_squares
 
 FEW_FRAMES = 4.0
 """That light a pixel as bright as a probe's brightest: where there are more, steps alone find the way."""
@@ -26,8 +26,6 @@ MOST_VALUES = 2**23
 """Of the waves of all frames, which are in memory several times over."""
 CONJUGATE_GRADIENTS = 40
 """Of a step; with 5 and 10 slow phases remain, with 20 some of them until two steps later."""
-LEAST_PHOTONS = 1.0
-"""Added to counts and to their means alike, which leaves their difference as it is and tames dark pixels."""
 
 
 def overlap_little(state: BlindState, frames: ScanFrames) -> bool:
@@ -105,8 +103,7 @@ def judged_least_squares(
     scan = LinearisedScan(
         state.objects[0], state.probes[0], positions[0], mask, frames.propagator, dark, whole_pixels=True
     )
-    residual = torch.where(mask, counts / scan.amplitudes - scan.amplitudes, 0) / 2
-    change = least_squares(scan, residual, CONJUGATE_GRADIENTS)
+    change = least_squares(scan, scan.residual(counts), CONJUGATE_GRADIENTS)
 
     def step(share: float) -> BlindState:
         objects, probes = state.objects + share * change.object, state.probes + share * change.probe

@@ -22,15 +22,13 @@ from ptychoflow.models.blind import Blind, ScanFrames, subsets
 from ptychoflow.models.blind_state import BlindState
 from ptychoflow.physics.diffraction import Propagator, incoherent_sum
 from ptychoflow.physics.gauge import centre_of, with_power
-from ptychoflow.physics.linearised import Change, LinearisedScan, least_squares
+from ptychoflow.physics.linearised import LEAST_PHOTONS, Change, LinearisedScan, least_squares
 from ptychoflow.physics.patches import add_patches, split_positions
 
 ENGINE_ITERATIONS = 16
 """Of the plain engine, which finds the way to where steps are straight."""
 CONJUGATE_GRADIENTS = 15
 """Of a step; more of them mend what hardly shows, and follow noise."""
-LEAST_PHOTONS = 1.0
-"""Added to counts and to their means alike, which leaves their difference as it is and tames dark pixels."""
 SHORTEST = 0.1
 """Share of a step below which no shorter one is tried."""
 LARGEST = (0.03, np.radians(3.0), 0.06, 0.06)
@@ -130,8 +128,7 @@ class GeometryFit:
         """Make a Gauss-Newton step on all that is solved for, shorter where a whole one explains photons worse."""
         scan = self._scan(self.object, self.probe, self.positions)
         scan.prepare_geometry()
-        residual = torch.where(self.mask, self.counts / scan.amplitudes - scan.amplitudes, 0) / 2
-        change = least_squares(scan, residual, CONJUGATE_GRADIENTS)
+        change = least_squares(scan, scan.residual(self.counts), CONJUGATE_GRADIENTS)
         asked = change.geometry[: len(LARGEST)].abs().double().numpy()
         before, share = self._misfit_of(scan), min(1.0, *(LARGEST / np.maximum(asked, 1e-12)))
         tried = self._moved(change, share)

@@ -25,6 +25,8 @@ from ptychoflow.physics.patches import add_at, pixel_index, row_index, shift_fac
 from ptychoflow.physics.pieces import pieces
 from ptychoflow.physics.position_steps import spectral_slopes
 
+LEAST_PHOTONS = 1.0
+"""Added to counts and to their means alike, which leaves their difference as it is and tames dark pixels."""
 DAMPING = 0.01
 """Share of the largest light that damps the preconditioner where little of it falls."""
 
@@ -63,33 +65,30 @@ class Change:
 
 
 class LinearisedFrames:
-    """Amplitudes of some frames of a scan, and their derivatives, at an object, a probe and positions.
+    """Amplitudes of some frames of a scan, and their derivatives, in one piece.
 
-    Parameters are those of `LinearisedScan`, of these frames.
+    Parameters
+    ----------
+    scan : LinearisedScan
+        At whose object, probe and positions.
+    some : slice
+        Which of its frames.
     """
 
-    def __init__(
-        self,
-        canvas: Complex[Tensor, "H W"],
-        probe: Complex[Tensor, "modes N N"],
-        positions: Float[Tensor, "frames 2"],
-        mask: Bool[Tensor, "N N"],
-        propagator: Propagator,
-        least: float | Float[Tensor, "frames 1 1"],
-        whole_pixels: bool,
-    ) -> None:
-        self.shape, self.size, self.whole_pixels = canvas.shape, probe.shape[-1], whole_pixels
-        corner, self.fraction = split_positions(positions, self.size)
+    def __init__(self, scan: "LinearisedScan", some: slice) -> None:
+        canvas, probe, least = scan.canvas, scan.probe, scan.least
+        self.shape, self.size, self.whole_pixels = canvas.shape, probe.shape[-1], scan.whole_pixels
+        corner, self.fraction = split_positions(scan.positions[some], self.size)
         self.rows = row_index(corner[None], self.size, (1, *self.shape))
-        self.propagator = propagator.moved(self.fraction)
+        self.propagator = scan.propagator.moved(self.fraction)
         self.factors = shift_factors((self.size, self.size), self.fraction)[:, None]
         self.spectrum = torch.fft.fft2(probe)
         self.patches = self._cut(canvas)
         self.moved = torch.fft.ifft2(self.spectrum * self.factors)
         waves = self.propagator(exit_waves(self.patches, self.moved))
-        self.amplitudes = (incoherent_sum(waves) + least).sqrt()
+        self.amplitudes = (incoherent_sum(waves) + (least[some] if isinstance(least, Tensor) else least)).sqrt()
         # Waves on the way there and back are amplified.
-        self.directions = waves * (mask / self.amplitudes / self.propagator.gain)[:, None]
+        self.directions = waves * (scan.mask / self.amplitudes / self.propagator.gain)[:, None]
         self.columns: Tensor = self.amplitudes.new_zeros(0, *self.amplitudes.shape)
 
     def derivative(self, waves: Complex[Tensor, "frames modes N N"]) -> Float[Tensor, "frames N N"]:
@@ -191,10 +190,9 @@ class LinearisedScan:
         least: float | Float[Tensor, "frames 1 1"] = FLOOR,
         whole_pixels: bool = False,
     ) -> None:
-        self.canvas, self.parts = canvas, []
-        for some in pieces(len(positions), probe):
-            own = least[some] if isinstance(least, Tensor) else least
-            self.parts.append(LinearisedFrames(canvas, probe, positions[some], mask, propagator, own, whole_pixels))
+        self.canvas, self.probe, self.positions, self.mask = canvas, probe, positions, mask
+        self.propagator, self.least, self.whole_pixels = propagator, least, whole_pixels
+        self.parts = [LinearisedFrames(self, some) for some in pieces(len(positions), probe)]
 
     @property
     def amplitudes(self) -> Float[Tensor, "frames N N"]:
@@ -205,6 +203,14 @@ class LinearisedScan:
     def columns(self) -> Float[Tensor, "parameters frames N N"]:
         """Derivatives of the amplitudes by the geometry, (parameters, frames, N, N); of none if it is not prepared."""
         return torch.cat([part.columns for part in self.parts], dim=1)
+
+    def residual(self, counts: Float[Tensor, "frames N N"]) -> Float[Tensor, "frames N N"]:
+        """What amplitudes lack of counts (frames, N, N) that are as large as intensities: (n − I) / 2 √I, if good.
+
+        Least squares with it weigh counts by Poisson's law (Fisher's scoring).
+        """
+        amplitudes = self.amplitudes
+        return torch.where(self.mask, counts / amplitudes - amplitudes, 0) / 2
 
     def prepare_geometry(self) -> None:
         """Prepare the derivatives by what deforms the scan, and by what focuses the beam.

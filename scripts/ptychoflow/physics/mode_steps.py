@@ -10,10 +10,10 @@ import torch
 from jaxtyping import Bool, Complex, Float
 from torch import Tensor
 
+from ptychoflow.physics.linearised import LEAST_PHOTONS
+
 ORDERS = ((1, 0), (0, 1), (2, 0), (1, 1), (0, 2))
 """Of derivatives along (rows, columns)."""
-LEAST_PHOTONS = 1.0
-"""Added to counts and to their means alike, which leaves their difference as it is and tames dark pixels."""
 RIDGE = 1e-4
 """Share of a pattern's own curvature, and of the largest, by which it is held where it is: some are gauges."""
 

@@ -96,6 +96,13 @@ def test_the_gradient_is_the_adjoint_of_the_derivative(scan: LinearisedScan):
     assert float((image * residual).sum()) == pytest.approx(float(change.dot(gradient)), rel=1e-9)
 
 
+def test_a_residual_is_what_amplitudes_lack_of_counts(scan: LinearisedScan):
+    mask = scan.given[3]
+    lacking = 1e-6 * torch.randn(scan.amplitudes.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    found = scan.residual((scan.amplitudes + lacking).square())
+    torch.testing.assert_close(found, torch.where(mask, lacking, 0), rtol=1e-4, atol=1e-12)
+
+
 def test_a_probe_that_changes_by_whole_pixels_does_so_in_both_directions():
     generator = torch.Generator().manual_seed(0)
     canvas, probe = (
