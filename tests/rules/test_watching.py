@@ -100,7 +100,9 @@ def test_pictures_follow_the_frames_and_end_as_the_whole_scan(dataset: Dataset, 
 def test_a_killed_writer_leaves_the_image_of_what_it_wrote(dataset: Dataset, checkpoint: Path, tmp_path: Path):
     whole, data, output = tmp_path / "whole.cxi", tmp_path / "scan.cxi", tmp_path / "image"
     write_cxi(whole, dataset)
-    writing = started("replay", "--input", whole, "--output", data, "--rate", 20)
+    # So slowly that the first picture is there long before the last frame, however busy the machine is.
+    writing = started("replay", "--input", whole, "--output", data, "--rate", 4)
+    waited_for(data.exists)
     files = ["--checkpoint", checkpoint, "--data", data, "--output", output]
     watching = started("watch", *files, "--every", 0.1, "--timeout", 2, "--final", "running")
     picture = output / "reconstructed_amplitude.png"

@@ -1,6 +1,7 @@
 """Damage to foreign files, each fixed by its number; run as a program, it reads them in a process of its own.
 
-A line ``name number`` on standard input is answered by ``outcome: …`` on standard output: what became of reading it.
+After a line ``ready``, each line ``name number`` on standard input is answered by ``outcome: …`` on standard output:
+what became of reading it.
 """
 
 import json
@@ -199,6 +200,7 @@ def main(folder: Path) -> None:
     rehearsal.SILENCE = 5.0
     scan = read_cxi(folder / "scan.cxi")
     written: dict[str, tuple[str, IngestSettings]] = {}
+    print("ready", flush=True)
     for line in sys.stdin:
         name, number = line.split()
         if name not in written:

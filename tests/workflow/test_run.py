@@ -12,6 +12,7 @@ import pytest
 import torch
 import zarr
 from foreign_files import write_zarr
+from held_training import HELD, held_before
 from workflow_runs import ROOT, SMALL, checkout, kill, planned, run_snakemake, start_snakemake
 
 from ptychoflow.dataset.dataset import Dataset
@@ -225,12 +226,14 @@ def test_another_seed_adds_its_own_run_only(workflow: Path):
 
 def test_a_killed_workflow_goes_on_to_the_same_image(finished: Path, tmp_path: Path):
     config = copy.deepcopy(SMALL)
-    # Long enough to be killed in the middle of it.
-    config["experiments"]["small"]["training"]["max_epochs"] = 15
+    config["experiments"]["small"]["training"]["max_epochs"] = 4
+    config["experiments"]["small"]["tracking"] = {"callbacks": [held_before(step=4)]}
+    own = {"PYTHONPATH": str(Path(__file__).parent)}
     goal = "results/small/seed3/unseen/reconstruction.h5"
     folder = tmp_path / "killed"
     shutil.copytree(finished / "results/data", folder / "results/data", copy_function=shutil.copy2)
-    process = start_snakemake(folder, config, goal)
+    (folder / HELD).touch()
+    process = start_snakemake(folder, config, goal, **own)
     last = folder / "results/small/seed3/run/last.ckpt"
     deadline = time.monotonic() + 300
     while not last.exists() and process.poll() is None and time.monotonic() < deadline:
@@ -238,14 +241,15 @@ def test_a_killed_workflow_goes_on_to_the_same_image(finished: Path, tmp_path: P
     kill(process)
     assert last.exists()
     assert not (folder / "results/small/seed3/model.ckpt").exists()
+    (folder / HELD).unlink()
     run_snakemake(folder, config, "--unlock")
-    resumed = run_snakemake(folder, config, "--rerun-incomplete", goal)
+    resumed = run_snakemake(folder, config, "--rerun-incomplete", goal, **own)
     assert resumed.returncode == 0, resumed.stderr
     assert "going on from" in (folder / "results/small/seed3/logs/train.log").read_text()
 
     undisturbed = tmp_path / "undisturbed"
     shutil.copytree(finished / "results/data", undisturbed / "results/data", copy_function=shutil.copy2)
-    assert run_snakemake(undisturbed, config, goal).returncode == 0
+    assert run_snakemake(undisturbed, config, goal, **own).returncode == 0
     images = [read_reconstruction(place / goal).object for place in (folder, undisturbed)]
     np.testing.assert_array_equal(*images)
 

@@ -21,6 +21,7 @@ import mlflow
 import numpy as np
 import pytest
 import torch
+from held_training import HELD, held_before
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from workflow_runs import SMALL, environment_of, kill, run_snakemake, start_snakemake
 
@@ -173,20 +174,24 @@ def test_two_jobs_at_once_lose_nothing_on_a_server(server: str, finished: Path, 
 
 
 def test_a_killed_training_goes_on_in_its_run_to_the_same_weights(finished: Path, tmp_path: Path):
-    config = tracked([3], max_epochs=12)
+    config = tracked([3], max_epochs=5)
+    # 46 frames in batches of 16 are 3 steps: step 7 lies in the middle of the third epoch.
+    config["experiments"]["small"]["tracking"]["callbacks"] = [held_before(step=8)]
+    own = {"PYTHONPATH": str(Path(__file__).parent)}
     (goal,) = checkpoints(config)
     for name in ("killed", "undisturbed"):
         shutil.copytree(finished / "results/data", tmp_path / name / "results/data", copy_function=shutil.copy2)
     folder = tmp_path / "killed"
-    process = start_snakemake(folder, config, goal)
+    (folder / HELD).touch()
+    process = start_snakemake(folder, config, goal, **own)
     rows = folder / "results/small/seed3/run/logs/from_step_00000000/metrics.csv"
     deadline = time.monotonic() + 300
-    # 46 frames in batches of 16 are 3 steps: step 7 lies in the middle of the third epoch.
     while not (rows.exists() and any(row.startswith("2,7,") for row in rows.read_text().splitlines())):
         assert process.poll() is None
         assert time.monotonic() < deadline
-        time.sleep(0.002)
+        time.sleep(0.05)
     kill(process)
+    (folder / HELD).unlink()
     store = f"sqlite:///{folder}/results/mlflow/mlflow.db"
     (before,) = runs_of(store)
     assert before.info.status == "RUNNING"
@@ -197,7 +202,7 @@ def test_a_killed_training_goes_on_in_its_run_to_the_same_weights(finished: Path
     )
     assert f"run {before.info.run_id} was killed: marked FAILED" in closed.stderr
     run_snakemake(folder, config, "--unlock")
-    resumed = run_snakemake(folder, config, "--rerun-incomplete", goal)
+    resumed = run_snakemake(folder, config, "--rerun-incomplete", goal, **own)
     assert resumed.returncode == 0, resumed.stderr
     assert "going on from" in (folder / "results/small/seed3/logs/train.log").read_text()
     (after,) = runs_of(store)
@@ -205,7 +210,7 @@ def test_a_killed_training_goes_on_in_its_run_to_the_same_weights(finished: Path
 
     # Without a store, for the other ran on as it would have without one.
     config["experiments"]["small"]["tracking"]["logger"] = ["csv"]
-    assert run_snakemake(tmp_path / "undisturbed", config, goal).returncode == 0
+    assert run_snakemake(tmp_path / "undisturbed", config, goal, **own).returncode == 0
     states = [torch.load(tmp_path / name / goal, weights_only=True)["state_dict"] for name in ("killed", "undisturbed")]
     assert states[0].keys() == states[1].keys()
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])

@@ -124,11 +124,11 @@ def checkout(folder: Path) -> Path:
     return Path(shutil.copy2(ROOT / "Snakefile", folder))
 
 
-def start_snakemake(folder: Path, config: dict, *arguments: str) -> subprocess.Popen[bytes]:
-    """Start the workflow with its jobs in a process group of its own, for `kill`."""
+def start_snakemake(folder: Path, config: dict, *arguments: str, **environment: str) -> subprocess.Popen[bytes]:
+    """Start the workflow with its jobs in a process group of its own, for `kill`; keywords as of `run_snakemake`."""
     return subprocess.Popen(
         command_of(folder, config, *arguments),
-        env=environment_of(),
+        env=environment_of(**environment),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,

@@ -43,6 +43,8 @@ class Reader:
                 env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
                 text=True,
             )
+            # What it imports takes long on a busy machine, and is no hang.
+            assert self.process.stdout.readline() == "ready\n"
         process, expired = self.process, []
         timer = Timer(SECONDS, lambda: (expired.append(True), process.kill()))
         timer.start()

@@ -202,7 +202,7 @@ def test_threads_apart_share_those_of_torch():
     torch.set_num_threads(4)
     try:
         with threads_apart(2) as pool:
-            together = Barrier(2)
+            together = Barrier(2, timeout=60)
             assert list(pool.map(lambda _: (together.wait(), torch.get_num_threads())[1], range(2))) == [2, 2]
             assert torch.get_num_threads() == 4
             with ThreadPoolExecutor(1) as later:
