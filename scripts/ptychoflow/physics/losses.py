@@ -68,7 +68,7 @@ def expected_deviances(intensity: Float[Tensor, "*pixels"]) -> Float[Tensor, "*p
     # Logarithms tell the interval at once, where a search takes twenty times as long; the first begins at 0.
     steps = (len(offset) - 1) / math.log10(BRIGHT / DIM)
     place = intensity.clamp(DIM / 10, BRIGHT).log10_().sub_(math.log10(DIM)).mul_(steps).floor_()
-    interval = place.long().add_(1).clamp_(0, len(offset) - 1).flatten()
+    interval = place.long().add_(1).clamp(0, len(offset) - 1).flatten()
     table = torch.addcmul(offset[interval], slope[interval], intensity.flatten()).view_as(intensity)
     return torch.where(intensity < BRIGHT, table, 1 + 1 / (6 * intensity.clamp_min(BRIGHT)))
 

@@ -4,6 +4,7 @@ import base64
 import dataclasses
 import io
 import json
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,12 @@ def test_deviances_of_frames_have_the_mean_of_all(made: Reconstruction, small_da
     assert (found.mean(), expected.mean()) == pytest.approx(together, rel=1e-5)
     assert found[3] == pytest.approx(photon_deviances(made, small_dataset, np.array([3]))[0], rel=1e-5)
     assert most >= small_dataset.frames.max()
+
+
+def test_frames_are_looked_at_without_a_warning_of_torch(made: Reconstruction, small_dataset: Dataset):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        frame_deviances(made, small_dataset)
 
 
 def test_patterns_come_back_but_for_the_steps_of_their_scale(made: Reconstruction, small_dataset: Dataset):
