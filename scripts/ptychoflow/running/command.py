@@ -28,6 +28,7 @@ FOR_PEOPLE = (
     "inspect",
     "reconstruct",
     "train",
+    "tune",
     "infer",
     "stitch",
     "evaluate",

@@ -57,6 +57,18 @@ def test_two_vectors_of_an_archive_are_coordinates(small_dataset: Dataset, tmp_p
     require_same(read_dataset(tmp_path / "scan.npz", settings(small_dataset, paths=paths)), small_dataset)
 
 
+def test_a_key_that_neither_file_has_is_told_with_what_each_has(small_dataset: Dataset, tmp_path: Path):
+    with h5py.File(tmp_path / "scan.h5", "w") as file:
+        file["entry/data"] = small_dataset.frames
+    with h5py.File(tmp_path / "motors.h5", "w") as file:
+        file["stage/places"] = arrays(small_dataset)["positions"]
+    named = PathSettings(frames="entry/dat", positions="stage/places")
+    with pytest.raises(
+        InputError, match=r"entry/dat is missing: scan.h5 has \['entry'\] and motors.h5 has \['stage'\]"
+    ):
+        read_dataset(tmp_path / "scan.h5", settings(small_dataset, paths=named, companion="motors.h5"))
+
+
 def write_stack(path: Path, frames: np.ndarray) -> None:
     if path.suffix == ".npy":
         np.save(path, frames)

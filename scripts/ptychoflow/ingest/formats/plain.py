@@ -66,12 +66,15 @@ def _scan(source: HDF5Source | ArraySource, second: HDF5Source | ArraySource, se
     }
     for role, keys in named.items():
         if not keys:
-            holders = {file.path.name: file.names("/")[:12] for file in (source, second)}
-            found = " and ".join(f"{name} has {names}" for name, names in holders.items())
+            found = _contents(source, second)
             raise InputError(f"paths.frames and paths.positions are needed, and paths.{role} is not set: {found}")
 
     def holder(key: str) -> HDF5Source | ArraySource:
-        return source if key in source else second
+        if key in source:
+            return source
+        if second is not source and key not in second:
+            raise InputError(f"key {key} is missing: {_contents(source, second)}")
+        return second
 
     def number(key: str | None, unit: str = "m") -> float | None:
         if key is not None and key not in holder(key):
@@ -103,6 +106,13 @@ def _scan(source: HDF5Source | ArraySource, second: HDF5Source | ArraySource, se
         detector_pixel_size=unless_stated(settings.detector_pixel_size, lambda: number(paths.detector_pixel_size)),
         companion=None if second is source else second.path,
         files=files,
+    )
+
+
+def _contents(*files: HDF5Source | ArraySource) -> str:
+    """What each file has at its top."""
+    return " and ".join(
+        f"{name} has {keys}" for name, keys in {file.path.name: file.names("/")[:12] for file in files}.items()
     )
 
 
