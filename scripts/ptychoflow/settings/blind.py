@@ -130,9 +130,10 @@ class TuningSettings(Settings):
     batch_size : int
         States of reconstructions in a step.
     targets : float
-        Share of the frames that are explained and not given, drawn anew in each epoch.
+        Share of the frames that a reconstruction is not given and that corrections must explain, drawn anew in each
+        epoch.
     frames_per_state : int
-        Of them, those by which a correction is judged in a step.
+        How many of these frames judge a correction in a step.
     window : int
         Edge in pixels of the part of an object that is corrected in a step, about one of these frames.
     held_out : float

@@ -98,7 +98,8 @@ class FrameSettings(Settings):
         What becomes of frames that are more than 4 times as bright as those about them, or have less than a twentieth
         of their photons: `leave_out` or `keep`.
     surplus : {"refused", "at_end", "at_start"}
-        Where frames or positions stand that are too many: `at_end` or `at_start`.
+        Where there are more frames than positions, or fewer: the scan is `refused`, or the surplus left out, `at_end` or
+        `at_start`.
     """
 
     section: ClassVar[str] = "frames"
@@ -232,7 +233,7 @@ class IngestSettings(Settings):
         What the instrument knows of its light, from which the probe is computed in place of the file's.
     flux : float, optional
         Photons in the empty beam, to which the probe is scaled; if not given, the brightest frame's, which is right
-        for a sample with a clear spot in the field; frames far from those about them do not count.
+        for a sample with a clear spot in the field; frames far brighter than those next to them do not count.
     energy : float, optional
         Photon energy in electronvolts, in place of the file's; 8000 where neither is known nor needed.
     voltage : float, optional

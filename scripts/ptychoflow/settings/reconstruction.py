@@ -17,12 +17,12 @@ class BlindReconstructionSettings(Settings):
     iterations : int
         Passes over the frames; it goes on while the held-out frames are still explained better.
     most_iterations : int
-        Where it ends in any case.
+        Most passes over the frames; there it ends in any case.
     held_out : float
         Share of the frames that are left out, drawn by the seed: they judge, and tell when to end.
     start : {"best", "dataset", "photons"}
-        The probe to start from: the dataset's or one that the photons tell, whichever explains a few frames better;
-        always the `dataset`'s; or one that the `photons` tell.
+        The probe to start from: the `dataset`'s, one found from the `photons`, or whichever of both explains a few
+        frames better (`best`).
     orientation : bool
         Find out which way the axes of the positions run. The image follows them as they were found, and a warning says
         what `ingest` should be told.

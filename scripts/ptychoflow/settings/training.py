@@ -114,8 +114,8 @@ class TrainingSettings(Settings):
         Share of all steps during which the probe stays as it was given.
     learn_flux : bool
         For counts that are not absolute: take the flux from the brightest frames, whatever the file says, and learn one
-        factor between modelled and measured intensities from there, but in `unrolled`, whose object has any factor. A
-        scan that is reconstructed later has its flux from its own frames, too.
+        factor between modelled and measured intensities from there; not in `unrolled`, whose object takes up any
+        factor. A scan that is reconstructed later has its flux from its own frames, too.
     freeze_encoder : bool
         Keep the encoding half of the network as it is, to fine-tune the decoding half alone.
     precision : {"auto", "32-true", "bf16-mixed"}
