@@ -98,8 +98,8 @@ class FrameSettings(Settings):
         What becomes of frames that are more than 4 times as bright as those about them, or have less than a twentieth
         of their photons: `leave_out` or `keep`.
     surplus : {"refused", "at_end", "at_start"}
-        Where there are more frames than positions, or fewer: the scan is `refused`, or the surplus left out, `at_end` or
-        `at_start`.
+        Where there are more frames than positions, or fewer: the scan is `refused`, or the surplus left out, `at_end`
+        or `at_start`.
     """
 
     section: ClassVar[str] = "frames"
