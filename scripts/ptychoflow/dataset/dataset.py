@@ -11,6 +11,8 @@ from ptychoflow.dataset.raw_scan import Frames
 from ptychoflow.errors import InputError
 from ptychoflow.physics.geometry import Geometry
 
+log = logging.getLogger(__name__)
+
 
 @dataclass
 class Dataset(Geometry):
@@ -165,7 +167,7 @@ class Dataset(Geometry):
             raise InputError(f"none of the {dark.size} frames has a photon on a good pixel: expected some")
         if dark.size:
             # That no photon came is a measurement too: behind a thick sample there may be none.
-            logging.warning(
+            log.warning(
                 "%d of %d frames have no photon on a good pixel, the first of them frame %d: expected those only where "
                 "the object lets no light through",
                 dark.size,

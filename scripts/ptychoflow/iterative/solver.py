@@ -34,6 +34,8 @@ from ptychoflow.running.progress import ProgressLog
 from ptychoflow.settings.solver import SolverSettings
 from ptychoflow.settings.values import plain
 
+log = logging.getLogger(__name__)
+
 CORNER_OFFSET = -0.5
 """pty-chi counts a patch's centre from (N − 1) / 2, positions of this library from N / 2."""
 START_FRAMES = 256
@@ -204,7 +206,7 @@ def sound_start(path: Path, dataset: Dataset, data: Path, scores: Path | None = 
     nothing = replace(placed, object=np.ones_like(earlier.object), probe=dataset.probe, background=0.0)
     own, none = (photon_deviance(one, dataset, some) for one in (placed, nothing))
     if not own < none:
-        logging.warning(
+        log.warning(
             "%s explains the photons worse than nothing: deviance %.3g, that of an empty object under the dataset's "
             "probe %.3g; expected a start that is better, or none (start_from)",
             path,
@@ -221,7 +223,7 @@ def unseen_by(earlier: Reconstruction, held_out: np.ndarray) -> np.ndarray:
         left_out = np.zeros_like(left_out)
     unseen = np.setdiff1d(held_out, np.flatnonzero(~left_out))
     if len(unseen) < len(held_out):
-        logging.warning(
+        log.warning(
             "the image to start from was made from %d of the %d frames that are held out: expected the same share and "
             "seed of both, and those frames judge nothing now",
             len(held_out) - len(unseen),

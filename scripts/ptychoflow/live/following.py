@@ -25,6 +25,8 @@ from ptychoflow.live.network import GrowingFrame, Seen
 from ptychoflow.provenance.embedded import DESCRIPTION, from_hdf5_attributes
 from ptychoflow.reconstruction.file import Reconstruction, without_mean_phase
 
+log = logging.getLogger(__name__)
+
 FIRST_FRAMES = 64
 """Frames that are enough for the first picture."""
 ENOUGH_FRAMES = 256
@@ -123,7 +125,7 @@ class Watch(ABC):
         frames = np.where(self.mask, frames, 0)
         lit = (frames >= 0).all(axis=(1, 2)) & frames.any(axis=(1, 2)) & np.isfinite(positions).all(axis=1)
         if not lit.all():
-            logging.warning("%d frames hold no photons, or less, and are left out", np.count_nonzero(~lit))
+            log.warning("%d frames hold no photons, or less, and are left out", np.count_nonzero(~lit))
         if lit.any():
             self.live.add(frames[lit], positions[lit])
         self.used.append(self.read + np.flatnonzero(lit))
@@ -139,7 +141,7 @@ class Watch(ABC):
         frames = self.frames_used
         provenance = {"result": "live picture", "frames": frames, "data_file": str(self.scan.path), **self.record}
         draw_live(self.live, self.output / AMPLITUDE, self.output / PHASE, provenance)
-        logging.info("%d frames, %.2f s", frames, time.monotonic() - self.started)
+        log.info("%d frames, %.2f s", frames, time.monotonic() - self.started)
 
     def dataset(self) -> Dataset:
         """Everything that has come in, as one scan.

@@ -19,6 +19,8 @@ from ptychoflow.live.trained_watching import TrainedWatch
 from ptychoflow.models.trained import load_checkpoint
 from ptychoflow.settings.reconstruction import BlindReconstructionSettings
 
+log = logging.getLogger(__name__)
+
 
 def watch(
     checkpoint: Path | None,
@@ -46,7 +48,7 @@ def watch(
         else:
             watching = TrainedWatch(checkpoint, scan, output, probe, device)
         reason = watching.follow(every, timeout)
-        logging.info("%s: %d frames, %.2f s", reason, watching.frames_used, time.monotonic() - watching.started)
+        log.info("%s: %d frames, %.2f s", reason, watching.frames_used, time.monotonic() - watching.started)
         reconstruction = watching.whole() if final == "whole" else watching.running()
     from ptychoflow.reconstruction.pictures import keep_reconstruction
 

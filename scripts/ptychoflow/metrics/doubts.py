@@ -2,6 +2,8 @@
 
 import logging
 
+log = logging.getLogger(__name__)
+
 LARGEST_MISFIT = 1.3
 """Deviance as a share of a perfect model's from which something in the model is wrong."""
 LEAST_MISFIT = 0.7
@@ -98,9 +100,9 @@ def undetermined(share: float | None) -> list[str]:
 
 def report(scores: dict[str, float | int | None]) -> None:
     """Print how well an image explains its photons, and warn of what is doubtful."""
-    logging.info(misfit_line(scores))
+    log.info(misfit_line(scores))
     for sentence in doubts(scores):
-        logging.warning(sentence)
+        log.warning(sentence)
 
 
 def misfit_line(scores: dict[str, float | int | None]) -> str:

@@ -30,6 +30,8 @@ from ptychoflow.settings.training import GroupSettings
 from ptychoflow.training.checkpoint import load_checkpoint, restore, trained_frames
 from ptychoflow.training.scan_network import ScanNetwork
 
+log = logging.getLogger(__name__)
+
 
 class Inference:
     """A trained network made ready for the frames of one dataset.
@@ -227,7 +229,7 @@ def judging_frames(trained: np.ndarray, share: float, seed: int, asked: int) -> 
     _, drawn = split_frames(np.arange(frames), share if frames > 1 else 0.0, seed)
     judges = drawn[~trained[drawn]]
     if len(judges) < len(drawn):
-        logging.warning(
+        log.warning(
             "%d of the %d frames that are to be held out were trained on, and are used: expected held_out to be at "
             "most the validation_fraction of the training, or another seed's network",
             len(drawn) - len(judges),

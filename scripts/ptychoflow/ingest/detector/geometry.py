@@ -6,6 +6,8 @@ import numpy as np
 
 from ptychoflow.errors import InputError
 
+log = logging.getLogger(__name__)
+
 LARGEST_LOSS = 0.005
 """Share of the light of a probe outside the field of binned frames that is worth a warning; 0.008 cost 5 %."""
 
@@ -42,7 +44,7 @@ def resampled_probe(probe: np.ndarray, width: int, fine: int, size: int) -> np.n
     light, field = np.linalg.norm(field) ** 2, centred_window(field, size)
     lost = 1 - np.linalg.norm(field) ** 2 / light if light else 0.0
     if lost > LARGEST_LOSS:
-        logging.warning("a binned field of %d pixels leaves out %.0f %% of the probe's light", size, 100 * lost)
+        log.warning("a binned field of %d pixels leaves out %.0f %% of the probe's light", size, 100 * lost)
     return field
 
 
