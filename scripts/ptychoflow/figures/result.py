@@ -70,7 +70,7 @@ def reconstruction_figure(
         Whether phases are drawn without jumps of a turn, the points marked round which none can be.
     """
     if dataset is not None:
-        dataset = turned_dataset(dataset, reconstruction.provenance.get("orientation", 0))
+        dataset = turned_dataset(dataset, reconstruction.orientation)
     area, box = illuminated_area(reconstruction), lit_box(reconstruction)
     corner = box[0].start, box[1].start
     extent = extent_of(area[box].shape, reconstruction.pixel_size, corner)

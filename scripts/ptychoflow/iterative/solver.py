@@ -180,8 +180,8 @@ def sound_start(path: Path, dataset: Dataset, data: Path, scores: Path | None = 
         photons worse than an empty object under the dataset's probe is warned of.
     """
     earlier = read_reconstruction(path)
-    if earlier.provenance.get("orientation"):
-        keys = ingest_settings_of(earlier.provenance["orientation"], dataset.provenance)
+    if earlier.orientation:
+        keys = ingest_settings_of(earlier.orientation, dataset.provenance)
         raise InputError(
             f"{path} has the axes of its positions otherwise than {data}: expected a dataset ingested with {keys}, and "
             "a start made from it"

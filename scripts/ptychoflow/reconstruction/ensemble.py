@@ -69,7 +69,7 @@ def combine(reconstructions: list[Reconstruction], dataset: Dataset) -> Ensemble
         raise InputError(
             f"{len(reconstructions)} reconstructions have shapes {sorted(shapes)}: expected two or more of one shape"
         )
-    axes = {one.provenance.get("orientation", 0) for one in reconstructions}
+    axes = {one.orientation for one in reconstructions}
     if len(axes) > 1:
         raise InputError(
             f"the reconstructions found the axes of the positions to run in {len(axes)} ways: expected one, as ingest "
@@ -109,7 +109,7 @@ def own_uncertainty(reconstruction: Reconstruction, dataset: Dataset) -> Ensembl
             "the reconstruction has no amplitude_deviation: expected one of the pretrained network with "
             "reconstruction.uncertainty true"
         )
-    dataset = turned_dataset(dataset, reconstruction.provenance.get("orientation", 0))
+    dataset = turned_dataset(dataset, reconstruction.orientation)
     deviations = reconstruction.amplitude_deviation, reconstruction.phase_deviation
     area, image = np.isfinite(deviations[0]), reconstruction.object
     if dataset.truth is not None:

@@ -69,6 +69,11 @@ class Reconstruction:
     amplitude_deviation: np.ndarray | None = None
     phase_deviation: np.ndarray | None = None
 
+    @property
+    def orientation(self) -> int:
+        """Which of the eight orientations of its dataset's positions it was made with, as `turned_dataset` takes it."""
+        return self.provenance.get("orientation", 0)
+
 
 def write_reconstruction(path: Path, reconstruction: Reconstruction) -> None:
     """Write a reconstruction as HDF5, whole or not at all."""

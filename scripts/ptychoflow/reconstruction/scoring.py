@@ -54,7 +54,7 @@ def score(
         Where reconstruction and dataset do not belong together, or no light fell.
     """
     count = len(reconstruction.positions)
-    dataset = turned_dataset(dataset, reconstruction.provenance.get("orientation", 0))
+    dataset = turned_dataset(dataset, reconstruction.orientation)
     if reconstruction.object.shape != tuple(dataset.object_shape) or count > len(dataset.frames):
         raise InputError(
             f"the reconstruction has {count} frames and an object of {reconstruction.object.shape} pixels: "
@@ -128,7 +128,7 @@ def known_doubts(reconstruction: Reconstruction, dataset: Dataset) -> list[str]:
     recorded = reconstruction.provenance.get("warnings")
     if recorded is not None:
         return list(recorded)
-    dataset = turned_dataset(dataset, reconstruction.provenance.get("orientation", 0))
+    dataset = turned_dataset(dataset, reconstruction.orientation)
     return doubts(own_scores(reconstruction, dataset))
 
 

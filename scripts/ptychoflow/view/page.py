@@ -67,7 +67,7 @@ def write_view(
         Where reconstruction and dataset do not belong together.
     """
     doubted = [*dataset.provenance.get("warnings", []), *known_doubts(reconstruction, dataset)]
-    dataset = turned_dataset(dataset, reconstruction.provenance.get("orientation", 0))
+    dataset = turned_dataset(dataset, reconstruction.orientation)
     count = len(reconstruction.positions)
     if count > len(dataset.frames) or reconstruction.object.shape != tuple(dataset.object_shape):
         raise InputError(
