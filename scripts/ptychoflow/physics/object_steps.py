@@ -10,6 +10,7 @@ from torch.autograd.function import FunctionCtx, once_differentiable
 
 from ptychoflow.physics.diffraction import Propagator, exit_waves, sum_of_modes
 from ptychoflow.physics.patches import add_at, patch_index, take_rows
+from ptychoflow.physics.pieces import slices
 from ptychoflow.physics.steps import missing_share
 
 PIXELS_AT_ONCE = 2**17
@@ -85,7 +86,7 @@ def placed_frames(
         at_once = max(1, PIXELS_AT_ONCE // (batch * modes * size**2))
     mask = mask[:, None]
     good = mask.to(amplitudes.dtype)
-    for some in map(slice, range(0, frames, at_once), range(at_once, frames + at_once, at_once)):
+    for some in slices(frames, at_once):
         weaker = probes[:, some] * (1 / propagator.gain)
         yield PlacedFrames(
             torch.where(mask, amplitudes[:, some], 0),

@@ -29,5 +29,9 @@ def pieces(frames: int, probes: Inexact[Tensor, "*axes N N"], copies: int = 1) -
         How many arrays as large as the waves of a frame are made of them.
     """
     waves = frames * copies * probes.numel()
-    at_once = -(-frames // max(1, round(waves / pixels_at_once(probes.device))))
-    return (slice(first, first + at_once) for first in range(0, frames, at_once))
+    return slices(frames, -(-frames // max(1, round(waves / pixels_at_once(probes.device)))))
+
+
+def slices(count: int, most: int) -> Iterator[slice]:
+    """Cut so many things into pieces of a given size, the last of which may be smaller."""
+    return (slice(first, first + most) for first in range(0, count, most))

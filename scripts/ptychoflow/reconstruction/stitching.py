@@ -17,6 +17,7 @@ from ptychoflow.physics.patches import (
     split_positions,
     weighted_mean,
 )
+from ptychoflow.physics.pieces import slices
 from ptychoflow.physics.tiles import ObjectTile, light_of_frames, placed
 
 PIXELS_AT_ONCE = 2**17
@@ -162,7 +163,7 @@ def _pieces(portion: Portion) -> Iterator[Portion]:
     count, at_once = len(portion.frames), max(1, len(portion.frames))
     if count and portion.patches.device.type == "cpu":
         at_once = max(1, PIXELS_AT_ONCE // portion.patches[0].numel())
-    for some in map(slice, range(0, count, at_once), range(at_once, count + at_once, at_once)):
+    for some in slices(count, at_once):
         yield Portion(*(None if part is None else part[some] for part in portion))
 
 
