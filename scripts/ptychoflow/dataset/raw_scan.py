@@ -6,6 +6,8 @@ from typing import Literal, Protocol
 
 import numpy as np
 
+from ptychoflow.errors import InputError
+
 
 class Frames(Protocol):
     """Frames that are read piece by piece: an array, or an HDF5 dataset that need not fit into memory.
@@ -18,6 +20,19 @@ class Frames(Protocol):
     def __len__(self) -> int: ...
 
     def __getitem__(self, index: slice | np.ndarray) -> np.ndarray: ...
+
+
+def shape_of(frames: Frames) -> tuple[int, int]:
+    """Shape (H, W) of frames.
+
+    Raises
+    ------
+    InputError
+        Where they are no stack of at least one image.
+    """
+    if len(frames.shape) != 3 or 0 in frames.shape:
+        raise InputError(f"frames have shape {tuple(frames.shape)}: expected at least one, (frames, H, W)")
+    return int(frames.shape[1]), int(frames.shape[2])
 
 
 @dataclass

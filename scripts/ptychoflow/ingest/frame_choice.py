@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ptychoflow.dataset.raw_scan import RawScan
+from ptychoflow.dataset.raw_scan import RawScan, shape_of
 from ptychoflow.errors import InputError
 from ptychoflow.ingest.detector.survey import Survey
 from ptychoflow.ingest.formats.chained import ChosenFrames
@@ -42,8 +42,7 @@ def paired(scan: RawScan, settings: FrameSettings, source: str) -> RawScan:
     InputError
         Where there are more of one than of the other and nothing is said of it, or no frame is left.
     """
-    if len(scan.frames.shape) != 3 or 0 in scan.frames.shape:
-        raise InputError(f"frames have shape {tuple(scan.frames.shape)}: expected at least one, (frames, H, W)")
+    shape_of(scan.frames)
     frames = len(scan.frames)
     if scan.positions.ndim != 2 or scan.positions.shape[1] != 2:
         raise InputError(

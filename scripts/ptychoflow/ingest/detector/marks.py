@@ -129,15 +129,15 @@ def _full(values: np.ndarray) -> np.ndarray:
     return np.isin(values.astype(np.float64), np.array([*places, *np.float32(places)], np.float64))
 
 
-def notes_on_marks(marks: np.ndarray, largest: np.ndarray, least: np.ndarray) -> list[str]:
+def notes_on_marks(marks: np.ndarray, largest: np.ndarray) -> list[str]:
     """Say what was masked by guess, a sentence for each kind that is worth one.
 
     Parameters
     ----------
     marks : ndarray
         (pixels,) uint8 of `Mark`, of the whole detector.
-    largest, least : ndarray
-        (pixels,) what the pixels held.
+    largest : ndarray
+        (pixels,) of the frames' dtype, the largest finite number that each pixel held.
     """
     notes = []
     recurring = marks == Mark.RECURRING

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ptychoflow.dataset.frame_blocks import narrowest_dtype
-from ptychoflow.dataset.raw_scan import Frames
+from ptychoflow.dataset.raw_scan import Frames, shape_of
 from ptychoflow.errors import InputError
 from ptychoflow.files import sha256_of
 from ptychoflow.ingest.detector.geometry import binned_weight, largest_size, resampled_probe, tilted, window
@@ -89,9 +89,7 @@ class DetectorPreparation:
         InputError
             Where shapes do not fit together or nothing is left.
         """
-        if len(raw_frames.shape) != 3 or 0 in raw_frames.shape:
-            raise InputError(f"frames have shape {tuple(raw_frames.shape)}: expected at least one, (frames, H, W)")
-        shape = (int(raw_frames.shape[1]), int(raw_frames.shape[2]))
+        shape = shape_of(raw_frames)
         if seen is None:
             seen = surveyed(raw_frames, good, dark, settings, quantity)
         signal = signal_of(dark, settings, quantity, shape, zero_frequency == "corner")
@@ -210,9 +208,7 @@ def surveyed(
     pulse: Callable[[], None] = lambda: None,
 ) -> Survey:
     """Look at all frames once, as `DetectorPreparation.of` needs it; `pulse` is called after each block."""
-    if len(raw_frames.shape) != 3 or 0 in raw_frames.shape:
-        raise InputError(f"frames have shape {tuple(raw_frames.shape)}: expected at least one, (frames, H, W)")
-    shape = (int(raw_frames.shape[1]), int(raw_frames.shape[2]))
+    shape = shape_of(raw_frames)
     known = known_good(good, settings.mask_file, settings.mask_marks, shape)
     signal = signal_of(dark, settings, quantity, shape)
     return survey(raw_frames, signal, known, settings.gaps, settings.needs_sums, pulse)

@@ -138,7 +138,7 @@ def survey(
         whole(after, before)
         for after, before in ((own, marks), (seen.largest, sample.range.largest), (seen.least, sample.range.least))
     )
-    notes = notes_on_marks(marks.ravel(), largest.ravel(), least.ravel())
+    notes = notes_on_marks(marks.ravel(), largest.ravel())
     below = (least < 0) & (marks == Mark.NONE)
     if below.any() and not signal.expects_noise:
         notes.append(
