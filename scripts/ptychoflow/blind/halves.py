@@ -11,9 +11,9 @@ from ptychoflow.models.blind_state import BlindState
 from ptychoflow.models.scan_frames import ScanFrames
 
 ITERATIONS = 10
-FIRST_STEP, LAST_STEP = 1.0, 0.5
-DAMPING = 0.05
-"""Share of the largest light; these are the plain engine's."""
+"""Enough for an object under a probe that is known."""
+FIRST_STEP, LAST_STEP, DAMPING = 1.0, 0.5, 0.05
+"""Sizes of the steps, and the share of the largest light that damps them: those of the plain engine."""
 
 
 @torch.no_grad()

@@ -99,7 +99,7 @@ def focus_of(probe: Tensor) -> float:
     def brightest(defocus: float) -> float:
         phase = torch.polar(torch.ones_like(square), torch.pi * defocus * square).to(far.dtype)
         # Finer than a pixel, so that it does not matter where the focus falls.
-        return float(torch.fft.ifft2(_wider(phase * weighted)).abs().max())
+        return float(torch.fft.ifft2(padded(torch.fft.fftshift(phase * weighted), 2 * size)).abs().max())
 
     peaks = [brightest(step * number) for number in range(-reach, reach + 1)]
     best = max(range(len(peaks)), key=peaks.__getitem__)
@@ -107,10 +107,3 @@ def focus_of(probe: Tensor) -> float:
         return step * (best - reach)
     low, top, high = peaks[best - 1 : best + 2]
     return step * (best - reach + 0.5 * (low - high) / (low - 2 * top + high))
-
-
-def _wider(spectrum: Tensor) -> Tensor:
-    """A spectrum (N, N) between zeros, (2 N, 2 N), zero frequency in the corner."""
-    size = len(spectrum)
-    padded = torch.nn.functional.pad(torch.fft.fftshift(spectrum), [size // 2] * 4)
-    return torch.fft.ifftshift(padded)

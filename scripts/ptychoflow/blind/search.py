@@ -31,7 +31,7 @@ Rounds = tuple[tuple[int, int], ...]
 """Iterations of a trial, and by what the number of candidates is divided after them; 0 ends it."""
 ROUNDS: Rounds = ((4, 2), (4, 4), (6, 0))
 AS_AT = 0.3
-"""Progress in a reconstruction of which a trial's iterations are."""
+"""Progress in a reconstruction of which a trial's iterations are, at its beginning at least."""
 WITH_MODES = 8
 """Iterations with all modes of the file's probe, where that was chosen by its first one."""
 DOUBTFUL = 0.3
@@ -130,9 +130,7 @@ def search(
     scale = torch.where(good, counts, 0).mean().sqrt()
     power = torch.where(good, counts, 0).sum(dim=(-2, -1)).mean() / scale**2
     places = [turned(positions, one.orientation) for one in candidates]
-    low = min(float(p.min()) for p in places) - size / 2 - BORDER
-    high = max(float(p.max()) for p in places) + size / 2 + BORDER
-    edge = int(np.ceil(high - low)) + 1
+    low, edge = common_field(places, size, BORDER)
     alive = list(range(len(candidates)))
     probes = torch.stack([_of_modes(one.probe, modes) for one in candidates]).to(counts.device)
     probes = with_power(probes, power)
@@ -177,6 +175,16 @@ def search(
 def _of_modes(probe: Tensor, modes: int) -> Tensor:
     """As many modes (modes, N, N) complex64 of a probe, or made from its first one."""
     return torch.from_numpy(coherence_modes(probe.cpu().numpy(), modes)).to(probe.device)
+
+
+def common_field(places: list[np.ndarray], size: int, border: int) -> tuple[float, int]:
+    """Square in which frames `size` pixels wide lie at any of some positions (frames, 2): its least coordinate, edge.
+
+    Pixels of a border lie round the outermost frames.
+    """
+    low = min(float(place.min()) for place in places) - size / 2 - border
+    high = max(float(place.max()) for place in places) + size / 2 + border
+    return low, int(np.ceil(high - low)) + 1
 
 
 def plain_iteration(

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from ptychoflow.blind.pupils import cropped
+from ptychoflow.blind.search import AS_AT, common_field
 from ptychoflow.blind.start import FRAMES, middle_of
 from ptychoflow.dataset.dataset import Dataset
 from ptychoflow.models.blind import Blind, subsets
@@ -72,9 +73,7 @@ class Window:
             (candidates, modes, n, n) complex64, as they became.
         """
         size, count = self.amplitudes.shape[-1], len(self.amplitudes)
-        low = min(float(place.min()) for place in places) - size / 2 - BORDER
-        high = max(float(place.max()) for place in places) + size / 2 + BORDER
-        edge = int(np.ceil(high - low)) + 1
+        low, edge = common_field(places, size, BORDER)
         light = torch.where(self.mask, self.amplitudes, 0).square().sum(dim=(-2, -1)).mean()
         frames = ScanFrames(
             self.amplitudes[None],
@@ -87,7 +86,7 @@ class Window:
         generator, numbers = torch.Generator().manual_seed(seed), torch.arange(count)
         judges = numbers % JUDGE == 0
         for number in range(ITERATIONS):
-            progress = 0.3 + 0.7 * number / ITERATIONS
+            progress = AS_AT + (1 - AS_AT) * number / ITERATIONS
             state = network.iterate(
                 state, frames, subsets(numbers[~judges], progress, generator), progress, solve_background=False
             )

@@ -7,8 +7,9 @@ import torch
 
 from ptychoflow.dataset.dataset import Dataset
 from ptychoflow.dataset.scan_shape import empty_beam, probe_width
-from ptychoflow.ingest.detector.orientation import Orientation, oriented
+from ptychoflow.ingest.detector.orientation import oriented
 from ptychoflow.physics.gauge import centre_of
+from ptychoflow.settings.ingest import Orientation
 
 LEAST_OVERSAMPLING = 2.0
 """Frame over probe width: below, the autocorrelation of the exit wave does not fit into the frame."""

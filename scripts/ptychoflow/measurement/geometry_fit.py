@@ -15,11 +15,12 @@ from scipy import linalg
 from torch import Tensor
 
 from ptychoflow.blind.pupils import refocused
-from ptychoflow.blind.search import plain_iteration
+from ptychoflow.blind.search import AS_AT, plain_iteration
 from ptychoflow.blind.windows import Window
 from ptychoflow.iterative.refinement import deform
-from ptychoflow.models.blind import Blind, ScanFrames, subsets
+from ptychoflow.models.blind import Blind, subsets
 from ptychoflow.models.blind_state import BlindState
+from ptychoflow.models.scan_frames import ScanFrames
 from ptychoflow.physics.diffraction import Propagator, incoherent_sum
 from ptychoflow.physics.gauge import centre_of, with_power
 from ptychoflow.physics.linearised import LEAST_PHOTONS, Change, LinearisedScan, least_squares
@@ -118,7 +119,7 @@ class GeometryFit:
         state = BlindState.start(with_power(probe[None], light), (int(shape[0]), int(shape[1])))
         generator = torch.Generator().manual_seed(seed)
         for number in range(ENGINE_ITERATIONS):
-            progress = 0.3 + 0.7 * number / ENGINE_ITERATIONS
+            progress = AS_AT + (1 - AS_AT) * number / ENGINE_ITERATIONS
             order = subsets(torch.arange(len(positions)), progress, generator)
             state = plain_iteration(network, state, frames, order, progress)
         self.object, self.probe = state.objects[0], state.probes[0]

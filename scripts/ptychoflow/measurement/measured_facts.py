@@ -6,8 +6,9 @@ import numpy as np
 
 from ptychoflow.dataset.dataset import Dataset
 from ptychoflow.dataset.position_axes import ORIENTATIONS, measured_settings_of
+from ptychoflow.measurement.error_bars import Estimate
 from ptychoflow.measurement.geometry_fit import Place
-from ptychoflow.measurement.measurement import Estimate, Measurement
+from ptychoflow.measurement.measurement import Measurement
 
 NOT_TOLD = "the photons do not tell"
 LEAST_SCALE, LEAST_ROTATION, LEAST_DEFORMED, LEAST_DEFOCUS = 0.01, 0.2, 0.01, 0.1

@@ -12,11 +12,12 @@ from ptychoflow.errors import InputError
 from ptychoflow.files import sha256_of
 from ptychoflow.ingest.detector.geometry import binned_weight, largest_size, resampled_probe, tilted, window
 from ptychoflow.ingest.detector.images import detector_file, known_good, mean_dark
-from ptychoflow.ingest.detector.orientation import Orientation, oriented, oriented_offset
+from ptychoflow.ingest.detector.orientation import oriented, oriented_offset
 from ptychoflow.ingest.detector.pixels import beam_centre, judged_pixels
 from ptychoflow.ingest.detector.signal import Signal
 from ptychoflow.ingest.detector.survey import Survey, survey
 from ptychoflow.settings.detector import DetectorSettings
+from ptychoflow.settings.ingest import Orientation
 
 
 @dataclass
