@@ -11,7 +11,7 @@ from ptychoflow.models.blind_state import BlindState
 from ptychoflow.models.scan_frames import ScanFrames
 
 ITERATIONS = 10
-"""Enough for an object under a probe that is known."""
+"""Of each half, from an empty object on."""
 FIRST_STEP, LAST_STEP, DAMPING = 1.0, 0.5, 0.05
 """Sizes of the steps, and the share of the largest light that damps them: those of the plain engine."""
 

@@ -17,7 +17,7 @@ from ptychoflow.loading.groups import nearest_frames, split_frames
 from ptychoflow.loading.loaders import GroupLoader, TileLoader
 from ptychoflow.loading.tables import FrameTable, StoredTable
 from ptychoflow.loading.tiles import MARGIN, Tile, make_tiles
-from ptychoflow.models.trained import require_fit
+from ptychoflow.models.trained import load_checkpoint, require_fit
 from ptychoflow.physics.diffraction import Propagator
 from ptychoflow.physics.tiles import ObjectTile
 from ptychoflow.provenance.record import circumstances, now
@@ -27,7 +27,7 @@ from ptychoflow.reconstruction.stitching import Portion, stitch
 from ptychoflow.running.hardware import chosen_device, device_name
 from ptychoflow.settings.inference import InferenceSettings, phase_rounds
 from ptychoflow.settings.training import GroupSettings
-from ptychoflow.training.checkpoint import load_checkpoint, restore, trained_frames
+from ptychoflow.training.checkpoint import restore, trained_frames
 from ptychoflow.training.scan_network import ScanNetwork
 
 log = logging.getLogger(__name__)

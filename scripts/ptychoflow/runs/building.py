@@ -11,13 +11,14 @@ from ptychoflow.dataset.dataset import Dataset
 from ptychoflow.dataset.flux import probe_by_photons
 from ptychoflow.errors import InputError
 from ptychoflow.loading.module import ScanDataModule
+from ptychoflow.models.trained import load_checkpoint
 from ptychoflow.reconstruction.prediction_files import PredictionWriter
 from ptychoflow.running.extensions import made_by
 from ptychoflow.runs.images import ReconstructionImages
 from ptychoflow.settings.model import ModelSettings
 from ptychoflow.settings.tracking import TrackingSettings
 from ptychoflow.settings.training import TrainingSettings
-from ptychoflow.training.checkpoint import load_checkpoint, load_network
+from ptychoflow.training.checkpoint import load_network
 from ptychoflow.training.module import BatchMetric, Reconstructor
 from ptychoflow.training.progress import ProgressLines
 from ptychoflow.training.statistics import EpochMetricsInCheckpoint, EpochReport, TrainingStatistics

@@ -10,13 +10,13 @@ import numpy as np
 
 from ptychoflow.dataset.dataset import Dataset
 from ptychoflow.files import sha256_of
+from ptychoflow.models.trained import load_checkpoint
 from ptychoflow.provenance.record import circumstances
 from ptychoflow.running.extensions import digests
 from ptychoflow.settings.model import ModelSettings
 from ptychoflow.settings.tracking import TrackingSettings
 from ptychoflow.settings.training import TrainingSettings
 from ptychoflow.settings.values import plain
-from ptychoflow.training.checkpoint import load_checkpoint
 
 
 @dataclass(frozen=True)

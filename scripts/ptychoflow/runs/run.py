@@ -19,6 +19,7 @@ from ptychoflow.errors import InputError
 from ptychoflow.files import replacing, sha256_of
 from ptychoflow.ingest.readers import read_dataset
 from ptychoflow.loading.module import ScanDataModule
+from ptychoflow.models.trained import load_checkpoint
 from ptychoflow.provenance.record import code_digest, now, write_provenance
 from ptychoflow.reconstruction.inference import Inference
 from ptychoflow.running.hardware import device_name
@@ -32,7 +33,7 @@ from ptychoflow.settings.values import plain
 from ptychoflow.tracking.guard import Guard, begin
 from ptychoflow.tracking.loggers import CSV_FOLDER, close, collect_metrics, make_loggers, own_loggers
 from ptychoflow.tracking.run_logger import of_the_house
-from ptychoflow.training.checkpoint import describe, load_checkpoint, publish
+from ptychoflow.training.checkpoint import describe, publish
 from ptychoflow.training.module import Reconstructor
 from ptychoflow.training.trainer import settle
 

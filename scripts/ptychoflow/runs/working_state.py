@@ -10,11 +10,12 @@ from typing import Any
 
 from ptychoflow.errors import InputError
 from ptychoflow.files import replacing
+from ptychoflow.models.trained import load_checkpoint
 from ptychoflow.tracking.delivery import RUN_FILE
 from ptychoflow.tracking.events import EVENTS_FOLDER
 from ptychoflow.tracking.journal import set_aside
 from ptychoflow.tracking.loggers import CSV_FOLDER
-from ptychoflow.training.checkpoint import drift, load_checkpoint
+from ptychoflow.training.checkpoint import drift
 
 LAST, BEST = "last.ckpt", "best.ckpt"
 FINISHED = "finished.json"
