@@ -111,21 +111,9 @@ def reconstruct(
         if look is not None:
             look(solving)
 
-    result = solving.run(shown)
-    method = method_of(record)
+    result, method = solving.run(shown), method_of(record)
     if method == TUNED:
-        # What was learned of one scan may mislead, and nothing else would tell.
-        unlearned = replace(settings, learned=False)
-        without = BlindReconstruction(network, dataset, unlearned, seed, device, split, solving.start)
-        other = without.run(tell)
-        if other.deviance < result.deviance:
-            log.info(
-                "what was tuned explains the frames left out no better (%.4g) than plain iterations do (%.4g): those "
-                "make the image",
-                result.deviance,
-                other.deviance,
-            )
-            solving, result, method = without, other, PLAIN
+        solving, result, method = _or_without_what_was_tuned(solving, result, dataset, tell)
     solving_seconds = time.perf_counter() - began
     reconstruction = as_reconstruction(result, dataset.pixel_size)
     if settings.halves and dataset.truth is None:
@@ -158,13 +146,8 @@ def reconstruct(
         "finished": now(),
     }
     log.info("%s, after %.3g s", misfit_line(scores), solving_seconds)
-    photons = float(photons_per_pixel(solving.state, solving.frames)[0])
-    if method == PRETRAINED and TUNING_PAYS[0] < photons < TUNING_PAYS[1]:
-        log.info(
-            "some %.0f photons fell on a pixel of the object: a network tuned on the scan itself may show more "
-            "where they are as few (tune.py, or init_from: pretrained)",
-            photons,
-        )
+    if method == PRETRAINED:
+        _recommend_tuning(float(photons_per_pixel(solving.state, solving.frames)[0]))
     for sentence in warnings:
         log.warning(sentence)
     return reconstruction
@@ -213,6 +196,37 @@ def as_reconstruction(result: BlindResult, pixel_size: float) -> Reconstruction:
         background=result.background,
         brightness=result.brightness,
     )
+
+
+def _or_without_what_was_tuned(
+    tuned: BlindReconstruction, result: BlindResult, dataset: Dataset, tell: Callable[[Progress], None]
+) -> tuple[BlindReconstruction, BlindResult, str]:
+    """Reconstruct the dataset by plain iterations as well; give what explains the frames left out better, and its name.
+
+    What was learned of one scan may mislead, and nothing else would tell.
+    """
+    unlearned, split = replace(tuned.settings, learned=False), (tuned.used, tuned.held_out)
+    without = BlindReconstruction(tuned.network, dataset, unlearned, tuned.seed, tuned.device, split, tuned.start)
+    other = without.run(tell)
+    if not other.deviance < result.deviance:
+        return tuned, result, TUNED
+    log.info(
+        "what was tuned explains the frames left out no better (%.4g) than plain iterations do (%.4g): those make the "
+        "image",
+        result.deviance,
+        other.deviance,
+    )
+    return without, other, PLAIN
+
+
+def _recommend_tuning(photons: float) -> None:
+    """Say where tuning would pay, by the photons on a pixel of the object."""
+    if TUNING_PAYS[0] < photons < TUNING_PAYS[1]:
+        log.info(
+            "some %.0f photons fell on a pixel of the object: a network tuned on the scan itself may show more "
+            "where they are as few (tune.py, or init_from: pretrained)",
+            photons,
+        )
 
 
 def _shown() -> Callable[[Progress], None]:

@@ -144,10 +144,15 @@ def search(
     state = BlindState.start(probes, (edge, edge))
     generator = torch.Generator().manual_seed(seed)
     errors: dict[str, float] = {}
-    for iterations, divisor in rounds:
-        part = frames.chosen(torch.tensor(alive))
+
+    def iterated(state: BlindState, part: ScanFrames, iterations: int) -> BlindState:
         for _ in range(iterations):
             state = plain_iteration(network, state, part, subsets(fitted, AS_AT, generator))
+        return state
+
+    for iterations, divisor in rounds:
+        part = frames.chosen(torch.tensor(alive))
+        state = iterated(state, part, iterations)
         wrong = _errors(state, part, judges)
         errors |= {candidates[number].name: float(error) for number, error in zip(alive, wrong, strict=True)}
         if divisor:
@@ -164,9 +169,8 @@ def search(
         # Were its further modes right, or is the first, which has learned since, better off with any?
         both = torch.stack([chosen.probe.to(probe.device), _of_modes(probe, len(chosen.probe))])
         both = with_power(both, power)
-        part, state = frames.chosen(torch.tensor(2 * alive[:1])), BlindState.start(both, (edge, edge))
-        for _ in range(WITH_MODES):
-            state = plain_iteration(network, state, part, subsets(fitted, AS_AT, generator))
+        part = frames.chosen(torch.tensor(2 * alive[:1]))
+        state = iterated(BlindState.start(both, (edge, edge)), part, WITH_MODES)
         # What they learn from a few frames at wrong positions may be worse than what the file knows.
         probe = both[_errors(state, part, judges).argmin()]
     return Start(chosen, probe * scale, errors, verdict)
