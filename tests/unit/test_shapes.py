@@ -15,7 +15,7 @@ from ptychoflow.models.blocks import AmplitudePhaseHead
 from ptychoflow.models.scan_frames import ScanFrames
 from ptychoflow.physics.diffraction import Propagator, exit_waves
 from ptychoflow.physics.patches import add_patches, extract_patches
-from ptychoflow.physics.position_steps import position_steps
+from ptychoflow.physics.position_steps import MeasuredFrames
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 ROOMS = [SCRIPTS / "ptychoflow/physics", SCRIPTS / "ptychoflow/models"]
@@ -41,7 +41,7 @@ def test_positions_of_another_number_of_frames_are_named():
     frames = torch.ones(5, N, N)
     rest = torch.ones(N, N, dtype=torch.bool), Propagator(N), torch.tensor(0.0)
     with pytest.raises(TypeCheckError, match=r"(?s)parameter 'positions'.*f32\[4,2\].*frames 2.*frames=5"):
-        position_steps(waves(64, 64), waves(1, N, N), frames, torch.full((4, 2), 32.0), *rest)
+        MeasuredFrames(waves(64, 64), waves(1, N, N), frames, torch.full((4, 2), 32.0), *rest)
 
 
 def test_positions_of_frames_of_several_scans_have_the_axis_of_scans():

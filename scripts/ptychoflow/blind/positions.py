@@ -7,8 +7,7 @@ from torch import Tensor
 
 from ptychoflow.models.blind_state import BlindState
 from ptychoflow.models.scan_frames import ScanFrames
-from ptychoflow.physics.diffraction import Propagator
-from ptychoflow.physics.position_steps import position_steps, searched_offsets
+from ptychoflow.physics.position_steps import MeasuredFrames, position_steps, searched_offsets
 
 FRAMES_AT_ONCE = 256
 """Whose photons are modelled at a time, where all are looked at."""
@@ -50,7 +49,7 @@ def moved_positions(
     """
     step, squares = torch.zeros_like(given[0]), torch.zeros_like(given[0, :, 0])
     for some in _pieces(parts):
-        step[some], squares[some] = position_steps(*_lit(state, frames, some))
+        step[some], squares[some] = position_steps(_measured(state, frames, some))
     step = step / (step.norm(dim=-1, keepdim=True) / LARGEST_STEP).clamp_min(1)
     if searched:
         lost, jump = lost_frames(state, frames, given, parts, bound, squares)
@@ -92,10 +91,10 @@ def lost_frames(
     # What lies just within the bound has its nearest place beyond.
     grid = grid[grid.norm(dim=-1) <= bound + SEARCH_STEP / 2]
     away = given[0, worst] - frames.positions[0, worst]
-    lit = _lit(state, frames, worst)
-    jump, _ = searched_offsets(*lit, away + grid[:, None])
+    measured = _measured(state, frames, worst)
+    jump, _ = searched_offsets(measured, away + grid[:, None])
     around = torch.cartesian_prod(*[torch.arange(-1.0, 2.0)] * 2).to(given)
-    jump, found = searched_offsets(*lit, jump + around[:, None])
+    jump, found = searched_offsets(measured, jump + around[:, None])
     better = found < FOUND * squares[worst]
     return worst[better], jump[better]
 
@@ -113,15 +112,13 @@ def _pieces(parts: Iterable[Tensor]) -> list[Tensor]:
     return [some for part in parts for some in part.split(FRAMES_AT_ONCE) if len(some)]
 
 
-def _lit(
-    state: BlindState, frames: ScanFrames, some: Tensor
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Propagator, Tensor]:
-    """What `position_steps` takes, for some frames (chosen,) int64."""
+def _measured(state: BlindState, frames: ScanFrames, some: Tensor) -> MeasuredFrames:
+    """Some frames (chosen,) int64 under object, probe and background of a state."""
     amplitudes, positions = frames.subset(some)
     light = frames.light(some)
     # A frame of twice the light is one of the mean light with half the background.
     light = 1 if light is None else light[0][:, None, None]
-    return (
+    return MeasuredFrames(
         state.objects[0],
         state.probes[0],
         amplitudes[0] / light**0.5,

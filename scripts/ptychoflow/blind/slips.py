@@ -11,7 +11,7 @@ from ptychoflow.blind.windows import window_of
 from ptychoflow.dataset.dataset import Dataset
 from ptychoflow.models.blind import Blind
 from ptychoflow.physics.diffraction import Propagator
-from ptychoflow.physics.position_steps import position_steps
+from ptychoflow.physics.position_steps import MeasuredFrames, position_steps
 from ptychoflow.reconstruction.file import Reconstruction
 
 LINES = 2
@@ -126,9 +126,8 @@ def residual_steps(reconstruction: Reconstruction, dataset: Dataset) -> tuple[np
         own = torch.ones(len(some), 1, 1)
         if light is not None:
             own = torch.from_numpy(light[some.numpy()]).float()[:, None, None]
-        parts.append(
-            position_steps(canvas, probe, amplitudes / own.sqrt(), places[some], mask, propagator, background / own)
-        )
+        seen = amplitudes / own.sqrt(), places[some], mask, propagator, background / own
+        parts.append(position_steps(MeasuredFrames(canvas, probe, *seen)))
     steps, squares = (torch.cat(values).double().numpy() for values in zip(*parts, strict=True))
     return steps, squares
 

@@ -18,6 +18,7 @@ from ptychoflow.dataset.dataset import Dataset
 from ptychoflow.physics.diffraction import Propagator, incoherent_sum
 from ptychoflow.physics.patches import add_patches
 from ptychoflow.physics.position_steps import (
+    MeasuredFrames,
     amplitude_jacobian,
     amplitude_residuals,
     cut,
@@ -143,7 +144,7 @@ class PositionFit:
         """Make a Gauss-Newton step on the coordinates of each frame; gives their misfits before it, (frames,) float."""
         slopes = spectral_slopes(self.object)
         step, squares = damped_steps(
-            self._linearised(self.places[frames], frames, slopes) for frames in self._portions()
+            amplitude_jacobian(self.measured(self.places[frames], frames), slopes) for frames in self._portions()
         )
         self._move(self.places + step / (step.norm(dim=-1, keepdim=True) / LARGEST_STEP).clamp_min(1))
         return squares / self.mask.sum()
@@ -153,7 +154,8 @@ class PositionFit:
         slopes = spectral_slopes(self.object)
         normal, right = torch.zeros(4, 4), torch.zeros(4)
         for frames in self._portions():
-            jacobian, residual = self._linearised(self.places[frames], frames, slopes, deformed=True)
+            measured = self.measured(self.places[frames], frames)
+            jacobian, residual = amplitude_jacobian(measured, slopes, deformed=True)
             normal += torch.einsum("fpi,fpj->ij", jacobian, jacobian)
             right += torch.einsum("fpi,fp->i", jacobian, residual)
         matrix = normal + 1e-3 * normal.diagonal().mean() * torch.eye(4)
@@ -192,25 +194,11 @@ class PositionFit:
 
     def _misfits(self, places: Tensor, frames: Tensor) -> Tensor:
         """Mean squared residual of frames at places, (frames,) float."""
-        residual = amplitude_residuals(
-            self.object, self.probe, self.amplitudes[frames], places, self.mask, self.propagator
-        )
-        return residual.square().sum(dim=(-2, -1)) / self.mask.sum()
+        return amplitude_residuals(self.measured(places, frames)).square().sum(dim=(-2, -1)) / self.mask.sum()
 
-    def _linearised(
-        self, places: Tensor, frames: Tensor, slopes: Tensor, deformed: bool = False
-    ) -> tuple[Tensor, Tensor]:
-        """Derivatives of the modelled amplitudes of frames at places, and their residuals."""
-        return amplitude_jacobian(
-            self.object,
-            slopes,
-            self.probe,
-            self.amplitudes[frames],
-            places,
-            self.mask,
-            self.propagator,
-            deformed=deformed,
-        )
+    def measured(self, places: Tensor, frames: Tensor) -> MeasuredFrames:
+        """Some frames (chosen,) int64 as if they lay at places (chosen, 2)."""
+        return MeasuredFrames(self.object, self.probe, self.amplitudes[frames], places, self.mask, self.propagator)
 
     def _portions(self) -> Iterator[Tensor]:
         yield from torch.arange(len(self.places)).split(FRAMES_AT_ONCE)

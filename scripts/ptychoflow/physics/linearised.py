@@ -23,7 +23,7 @@ from ptychoflow.physics.diffraction import (
 from ptychoflow.physics.joint_steps import FLOOR
 from ptychoflow.physics.patches import add_at, pixel_index, row_index, shift_factors, split_positions, take_rows
 from ptychoflow.physics.pieces import pieces
-from ptychoflow.physics.position_steps import spectral_slopes
+from ptychoflow.physics.position_steps import levers, spectral_slopes
 
 LEAST_PHOTONS = 1.0
 """Added to counts and to their means alike, which leaves their difference as it is and tames dark pixels."""
@@ -99,9 +99,7 @@ class LinearisedFrames:
 
     def prepare_geometry(self, slopes: Complex[Tensor, "2 H W"]) -> None:
         """Prepare what `LinearisedScan.prepare_geometry` describes, from the object's slopes by row and column."""
-        axis = torch.arange(self.size, device=self.fraction.device) - self.size // 2
-        lever = (self.fraction[..., None] - axis)[..., None]
-        rows, columns = lever[:, 0], lever[:, 1].mT
+        rows, columns = levers(self.fraction, self.size)
         by_row, by_column = (self._cut(slope) for slope in slopes)
         deformed = (
             by_row * rows + by_column * columns,
@@ -112,7 +110,7 @@ class LinearisedFrames:
         beams = self.spectrum * self.factors
         focused = (
             torch.fft.ifft2(-1j * torch.pi * square * beams)
-            for square in curvatures(self.size, axis.device).to(self.fraction.dtype)
+            for square in curvatures(self.size, rows.device).to(self.fraction.dtype)
         )
         self.columns = torch.stack(
             [self.derivative(exit_waves(patches, self.moved)) for patches in deformed]

@@ -1,6 +1,7 @@
 """Gauss-Newton steps on the scan positions: where a frame must lie for the object to explain its photons."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Bool, Complex, Float, Int
@@ -23,16 +24,9 @@ def spectral_slopes(canvases: Complex[Tensor, "*axes H W"]) -> Complex[Tensor, "
     return torch.fft.ifft2(2j * torch.pi * frequencies * torch.fft.fft2(canvases).unsqueeze(-3))
 
 
-def position_steps(
-    canvas: Complex[Tensor, "H W"],
-    probe: Complex[Tensor, "modes N N"],
-    amplitudes: Float[Tensor, "frames N N"],
-    positions: Float[Tensor, "frames 2"],
-    mask: Bool[Tensor, "N N"],
-    propagator: Propagator,
-    background: Float[Tensor, ""] | Float[Tensor, "frames 1 1"],
-) -> tuple[Float[Tensor, "frames 2"], Float[Tensor, "frames"]]:
-    """Steps by which frames explain their photons better, to first order.
+@dataclass
+class MeasuredFrames:
+    """Measured amplitudes of some frames, and all that models them.
 
     Parameters
     ----------
@@ -48,22 +42,30 @@ def position_steps(
         (N, N) bool.
     propagator : Propagator
         Of exit waves.
-    background : Tensor
-        Scalar, intensity in every pixel that is no diffraction, or (frames, 1, 1), that of each frame.
-
-    Returns
-    -------
-    steps, squares : Tensor
-        As `damped_steps` gives them.
+    background : Tensor or float
+        Intensity in every pixel that is no diffraction: of all frames, or (frames, 1, 1) float, that of each.
     """
-    slopes = spectral_slopes(canvas)
-    backgrounds = background.expand(len(positions), 1, 1)
-    return damped_steps(
-        amplitude_jacobian(
-            canvas, slopes, probe, amplitudes[some], positions[some], mask, propagator, backgrounds[some]
-        )
-        for some in pieces(len(positions), probe)
-    )
+
+    canvas: Complex[Tensor, "H W"]
+    probe: Complex[Tensor, "modes N N"]
+    amplitudes: Float[Tensor, "frames N N"]
+    positions: Float[Tensor, "frames 2"]
+    mask: Bool[Tensor, "N N"]
+    propagator: Propagator
+    background: Float[Tensor, ""] | Float[Tensor, "frames 1 1"] | float = 0.0
+
+    def pieces(self) -> Iterator["MeasuredFrames"]:
+        """Some of the frames at a time, whose waves are in memory together."""
+        each = isinstance(self.background, Tensor) and self.background.ndim > 0
+        for some in pieces(len(self.positions), self.probe):
+            own = {"background": self.background[some]} if each else {}
+            yield replace(self, amplitudes=self.amplitudes[some], positions=self.positions[some], **own)
+
+
+def position_steps(frames: MeasuredFrames) -> tuple[Float[Tensor, "frames 2"], Float[Tensor, "frames"]]:
+    """Steps by which frames explain their photons better, to first order, and what `damped_steps` gives beside them."""
+    slopes = spectral_slopes(frames.canvas)
+    return damped_steps(amplitude_jacobian(some, slopes) for some in frames.pieces())
 
 
 def damped_steps(
@@ -94,21 +96,14 @@ def damped_steps(
 
 
 def searched_offsets(
-    canvas: Complex[Tensor, "H W"],
-    probe: Complex[Tensor, "modes N N"],
-    amplitudes: Float[Tensor, "frames N N"],
-    positions: Float[Tensor, "frames 2"],
-    mask: Bool[Tensor, "N N"],
-    propagator: Propagator,
-    background: Float[Tensor, ""] | Float[Tensor, "frames 1 1"],
-    offsets: Float[Tensor, "offsets frames 2"],
+    frames: MeasuredFrames, offsets: Float[Tensor, "offsets frames 2"]
 ) -> tuple[Float[Tensor, "frames 2"], Float[Tensor, "frames"]]:
     """Find the offsets at which frames explain their photons best, of a few that are beyond the reach of steps.
 
     Parameters
     ----------
-    canvas, probe, amplitudes, positions, mask, propagator, background
-        As `position_steps` takes them.
+    frames : MeasuredFrames
+        Where they are now.
     offsets : Tensor
         (offsets, frames, 2) float pixels, those to try for each frame.
 
@@ -119,37 +114,24 @@ def searched_offsets(
     squares : Tensor
         (frames,) float, Σ (√I − √n)² there.
     """
-    backgrounds = background.expand(len(positions), 1, 1)
     tried = []
     for offset in offsets:
-        parts = [
-            amplitude_residuals(
-                canvas, probe, amplitudes[some], (positions + offset)[some], mask, propagator, backgrounds[some]
-            )
-            for some in pieces(len(positions), probe)
-        ]
-        tried.append(torch.cat([part.square().sum(dim=(-2, -1)) for part in parts]))
+        there = replace(frames, positions=frames.positions + offset)
+        parts = [amplitude_residuals(some).square().sum(dim=(-2, -1)) for some in there.pieces()]
+        tried.append(torch.cat(parts))
     squares, best = torch.stack(tried).min(dim=0)
-    return offsets[best, torch.arange(len(positions))], squares
+    return offsets[best, torch.arange(len(frames.positions))], squares
 
 
 def amplitude_jacobian(
-    canvas: Complex[Tensor, "H W"],
-    slopes: Complex[Tensor, "2 H W"],
-    probe: Complex[Tensor, "modes N N"],
-    amplitudes: Float[Tensor, "frames N N"],
-    positions: Float[Tensor, "frames 2"],
-    mask: Bool[Tensor, "N N"],
-    propagator: Propagator,
-    background: Float[Tensor, ""] | Float[Tensor, "frames 1 1"] | float = 0.0,
-    deformed: bool = False,
-) -> tuple[Float[Tensor, "frames N*N coordinates"], Float[Tensor, "frames N*N"]]:
+    frames: MeasuredFrames, slopes: Complex[Tensor, "2 H W"], deformed: bool = False
+) -> tuple[Float[Tensor, "frames pixels coordinates"], Float[Tensor, "frames pixels"]]:
     """Derivatives of the modelled amplitudes of frames by their coordinates, and what the amplitudes lack.
 
     Parameters
     ----------
-    canvas, probe, amplitudes, positions, mask, propagator, background
-        As `position_steps` takes them.
+    frames : MeasuredFrames
+        As many as are in memory together.
     slopes : Tensor
         (2, H, W) complex, `spectral_slopes` of the object.
     deformed : bool
@@ -164,36 +146,40 @@ def amplitude_jacobian(
     residual : Tensor
         (frames, N²) float, measured less modelled amplitudes, 0 at bad pixels.
     """
-    size = probe.shape[-1]
-    corner, moved, place = placed(probe, positions, propagator)
-    waves, modelled = _amplitudes(canvas, corner, moved, place, background)
+    size = frames.probe.shape[-1]
+    corner, moved, place = placed(frames.probe, frames.positions, frames.propagator)
+    waves, modelled = _amplitudes(frames.canvas, corner, moved, place, frames.background)
     factors: list[Tensor | float] = [1.0]
     if deformed:
-        _, fraction = split_positions(positions, size)
-        axis = torch.arange(size, device=fraction.device) - size // 2
-        lever = (fraction[..., None] - axis)[:, :, None]
-        factors = [lever[:, 0, :, :, None], lever[:, 1, :, None, :]]
+        _, fraction = split_positions(frames.positions, size)
+        factors = [lever[:, None] for lever in levers(fraction, size)]
     columns = []
     for slope in slopes:
         patches = exit_waves(cut(slope, corner, size), moved)
         for factor in factors:
             change = (waves.conj() * place(factor * patches)).real.sum(dim=1) / modelled
-            columns.append(torch.where(mask, change, 0).flatten(1))
-    return torch.stack(columns, dim=-1), torch.where(mask, amplitudes - modelled, 0).flatten(1)
+            columns.append(torch.where(frames.mask, change, 0).flatten(1))
+    residual = torch.where(frames.mask, frames.amplitudes - modelled, 0).flatten(1)
+    return torch.stack(columns, dim=-1), residual
 
 
-def amplitude_residuals(
-    canvas: Complex[Tensor, "H W"],
-    probe: Complex[Tensor, "modes N N"],
-    amplitudes: Float[Tensor, "frames N N"],
-    positions: Float[Tensor, "frames 2"],
-    mask: Bool[Tensor, "N N"],
-    propagator: Propagator,
-    background: Float[Tensor, ""] | Float[Tensor, "frames 1 1"] | float = 0.0,
-) -> Float[Tensor, "frames N N"]:
-    """Measured less modelled amplitudes (frames, N, N) float, 0 at bad pixels; parameters as in `position_steps`."""
-    _, modelled = _amplitudes(canvas, *placed(probe, positions, propagator), background)
-    return torch.where(mask, amplitudes - modelled, 0)
+def amplitude_residuals(frames: MeasuredFrames) -> Float[Tensor, "frames N N"]:
+    """Measured less modelled amplitudes (frames, N, N) float, 0 at bad pixels."""
+    places = placed(frames.probe, frames.positions, frames.propagator)
+    _, modelled = _amplitudes(frames.canvas, *places, frames.background)
+    return torch.where(frames.mask, frames.amplitudes - modelled, 0)
+
+
+def levers(
+    fraction: Float[Tensor, "frames 2"], size: int
+) -> tuple[Float[Tensor, "frames {size} 1"], Float[Tensor, "frames 1 {size}"]]:
+    """Pixels from each pixel of frames to their middles, (frames, N, 1) along rows and (frames, 1, N) along columns.
+
+    The middle is a fraction (frames, 2) of a pixel off the pixel N // 2.
+    """
+    axis = torch.arange(size, device=fraction.device) - size // 2
+    lever = (fraction[..., None] - axis)[..., None]
+    return lever[:, 0], lever[:, 1].mT
 
 
 def placed(

@@ -11,7 +11,7 @@ from ptychoflow.dataset.dataset import Dataset
 from ptychoflow.errors import InputError
 from ptychoflow.iterative.refinement import PositionFit, deform, position_error, refine_positions, refined
 from ptychoflow.physics.patches import extract_patches
-from ptychoflow.physics.position_steps import spectral_slopes
+from ptychoflow.physics.position_steps import amplitude_jacobian, spectral_slopes
 from ptychoflow.settings.simulation import ProbeSettings, ScanSettings, SimulationSettings
 from ptychoflow.settings.solver import RefinementSettings
 from ptychoflow.simulation.dataset import simulate
@@ -102,7 +102,7 @@ def test_the_slopes_of_the_fit_are_those_of_the_diffraction_model(optics: dict |
     smooth = ndimage.gaussian_filter(1 + (dataset.truth - 1) * window, 1.0).astype(np.complex64)
     fit.object = torch.from_numpy(np.pad(smooth, border, constant_values=1))
     frames, places = torch.tensor([44, 55]), fit.places[[44, 55]].round() + 0.2
-    jacobian, residual = fit._linearised(places, frames, spectral_slopes(fit.object))
+    jacobian, residual = amplitude_jacobian(fit.measured(places, frames), spectral_slopes(fit.object))
     step = 1e-2
 
     def amplitudes(move: list[float]) -> torch.Tensor:

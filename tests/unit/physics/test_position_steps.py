@@ -7,6 +7,7 @@ from ptychoflow.physics.diffraction import Propagator
 from ptychoflow.physics.joint_steps import FLOOR, modelled_frames
 from ptychoflow.physics.patches import fourier_shift
 from ptychoflow.physics.position_steps import (
+    MeasuredFrames,
     amplitude_jacobian,
     amplitude_residuals,
     damped_steps,
@@ -59,9 +60,8 @@ def test_the_jacobian_is_the_derivative_by_a_move_of_the_object(propagator: Prop
     canvas, probe = scene()
     mask = torch.rand(SIZE, SIZE, generator=torch.Generator().manual_seed(2)) > (0.3 if masked else -1)
     amplitudes = torch.ones(len(POSITIONS), SIZE, SIZE, dtype=torch.float64)
-    jacobian, residual = amplitude_jacobian(
-        canvas, spectral_slopes(canvas), probe, amplitudes, POSITIONS, mask, propagator, BACKGROUND
-    )
+    frames = MeasuredFrames(canvas, probe, amplitudes, POSITIONS, mask, propagator, BACKGROUND)
+    jacobian, residual = amplitude_jacobian(frames, spectral_slopes(canvas))
 
     def modelled(move: torch.Tensor) -> torch.Tensor:
         # A frame that moves sees what the object shows when it moves the other way.
@@ -76,8 +76,7 @@ def test_the_jacobian_is_the_derivative_by_a_move_of_the_object(propagator: Prop
     assert not jacobian[:, ~good].any()
     torch.testing.assert_close(residual[:, good], 1 - modelled(still).unflatten(0, residual.shape)[:, good])
     assert not residual[:, ~good].any()
-    kept = amplitude_residuals(canvas, probe, amplitudes, POSITIONS, mask, propagator, BACKGROUND)
-    torch.testing.assert_close(kept.flatten(1), residual)
+    torch.testing.assert_close(amplitude_residuals(frames).flatten(1), residual)
 
 
 def test_the_jacobian_of_a_deformation_is_the_derivative_by_an_object_that_is_deformed(propagator: Propagator):
@@ -86,17 +85,10 @@ def test_the_jacobian_of_a_deformation_is_the_derivative_by_an_object_that_is_de
     rows, columns = (torch.arange(48, dtype=torch.float64) for _ in range(2))
     canvas = torch.exp(1j * (wave[0] * rows[:, None] + wave[1] * columns))
     _, probe = scene()
-    jacobian, residual = amplitude_jacobian(
-        canvas,
-        spectral_slopes(canvas),
-        probe,
-        torch.zeros(len(POSITIONS), SIZE, SIZE, dtype=torch.float64),
-        POSITIONS,
-        torch.ones(SIZE, SIZE, dtype=torch.bool),
-        propagator,
-        BACKGROUND,
-        deformed=True,
-    )
+    amplitudes = torch.zeros(len(POSITIONS), SIZE, SIZE, dtype=torch.float64)
+    mask = torch.ones(SIZE, SIZE, dtype=torch.bool)
+    frames = MeasuredFrames(canvas, probe, amplitudes, POSITIONS, mask, propagator, BACKGROUND)
+    jacobian, residual = amplitude_jacobian(frames, spectral_slopes(canvas), deformed=True)
     axis = torch.arange(SIZE, dtype=torch.float64) - SIZE // 2
 
     def modelled(entries: torch.Tensor) -> torch.Tensor:
@@ -124,11 +116,13 @@ def test_small_displacements_are_found(propagator: Propagator):
     places = POSITIONS + away
     errors = [away.norm(dim=-1).max()]
     for _ in range(4):
-        places = places + position_steps(canvas, probe, amplitudes, places, mask, propagator, BACKGROUND)[0]
+        places = (
+            places + position_steps(MeasuredFrames(canvas, probe, amplitudes, places, mask, propagator, BACKGROUND))[0]
+        )
         errors.append((places - POSITIONS).norm(dim=-1).max())
     assert errors[1] < 0.5 * errors[0]
     assert errors[4] < 0.1 * errors[0]
-    stays = position_steps(canvas, probe, amplitudes, POSITIONS, mask, propagator, BACKGROUND)[0]
+    stays = position_steps(MeasuredFrames(canvas, probe, amplitudes, POSITIONS, mask, propagator, BACKGROUND))[0]
     assert stays.abs().max() < 1e-4
 
 
@@ -137,7 +131,9 @@ def test_a_step_does_not_depend_on_the_power_of_the_light(propagator: Propagator
     canvas, probe = scene()
     amplitudes, mask = measured(canvas, probe, POSITIONS, propagator), torch.ones(SIZE, SIZE, dtype=torch.bool)
     first, second = (
-        position_steps(canvas, c * probe, c * amplitudes, POSITIONS + 0.2, mask, propagator, c**2 * BACKGROUND)[0]
+        position_steps(
+            MeasuredFrames(canvas, c * probe, c * amplitudes, POSITIONS + 0.2, mask, propagator, c**2 * BACKGROUND)
+        )[0]
         for c in (1.0, factor)
     )
     torch.testing.assert_close(first, second, rtol=0, atol=2e-3)
@@ -150,10 +146,10 @@ def test_what_bad_pixels_hold_moves_nothing_and_pieces_are_the_whole(
     mask = torch.rand(SIZE, SIZE, generator=torch.Generator().manual_seed(2)) > 0.3
     amplitudes = measured(canvas, probe, POSITIONS, propagator)
     places = POSITIONS + 0.2
-    before = position_steps(canvas, probe, amplitudes, places, mask, propagator, BACKGROUND)[0]
+    before = position_steps(MeasuredFrames(canvas, probe, amplitudes, places, mask, propagator, BACKGROUND))[0]
     monkeypatch.setattr("ptychoflow.physics.pieces.ON_A_CPU", 3 * probe.numel())
     amplitudes = torch.where(mask, amplitudes, 1e5)
-    after = position_steps(canvas, probe, amplitudes, places, mask, propagator, BACKGROUND)[0]
+    after = position_steps(MeasuredFrames(canvas, probe, amplitudes, places, mask, propagator, BACKGROUND))[0]
     torch.testing.assert_close(after, before)
 
 
@@ -173,7 +169,7 @@ def test_the_offset_that_explains_a_frame_best_is_found(propagator: Propagator):
     reach = torch.arange(-4.0, 5.0, 2.0, dtype=torch.float64)
     offsets = torch.cartesian_prod(reach, reach)[:, None].expand(-1, len(POSITIONS), 2)
     mask = torch.ones(SIZE, SIZE, dtype=torch.bool)
-    args = canvas, probe, amplitudes, POSITIONS - away, mask, propagator, BACKGROUND, offsets
-    best, squares = searched_offsets(*args)
+    frames = MeasuredFrames(canvas, probe, amplitudes, POSITIONS - away, mask, propagator, BACKGROUND)
+    best, squares = searched_offsets(frames, offsets)
     torch.testing.assert_close(best, away)
     assert squares.max() < 1e-7
