@@ -259,10 +259,7 @@ class BlindReconstruction:
 
     def _photons(self, state: BlindState, frames: Tensor) -> tuple[Tensor, Tensor]:
         """Modelled and measured photons of frames, both (chosen, N, N)."""
-        amplitudes, _ = self.frames.subset(frames)
-        photons = self.frames.scale**2
-        modelled = self.frames.modelled(state.objects, state.probes, state.background, frames)
-        return modelled[0] * photons, amplitudes[0].square() * photons
+        return self.frames.photons(state.objects, state.probes, state.background, frames)
 
     def result(self) -> BlindResult:
         """The image as it is now, in the dataset's own frame."""

@@ -43,22 +43,17 @@ class LiveFrames(ScanFrames):
         amplitudes, positions = super().subset(frames)
         return amplitudes / self.scale[:, None, None, None], positions
 
-    def _photons(self, state: BlindState, judges: Tensor) -> tuple[Tensor, Tensor]:
-        """Modelled and measured photons, both (chosen, N, N), of frames (chosen,) int64 in a state of one object."""
-        amplitudes, _ = self.subset(judges)
-        modelled = self.modelled(state.objects, state.probes, state.background, judges)
-        photons = self.scale[0] ** 2
-        return modelled[0] * photons, amplitudes[0].square() * photons
-
     def deviance(self, state: BlindState, judges: Tensor) -> float:
         """Poisson deviance per good pixel of the frames (chosen,) int64 that judge a state of one object."""
-        return float(poisson_deviance(*self._photons(state, judges), self.mask[0]))
+        told = self.photons(state.objects, state.probes, state.background, judges)
+        return float(poisson_deviance(*told, self.mask[0]))
 
     def verdict(self, state: BlindState, judges: Tensor, fitted: Tensor) -> Verdict:
         """What frames (chosen,) int64 that judge say of a state of one object, beside the mean of those fitted."""
         amplitudes, _ = self.subset(fitted)
         mean = amplitudes[0].square().mean(dim=0) * self.scale[0] ** 2
-        return Verdict(*self._photons(state, judges), self.mask[0, 0], mean)
+        told = self.photons(state.objects, state.probes, state.background, judges)
+        return Verdict(*told, self.mask[0, 0], mean)
 
 
 def window_of(positions: Tensor, size: int, shape: tuple[int, int]) -> Window:

@@ -109,6 +109,18 @@ class ScanFrames:
         light = self.light(frames)
         return self.call(modelled_frames, objects, probes, self._places(frames), self.propagator, background, light)
 
+    def photons(
+        self,
+        objects: Complex[Tensor, "batch H W"],
+        probes: Complex[Tensor, "batch modes N N"],
+        background: Float[Tensor, "batch"],
+        frames: Int[Tensor, "chosen"],
+    ) -> tuple[Float[Tensor, "chosen N N"], Float[Tensor, "chosen N N"]]:
+        """Modelled and measured photons of some frames (chosen,) int64 of the first scan, (chosen, N, N) each."""
+        amplitudes, _ = self.subset(frames)
+        modelled, photons = self.modelled(objects, probes, background, frames), self.scale[0] ** 2
+        return modelled[0] * photons, amplitudes[0].square() * photons
+
     def waves(
         self,
         objects: Complex[Tensor, "batch H W"],
