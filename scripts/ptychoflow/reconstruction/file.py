@@ -9,7 +9,9 @@ from typing import Any
 import h5py
 import numpy as np
 
+from ptychoflow.dataset.dataset import Dataset
 from ptychoflow.dataset.hdf5 import new_hdf5, write_packed
+from ptychoflow.dataset.position_axes import turned_dataset
 from ptychoflow.errors import InputError
 from ptychoflow.provenance.embedded import from_hdf5_attributes, hdf5_attributes
 
@@ -73,6 +75,23 @@ class Reconstruction:
     def orientation(self) -> int:
         """Which of the eight orientations of its dataset's positions it was made with, as `turned_dataset` takes it."""
         return self.provenance.get("orientation", 0)
+
+
+def as_reconstructed(dataset: Dataset, reconstruction: Reconstruction) -> Dataset:
+    """Give a dataset with its positions as a reconstruction of it took them to run.
+
+    Raises
+    ------
+    InputError
+        Where the two do not belong together.
+    """
+    dataset, count = turned_dataset(dataset, reconstruction.orientation), len(reconstruction.positions)
+    if reconstruction.object.shape != tuple(dataset.object_shape) or count > len(dataset.frames):
+        raise InputError(
+            f"the reconstruction has {count} frames and an object of {reconstruction.object.shape} pixels: "
+            f"expected those of the dataset, {len(dataset.frames)} and {tuple(dataset.object_shape)}"
+        )
+    return dataset
 
 
 def write_reconstruction(path: Path, reconstruction: Reconstruction) -> None:

@@ -15,7 +15,7 @@ from ptychoflow.metrics.lattice import lattice_shares
 from ptychoflow.metrics.names import SCORES, THRESHOLDS
 from ptychoflow.metrics.resolution import RingCorrelation, ring_correlation
 from ptychoflow.metrics.similarity import similarity_scores
-from ptychoflow.reconstruction.file import Reconstruction, seconds_of
+from ptychoflow.reconstruction.file import Reconstruction, as_reconstructed, seconds_of
 from ptychoflow.reconstruction.photons import photon_scores
 from ptychoflow.reconstruction.stitching import coverage_of
 
@@ -53,13 +53,7 @@ def score(
     InputError
         Where reconstruction and dataset do not belong together, or no light fell.
     """
-    count = len(reconstruction.positions)
-    dataset = turned_dataset(dataset, reconstruction.orientation)
-    if reconstruction.object.shape != tuple(dataset.object_shape) or count > len(dataset.frames):
-        raise InputError(
-            f"the reconstruction has {count} frames and an object of {reconstruction.object.shape} pixels: "
-            f"expected those of the dataset, {len(dataset.frames)} and {tuple(dataset.object_shape)}"
-        )
+    dataset, count = as_reconstructed(dataset, reconstruction), len(reconstruction.positions)
     if not count or not reconstruction.coverage.any():
         raise InputError(f"the reconstruction has {count} frames and no light: expected at least one frame with some")
     scores: dict[str, float | int | None] = dict.fromkeys(SCORES)

@@ -14,11 +14,9 @@ from bokeh.resources import Resources
 from bokeh.themes import Theme
 
 from ptychoflow.dataset.dataset import Dataset
-from ptychoflow.dataset.position_axes import turned_dataset
-from ptychoflow.errors import InputError
 from ptychoflow.files import replacing
 from ptychoflow.metrics.resolution import RingCorrelation
-from ptychoflow.reconstruction.file import Reconstruction
+from ptychoflow.reconstruction.file import Reconstruction, as_reconstructed
 from ptychoflow.reconstruction.scoring import known_doubts
 from ptychoflow.view.code import CODE
 from ptychoflow.view.curve_plots import add_curves, add_probe
@@ -67,13 +65,7 @@ def write_view(
         Where reconstruction and dataset do not belong together.
     """
     doubted = [*dataset.provenance.get("warnings", []), *known_doubts(reconstruction, dataset)]
-    dataset = turned_dataset(dataset, reconstruction.orientation)
-    count = len(reconstruction.positions)
-    if count > len(dataset.frames) or reconstruction.object.shape != tuple(dataset.object_shape):
-        raise InputError(
-            f"the reconstruction has {count} frames and an object of {reconstruction.object.shape} pixels: "
-            f"expected those of the dataset, {len(dataset.frames)} and {tuple(dataset.object_shape)}"
-        )
+    dataset = as_reconstructed(dataset, reconstruction)
     plots, maps = Plots(), object_maps(reconstruction)
     add_object(plots, maps)
     codes = [coded(one.values) for one in maps.maps]
@@ -110,7 +102,7 @@ def write_view(
         "pattern_binning": patterns.binning,
         "steps": patterns.steps,
         "pattern_count": len(patterns.frames),
-        "count": count,
+        "count": len(reconstruction.positions),
         "modes": range(len(pictures)),
         "names": {model.name for model in plots.roots},
         "data": json.dumps(data, separators=(",", ":")).replace("<", "\\u003c"),
