@@ -28,6 +28,14 @@ def orientations() -> list[tuple[int, int, bool]]:
     return list(ORIENTATIONS.values())
 
 
+def twin_of(orientation: int) -> int:
+    """Number of the orientation that is half a circle away, with the signs of both axes opposite.
+
+    Under the opposite defocus a scan diffracts alike so.
+    """
+    return orientation ^ 3
+
+
 def turned(positions: np.ndarray, orientation: int) -> np.ndarray:
     """Positions (frames, 2) about their middle under one of the `orientations`."""
     rows, columns, swap = orientations()[orientation]

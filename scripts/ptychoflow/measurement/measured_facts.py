@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from ptychoflow.dataset.dataset import Dataset
-from ptychoflow.dataset.position_axes import ORIENTATIONS, measured_settings_of
+from ptychoflow.dataset.position_axes import ORIENTATIONS, measured_settings_of, twin_of
 from ptychoflow.measurement.error_bars import Estimate
 from ptychoflow.measurement.geometry_fit import Place
 from ptychoflow.measurement.measurement import Measurement
@@ -19,7 +19,7 @@ relative."""
 def measured_facts(found: Measurement, dataset: Dataset) -> tuple[dict[str, Any], list[str]]:
     """Write a measurement down: numbers with their errors, settings to paste, and what the file says otherwise."""
     names = list(ORIENTATIONS)
-    twin = names[found.orientation ^ 3]
+    twin = names[twin_of(found.orientation)]
     told = f"positions {names[found.orientation]}"
     if not found.twin_excluded:
         told += f", or {twin} with the opposite defocus, which diffracts alike"
@@ -53,7 +53,7 @@ def _doubts(found: Measurement, names: list[str], settings: str) -> list[str]:
     """Sentences on where the file says otherwise."""
     sentences = []
     if found.orientation:
-        twin = "" if found.twin_excluded else f", or {names[found.orientation ^ 3]} and the opposite defocus"
+        twin = "" if found.twin_excluded else f", or {names[twin_of(found.orientation)]} and the opposite defocus"
         sentences.append(
             f"the photons are explained best with positions {names[found.orientation]}{twin}: the axes of positions "
             f"and frames seem to differ ({settings})"

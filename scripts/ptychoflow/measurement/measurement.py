@@ -19,7 +19,7 @@ from ptychoflow.blind.search import ROUNDS, Start
 from ptychoflow.blind.start import FRAMES, QUICK_ROUNDS, find_start, middle_of
 from ptychoflow.blind.windows import Window, counts_of, neighbourhoods, window_of
 from ptychoflow.dataset.dataset import Dataset
-from ptychoflow.dataset.position_axes import turned
+from ptychoflow.dataset.position_axes import turned, twin_of
 from ptychoflow.errors import InputError
 from ptychoflow.measurement.error_bars import Estimate, error_bars
 from ptychoflow.measurement.geometry_fit import Place
@@ -104,16 +104,15 @@ class Measurement:
 
     def twin(self) -> "Measurement":
         """The same of the scan turned by half a circle under the opposite defocus, which diffracts alike."""
-        errors = [self.orientation_errors[number ^ 3] for number in range(8)]
+        errors = [self.orientation_errors[twin_of(number)] for number in range(8)]
         defocus = replace(self.defocus, value=-self.defocus.value)
-        return replace(self, orientation=self.orientation ^ 3, orientation_errors=errors, defocus=defocus)
+        return replace(self, orientation=twin_of(self.orientation), orientation_errors=errors, defocus=defocus)
 
     @property
     def orientation_told(self) -> bool:
         """Whether no other orientation but the twin's explains the photons about as well."""
         best = self.orientation_errors[self.orientation]
-        # Opposite signs of both axes: numbers 0 and 3, 1 and 2, 4 and 7, 5 and 6.
-        twin = self.orientation ^ 3
+        twin = twin_of(self.orientation)
         others = [
             error for number, error in enumerate(self.orientation_errors) if number not in (self.orientation, twin)
         ]

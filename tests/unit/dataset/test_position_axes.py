@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ptychoflow.dataset.position_axes import ORIENTATIONS, turned
+from ptychoflow.dataset.position_axes import ORIENTATIONS, turned, twin_of
 
 
 def test_the_eight_orientations_are_all_different_and_each_is_undone_by_one():
@@ -14,6 +14,12 @@ def test_the_eight_orientations_are_all_different_and_each_is_undone_by_one():
     for number, one in enumerate(ways):
         assert all(np.abs(one - other).max() > 1 for other in ways[:number])
         assert any(np.allclose(turned(one, back), centred) for back in range(8))
+
+
+def test_twins_are_half_a_circle_apart():
+    offsets = np.array([[-3.0, -5.0], [3.0, 5.0], [1.0, 2.0]])
+    for number in range(8):
+        np.testing.assert_allclose(turned(offsets, twin_of(number)), -turned(offsets, number))
 
 
 def test_the_names_say_what_is_done():
