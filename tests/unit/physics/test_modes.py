@@ -26,8 +26,7 @@ def test_modes_that_are_there_stay():
     probe = np.concatenate([gaussian(), 0.5 * gaussian(width=2)])
     np.testing.assert_array_equal(coherence_modes(probe, 3)[:2], probe)
     np.testing.assert_array_equal(coherence_modes(probe, 1), probe[:1])
-    assert coherence_modes(probe, None) is not None
-    assert len(coherence_modes(probe, None)) == 2
+    np.testing.assert_array_equal(coherence_modes(probe, None), probe)
 
 
 def test_a_probe_without_a_slope_has_no_further_light():
