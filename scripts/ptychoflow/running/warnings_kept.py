@@ -5,8 +5,8 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-OWN = ("root", "ptychoflow")
-"""Loggers of the library; what others warn of says nothing of the data."""
+OWN = "ptychoflow"
+"""Above all loggers of the library; what others warn of says nothing of the data."""
 
 
 class _Kept(logging.Handler):
@@ -15,7 +15,7 @@ class _Kept(logging.Handler):
         self.sentences = sentences
 
     def emit(self, record: logging.LogRecord) -> None:
-        if record.name.split(".")[0] in OWN and record.getMessage() not in self.sentences:
+        if record.name.split(".")[0] == OWN and record.getMessage() not in self.sentences:
             self.sentences.append(record.getMessage())
         if logging.getLogger().handlers == [self] and logging.lastResort is not None:
             # Where nobody has set up logging, this handler must not keep its last resort from speaking.

@@ -255,8 +255,14 @@ def test_a_refused_token(undisturbed: dict, small_cxi: Path, tmp_path: Path, cap
 
 
 def test_a_store_that_can_only_be_read(
-    undisturbed: dict, small_cxi: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    undisturbed: dict,
+    small_cxi: Path,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ):
+    # MLflow makes a folder "file:" of such an address, where it is.
+    monkeypatch.chdir(tmp_path)
     mlflow.MlflowClient(f"sqlite:///{tmp_path}/mlflow.db").search_experiments()
     uri = f"sqlite:///file:{tmp_path}/mlflow.db?mode=ro&uri=true"
     with pytest.raises(InputError, match=r"takes no run .*readonly"):
