@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from ptychoflow.dataset.raw_scan import Frames
 
@@ -12,20 +13,20 @@ SAMPLE_BYTES = 2**26
 """Bytes of the frames that are looked at together, once."""
 
 
-def frame_blocks(frames: np.ndarray | Frames, kind: type[np.generic] = np.float32) -> Iterator[slice]:
+def frame_blocks(frames: np.ndarray | Frames, kind: DTypeLike = np.float32) -> Iterator[slice]:
     """Slices that run through all frames, each of as many as are held in memory at once.
 
     Parameters
     ----------
     frames : ndarray or Frames
         (frames, H, W) of any dtype; of frames that are prepared as they are read, the prepared ones are counted.
-    kind : type
+    kind : dtype
         Of the numbers that a block is turned into, by which its bytes are counted.
     """
     return blocks(len(frames), frames.shape[1:], kind)
 
 
-def blocks(count: int, shape: tuple[int, ...], kind: type[np.generic] = np.float32) -> Iterator[slice]:
+def blocks(count: int, shape: tuple[int, ...], kind: DTypeLike = np.float32) -> Iterator[slice]:
     """Slices that run through a number of images (H, W), each of as many as are held in memory at once."""
     at_once = max(1, BLOCK_BYTES // max(1, np.dtype(kind).itemsize * int(np.prod(shape, dtype=object))))
     for first in range(0, count, at_once):

@@ -15,7 +15,8 @@ class Frames(Protocol):
     Indexing by a slice or by rising frame numbers gives an array of those frames.
     """
 
-    shape: tuple[int, ...]
+    @property
+    def shape(self) -> tuple[int, ...]: ...
 
     def __len__(self) -> int: ...
 

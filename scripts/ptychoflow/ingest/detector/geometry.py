@@ -1,6 +1,7 @@
 """What another size, another place or other pixels of a detector mean for frames and probe."""
 
 import logging
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -62,7 +63,7 @@ def centred_window(field: np.ndarray, size: int) -> np.ndarray:
     return window(field, [length // 2 - size // 2 for length in field.shape[-2:]], size)
 
 
-def window(field: np.ndarray, start: list[int] | tuple[int, int], size: int) -> np.ndarray:
+def window(field: np.ndarray, start: Sequence[int], size: int) -> np.ndarray:
     """Cut (..., size, size) out of (..., H, W) from a pixel on that may lie outside; zero where there is nothing."""
     ends = [(low, low + size, length) for low, length in zip(start, field.shape[-2:], strict=True)]
     inside = field[..., *(slice(max(low, 0), max(min(high, length), 0)) for low, high, length in ends)]
@@ -83,9 +84,7 @@ def largest_size(pixel: tuple[int, ...], shape: tuple[int, int], binning: int) -
     return size
 
 
-def binned_weight(
-    good: np.ndarray, saturated: np.ndarray, start: tuple[int, ...], size: int, binning: int
-) -> np.ndarray:
+def binned_weight(good: np.ndarray, saturated: np.ndarray, start: Sequence[int], size: int, binning: int) -> np.ndarray:
     """What sums of good pixels are multiplied by, (N, N) float32; 0 for bad ones.
 
     Half of the pixels may be missing in a sum, but none for too much light: the others tell too little of it.

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ptychoflow.dataset.raw_scan import Frames
 from ptychoflow.errors import InputError
 from ptychoflow.ingest.formats.numbers import only_number
 from ptychoflow.ingest.formats.probes import probe_modes
@@ -76,7 +77,7 @@ class ArraySource:
             raise InputError(f"key {' or '.join(names)} has dtype {value.dtype}: expected real numbers")
         return value
 
-    def chained(self, names: list[str], counts: set[int]) -> tuple[np.ndarray, tuple[int, ...]]:
+    def chained(self, names: list[str], counts: set[int]) -> tuple[Frames, tuple[int, ...]]:
         """Frames (frames, H, W) of several keys one after another, and the axes that they have among themselves.
 
         Square frames may stand along the last axis, where that has as many as there are positions, one of `counts`.

@@ -1,5 +1,7 @@
 """Frames put together from several datasets, or taken from among others."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from ptychoflow.dataset.raw_scan import Frames
@@ -11,11 +13,11 @@ class ChainedFrames:
 
     Parameters
     ----------
-    parts : list of Frames
+    parts : sequence of Frames
         Each (frames, H, W), of one H and W.
     """
 
-    def __init__(self, parts: list[Frames]) -> None:
+    def __init__(self, parts: Sequence[Frames]) -> None:
         shapes = sorted({tuple(part.shape[1:]) for part in parts})
         if len(shapes) != 1:
             raise InputError(f"frames have the shapes {shapes}: expected one")

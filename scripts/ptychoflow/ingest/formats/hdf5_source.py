@@ -9,6 +9,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from ptychoflow.dataset.raw_scan import Frames
 from ptychoflow.errors import InputError
 from ptychoflow.ingest.file_names import in_order
 from ptychoflow.ingest.formats.arrays import MOST_BYTES
@@ -75,7 +76,7 @@ class HDF5Source:
             )
         return ChainedFrames([HDF5Frames(self.path, f"{key}/{name}") for name in sorted(numbered, key=in_order)])
 
-    def chained(self, keys: list[str], counts: set[int]) -> tuple[HDF5Frames | ChainedFrames, tuple[int, ...]]:
+    def chained(self, keys: list[str], counts: set[int]) -> tuple[Frames, tuple[int, ...]]:
         """Frames of several datasets, or groups of them, one after another, and the axes that they have themselves.
 
         They stand along the first axis, however many positions there are, one of `counts`.

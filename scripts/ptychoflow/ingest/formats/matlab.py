@@ -60,7 +60,7 @@ class MatlabSource(ArraySource):
         self.keys |= {name for name in names if name in self}
         return super()._numbers(*names)
 
-    def chained(self, names: list[str], counts: set[int]) -> tuple[np.ndarray, tuple[int, ...]]:
+    def chained(self, names: list[str], counts: set[int]) -> tuple[Frames, tuple[int, ...]]:
         """As of any arrays, of frames that stand along their last axis."""
         parts = [self.frames(name) for name in names]
         for name, part in zip(names, parts, strict=True):
