@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from held_training import HELD, held_before
 from workflow_runs import ROOT, SMALL, environment_of, finished
 
 from ptychoflow.configuration.estimates import training_needs
@@ -77,8 +78,11 @@ def of_rule(rows: list[dict[str, str]], rule: str) -> list[dict[str, str]]:
     return [row for row in rows if re.search(rf"\b(rule_)?{rule}(_|\b)", row["comment"])]
 
 
-def submitted(folder: Path, config: dict, *arguments: str) -> subprocess.Popen[str]:
-    """Start Snakemake with the SLURM profile as it is shipped; only the waiting times are shorter than a cluster's."""
+def submitted(folder: Path, config: dict, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+    """Start Snakemake with the SLURM profile as it is shipped; only the waiting times are shorter than a cluster's.
+
+    Keywords are environment variables.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
     command = ["snakemake", "--snakefile", str(ROOT / "Snakefile"), "--directory", str(folder)]
@@ -87,7 +91,7 @@ def submitted(folder: Path, config: dict, *arguments: str) -> subprocess.Popen[s
     command += ["--seconds-between-status-checks", "2", "--latency-wait", "20", *arguments]
     log = open(folder / "log", "w")  # noqa: SIM115, closed with the process
     # From a directory that has nothing to do with the workflow.
-    return subprocess.Popen(command, cwd=folder, env=environment_of(), stdout=log, stderr=log, text=True)
+    return subprocess.Popen(command, cwd=folder, env=environment_of(**environment), stdout=log, stderr=log, text=True)
 
 
 def with_data(finished: Path, folder: Path) -> Path:
@@ -128,8 +132,10 @@ def test_two_seeds_and_two_datasets_go_through_the_cluster(cluster: None, tmp_pa
 def test_a_cancelled_training_is_submitted_again_and_goes_on(cluster: None, finished: Path, tmp_path: Path):
     config = copy.deepcopy(SMALL)
     config["experiments"]["small"]["training"]["max_epochs"] = 40
-    before = known(tmp_path)
-    process = submitted(with_data(finished, tmp_path), config, "results/small/seed3/model.ckpt")
+    config["experiments"]["small"]["tracking"] = {"callbacks": [held_before(step=4)]}
+    before, own = known(tmp_path), {"PYTHONPATH": str(FOLDER.parent / "workflow")}
+    (tmp_path / HELD).touch()
+    process = submitted(with_data(finished, tmp_path), config, "results/small/seed3/model.ckpt", **own)
     last, deadline = tmp_path / "results/small/seed3/run/last.ckpt", time.monotonic() + 600
     while not last.exists():
         assert process.poll() is None, (tmp_path / "log").read_text()
@@ -137,6 +143,7 @@ def test_a_cancelled_training_is_submitted_again_and_goes_on(cluster: None, fini
         time.sleep(0.1)
     (job,) = [row for row in of_rule(jobs(), "train") if row["job"] not in before]
     subprocess.run(["scancel", job["job"]], check=True)
+    (tmp_path / HELD).unlink()
     assert process.wait(timeout=900) == 0, (tmp_path / "log").read_text()
     attempts = [row for row in of_rule(jobs(), "train") if row["job"] not in before]
     assert sorted(row["state"] for row in attempts) == ["CANCELLED", "COMPLETED"]
