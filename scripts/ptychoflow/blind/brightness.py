@@ -6,15 +6,21 @@ another brightness have too. So a brightness that falls exponentially over the f
 is found is as near to a steady source as photons allow.
 """
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 
+from ptychoflow.metrics.doubts import LARGEST_MISFIT
 from ptychoflow.models.blind_state import BlindState
 from ptychoflow.models.scan_frames import ScanFrames
+from ptychoflow.physics.losses import expected_deviance, poisson_deviance
 
 FRAMES_AT_ONCE = 256
+OF_LIGHT = 0.5
+"""Share of what an image leaves unexplained, from which on the light of single frames is why. That of light that
+flickers is 0.9, of scans with other faults, frames that were repeated among them, 0.2 at most."""
 LEAST, MOST = 1e-2, 1e2
 """Of the mean brightness, that a frame has: in a dark one nothing tells how bright it would have to be."""
 
@@ -93,3 +99,43 @@ def _exponential(shape: tuple[int, int], slope: Tensor, middle: Tensor) -> Tenso
         for axis, length in enumerate(shape)
     )
     return rows[:, None] * columns
+
+
+def light_changes(photons: Iterable[tuple[Tensor, Tensor]], mask: Tensor) -> bool:
+    """Whether frames leave far more unexplained than noise, most of it by their light; as `left_by_light` takes them."""
+    share, _, misfit = left_by_light(photons, mask)
+    return misfit > LARGEST_MISFIT and share > OF_LIGHT
+
+
+def left_by_light(photons: Iterable[tuple[Tensor, Tensor]], mask: Tensor) -> tuple[float, float, float]:
+    """How much of what frames leave unexplained would be explained if each had as much light as it measured.
+
+    Parameters
+    ----------
+    photons : iterable of tuple
+        Modelled and measured photons of some frames at a time, (chosen, N, N) float both.
+    mask : Tensor
+        (N, N) bool, good pixels.
+
+    Returns
+    -------
+    share : float
+        Of the deviance beyond that of a perfect model, at most 1; 0 where there is none beyond it.
+    spread : float
+        Standard deviation of the frames' light over its mean.
+    misfit : float
+        Deviance over that of a perfect model.
+    """
+    light, deviances, count = [], torch.zeros(3, dtype=torch.float64), 0
+    for modelled, counts in photons:
+        measured, told = (torch.where(mask, image, 0).sum(dim=(-2, -1)) for image in (counts, modelled))
+        light.append(measured / told.clamp_min(1e-12))
+        own = modelled * light[-1][:, None, None]
+        found = poisson_deviance(modelled, counts, mask), poisson_deviance(own, counts, mask)
+        deviances += len(counts) * torch.stack([*found, expected_deviance(modelled, mask)]).double().cpu()
+        count += len(counts)
+    steady, varying, perfect = (deviances / count).tolist()
+    factors = torch.cat(light)
+    spread = float(factors.std(correction=0) / factors.mean())
+    share = min((steady - varying) / (steady - perfect), 1.0) if steady > perfect else 0.0
+    return share, spread, steady / max(perfect, 1e-12)

@@ -3,20 +3,18 @@
 import numpy as np
 import torch
 
+from ptychoflow.blind.brightness import OF_LIGHT, left_by_light
 from ptychoflow.blind.candidates import GIVEN
 from ptychoflow.blind.search import Start
 from ptychoflow.dataset.dataset import Dataset
 from ptychoflow.dataset.position_axes import ingest_settings_of
 from ptychoflow.dataset.scan_shape import distances, overlap_warnings, probe_width
 from ptychoflow.physics.geometry import wavelength_of
-from ptychoflow.physics.losses import expected_deviance, poisson_deviance
 from ptychoflow.reconstruction.file import Reconstruction
 from ptychoflow.reconstruction.photons import modelled_frames
 
 WORSE = 1.1
 """Error of the file's probe over that of another, from which it is said to be wrong."""
-OF_LIGHT = 0.5
-"""Share of what an image leaves unexplained, from which on the light of single frames is said to be why."""
 FRAMES_LOOKED_AT = 256
 """Spread over the scan, of which the light is compared with that of the model."""
 
@@ -63,23 +61,22 @@ def brightness_doubts(reconstruction: Reconstruction, dataset: Dataset) -> list[
         return []
     count, mask = len(reconstruction.positions), torch.from_numpy(dataset.mask)
     some = np.unique(np.linspace(0, count - 1, min(count, FRAMES_LOOKED_AT)).astype(int))
-    light, deviances = [], np.zeros(3)
-    for chosen, modelled, counts in modelled_frames(reconstruction, dataset, some):
-        measured, told = (torch.where(mask, image, 0).sum(dim=(-2, -1)) for image in (counts, modelled))
-        light.append(measured / told.clamp_min(1e-12))
-        own = modelled * light[-1][:, None, None]
-        found = poisson_deviance(modelled, counts, mask), poisson_deviance(own, counts, mask)
-        deviances += len(chosen) * np.array([float(one) for one in (*found, expected_deviance(modelled, mask))])
-    steady, varying, perfect = deviances / len(some)
-    share = (steady - varying) / max(steady - perfect, 1e-12)
-    if steady <= perfect or share < OF_LIGHT:
+    photons = (tuple(images) for _, *images in modelled_frames(reconstruction, dataset, some))
+    share, spread, _ = left_by_light(photons, mask)
+    if share < OF_LIGHT:
         return []
-    factors = torch.cat(light)
-    spread = float(factors.std() / factors.mean())
     return [
         f"the light seems to change from frame to frame, by {spread:.0%} (rms): with its own photons each, frames "
-        f"would leave {min(share, 1):.0%} less unexplained (solve_brightness: true)"
+        f"would leave {share:.0%} less unexplained (solve_brightness: true)"
     ]
+
+
+def light_found(brightness: np.ndarray) -> str:
+    """Say that the light of each frame, (frames,) float32 of mean 1, was solved for though nobody asked for it."""
+    return (
+        f"the light changes from frame to frame, by {np.std(brightness):.1%} (rms), and was solved for, since frames "
+        "are explained far better so (solve_brightness: true asks for it from the beginning, false takes it as steady)"
+    )
 
 
 def defocus_metres(start: Start, dataset: Dataset) -> float | None:

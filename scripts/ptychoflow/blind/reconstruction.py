@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from ptychoflow.blind.beyond import beyond_doubts
-from ptychoflow.blind.doubts import brightness_doubts, defocus_metres, scan_doubts, start_doubts
+from ptychoflow.blind.doubts import brightness_doubts, defocus_metres, light_found, scan_doubts, start_doubts
 from ptychoflow.blind.frames import split_of
 from ptychoflow.blind.freed import freed_doubts
 from ptychoflow.blind.halves import half_objects
@@ -179,6 +179,8 @@ def all_doubts(
     elif not said:
         left = left_over(reconstruction, dataset)
         said = left_over_doubts(left, reconstruction, dataset) or freed_doubts(solving, network, reconstruction, left)
+    if reconstruction.brightness is not None and solving.settings.solve_brightness is None:
+        said.append(light_found(reconstruction.brightness[solving.used]))
     return said
 
 

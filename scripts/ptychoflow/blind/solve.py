@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ptychoflow.blind.brightness import brightened
+from ptychoflow.blind.brightness import brightened, light_changes
 from ptychoflow.blind.frames import mean_frame, scan_frames, split_of
 from ptychoflow.blind.judged import SMOOTHED_FROM, at_home, judged_correction, judged_smoothing, settled
 from ptychoflow.blind.modes import enough_frames, judged_mixture, judged_modes
@@ -52,8 +52,9 @@ JOINTLY_FROM, JOINTLY_EACH = 0.3, 5
 """Progress from which object and probe are solved for together, and iterations from one such step to the next."""
 FADED = 1 / 64
 """Share of the learned correction below which it is no longer asked for: it takes a sixth of an iteration."""
-BRIGHTNESS_FROM = 0.1
-"""Progress from which the light of each frame is solved for."""
+BRIGHTNESS_FROM, BRIGHTNESS_ASKED = 0.1, 0.5
+"""Progress from which the light of each frame is solved for, and from which on, if nobody says whether it is, frames
+are asked: before, they differ from the model by far more than their light."""
 Best = tuple[float, BlindState, Tensor, Tensor | None]
 """Deviance of the judges, state, positions and brightness."""
 
@@ -124,16 +125,21 @@ class BlindReconstruction:
         self.judges = torch.from_numpy(judges[:: -(-len(judges) // JUDGES)])
         self.deciding = self.judges
         self.gain, self.smoothing, self.history = 1.0, 1.0, []
-        self.corrections = 0
+        self.corrections, self.brightens = 0, bool(settings.solve_brightness)
 
     @torch.no_grad()
     def run(self, shown: Callable[[Progress], None] | None = None) -> BlindResult:
-        """Iterate as planned, on while the held-out frames are explained better, and anew while much of them is not."""
+        """Iterate as planned, on while the held-out frames are explained better, and anew while much of them is not.
+
+        Anew as well where frames turn out to have a light of their own only then.
+        """
         best, before = self._round(shown), np.inf
         while (
             len(self.history) + self.settings.iterations <= self.settings.most_iterations
-            and best[0] < before * (1 - WORTH_A_ROUND)
-            and self.verdict(self.state).unfinished
+            and (
+                self._finds_light()
+                or (best[0] < before * (1 - WORTH_A_ROUND) and self.verdict(self.state).unfinished)
+            )
         ):
             before = best[0]
             best = min(best, self._round(shown), key=lambda one: one[0])
@@ -149,6 +155,8 @@ class BlindReconstruction:
             decided = self.deciding
             deviance = self.iterate(min(1.0, number / planned))
             number += 1
+            if number == int(BRIGHTNESS_ASKED * planned):
+                self._finds_light()
             left_out = deviance if self.deciding is self.judges else self.deviance(self.state, self.judges)
             seconds = time.perf_counter() - self.began
             self.history.append(Progress(done + number, done + max(planned, number), left_out, seconds, self.gain))
@@ -221,10 +229,18 @@ class BlindReconstruction:
                 searched=len(self.history) % SEARCHED_EACH == 0,
             )
             told = None
-        if settings.solve_brightness and progress >= BRIGHTNESS_FROM:
+        if self.brightens and progress >= BRIGHTNESS_FROM:
             self.state, self.frames.brightness = brightened(self.state, self.frames, self.fitted)
             told = None
         return self.deviance(self.state) if told is None else told
+
+    def _finds_light(self) -> bool:
+        """Find out whether the light of each frame is to be solved for from now on, if nobody has said so."""
+        if self.brightens or self.settings.solve_brightness is not None:
+            return False
+        photons = (self._photons(self.state, some) for some in self.fitted_judges.split(FRAMES_AT_ONCE))
+        self.brightens = light_changes(photons, self.frames.mask[0, 0])
+        return self.brightens
 
     @property
     def smoothed(self) -> float:

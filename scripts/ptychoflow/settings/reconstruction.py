@@ -30,8 +30,9 @@ class BlindReconstructionSettings(Settings):
         Solve for the scan positions as well.
     position_bound : float
         Pixels that a frame may move from where it was given, besides a shift of the whole scan.
-    solve_brightness : bool
-        Solve for the light of each frame as well: a source that flickers or decays.
+    solve_brightness : bool, optional
+        Solve for the light of each frame as well: a source that flickers or decays. If not said, it is where frames
+        are explained far better so on the way.
     solve_background : bool
         Solve for a constant background as well.
     learned : bool
@@ -55,7 +56,7 @@ class BlindReconstructionSettings(Settings):
     orientation: bool = False
     solve_positions: bool = False
     position_bound: Positive = 8.0
-    solve_brightness: bool = False
+    solve_brightness: bool | None = None
     solve_background: bool = True
     learned: bool = True
     learned_rates: bool = False

@@ -8,7 +8,7 @@ import pytest
 import torch
 from blind_scans import correlation, plain_engine, settings_of, small_scan
 
-from ptychoflow.blind.brightness import brightened, brightness_asked, fall
+from ptychoflow.blind.brightness import brightened, brightness_asked, fall, left_by_light, light_changes
 from ptychoflow.blind.reconstruction import reconstruct
 from ptychoflow.blind.solve import BlindReconstruction
 from ptychoflow.dataset.dataset import Dataset
@@ -43,7 +43,7 @@ def solved(dataset: Dataset, **changed: object):
 @pytest.mark.parametrize("background", [0.0, 20.0])
 def test_the_light_of_each_frame_is_solved_for(flicker: float, background: float):
     dataset = small_scan(flicker=flicker, background=background)
-    found, without = solved(dataset, solve_brightness=True), solved(dataset)
+    found, without = (solved(dataset, solve_brightness=asked) for asked in (True, False))
     assert without.brightness is None
     assert found.brightness[found.used].mean() == pytest.approx(1, abs=1e-5)
     true = steady(drawn(flicker), dataset.positions)
@@ -69,7 +69,7 @@ def test_a_beam_that_decays_is_found_where_the_scan_crosses_the_field_in_another
 
 def test_an_even_source_stays_even():
     dataset = small_scan()
-    found, without = solved(dataset, solve_brightness=True), solved(dataset)
+    found, without = (solved(dataset, solve_brightness=asked) for asked in (True, False))
     assert found.brightness.std() < 0.005
     assert correlation(found.object, dataset) > correlation(without.object, dataset) - 0.001
 
@@ -109,6 +109,49 @@ def test_frames_without_light_stay_as_they_were():
     assert (brightness_asked(dark, run.frames, torch.arange(3)) == 1).all()
 
 
+@pytest.mark.parametrize("most", [40, 120])
+def test_light_that_changes_is_found_unasked(most: int):
+    """Half-way through the first round, or in one of its own where there are iterations left."""
+    dataset = small_scan(flicker=0.2)
+    settings = {"iterations": 40, "most_iterations": most, "solve_brightness": None}
+    found, steadily = solved(dataset, **settings), solved(dataset, **settings | {"solve_brightness": False})
+    true = steady(drawn(0.2), dataset.positions)
+    assert (steady(found.brightness, dataset.positions) / true - 1).std() < 0.02
+    assert steadily.brightness is None
+    assert found.deviance < 0.5 * steadily.deviance
+    assert correlation(found.object, dataset) > correlation(steadily.object, dataset)
+
+
+def test_an_even_source_is_not_solved_for_unasked():
+    dataset = small_scan()
+    found = solved(dataset, solve_brightness=None)
+    assert found.brightness is None
+    assert torch.equal(found.object, solved(dataset, solve_brightness=False).object)
+
+
+def test_what_is_wrong_otherwise_is_not_taken_for_light():
+    dataset = small_scan()
+    frames = dataset.frames.copy()
+    frames[[10, 50]] = frames[[50, 10]]
+    assert solved(replace(dataset, frames=frames), solve_brightness=None).brightness is None
+
+
+def test_what_light_explains_is_its_share_of_what_is_left():
+    generator = torch.Generator().manual_seed(1)
+    model = 50 + 50 * torch.rand(20, 16, 16, generator=generator)
+    light = 1 + 0.2 * torch.randn(20, generator=generator).clamp(-2, 2)
+    good = torch.ones(16, 16, dtype=torch.bool)
+    counts = torch.poisson(model * light[:, None, None], generator=generator)
+    share, spread, misfit = left_by_light([(model[:8], counts[:8]), (model[8:], counts[8:])], good)
+    assert share > 0.98
+    assert spread == pytest.approx(float(light.std(correction=0) / light.mean()), rel=0.05)
+    assert misfit > 2
+    assert light_changes([(model, counts)], good)
+    # Noise is nobody's light, and neither is a model of other frames.
+    assert not light_changes([(model, torch.poisson(model, generator=generator))], good)
+    assert left_by_light([(model.flip(0), counts)], good)[0] < 0.7 < left_by_light([(model, counts)], good)[0]
+
+
 def test_a_dark_frame_is_dim_and_harms_nothing():
     dataset = small_scan()
     frames = dataset.frames.copy()
@@ -125,13 +168,18 @@ def test_records_and_scores_know_of_it(tmp_path: Path):
     data.write_bytes(b"of no matter here")
     quick = {"learned": False, "iterations": 20, "most_iterations": 20}
     found = reconstruct(dataset, data, settings_of(solve_brightness=True, **quick))
-    steadily = reconstruct(dataset, data, settings_of(**quick))
+    steadily = reconstruct(dataset, data, settings_of(solve_brightness=False, **quick))
+    unasked = reconstruct(dataset, data, settings_of(**quick))
     write_reconstruction(tmp_path / "reconstruction.h5", found)
     again = read_reconstruction(tmp_path / "reconstruction.h5")
     np.testing.assert_array_equal(again.brightness, found.brightness)
     assert found.provenance["brightness_rms"] == pytest.approx(0.3, abs=0.06)
     assert steadily.brightness is None
     assert steadily.provenance["brightness_rms"] is None
+    assert any("the light seems to change" in sentence for sentence in steadily.provenance["warnings"])
+    (said,) = (sentence for sentence in unasked.provenance["warnings"] if "the light" in sentence)
+    assert "was solved for" in said
+    assert f"{unasked.provenance['brightness_rms']:.1%}" in said
     assert score(again, dataset)[0]["misfit"] == pytest.approx(
         found.provenance["held_out_deviance"] / found.provenance["expected_deviance"]
     )
