@@ -8,6 +8,7 @@ is found is as near to a steady source as photons allow.
 
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -19,10 +20,31 @@ from ptychoflow.physics.losses import expected_deviance, poisson_deviance
 
 FRAMES_AT_ONCE = 256
 OF_LIGHT = 0.5
-"""Share of what an image leaves unexplained, from which on the light of single frames is why. That of light that
-flickers is 0.9, of scans with other faults, frames that were repeated among them, 0.2 at most."""
+"""Share of what an image leaves unexplained, from which on the light of single frames is said to be why."""
+WORTH_SOLVING = 0.42
+"""Mean of that share for frames that judge and for fitted ones, of whose light an image takes on something, from which
+on their light is solved for. Half-way through the iterations light that flickers makes it 0.5 and more, frames that
+were repeated 0.35 at most, and anything else that is wrong less."""
 LEAST, MOST = 1e-2, 1e2
 """Of the mean brightness, that a frame has: in a dark one nothing tells how bright it would have to be."""
+
+
+class LeftByLight(NamedTuple):
+    """What frames leave unexplained for their light, which a model takes as steady.
+
+    Parameters
+    ----------
+    share : float
+        Of the deviance beyond that of a perfect model, at most 1; 0 where there is none beyond it.
+    spread : float
+        Standard deviation of the frames' light over its mean.
+    misfit : float
+        Deviance over that of a perfect model.
+    """
+
+    share: float
+    spread: float
+    misfit: float
 
 
 def brightened(state: BlindState, frames: ScanFrames, fitted: Tensor) -> tuple[BlindState, Tensor]:
@@ -101,13 +123,12 @@ def _exponential(shape: tuple[int, int], slope: Tensor, middle: Tensor) -> Tenso
     return rows[:, None] * columns
 
 
-def light_changes(photons: Iterable[tuple[Tensor, Tensor]], mask: Tensor) -> bool:
-    """Whether frames leave far more unexplained than noise, most of it by their light; as `left_by_light` takes them."""
-    share, _, misfit = left_by_light(photons, mask)
-    return misfit > LARGEST_MISFIT and share > OF_LIGHT
+def light_changes(judging: LeftByLight, fitted: LeftByLight) -> bool:
+    """Whether frames that judge an image, and those that it was fitted to, are left unexplained for their light."""
+    return judging.misfit > LARGEST_MISFIT and (judging.share + fitted.share) / 2 > WORTH_SOLVING
 
 
-def left_by_light(photons: Iterable[tuple[Tensor, Tensor]], mask: Tensor) -> tuple[float, float, float]:
+def left_by_light(photons: Iterable[tuple[Tensor, Tensor]], mask: Tensor) -> LeftByLight:
     """How much of what frames leave unexplained would be explained if each had as much light as it measured.
 
     Parameters
@@ -116,15 +137,6 @@ def left_by_light(photons: Iterable[tuple[Tensor, Tensor]], mask: Tensor) -> tup
         Modelled and measured photons of some frames at a time, (chosen, N, N) float both.
     mask : Tensor
         (N, N) bool, good pixels.
-
-    Returns
-    -------
-    share : float
-        Of the deviance beyond that of a perfect model, at most 1; 0 where there is none beyond it.
-    spread : float
-        Standard deviation of the frames' light over its mean.
-    misfit : float
-        Deviance over that of a perfect model.
     """
     light, deviances, count = [], torch.zeros(3, dtype=torch.float64), 0
     for modelled, counts in photons:
@@ -138,4 +150,4 @@ def left_by_light(photons: Iterable[tuple[Tensor, Tensor]], mask: Tensor) -> tup
     factors = torch.cat(light)
     spread = float(factors.std(correction=0) / factors.mean())
     share = min((steady - varying) / (steady - perfect), 1.0) if steady > perfect else 0.0
-    return share, spread, steady / max(perfect, 1e-12)
+    return LeftByLight(share, spread, steady / max(perfect, 1e-12))

@@ -62,12 +62,12 @@ def brightness_doubts(reconstruction: Reconstruction, dataset: Dataset) -> list[
     count, mask = len(reconstruction.positions), torch.from_numpy(dataset.mask)
     some = np.unique(np.linspace(0, count - 1, min(count, FRAMES_LOOKED_AT)).astype(int))
     photons = (tuple(images) for _, *images in modelled_frames(reconstruction, dataset, some))
-    share, spread, _ = left_by_light(photons, mask)
-    if share < OF_LIGHT:
+    left = left_by_light(photons, mask)
+    if left.share < OF_LIGHT:
         return []
     return [
-        f"the light seems to change from frame to frame, by {spread:.0%} (rms): with its own photons each, frames "
-        f"would leave {share:.0%} less unexplained (solve_brightness: true)"
+        f"the light seems to change from frame to frame, by {left.spread:.0%} (rms): with its own photons each, frames "
+        f"would leave {left.share:.0%} less unexplained (solve_brightness: true)"
     ]
 
 

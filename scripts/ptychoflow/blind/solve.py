@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ptychoflow.blind.brightness import brightened, light_changes
+from ptychoflow.blind.brightness import brightened, left_by_light, light_changes
 from ptychoflow.blind.frames import mean_frame, scan_frames, split_of
 from ptychoflow.blind.judged import SMOOTHED_FROM, at_home, judged_correction, judged_smoothing, settled
 from ptychoflow.blind.modes import enough_frames, judged_mixture, judged_modes
@@ -134,12 +134,8 @@ class BlindReconstruction:
         Anew as well where frames turn out to have a light of their own only then.
         """
         best, before = self._round(shown), np.inf
-        while (
-            len(self.history) + self.settings.iterations <= self.settings.most_iterations
-            and (
-                self._finds_light()
-                or (best[0] < before * (1 - WORTH_A_ROUND) and self.verdict(self.state).unfinished)
-            )
+        while len(self.history) + self.settings.iterations <= self.settings.most_iterations and (
+            self._finds_light() or (best[0] < before * (1 - WORTH_A_ROUND) and self.verdict(self.state).unfinished)
         ):
             before = best[0]
             best = min(best, self._round(shown), key=lambda one: one[0])
@@ -238,8 +234,11 @@ class BlindReconstruction:
         """Find out whether the light of each frame is to be solved for from now on, if nobody has said so."""
         if self.brightens or self.settings.solve_brightness is not None:
             return False
-        photons = (self._photons(self.state, some) for some in self.fitted_judges.split(FRAMES_AT_ONCE))
-        self.brightens = light_changes(photons, self.frames.mask[0, 0])
+        looked_at = self.judges, self.fitted_judges
+        judging, fitted = (
+            left_by_light([self._photons(self.state, some)], self.frames.mask[0, 0]) for some in looked_at
+        )
+        self.brightens = light_changes(judging, fitted)
         return self.brightens
 
     @property

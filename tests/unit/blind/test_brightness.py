@@ -142,14 +142,17 @@ def test_what_light_explains_is_its_share_of_what_is_left():
     light = 1 + 0.2 * torch.randn(20, generator=generator).clamp(-2, 2)
     good = torch.ones(16, 16, dtype=torch.bool)
     counts = torch.poisson(model * light[:, None, None], generator=generator)
-    share, spread, misfit = left_by_light([(model[:8], counts[:8]), (model[8:], counts[8:])], good)
-    assert share > 0.98
-    assert spread == pytest.approx(float(light.std(correction=0) / light.mean()), rel=0.05)
-    assert misfit > 2
-    assert light_changes([(model, counts)], good)
+    left = left_by_light([(model[:8], counts[:8]), (model[8:], counts[8:])], good)
+    assert left.share > 0.98
+    assert left.misfit > 2
+    assert left.spread == pytest.approx(float(light.std(correction=0) / light.mean()), rel=0.05)
+    assert light_changes(left, left)
     # Noise is nobody's light, and neither is a model of other frames.
-    assert not light_changes([(model, torch.poisson(model, generator=generator))], good)
-    assert left_by_light([(model.flip(0), counts)], good)[0] < 0.7 < left_by_light([(model, counts)], good)[0]
+    noise = left_by_light([(model, torch.poisson(model, generator=generator))], good)
+    assert not light_changes(noise, noise)
+    other = left_by_light([(model.flip(-1) ** 2 / 75, model)], good)
+    assert other.misfit > 1.3
+    assert not light_changes(other, other)
 
 
 def test_a_dark_frame_is_dim_and_harms_nothing():
