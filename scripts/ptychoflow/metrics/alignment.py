@@ -79,7 +79,8 @@ def between_probes(probe: np.ndarray, reference: np.ndarray) -> tuple[np.ndarray
 
 def probe_displacement(probe: np.ndarray, reference: np.ndarray) -> np.ndarray:
     """Displacement (2,) in (row, column) pixels of a probe's intensity (modes, N, N) from that of a reference."""
-    intensities = [(np.abs(one) ** 2).sum(axis=0) for one in (probe, reference)]
+    # Powers of bright beams, multiplied, are beyond single precision.
+    intensities = [np.square(np.abs(one), dtype=np.float64).sum(axis=0) for one in (probe, reference)]
     # What scores alone need is not loaded for the area of a picture.
     from skimage.registration import phase_cross_correlation
 

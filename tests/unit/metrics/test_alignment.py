@@ -151,6 +151,12 @@ def test_a_probe_displacement_is_told_to_a_tenth_of_a_pixel(shift: tuple[float, 
     assert reach == pytest.approx(probe_radius(reference), abs=1)
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_probe_displacement_is_told_of_the_brightest_beams():
+    bright = (3e6 * disk((24.0, 23.0))).astype(np.complex64)
+    np.testing.assert_allclose(probe_displacement(np.roll(bright, 3, axis=1), bright), (3, 0), atol=0.01)
+
+
 @pytest.mark.parametrize("shift", [(9.3, -7.6), (-11.8, 10.4)])
 def test_a_shift_that_the_probe_made_as_well_is_undone_with_a_tilt(shift: tuple[float, float], truth: np.ndarray):
     tilted = moved(truth, shift) * 0.4 * np.exp(1j * (0.7 + 0.11 * ROWS - 0.23 * COLUMNS))
