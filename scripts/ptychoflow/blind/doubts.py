@@ -75,7 +75,7 @@ def light_found(brightness: np.ndarray) -> str:
     """Say that the light of each frame, (frames,) float32 of mean 1, was solved for though nobody asked for it."""
     return (
         f"the light seems to change from frame to frame, by {np.std(brightness):.1%} (rms), and was solved for, since "
-        "frames are explained far better so; those in another order than their positions may look alike where they "
+        "frames are explained far better so; those that lie elsewhere than their positions say look alike where they "
         "differ in little else (solve_brightness: true asks for it from the beginning, false takes it as steady)"
     )
 
