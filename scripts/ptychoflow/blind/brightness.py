@@ -23,8 +23,8 @@ OF_LIGHT = 0.5
 """Share of what an image leaves unexplained, from which on the light of single frames is said to be why."""
 WORTH_SOLVING = 0.42
 """Mean of that share for frames that judge and for fitted ones, of whose light an image takes on something, from which
-on their light is solved for. Half-way through the iterations light that flickers makes it 0.5 and more, frames that
-were repeated 0.35 at most, and anything else that is wrong less."""
+on their light is solved for. Half-way through the iterations light that flickers makes it 0.5 and more. Frames that
+were repeated made it 0.35 at most, but some wedges, which tell little else, are beyond with other faults too."""
 LEAST, MOST = 1e-2, 1e2
 """Of the mean brightness, that a frame has: in a dark one nothing tells how bright it would have to be."""
 
