@@ -18,6 +18,7 @@ from ptychodus.api.settings import SettingsRegistry
 from ptychodus.model.processing.subprocess_reconstructor import SubprocessReconstructor
 
 from ptychoflow.dataset.cxi import write_cxi
+from ptychoflow.errors import InputError
 from ptychoflow.ptychodus.products import dataset_of
 from ptychoflow.settings.model import ModelSettings
 from ptychoflow.settings.reconstruction import BlindReconstructionSettings
@@ -25,6 +26,8 @@ from ptychoflow.settings.training import TrainingSettings
 
 CHILD = "ptychoflow.ptychodus.child"
 SUFFIX = ".ckpt"
+ASKED = {"auto": None, "true": True, "false": False}
+"""Whether something is solved for: where frames show that it must be, always, never."""
 
 
 class SectionParameters:
@@ -71,6 +74,7 @@ class PtychoFlowSettings:
         usual = BlindReconstructionSettings(probe_modes=None, halves=False)
         self.reconstruction = SectionParameters(group, usual)
         self.probe_modes = group.create_integer_parameter("ProbeModes", 0, minimum=0)
+        self.solve_brightness = group.create_string_parameter("SolveBrightness", "auto")
         self.report_interval = group.create_integer_parameter("ReportInterval", 5, minimum=1)
         self.seed = group.create_integer_parameter("Seed", 0, minimum=0)
         self.accelerator = group.create_string_parameter("Accelerator", "auto")
@@ -186,10 +190,13 @@ class PtychoFlowReconstructor(SubprocessReconstructor):
     def _told(self, parameters: ReconstructInput, checkpoint: Path | None) -> ReconstructPayload:
         settings = self.settings
         modes = settings.probe_modes.get_value() or parameters.product.probes.num_incoherent_modes
+        brightness = settings.solve_brightness.get_value()
+        if brightness.lower() not in ASKED:
+            raise InputError(f"SolveBrightness is {brightness}: expected one of {', '.join(ASKED)}")
         return ReconstructPayload(
             parameters,
             checkpoint,
-            settings.reconstruction.values() | {"probe_modes": modes},
+            settings.reconstruction.values() | {"probe_modes": modes, "solve_brightness": ASKED[brightness.lower()]},
             settings.report_interval.get_value(),
             settings.seed.get_value(),
             settings.accelerator.get_value(),

@@ -362,7 +362,15 @@ def test_its_settings_are_those_of_the_library():
     # Ptychodus has no place for images of half the frames.
     usual = BlindReconstructionSettings(halves=False)
     assert values == {key: getattr(usual, key) for key in values}
-    assert set(vars(usual)) - set(values) == {"probe_modes"}
+    assert set(vars(usual)) - set(values) == {"probe_modes", "solve_brightness"}
+
+
+def test_the_light_of_frames_is_solved_for_as_asked(registry: PluginRegistry, small_cxi: Path):
+    parameters = handed(registry, small_cxi)
+    for said, asked in ({}, None), ({"SolveBrightness": True}, True), ({"SolveBrightness": "false"}, False):
+        assert quick(**said)._told(parameters, None).settings["solve_brightness"] is asked
+    with pytest.raises(InputError, match="SolveBrightness is maybe: expected one of auto, true, false"):
+        quick(SolveBrightness="maybe")._told(parameters, None)
 
 
 @pytest.fixture
