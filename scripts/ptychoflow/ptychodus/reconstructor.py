@@ -2,11 +2,12 @@
 
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from types import NoneType
+from typing import Any, Union, get_args
 
-from ptychodus.api.parameters import ParameterGroup
+from ptychodus.api.parameters import Parameter, ParameterGroup
 from ptychodus.api.reconstruct import (
     ReconstructInput,
     Reconstructor,
@@ -16,6 +17,7 @@ from ptychodus.api.reconstruct import (
 )
 from ptychodus.api.settings import SettingsRegistry
 from ptychodus.model.processing.subprocess_reconstructor import SubprocessReconstructor
+from pydantic import TypeAdapter, ValidationError
 
 from ptychoflow.dataset.cxi import write_cxi
 from ptychoflow.errors import InputError
@@ -23,40 +25,74 @@ from ptychoflow.ptychodus.products import dataset_of
 from ptychoflow.settings.model import ModelSettings
 from ptychoflow.settings.reconstruction import BlindReconstructionSettings
 from ptychoflow.settings.training import TrainingSettings
+from ptychoflow.settings.values import Settings, in_words, kinds_of, section_of, within
 
 CHILD = "ptychoflow.ptychodus.child"
 SUFFIX = ".ckpt"
-ASKED = {"auto": None, "true": True, "false": False}
-"""Whether something is solved for: where frames show that it must be, always, never."""
+AUTO = "auto"
+"""What Ptychodus' settings say for null, which they have no word for."""
 
 
 class SectionParameters:
     """One of the sections of config/README.md as a group of Ptychodus' settings: ``max_epochs`` is ``MaxEpochs`` there.
 
+    What may be null is text there: a value, or `AUTO`. Sections within the section are left as they are.
+
     Parameters
     ----------
     group : ParameterGroup
         The group.
-    settings : Settings
-        Its usual values. Those that are no number, text, or true or false are left as they are.
+    settings : type
+        Class of the section.
+    **usual
+        Values that are others here than its defaults.
     """
 
-    def __init__(self, group: ParameterGroup, settings: Any) -> None:
+    def __init__(self, group: ParameterGroup, settings: type[Settings], **usual: Any) -> None:
         makers = {
             bool: group.create_boolean_parameter,
             int: group.create_integer_parameter,
             float: group.create_real_parameter,
             str: group.create_string_parameter,
         }
-        self.parameters = {
-            key: makers[type(value)](key.title().replace("_", ""), value)
-            for key, value in vars(settings).items()
-            if type(value) in makers
-        }
+        defaults = {field.name: field.default for field in fields(settings)} | usual
+        self.kinds = {key: kind for key, kind in kinds_of(settings).items() if section_of(kind) is None}
+        self.parameters: dict[str, Parameter[Any]] = {}
+        for key, kind in self.kinds.items():
+            name, value = _name(key), defaults[key]
+            if _may_be_null(kind):
+                self.parameters[key] = group.create_string_parameter(name, AUTO if value is None else str(value))
+            else:
+                self.parameters[key] = makers[type(value)](name, value)
+
+    def value(self, key: str) -> Any:
+        """What a setting is now, by its name in the section."""
+        found, kind = self.parameters[key].get_value(), self.kinds[key]
+        return _meant(key, kind, str(found)) if _may_be_null(kind) else found
 
     def values(self) -> dict[str, Any]:
         """What they are now, by the names of the section."""
-        return {key: parameter.get_value() for key, parameter in self.parameters.items()}
+        return {key: self.value(key) for key in self.parameters}
+
+
+def _name(key: str) -> str:
+    return key.title().replace("_", "")
+
+
+def _may_be_null(kind: Any) -> bool:
+    return NoneType in get_args(kind)
+
+
+def _meant(key: str, kind: Any, text: str) -> Any:
+    """Value of a setting that may be null."""
+    # No modes, no groups: files that earlier versions wrote say it so, too.
+    if text.lower() == AUTO or (text == "0" and not within(kind, 0)):
+        return None
+    known = Union[tuple(one for one in get_args(kind) if one is not NoneType)]  # noqa: UP007
+    try:
+        return TypeAdapter(known).validate_strings(text)
+    except ValidationError:
+        raise InputError(f"{_name(key)} is {text}: expected {in_words(known)}, or {AUTO}") from None
 
 
 class PtychoFlowSettings:
@@ -71,17 +107,13 @@ class PtychoFlowSettings:
     def __init__(self, registry: SettingsRegistry) -> None:
         group = registry.create_group("PtychoFlow")
         # A product has no place for images of half the frames each.
-        usual = BlindReconstructionSettings(probe_modes=None, halves=False)
-        self.reconstruction = SectionParameters(group, usual)
-        self.probe_modes = group.create_integer_parameter("ProbeModes", 0, minimum=0)
-        self.solve_brightness = group.create_string_parameter("SolveBrightness", "auto")
+        self.reconstruction = SectionParameters(group, BlindReconstructionSettings, probe_modes=None, halves=False)
         self.report_interval = group.create_integer_parameter("ReportInterval", 5, minimum=1)
         self.seed = group.create_integer_parameter("Seed", 0, minimum=0)
         self.accelerator = group.create_string_parameter("Accelerator", "auto")
-        self.training = SectionParameters(
-            registry.create_group("PtychoFlowTraining"), TrainingSettings(learn_flux=True)
-        )
-        self.model = SectionParameters(registry.create_group("PtychoFlowModel"), ModelSettings())
+        training, model = (registry.create_group(f"PtychoFlow{name}") for name in ("Training", "Model"))
+        self.training = SectionParameters(training, TrainingSettings, learn_flux=True)
+        self.model = SectionParameters(model, ModelSettings)
 
 
 @dataclass(frozen=True)
@@ -174,29 +206,28 @@ class PtychoFlowReconstructor(SubprocessReconstructor):
             super().save_model(file_path)
 
     def reconstruct(self, parameters: ReconstructInput) -> Iterator[ReconstructOutput]:
-        self.goal = planned = self.settings.reconstruction.values()["iterations"]
+        self.goal = planned = self.settings.reconstruction.value("iterations")
         for output in super().reconstruct(parameters):
             # It goes on while the frames that are left out are explained better.
             self.goal = max(planned, output.progress)
             yield output
 
     def train(self, input_path: Path, output_path: Path) -> Iterator[TrainOutput]:
-        self.goal = self.settings.training.values()["max_epochs"]
+        self.goal = self.settings.training.value("max_epochs")
         yield from super().train(input_path, output_path)
 
     def _goal(self) -> int:
-        return self.settings.reconstruction.values()["iterations"] if self.goal is None else self.goal
+        return self.settings.reconstruction.value("iterations") if self.goal is None else self.goal
 
     def _told(self, parameters: ReconstructInput, checkpoint: Path | None) -> ReconstructPayload:
         settings = self.settings
-        modes = settings.probe_modes.get_value() or parameters.product.probes.num_incoherent_modes
-        brightness = settings.solve_brightness.get_value()
-        if brightness.lower() not in ASKED:
-            raise InputError(f"SolveBrightness is {brightness}: expected one of {', '.join(ASKED)}")
+        asked = settings.reconstruction.values()
+        # A start that is found from the photons knows nothing of the product's modes.
+        modes = asked["probe_modes"] or parameters.product.probes.num_incoherent_modes
         return ReconstructPayload(
             parameters,
             checkpoint,
-            settings.reconstruction.values() | {"probe_modes": modes, "solve_brightness": ASKED[brightness.lower()]},
+            asked | {"probe_modes": modes},
             settings.report_interval.get_value(),
             settings.seed.get_value(),
             settings.accelerator.get_value(),

@@ -41,8 +41,10 @@ from ptychoflow.ptychodus.products import dataset_of, reconstructed
 from ptychoflow.ptychodus.reconstructor import PtychoFlowLibrary, PtychoFlowReconstructor, export_training_data
 from ptychoflow.reconstruction.file import Reconstruction, write_reconstruction
 from ptychoflow.settings.inference import InferenceSettings
+from ptychoflow.settings.model import ModelSettings
 from ptychoflow.settings.reconstruction import BlindReconstructionSettings
 from ptychoflow.settings.simulation import ProbeSettings, ScanSettings, SimulationSettings
+from ptychoflow.settings.training import TrainingSettings
 from ptychoflow.simulation.dataset import simulate
 
 ROOT = Path(__file__).parents[3]
@@ -358,19 +360,45 @@ def test_the_shipped_network_is_there_from_the_beginning(tmp_path: Path):
 
 
 def test_its_settings_are_those_of_the_library():
-    values = quick().settings.reconstruction.values()
-    # Ptychodus has no place for images of half the frames.
-    usual = BlindReconstructionSettings(halves=False)
-    assert values == {key: getattr(usual, key) for key in values}
-    assert set(vars(usual)) - set(values) == {"probe_modes", "solve_brightness"}
+    settings = quick().settings
+    # A product has as many modes as it has, and no place for images of half the frames.
+    usual = BlindReconstructionSettings(probe_modes=None, halves=False)
+    assert settings.reconstruction.values() == vars(usual)
+    assert TrainingSettings.of(settings.training.values()) == TrainingSettings(learn_flux=True)
+    for name in "unrolled", "unet":
+        values = quick(Name=name).settings.model.values()
+        assert values["depth"] is None
+        assert ModelSettings(**values) == ModelSettings(name=name)
 
 
-def test_the_light_of_frames_is_solved_for_as_asked(registry: PluginRegistry, small_cxi: Path):
+def test_what_may_be_null_is_said_in_words(registry: PluginRegistry, small_cxi: Path):
     parameters = handed(registry, small_cxi)
-    for said, asked in ({}, None), ({"SolveBrightness": True}, True), ({"SolveBrightness": "false"}, False):
-        assert quick(**said)._told(parameters, None).settings["solve_brightness"] is asked
-    with pytest.raises(InputError, match="SolveBrightness is maybe: expected one of auto, true, false"):
-        quick(SolveBrightness="maybe")._told(parameters, None)
+
+    def asked(**said: object) -> dict:
+        return quick(**said)._told(parameters, None).settings
+
+    for said, meant in ({}, None), ({"SolveBrightness": "Auto"}, None), ({"SolveBrightness": True}, True):
+        assert asked(**said)["solve_brightness"] is meant
+    assert asked(SolveBrightness="false")["solve_brightness"] is False
+    # Earlier versions wrote 0.
+    modes = parameters.product.probes.num_incoherent_modes
+    assert [asked(ProbeModes=said)["probe_modes"] for said in ("auto", "0", "3")] == [modes, modes, 3]
+    assert quick(NGroups=12).settings.training.value("n_groups") == 12
+    with pytest.raises(InputError, match="SolveBrightness is maybe: expected true or false, or auto"):
+        asked(SolveBrightness="maybe")
+    with pytest.raises(InputError, match="ProbeModes is -1: expected a whole number of at least 1, or auto"):
+        asked(ProbeModes=-1)
+
+
+def test_what_ptychodus_saves_it_reads_again(tmp_path: Path):
+    before, after = SettingsRegistry(), SettingsRegistry()
+    ((one,), (other,)) = (PtychoFlowLibrary(registry) for registry in (before, after))
+    for key, value in {"ProbeModes": "2", "SolveBrightness": "true", "SolvePositions": "True"}.items():
+        before["PtychoFlow"].parameters()[key].set_value_from_string(value)
+    before.save_settings(tmp_path / "settings.ini")
+    after.open_settings(tmp_path / "settings.ini")
+    assert other.settings.reconstruction.values() == one.settings.reconstruction.values()
+    assert other.settings.reconstruction.value("probe_modes") == 2
 
 
 @pytest.fixture
