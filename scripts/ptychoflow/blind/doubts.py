@@ -71,10 +71,10 @@ def brightness_doubts(reconstruction: Reconstruction, dataset: Dataset) -> list[
     ]
 
 
-def light_found(brightness: np.ndarray) -> str:
-    """Say that the light of each frame, (frames,) float32 of mean 1, was solved for though nobody asked for it."""
+def light_found(spread: float) -> str:
+    """Say that the light of each frame, with a spread over its mean, was solved for though nobody asked for it."""
     return (
-        f"the light seems to change from frame to frame, by {np.std(brightness):.1%} (rms), and was solved for, since "
+        f"the light seems to change from frame to frame, by {spread:.1%} (rms), and was solved for, since "
         "frames are explained far better so; those that lie elsewhere than their positions say look alike where they "
         "differ in little else (solve_brightness: true asks for it from the beginning, false takes it as steady)"
     )

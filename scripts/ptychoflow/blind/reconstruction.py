@@ -122,7 +122,7 @@ def reconstruct(
         parts = deviations(solving, reconstruction, seed)
         reconstruction.amplitude_deviation, reconstruction.phase_deviation = parts
     scores = own_scores(reconstruction, solving.dataset)
-    warnings = all_doubts(solving, reconstruction, scores)
+    warnings = all_doubts(solving, result, reconstruction, scores)
     reconstruction.provenance = {
         "result": "reconstruction",
         "method": method,
@@ -154,7 +154,10 @@ def reconstruct(
 
 
 def all_doubts(
-    solving: BlindReconstruction, reconstruction: Reconstruction, scores: dict[str, float | int | None]
+    solving: BlindReconstruction,
+    result: BlindResult,
+    reconstruction: Reconstruction,
+    scores: dict[str, float | int | None],
 ) -> list[str]:
     """Say all that is doubtful about an image: what is cheap to find always, and why it misfits only where it does.
 
@@ -162,8 +165,10 @@ def all_doubts(
     ----------
     solving : BlindReconstruction
         At its end; it is left as it is.
+    result : BlindResult
+        What it came to.
     reconstruction : Reconstruction
-        As it came out.
+        The same as an image.
     scores : dict
         As `own_scores` gives them.
     """
@@ -179,8 +184,8 @@ def all_doubts(
     elif not said:
         left = left_over(reconstruction, dataset)
         said = left_over_doubts(left, reconstruction, dataset) or freed_doubts(solving, network, reconstruction, left)
-    if reconstruction.brightness is not None and solving.settings.solve_brightness is None:
-        said.append(light_found(reconstruction.brightness[solving.used]))
+    if result.brightness_rms is not None and solving.settings.solve_brightness is None:
+        said.append(light_found(result.brightness_rms))
     return said
 
 
@@ -272,7 +277,7 @@ def _findings(result: BlindResult, solving: BlindReconstruction) -> dict[str, An
         "smoothing": solving.smoothed,
         "deviances": [one.deviance for one in result.history],
         "background": result.background,
-        "brightness_rms": None if result.brightness is None else float(np.std(result.brightness[result.used])),
+        "brightness_rms": result.brightness_rms,
         "probe_mode_shares": (powers / powers.sum()).tolist(),
         "position_shift_rms": float(np.sqrt(np.square(moved - moved.mean(axis=0)).sum(axis=1).mean())),
     }

@@ -71,3 +71,8 @@ class BlindResult:
     start: Start
     history: list[Progress] = field(default_factory=list)
     object_shape: tuple[int, int] = (0, 0)
+
+    @property
+    def brightness_rms(self) -> float | None:
+        """Standard deviation of the light of the frames used over its mean; None where it was not solved for."""
+        return None if self.brightness is None else float(np.std(self.brightness[self.used]))
