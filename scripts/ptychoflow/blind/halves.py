@@ -6,14 +6,12 @@ import torch
 from torch import Tensor
 
 from ptychoflow.blind.judged import SMOOTHED_FROM, smoothed_state
-from ptychoflow.models.blind import subsets
+from ptychoflow.models.blind import DAMPING, OBJECT_STEP, left_of_steps, subsets
 from ptychoflow.models.blind_state import BlindState
 from ptychoflow.models.scan_frames import ScanFrames
 
 ITERATIONS = 10
 """Of each half, from an empty object on."""
-FIRST_STEP, LAST_STEP, DAMPING = 1.0, 0.5, 0.05
-"""Sizes of the steps, and the share of the largest light that damps them: those of the plain engine."""
 
 
 @torch.no_grad()
@@ -47,7 +45,7 @@ def half_objects(state: BlindState, frames: ScanFrames, used: Tensor, seed: int,
         objects = torch.ones_like(state.objects)
         for iteration in range(ITERATIONS):
             progress = iteration / (ITERATIONS - 1)
-            size = torch.full_like(damping, FIRST_STEP + (LAST_STEP - FIRST_STEP) * progress)
+            size = torch.full_like(damping, OBJECT_STEP * left_of_steps(progress))
             for chosen in subsets(used[half::2], progress, generator):
                 change = frames.change(objects, state.probes, state.background, chosen)
                 objects = change.stepped_objects(objects, size, damping)

@@ -28,8 +28,15 @@ MOST_SUBSETS, FEWEST_SUBSETS = 25, 2
 FRAMES_OF_A_SUBSET = 8
 BEGINNING_SUBSETS, PHOTONS_OF_A_SUBSET = 4, 15
 """Subsets at the beginning at the least, and photons on a pixel that one is worth."""
+OBJECT_STEP, PROBE_STEP, DAMPING = 1.0, 0.8, 0.05
+"""Sizes of the plain engine's steps at the beginning, and the share of the largest light that damps them."""
 LARGEST = 3.0
 """Largest amplitude of an object whose mean is 1; so no correction can run away."""
+
+
+def left_of_steps(progress: float) -> float:
+    """Size of the plain engine's steps over that at the beginning: half in the end."""
+    return 1 - 0.5 * progress
 
 
 class Rates(nn.Module):
@@ -62,10 +69,10 @@ class Rates(nn.Module):
             known = torch.cat([features, torch.ones_like(features[:, :1])], dim=1)
             learned = learned + (offset @ known[:, :, None])[..., 0]
         learned = 2 * torch.tanh(learned / 2)
-        size = features.new_tensor([1.0, 0.8]) * (1 - 0.5 * progress) * torch.exp(learned[:, 0:2])
+        size = features.new_tensor([OBJECT_STEP, PROBE_STEP]) * left_of_steps(progress) * torch.exp(learned[:, 0:2])
         # Where few photons fell, more damping keeps their noise out.
         noise = 0.3 / (1 + photons[:, None] / 100)
-        damping = (0.05 + noise) * torch.exp(learned[:, 2:4])
+        damping = (DAMPING + noise) * torch.exp(learned[:, 2:4])
         # An odds of 1.5 is a momentum of 0.6.
         odds = 1.5 * torch.exp(learned[:, 4:6])
         return size, damping, odds / (1 + odds)
