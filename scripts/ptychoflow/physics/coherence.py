@@ -9,6 +9,8 @@ import torch
 from jaxtyping import Bool, Complex, Float
 from torch import Tensor
 
+from ptychoflow.physics.normal_equations import NormalEquations
+
 DARK = 0.2
 """Photons of a pixel below which one more says little."""
 RIDGE = 1e-3
@@ -28,8 +30,7 @@ class CoherenceFit:
         self.modes = modes
         # Upper triangle: real parts, then imaginary ones, of which the diagonal has none.
         self.real, self.imaginary = torch.triu_indices(modes, modes), torch.triu_indices(modes, modes, offset=1)
-        self.normal: Tensor | float = 0.0
-        self.right: Tensor | float = 0.0
+        self.equations = NormalEquations()
 
     def add(
         self,
@@ -59,19 +60,13 @@ class CoherenceFit:
         weights = torch.where(mask, 1 / (modelled + DARK / photons), 0)
         pairs = waves[self.real[0]] * waves[self.real[1]].conj()
         columns = torch.cat([pairs.real, pairs.imag[self.real[0] != self.real[1]]]).flatten(1)
-        weighted = columns * weights.flatten()
-        self.normal = self.normal + (weighted @ columns.mT).double()
-        self.right = self.right + (weighted @ (counts - background).flatten()).double()
+        self.equations.add(columns, (counts - background).flatten(), weights.flatten())
 
     def mixture(self) -> Complex[Tensor, "modes modes"]:
         """Matrix (modes, modes) complex64 by which modes become those of the light that explains the frames best."""
-        one = (self.real[0] == self.real[1]).to(self.right)
-        as_they_are = torch.cat([one, torch.zeros_like(self.right[: self.imaginary.shape[1]])])
-        normal, right = torch.nan_to_num(self.normal), torch.nan_to_num(self.right)
-        curvature = normal.diagonal()
-        # A mode without light has no curvature, and stays.
-        ridge = RIDGE * curvature.clamp_min(1e-9 * curvature.max()).clamp_min(1e-30)
-        found = torch.linalg.solve(normal + ridge.diag(), right + ridge * as_they_are)
+        one = (self.real[0] == self.real[1]).to(self.equations.right)
+        as_they_are = torch.cat([one, one.new_zeros(self.imaginary.shape[1])])
+        found = self.equations.solution(_ridge, as_they_are)
         real, imaginary = found.split([self.real.shape[1], self.imaginary.shape[1]])
         mutual = torch.zeros(self.modes, self.modes, dtype=torch.complex128, device=found.device)
         # An entry off the diagonal stands for itself and its mirror image.
@@ -80,3 +75,8 @@ class CoherenceFit:
         mutual = mutual.triu() + mutual.triu(1).mH
         powers, vectors = torch.linalg.eigh(mutual)
         return (vectors * powers.clamp_min(0).sqrt()).mT.to(torch.complex64)
+
+
+def _ridge(curvature: Tensor) -> Tensor:
+    # A mode without light has no curvature, and stays.
+    return RIDGE * curvature.clamp_min(1e-9 * curvature.max()).clamp_min(1e-30)

@@ -11,6 +11,7 @@ from jaxtyping import Bool, Complex, Float
 from torch import Tensor
 
 from ptychoflow.physics.linearised import LEAST_PHOTONS
+from ptychoflow.physics.normal_equations import NormalEquations
 
 ORDERS = ((1, 0), (0, 1), (2, 0), (1, 1), (0, 2))
 """Of derivatives along (rows, columns)."""
@@ -40,8 +41,7 @@ class ModeFit:
 
     def __init__(self, modes: int) -> None:
         self.modes = modes
-        self.normal: Tensor | float = 0.0
-        self.right: Tensor | float = 0.0
+        self.equations = NormalEquations()
 
     def add(
         self,
@@ -64,13 +64,13 @@ class ModeFit:
         # Re((a + ib) z) = a Re z - b Im z
         columns = torch.view_as_real((directions[:, None] * waves).flatten(0, 1).conj().resolve_conj().flatten(1))
         columns = columns.movedim(-1, 1).flatten(0, 1)
-        self.normal = self.normal + (columns @ columns.mT).double()
-        self.right = self.right + (columns @ missing.flatten()).double()
+        self.equations.add(columns, missing.flatten())
 
     def change(self) -> Complex[Tensor, "modes patterns"]:
         """Matrix (modes, patterns) complex64: how much of each pattern is added to each mode."""
-        normal, right = torch.nan_to_num(self.normal), torch.nan_to_num(self.right)
-        curvature = normal.diagonal()
-        ridge = RIDGE * (curvature + curvature.max().clamp_min(1e-30))
-        found = torch.linalg.solve(normal + ridge.diag(), right).reshape(self.modes, -1, 2)
+        found = self.equations.solution(_ridge).reshape(self.modes, -1, 2)
         return torch.view_as_complex(found).to(torch.complex64)
+
+
+def _ridge(curvature: Tensor) -> Tensor:
+    return RIDGE * (curvature + curvature.max().clamp_min(1e-30))
