@@ -3,6 +3,8 @@
 import numpy as np
 from scipy import ndimage
 
+from ptychoflow.ingest.detector.pixels import waves_cancel, windows_round
+
 LEAST_LIGHT = 20.0
 """Photons over all frames in the middle of those round a pixel, from which on none in it means that it is dead."""
 LEAST_LINE = 200.0
@@ -12,8 +14,6 @@ OUTSHINES, LEAST_HOT = 10.0, 100.0
 speckle that is sampled well enough for ptychography does."""
 FADING = 0.5
 """Light next to a pixel over that further off, below which it is the dark middle of a fringe, which has a quarter."""
-LIKE_ITS_INVERSE = 0.25
-"""Photons of the pixel across the beam over those round a lonely dark one, below which both are where waves cancel."""
 
 
 def dark_lines(light: np.ndarray, good: np.ndarray) -> tuple[int, int]:
@@ -63,21 +63,17 @@ def measured_part(mask: np.ndarray) -> np.ndarray:
 def dead_pixels(light: np.ndarray, good: np.ndarray) -> int:
     """How many good pixels never count though those round them do, and do not fade towards them.
 
-    Nor are those dead that stand alone and whose inverse through the middle is dark as well: of a far field little
-    but the sample differs there, and a beam of sharp edges has points where its waves cancel. Parameters are those of
-    `dark_lines`.
+    Nor are those dead where waves cancel, see `waves_cancel`. Parameters are those of `dark_lines`.
     """
     around = ndimage.uniform_filter(light, size=5, mode="nearest")
-    rows, columns = np.nonzero((light == 0) & good & (around > LEAST_LIGHT / 2))
-    if not len(rows):
+    dark = (light == 0) & good & (around > LEAST_LIGHT / 2)
+    if not dark.any():
         return 0
-    padded = np.pad(light, 2, mode="edge")
-    windows = np.array([[padded[rows + i, columns + j] for j in range(5)] for i in range(5)])
+    windows = windows_round(light, *np.nonzero(dark))
     beside = windows[1:-1, 1:-1].sum(axis=(0, 1)), (windows[1:-1, 1:-1] > 0).sum(axis=(0, 1))
     off = windows.sum(axis=(0, 1)) - beside[0], (windows > 0).sum(axis=(0, 1)) - beside[1]
     # Next to a pixel in the middle of a dead line there may be none that counts.
     fades = beside[0] * off[1] < FADING * off[0] * beside[1]
-    median, inverse = np.median(windows, axis=(0, 1)), (-rows % len(light), -columns % len(light))
-    alone = (windows[1:-1, 1:-1] > 0).sum(axis=(0, 1)) == 8
-    cancels = alone & good[inverse] & (light[inverse] < LIKE_ITS_INVERSE * median)
-    return int(np.count_nonzero((median > LEAST_LIGHT) & ~fades & ~cancels))
+    middle = len(light) // 2
+    cancels = waves_cancel(light, good, dark, (middle, middle))
+    return int(np.count_nonzero((np.median(windows, axis=(0, 1)) > LEAST_LIGHT) & ~fades & ~cancels))

@@ -12,6 +12,7 @@ import h5py
 import hdf5plugin
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from ptychoflow.dataset.dataset import Dataset
 from ptychoflow.dataset.flux import good_share
@@ -21,7 +22,7 @@ from ptychoflow.ingest.detector.preparation import DetectorPreparation
 from ptychoflow.ingest.readers import IngestSettings, read_dataset
 from ptychoflow.physics.geometry import wavelength_of
 from ptychoflow.settings.detector import DetectorSettings
-from ptychoflow.settings.simulation import ProbeSettings, ScanSettings, SimulationSettings
+from ptychoflow.settings.simulation import ObjectSettings, ProbeSettings, ScanSettings, SimulationSettings
 from ptychoflow.simulation.dataset import expected_photons, simulate
 from ptychoflow.simulation.probes import make_probe
 
@@ -201,6 +202,31 @@ def test_no_pixel_of_a_clean_scan_is_called_bad(kind: str, flux: float):
     preparation = prepared(frames, LOOKING)
     assert preparation.mask.all()
     np.testing.assert_array_equal(preparation.frames(frames), frames)
+
+
+@pytest.mark.parametrize("cut", [(0, 0), (5, 0), (0, 3)])
+@pytest.mark.parametrize(("flux", "diameter"), [(1e5, 0.3), (3e5, 0.4), (1e6, 0.3)])
+def test_points_where_the_waves_of_a_sharp_edged_beam_cancel_are_not_dead(
+    flux: float, diameter: float, cut: tuple[int, int]
+):
+    """Behind a weak sample such points stay dark in all frames, wherever the middle of the beam falls."""
+    probe = ProbeSettings(kind="disk", flux=flux, disk_diameter=diameter)
+    weak = ObjectSettings(absorption=0.01, phase_shift=0.01)
+    grid = ScanSettings(frames=64, step=4.0)
+    whole = simulate(SimulationSettings(size=48, probe=probe, object=weak, scan=grid, seed=5)).frames
+    frames = whole[:, cut[0] :, cut[1] :].copy()
+    sums = frames.sum(axis=0)
+    assert ((sums == 0) & (ndimage.median_filter(sums, 5) > 50)).sum() >= 4
+    looking = DetectorSettings(find_dead=True)
+    assert prepared(frames, looking).summary["dead_pixels"] == 0
+    # A dead pixel has no such partner.
+    places = np.argwhere(ndimage.minimum_filter(sums, 3) > 100)[::7]
+    assert len(places) >= 5
+    places = [*places, (24 - cut[0], 24 - cut[1])]
+    for row, column in places:
+        spoilt = frames.copy()
+        spoilt[:, row, column] = 0
+        assert prepared(spoilt, looking).summary["dead_pixels"] == 1
 
 
 def broken(frames: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -222,6 +222,9 @@ def test_a_point_where_waves_cancel_is_no_dead_pixel(good: Dataset):
     # What is dark together was not made by waves, whatever lies across the beam.
     frames[:, 40:42, 20:22] = frames[:, 64 - 41 : 64 - 39, 64 - 21 : 64 - 19] = 0
     assert inspect(replace(good, frames=frames))[0]["dead_pixels"] == 1 + 8
+    # The middle is across from itself.
+    frames[:, 32, 32] = 0
+    assert inspect(replace(good, frames=frames))[0]["dead_pixels"] == 1 + 8 + 1
 
 
 def test_a_central_stop_is_no_corner():

@@ -12,6 +12,11 @@ LEAST_FRAMES = 16
 """Frames from which on a count that never changes is no chance."""
 LEAST_SUM = 50.0
 """Photons over all frames on both sides of a pixel, from which on none at all in it means that it is dead."""
+LIKE_ITS_INVERSE, MOST_ACROSS = 0.25, 10.0
+"""Photons of the pixel across the beam from a lonely dark one, over those round either, and as a number: below both,
+waves cancel at both. A pixel whose like counts more does not stay without any."""
+PAIRED = 0.5
+"""Share of lonely dark pixels whose inverse is dark, below which that is chance."""
 LARGEST_CONTRAST = 8.0
 """How many times brighter than its third brightest neighbour no pixel of a beam is: the peak of a disk of 0.7 of the
 frame has 4.5."""
@@ -96,6 +101,7 @@ def dead_pixels(sums: np.ndarray, good: np.ndarray) -> np.ndarray:
 
     Light on both sides along three of the four axes through a pixel tells it from one outside a sharply edged beam.
     On each side the nearest of two pixels that ever counts speaks, so that lines of up to three dead pixels are found.
+    Points where the waves of the beam cancel are left out, see `waves_cancel`.
 
     Parameters
     ----------
@@ -113,7 +119,51 @@ def dead_pixels(sums: np.ndarray, good: np.ndarray) -> np.ndarray:
     side = np.where(near > 0, near, np.where(np.isnan(far), near, far))
     either = np.minimum(side[:4], side[4:])
     bright, known = (either >= LEAST_SUM).sum(axis=0), np.isfinite(either).sum(axis=0)
-    return good & (sums == 0) & ((bright >= 3) | ((bright == 2) & (known == 2)))
+    dead = good & (sums == 0) & ((bright >= 3) | ((bright == 2) & (known == 2)))
+    if dead.any():
+        centre, _ = beam_centre(sums, good & ~dead)
+        dead[dead] = ~waves_cancel(np.where(good, sums, 0), good, dead, centre)
+    return dead
+
+
+def waves_cancel(light: np.ndarray, good: np.ndarray, dark: np.ndarray, centre: tuple[int, int]) -> np.ndarray:
+    """Tell points where the waves of a beam cancel from dead pixels.
+
+    A beam of sharp edges has such points. They stand alone, and their inverses through the middle are dark as well: of
+    a far field little but the sample differs there.
+
+    Parameters
+    ----------
+    light : ndarray
+        (H, W) float, photons over all frames, 0 where bad.
+    good : ndarray
+        (H, W) bool.
+    dark : ndarray
+        (H, W) bool, pixels without photons of which it is asked.
+    centre : tuple of int
+        (row, column) of the middle.
+
+    Returns
+    -------
+    ndarray
+        (dark,) bool, in the order of `numpy.nonzero`.
+    """
+    here = np.array(np.nonzero(dark))
+    # Far fields repeat beyond their edges.
+    across = (2 * np.array(centre)[:, None] - here) % np.array(light.shape)[:, None]
+    windows, beyond = windows_round(light, *here), windows_round(light, *across)
+    # The middle is its own inverse, which tells nothing.
+    alone = ((windows[1:-1, 1:-1] > 0).sum(axis=(0, 1)) == 8) & (here != across).any(axis=0)
+    around = np.minimum(np.median(windows, axis=(0, 1)), np.median(beyond, axis=(0, 1)))
+    paired = alone & good[*across] & (light[*across] < np.minimum(LIKE_ITS_INVERSE * around, MOST_ACROSS))
+    # Where many pixels are dead, some have a dead inverse by chance.
+    return paired & (paired.sum() >= PAIRED * alone.sum())
+
+
+def windows_round(light: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """What lies round some pixels (chosen,) of an image (H, W), (5, 5, chosen); it is mirrored at its edges."""
+    padded = np.pad(light, 2, mode="reflect")
+    return np.array([[padded[rows + i, columns + j] for j in range(5)] for i in range(5)])
 
 
 def hot_pixels(sums: np.ndarray, good: np.ndarray, constant: np.ndarray, factor: float) -> np.ndarray:
