@@ -20,7 +20,7 @@ from ptychoflow.dataset.cxi import read_cxi, write_cxi
 from ptychoflow.dataset.dataset import Dataset, object_frame
 from ptychoflow.dataset.position_axes import ingest_settings_of, orientations, turned
 from ptychoflow.errors import InputError
-from ptychoflow.iterative.solver import sound_start, unseen_by
+from ptychoflow.iterative.start import sound_start, unseen_by
 from ptychoflow.metrics.doubts import LEAST_EXPLAINED
 from ptychoflow.physics.diffraction import Propagator
 from ptychoflow.physics.geometry import wavelength_of

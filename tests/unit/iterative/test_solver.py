@@ -13,7 +13,8 @@ from ptychoflow.dataset.cxi import write_cxi
 from ptychoflow.dataset.dataset import Dataset
 from ptychoflow.errors import InputError
 from ptychoflow.iterative.ptychi import GaussianBlur
-from ptychoflow.iterative.solver import solve, sound_start
+from ptychoflow.iterative.solver import solve
+from ptychoflow.iterative.start import sound_start
 from ptychoflow.reconstruction.file import Reconstruction, read_reconstruction, write_reconstruction
 from ptychoflow.reconstruction.photons import photon_deviance
 from ptychoflow.reconstruction.scoring import score
