@@ -9,6 +9,7 @@ apart; stretch and shear trade with astigmatism alike. Rotation has no such part
 """
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -23,16 +24,7 @@ from ptychoflow.dataset.position_axes import turned, twin_of
 from ptychoflow.errors import InputError
 from ptychoflow.measurement.error_bars import Estimate, error_bars
 from ptychoflow.measurement.geometry_fit import Place
-from ptychoflow.measurement.settling import (
-    AVERAGED,
-    BLURRED,
-    DOUBTED,
-    MUCH_BLURRED,
-    doubted,
-    from_both_sides,
-    settled,
-    with_modes,
-)
+from ptychoflow.measurement.settling import AVERAGED, BLURRED, first_rounds, from_both_sides
 from ptychoflow.models.blind import Blind
 from ptychoflow.physics.diffraction import Propagator
 from ptychoflow.physics.geometry import wavelength_of
@@ -172,38 +164,20 @@ def _measured(
 
     edge = _edge(mean, FIRST_SHARE)
     chosen = [middle_of(positions, count) for count in (QUICK_FRAMES, FRAMES)] if quick else neighbourhoods(positions)
-    first = window(chosen[0], edge)
-    fit, ends = settled(network, first, coarse_probe(start.probe, edge), Place(), seed, quick)
-    rounds, centres = [ends[-2:]], [fit.beam_centre()]
-    began = [0.0]
-    if quick and (orientation or doubted(fit.place)) and len(chosen[1]) > len(chosen[0]):
-        first, began = window(chosen[1], edge), [fit.place.scale]
-        fit, ends = settled(network, first, fit.probe, fit.place, seed, quick)
-        rounds, centres = [*rounds, ends[-2:]], [fit.beam_centre()]
-    better = 1.0
-    if not quick or doubted(fit.place):
-        with_several, better = with_modes(network, first, fit, seed)
-    if better < (MUCH_BLURRED if quick else BLURRED):
-        # What one mode said of such light counts for nothing.
-        began = [fit.place.scale]
-        fit, ends = settled(network, first, with_several.probe, with_several.place, seed, quick)
-        rounds, centres = [ends[-2:]], [fit.beam_centre()]
-    place, probe = fit.place, fit.probe
-    if quick and abs(place.scale) > DOUBTED[0]:
-        # From as far on the other side.
-        began = [*began, 2 * place.scale]
-        _, ends = settled(network, first, probe, replace(place, scale=began[-1]), seed, quick)
-        rounds = [*rounds, ends[-2:]]
-    errors = _orientation_errors(network, first, orientation, place, probe, seed)
+    probe = coarse_probe(start.probe, edge)
+    first = first_rounds(network, partial(window, edge=edge), chosen, probe, seed, quick, bool(orientation))
+    place, probe = first.fit.place, first.fit.probe
+    errors = _orientation_errors(network, first.window, orientation, place, probe, seed)
+    rounds, began, fits = first.ends, first.began, [first.fit]
     if not quick:
         edge = _edge(mean, LAST_SHARE)
         windows = [window(numbers, edge) for numbers in (chosen if len(chosen) > 1 else 2 * chosen)]
         rounds, began, fits = from_both_sides(network, windows, embedded(probe, edge), place, seed)
-        centres, probe = [fit.beam_centre() for fit in fits], fits[-1].probe
+    centres = torch.stack([fit.beam_centre() for fit in fits])
     # Frames that are cropped have pixels at the sample that are wider.
     metres = (dataset.pixel_size * dataset.size / edge) ** 2 / wavelength_of(dataset.energy)
     scale, rotation, stretch, shear, defocus, centre = error_bars(
-        np.array(rounds)[:, -AVERAGED:], torch.stack(centres).numpy(), began, quick, separate=len(chosen) > 1
+        np.array(rounds)[:, -AVERAGED:], centres.numpy(), began, quick, separate=len(chosen) > 1
     )
     found = Measurement(
         orientation=orientation,
@@ -219,9 +193,9 @@ def _measured(
         start=start,
         rounds=rounds,
         began=began,
-        blurred=better < BLURRED,
+        blurred=first.better < BLURRED,
     )
-    return found, probe[0]
+    return found, fits[-1].probe[0]
 
 
 def _opposite(given: Tensor, found: Tensor) -> bool:

@@ -1,6 +1,7 @@
 """Fits of what deforms a scan, one after the other, until they move no more."""
 
-from dataclasses import astuple, replace
+from collections.abc import Callable
+from dataclasses import astuple, dataclass, replace
 
 import numpy as np
 import torch
@@ -25,6 +26,81 @@ much the photons tell of a scale. At most so often, until their mean moves by no
 MODES, BLURRED, MUCH_BLURRED = 3, 0.99, 0.8
 """Modes of light that is blurred. The misfit with them over that before, below which it is taken to be, and below which
 they tell the scale: without a blur it is 1.01 to 1.07, since so few steps bring less than more unknowns cost."""
+
+
+@dataclass
+class FirstRounds:
+    """What fits of a window tell that begin with an empty object.
+
+    Parameters
+    ----------
+    window : Window
+        Which was looked at in the end.
+    fit : GeometryFit
+        The last of it, where they agree.
+    ends : list
+        Of those that count, the last two steps of each: numbers of a `Place` and defocus (pixels²).
+    began : list of float
+        Logarithms of the scale at which these began.
+    better : float
+        Misfit with light of several modes over that with one; 1 where that was not tried.
+    """
+
+    window: Window
+    fit: GeometryFit
+    ends: list[list[list[float]]]
+    began: list[float]
+    better: float
+
+
+def first_rounds(
+    network: Blind,
+    window_of: Callable[[np.ndarray], Window],
+    chosen: list[np.ndarray],
+    probe: Tensor,
+    seed: int,
+    quick: bool,
+    turned: bool,
+) -> FirstRounds:
+    """Fit a window until it moves no more, and anew where its light is of several modes.
+
+    Parameters
+    ----------
+    network : Blind
+        Whose plain iterations are made.
+    window_of : callable
+        Gives the window of some frames (chosen,) int64.
+    chosen : list of ndarray
+        Frames to look at, and, in a quick look, those to look at where these doubt the file.
+    probe : Tensor
+        (modes, n, n) complex, to begin with.
+    seed : int
+        Fixes the order of the frames.
+    quick : bool
+        Whether it is a quick look, which tries the scale from its other side, too, where it is far off.
+    turned : bool
+        Whether the orientation doubts the file.
+    """
+    window = window_of(chosen[0])
+    fit, steps = settled(network, window, probe, Place(), seed, quick)
+    ends, began, better = [steps[-2:]], [0.0], 1.0
+    if quick and (turned or doubted(fit.place)) and len(chosen[1]) > len(chosen[0]):
+        window, began = window_of(chosen[1]), [fit.place.scale]
+        fit, steps = settled(network, window, fit.probe, fit.place, seed, quick)
+        ends = [*ends, steps[-2:]]
+    if not quick or doubted(fit.place):
+        with_several, better = with_modes(network, window, fit, seed)
+    if better < (MUCH_BLURRED if quick else BLURRED):
+        # What one mode said of such light counts for nothing.
+        began = [fit.place.scale]
+        fit, steps = settled(network, window, with_several.probe, with_several.place, seed, quick)
+        ends = [steps[-2:]]
+    if quick and abs(fit.place.scale) > DOUBTED[0]:
+        # From as far on the other side.
+        began = [*began, 2 * fit.place.scale]
+        _, steps = settled(network, window, fit.probe, replace(fit.place, scale=began[-1]), seed, quick)
+        ends = [*ends, steps[-2:]]
+    return FirstRounds(window, fit, ends, began, better)
 
 
 def settled(
