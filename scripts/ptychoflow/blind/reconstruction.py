@@ -22,9 +22,8 @@ from ptychoflow.blind.pretrained import PLAIN, TUNED, chosen_network, method_of,
 from ptychoflow.blind.result import BlindResult, Progress
 from ptychoflow.blind.slips import slip_doubts
 from ptychoflow.blind.solve import BlindReconstruction
-from ptychoflow.blind.uncertainty import FEWEST, deviations
+from ptychoflow.blind.uncertainty import deviations, require_halves
 from ptychoflow.dataset.dataset import Dataset
-from ptychoflow.errors import InputError
 from ptychoflow.files import sha256_of
 from ptychoflow.metrics.doubts import doubts, misfit_line, misfits, much_left
 from ptychoflow.models.blind_state import photons_per_pixel
@@ -92,10 +91,8 @@ def reconstruct(
         Where the weights cannot be used or were tuned on frames that are to judge, or where frames are too few to hold
         some out or to tell the uncertainty.
     """
-    if settings.uncertainty and len(dataset.frames) < FEWEST:
-        raise InputError(
-            f"{data} has {len(dataset.frames)} frames: expected at least {FEWEST}, for halves to tell the uncertainty"
-        )
+    if settings.uncertainty:
+        require_halves(dataset, data)
     made, device = circumstances(), device or torch.device("cpu")
     network, record = chosen_network(settings, weights)
     log.info("%s: %d frames of %d pixels, looking for a start", data, len(dataset.frames), dataset.size)
@@ -115,12 +112,7 @@ def reconstruct(
     if method == TUNED:
         solving, result, method = _or_without_what_was_tuned(solving, result, dataset, tell)
     solving_seconds = time.perf_counter() - began
-    reconstruction = as_reconstruction(result, dataset.pixel_size)
-    if settings.halves and dataset.truth is None:
-        reconstruction.halves = _halves(solving, seed)
-    if settings.uncertainty:
-        parts = deviations(solving, reconstruction, seed)
-        reconstruction.amplitude_deviation, reconstruction.phase_deviation = parts
+    reconstruction = _with_halves(solving, dataset, as_reconstruction(result, dataset.pixel_size), seed)
     scores = own_scores(reconstruction, solving.dataset)
     warnings = all_doubts(solving, result, reconstruction, scores)
     reconstruction.provenance = {
@@ -134,10 +126,7 @@ def reconstruct(
         "geometry": dataset.geometry,
         "seed": seed,
         "config": {"reconstruction": plain(settings)},
-        **_findings(result, solving),
-        "held_out_deviance": scores["deviance"],
-        "expected_deviance": scores["expected_deviance"],
-        "explained_share": scores["explained_share"],
+        **_findings(result, solving, scores),
         "half_displacements": [[0.0, 0.0], [0.0, 0.0]],
         "warnings": warnings,
         "device": device_name(device),
@@ -251,16 +240,26 @@ def _shown() -> Callable[[Progress], None]:
     return show
 
 
-def _halves(solving: BlindReconstruction, seed: int) -> np.ndarray:
-    """Objects of the even and of the odd frames, (2, H, W) complex64, placed as `BlindReconstruction.result` does."""
-    canvases = half_objects(solving.state, solving.frames, solving.fitted, seed, solving.smoothed)
-    away = solving.home - centre_of(solving.state.probes.abs().square().sum(dim=1))[0]
-    edge = solving.border
-    return fourier_shift(canvases, away)[:, edge:-edge, edge:-edge].cpu().numpy()
+def _with_halves(
+    solving: BlindReconstruction, dataset: Dataset, reconstruction: Reconstruction, seed: int
+) -> Reconstruction:
+    """Add what halves of the frames tell of an image, as far as the settings ask for it."""
+    if solving.settings.halves and dataset.truth is None:
+        canvases = half_objects(solving.state, solving.frames, solving.fitted, seed, solving.smoothed)
+        # Placed as `BlindReconstruction.result` does.
+        away = solving.home - centre_of(solving.state.probes.abs().square().sum(dim=1))[0]
+        edge = solving.border
+        reconstruction.halves = fourier_shift(canvases, away)[:, edge:-edge, edge:-edge].cpu().numpy()
+    if solving.settings.uncertainty:
+        parts = deviations(solving, reconstruction, seed)
+        reconstruction.amplitude_deviation, reconstruction.phase_deviation = parts
+    return reconstruction
 
 
-def _findings(result: BlindResult, solving: BlindReconstruction) -> dict[str, Any]:
-    """What was found beside the object, as plain containers."""
+def _findings(
+    result: BlindResult, solving: BlindReconstruction, scores: dict[str, float | int | None]
+) -> dict[str, Any]:
+    """What was found beside the object, and how well it explains the frames left out, as plain containers."""
     start = result.start
     moved = result.positions - solving.dataset.positions
     powers = result.probe.abs().square().sum(dim=(-2, -1))
@@ -280,4 +279,7 @@ def _findings(result: BlindResult, solving: BlindReconstruction) -> dict[str, An
         "brightness_rms": result.brightness_rms,
         "probe_mode_shares": (powers / powers.sum()).tolist(),
         "position_shift_rms": float(np.sqrt(np.square(moved - moved.mean(axis=0)).sum(axis=1).mean())),
+        "held_out_deviance": scores["deviance"],
+        "expected_deviance": scores["expected_deviance"],
+        "explained_share": scores["explained_share"],
     }

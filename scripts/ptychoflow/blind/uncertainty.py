@@ -7,6 +7,7 @@ do not tell: a factor and shares of the smoothing, measured on simulated scans, 
 """
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -16,6 +17,8 @@ from torch import Tensor
 from ptychoflow.blind.judged import SMOOTHED_FROM, object_at_home, probe_at_home, smoothed_state
 from ptychoflow.blind.search import plain_iteration
 from ptychoflow.blind.solve import BlindReconstruction
+from ptychoflow.dataset.dataset import Dataset
+from ptychoflow.errors import InputError
 from ptychoflow.metrics.alignment import between_probes, register, scored_area
 from ptychoflow.models.blind import subsets
 from ptychoflow.models.blind_state import BlindState, doubt, photons_per_pixel
@@ -31,6 +34,14 @@ AMPLITUDE_SHARED, PHASE_SHARED = 0.4, 0.9
 """What smoothing takes from an object, of which halves tell nothing since it takes alike from both: deviations in units
 of its strength. They and the factor were set on 17 simulated scans of six kinds of objects at 10⁴, 10⁶ and 10⁸ photons.
 What came of it on others stands in docs/pretrained.md."""
+
+
+def require_halves(dataset: Dataset, data: Path) -> None:
+    """Refuse a dataset, from a file, whose frames are too few for halves of them to tell anything."""
+    if len(dataset.frames) < FEWEST:
+        raise InputError(
+            f"{data} has {len(dataset.frames)} frames: expected at least {FEWEST}, for halves to tell the uncertainty"
+        )
 
 
 def deviations(
