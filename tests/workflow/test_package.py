@@ -13,7 +13,7 @@ import pytest
 from workflow_runs import ROOT, environment_of, planned
 
 from ptychoflow import __version__
-from ptychoflow.provenance.record import code_digest
+from ptychoflow.provenance.record import code_digest, repository_commit
 from ptychoflow.running.command import PARTS, programs
 
 FIVE_LINES = """
@@ -67,6 +67,7 @@ def test_the_wheel_has_weights_programs_and_workflow_and_nothing_else(wheel: Pat
         place = "" if name.startswith(("scripts/ptychoflow/", "scripts/ptychodus/")) else "ptychoflow/workflow/"
         expected.add(place + (name if place else name.removeprefix("scripts/")))
     expected.remove("ptychoflow/workflow/scripts/write_reference.py")
+    expected.add("ptychoflow/.git_archival.txt")
     with zipfile.ZipFile(wheel) as archive:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
         weights = archive.read("ptychoflow/pretrained/model.ckpt")
@@ -109,6 +110,7 @@ def test_five_lines_and_the_command_need_no_repository(installed: Path, tmp_path
     assert (tmp_path / "image.png").stat().st_size > 10_000
     said = run([installed / "ptychoflow", "show_provenance", "image.h5"], tmp_path).stdout
     assert __version__ in said
+    assert repository_commit().removesuffix("-dirty") in said
 
 
 def test_help_and_errors_name_the_command(installed: Path, tmp_path: Path):

@@ -25,7 +25,7 @@ from ptychoflow.files import replacing
 LIBRARY = Path(__file__).parents[1]
 PACKAGE = LIBRARY.name
 ARCHIVED = ".git_archival.txt"
-"""Where ``git archive`` writes the commit, at the root of what it packs."""
+"""Where ``git archive`` writes the commit, at the root of what it packs, and whoever builds a wheel, in the library."""
 PACKAGES = ("numpy", "scipy", "torch", "lightning", "h5py", "mlflow", "scikit-image", "matplotlib", "snakemake")
 
 
@@ -85,24 +85,33 @@ def repository_commit() -> str:
     """Commit of the checkout that the library runs from, ``-dirty`` where files differ.
 
     A copy that ``git archive`` made, such as a module from a hosted repository or a downloaded release, says it in a
-    file. A repository that the checkout merely stands in, and which does not hold the library, is not asked.
+    file, and so does an installed wheel. A repository that the checkout merely stands in, and which does not hold the
+    library, is not asked.
 
     Returns
     -------
     str
-        ``unknown`` where neither is so.
+        ``unknown`` where none of this is so.
     """
-    described = LIBRARY.parents[1] / ARCHIVED
-    if described.is_file():
-        name, _, commit = described.read_text(encoding="utf-8").strip().partition(": ")
-        if name == "node" and re.fullmatch("[0-9a-f]{40,64}", commit):
-            return commit
+    return _written(LIBRARY.parents[1]) or _told_by_git() or _written(LIBRARY) or "unknown"
+
+
+def _written(folder: Path) -> str | None:
+    """Commit that a file in a folder names."""
+    described = folder / ARCHIVED
+    if not described.is_file():
+        return None
+    name, _, commit = described.read_text(encoding="utf-8").strip().partition(": ")
+    return commit if name == "node" and re.fullmatch("[0-9a-f]{40,64}(-dirty)?", commit) else None
+
+
+def _told_by_git() -> str | None:
     try:
         if _git("ls-files", "--error-unmatch", "--", "."):
             return _git("describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
     except (OSError, subprocess.CalledProcessError):
         pass
-    return "unknown"
+    return None
 
 
 def _git(*arguments: str) -> str:

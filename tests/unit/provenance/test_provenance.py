@@ -132,6 +132,15 @@ def test_an_archive_of_a_commit_says_which(library: Path, tmp_path: Path):
     assert repository_commit() == 40 * "a"
 
 
+def test_a_wheel_says_its_commit_unless_a_repository_holds_the_library(library: Path, tmp_path: Path):
+    (library / ".git_archival.txt").write_text(f"node: {40 * 'b'}-dirty\n")
+    assert repository_commit() == 40 * "b" + "-dirty"
+    git(tmp_path, "init", "--quiet")
+    git(tmp_path, "add", "scripts")
+    git(tmp_path, "commit", "--quiet", "--message", "First")
+    assert repository_commit() == git(tmp_path, "rev-parse", "HEAD")
+
+
 def test_the_commit_is_that_of_git_and_dirty_where_files_differ(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     git(tmp_path, "init", "--quiet")
     (tmp_path / "file").write_text("first")
