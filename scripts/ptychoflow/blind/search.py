@@ -29,7 +29,9 @@ TWIN = 1.5
 """By what factor the twin must be worse in error for the positions to be turned round."""
 Rounds = tuple[tuple[int, int], ...]
 """Iterations of a trial, and by what the number of candidates is divided after them; 0 ends it."""
-ROUNDS: Rounds = ((4, 2), (4, 4), (6, 0))
+ROUNDS: Rounds = ((2, 2), (3, 1), (4, 2), (5, 0))
+FAR_BEHIND = 1.5
+"""By what factor a candidate may be worse in error than the best one and still go on."""
 AS_AT = 0.3
 """Progress in a reconstruction of which a trial's iterations are, at its beginning at least."""
 WITH_MODES = 8
@@ -204,7 +206,8 @@ def _promising(wrong: Tensor, candidates: list[Candidate], divisor: int) -> Tens
     It is compared with the winner in the end, and more iterations lessen any error: it has as many.
     """
     order = wrong.argsort()
-    count = max(2, len(candidates) // divisor)
+    near = int((wrong <= FAR_BEHIND * wrong.min()).sum())
+    count = max(2, min(near, len(candidates) // divisor))
     written = [number for number in order[count:].tolist() if candidates[number].as_written]
     if written and not any(candidates[number].as_written for number in order[:count].tolist()):
         return torch.cat([order[:count], order.new_tensor(written[:1])])
