@@ -30,8 +30,8 @@ TWIN = 1.5
 Rounds = tuple[tuple[int, int], ...]
 """Iterations of a trial, and by what the number of candidates is divided after them; 0 ends it."""
 ROUNDS: Rounds = ((2, 2), (3, 1), (4, 2), (5, 0))
-FAR_BEHIND = 1.5
-"""By what factor a candidate may be worse in error than the best one and still go on."""
+FAR_BEHIND = 2.0
+"""By what factor a candidate may be worse in error than the best one and still go on: less drops some that overtake."""
 AS_AT = 0.3
 """Progress in a reconstruction of which a trial's iterations are, at its beginning at least."""
 WITH_MODES = 8

