@@ -34,7 +34,8 @@ def judged_correction(
 ) -> tuple[BlindState, float, float]:
     """Add as much of the learned correction as helps the frames that judge, by more than their noise may pretend.
 
-    Where they are hardly explained at all they can judge nothing, and no correction is made.
+    Where they are hardly explained at all they can judge nothing, and no correction is made. Nor is one while more than
+    noise is left of them: what has been learned is how objects look, and it makes up for a wrong model in the object.
 
     Parameters
     ----------
@@ -61,7 +62,7 @@ def judged_correction(
         Deviance of the state that comes out.
     """
     before = judge(state)
-    if not before.determined:
+    if before.misfits or not before.determined:
         return state, gain, before.mean
     corrected = network.corrected(state, gain * network.learned_change(state, frames, progress))
     after = judge(corrected)

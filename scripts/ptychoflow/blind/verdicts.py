@@ -71,12 +71,17 @@ class Verdict:
         return self.share is not None and self.share >= LEAST_EXPLAINED
 
     @property
+    def misfits(self) -> bool:
+        """Whether more than noise is left: the model is wrong in something, or the image is still far from found."""
+        return self.mean > LARGEST_MISFIT * self.expected
+
+    @property
     def unfinished(self) -> bool:
         """Whether an image is right in the main, and leaves more than noise and the best of iterations would.
 
         Far starts, and phases of many turns, leave faults that the long steps of few subsets mend too slowly.
         """
-        return self.determined and 1 - self.share > MUCH_LEFT and self.mean > LARGEST_MISFIT * self.expected
+        return self.determined and 1 - self.share > MUCH_LEFT and self.misfits
 
     def clearly_better_than(self, other: "Verdict") -> bool:
         """Whether the same frames are explained better than elsewhere by more than the doubt in the difference.

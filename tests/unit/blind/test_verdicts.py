@@ -54,6 +54,12 @@ def test_a_change_that_is_right_is_said_to_help(photons: float):
     assert not right.clearly_better_than(right)
 
 
+def test_a_misfit_is_more_than_noise():
+    intensity, counts = drawn(200.0, 0.5, 4)
+    for factor, misfits in ((1.0, False), (1.02, False), (1.1, True)):
+        assert Verdict(factor * intensity, counts, MASK, intensity.mean(dim=0)).misfits == misfits
+
+
 def test_frames_that_differ_by_no_more_than_noise_determine_nothing():
     intensity, counts = drawn(2.0, 0.0, 5)
     assert not Verdict(intensity, counts, MASK, intensity[0]).determined
