@@ -10,7 +10,8 @@ from ptychoflow.blind.verdicts import Verdict
 from ptychoflow.models.blind import Blind
 from ptychoflow.models.blind_state import BlindState, doubt
 from ptychoflow.models.scan_frames import ScanFrames
-from ptychoflow.physics.gauge import centre_of, mix_modes, orthogonal_modes
+from ptychoflow.physics.diffraction import Propagator, incoherent_sum
+from ptychoflow.physics.gauge import centre_of, mix_modes, orthogonal_modes, with_power
 from ptychoflow.physics.patches import fourier_shift
 from ptychoflow.physics.total_variation import smoothed
 
@@ -152,14 +153,39 @@ def judged_step(
     return state, before
 
 
-def wandered(state: BlindState, home: Tensor) -> Tensor:
-    """How far the first scan's probe, and its object with it, is from home (2,), (row, column) pixels."""
-    size = state.probes.shape[-1]
-    away = centre_of(state.probes.abs().square().sum(dim=1))[0] - home
+def home_of(known: Tensor | None, photons: Tensor, propagator: Propagator) -> Tensor | None:
+    """Where a probe belongs, (2,) (row, column) pixels: where the file has it, or else in the middle of its frame.
+
+    None in a near field. There its frames tell where it is, and move with what object and probe move by together; a far
+    field knows nothing of that.
+
+    Parameters
+    ----------
+    known : Tensor, optional
+        (modes, N, N) complex64, the file's probe.
+    photons : Tensor
+        () float, of a frame.
+    propagator : Propagator
+        Of exit waves.
+    """
+    if propagator.transfer is not None:
+        return None
+    # A start may have wandered while it was found.
+    if known is None:
+        return torch.zeros(2, device=photons.device)
+    return centre_of(incoherent_sum(with_power(known, photons.to(known.device))))
+
+
+def wandered(state: BlindState, home: Tensor | None) -> Tensor:
+    """How far the first scan's probe, and its object with it, is from home (2,), (row, column) pixels; 0 for none."""
+    size, centre = state.probes.shape[-1], centre_of(state.probes.abs().square().sum(dim=1))[0]
+    if home is None:
+        return torch.zeros_like(centre)
+    away = centre - home
     return away - size * (away / size).round()
 
 
-def at_home(state: BlindState, home: Tensor) -> BlindState:
+def at_home(state: BlindState, home: Tensor | None) -> BlindState:
     """Move object and probe back by whole pixels when they have wandered off together."""
     whole = [-int(pixels) for pixels in wandered(state, home).round()]
     if not any(whole):
@@ -168,18 +194,18 @@ def at_home(state: BlindState, home: Tensor) -> BlindState:
     return replace(state, **{name: torch.roll(getattr(state, name), whole, dims=(-2, -1)) for name in names})
 
 
-def object_at_home(state: BlindState, home: Tensor) -> Tensor:
+def object_at_home(state: BlindState, home: Tensor | None) -> Tensor:
     """Object (H, W) complex64 of the first scan, exactly at home."""
     return fourier_shift(state.objects[0], -wandered(state, home))
 
 
-def probe_at_home(state: BlindState, home: Tensor) -> Tensor:
+def probe_at_home(state: BlindState, home: Tensor | None) -> Tensor:
     """Probe (modes, N, N) complex64 of the first scan, orthogonal, exactly at home, in units of the frames' scale."""
     probes = mix_modes(state.probes, orthogonal_modes(state.probes))
     return fourier_shift(probes[0], -wandered(state, home))
 
 
-def settled(state: BlindState, home: Tensor, deviance: Callable[[BlindState], float]) -> BlindState:
+def settled(state: BlindState, home: Tensor | None, deviance: Callable[[BlindState], float]) -> BlindState:
     """Move object and probe of a scan exactly home, unless frames are then explained worse; its modes orthogonal.
 
     Light that fills its frame, as in a near field, comes in again at the other edge where it is moved by a fraction of
@@ -189,8 +215,8 @@ def settled(state: BlindState, home: Tensor, deviance: Callable[[BlindState], fl
     ----------
     state : BlindState
         Of one scan.
-    home : Tensor
-        (2,) where its probe belongs, (row, column) pixels.
+    home : Tensor, optional
+        (2,) where its probe belongs, (row, column) pixels; nowhere else than it is if not given.
     deviance : callable
         Of frames in a state.
     """

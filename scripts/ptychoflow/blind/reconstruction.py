@@ -16,6 +16,7 @@ from ptychoflow.blind.doubts import brightness_doubts, defocus_metres, light_fou
 from ptychoflow.blind.frames import split_of
 from ptychoflow.blind.freed import freed_doubts
 from ptychoflow.blind.halves import half_objects
+from ptychoflow.blind.judged import wandered
 from ptychoflow.blind.left_over import left_over, left_over_doubts
 from ptychoflow.blind.misplaced import misplaced_doubts
 from ptychoflow.blind.pretrained import PLAIN, TUNED, chosen_network, method_of, require_unseen
@@ -27,7 +28,6 @@ from ptychoflow.dataset.dataset import Dataset
 from ptychoflow.files import sha256_of
 from ptychoflow.metrics.doubts import doubts, misfit_line, misfits, much_left
 from ptychoflow.models.blind_state import photons_per_pixel
-from ptychoflow.physics.gauge import centre_of
 from ptychoflow.physics.patches import fourier_shift
 from ptychoflow.provenance.record import circumstances, now
 from ptychoflow.reconstruction.file import Reconstruction
@@ -247,7 +247,7 @@ def _with_halves(
     if solving.settings.halves and dataset.truth is None:
         canvases = half_objects(solving.state, solving.frames, solving.fitted, seed, solving.smoothed)
         # Placed as `BlindReconstruction.result` does.
-        away = solving.home - centre_of(solving.state.probes.abs().square().sum(dim=1))[0]
+        away = -wandered(solving.state, solving.home)
         edge = solving.border
         reconstruction.halves = fourier_shift(canvases, away)[:, edge:-edge, edge:-edge].cpu().numpy()
     if solving.settings.uncertainty:

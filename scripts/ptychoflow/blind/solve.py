@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ptychoflow.blind.brightness import brightened, left_by_light, light_changes
 from ptychoflow.blind.frames import mean_frame, scan_frames, split_of
-from ptychoflow.blind.judged import SMOOTHED_FROM, at_home, judged_correction, judged_smoothing, settled
+from ptychoflow.blind.judged import SMOOTHED_FROM, at_home, home_of, judged_correction, judged_smoothing, settled
 from ptychoflow.blind.modes import enough_frames, judged_mixture, judged_modes
 from ptychoflow.blind.positions import FRAMES_AT_ONCE, moved_positions
 from ptychoflow.blind.result import BlindResult, Progress
@@ -23,8 +23,7 @@ from ptychoflow.dataset.position_axes import turned_dataset
 from ptychoflow.errors import InputError
 from ptychoflow.models.blind import Blind, subsets
 from ptychoflow.models.blind_state import BlindState, photons_per_pixel
-from ptychoflow.physics.diffraction import incoherent_sum
-from ptychoflow.physics.gauge import centre_of, with_power
+from ptychoflow.physics.gauge import with_power
 from ptychoflow.physics.losses import expected_deviance, poisson_deviance
 from ptychoflow.physics.modes import coherence_modes
 from ptychoflow.settings.reconstruction import BlindReconstructionSettings
@@ -115,9 +114,9 @@ class BlindReconstruction:
         probe = torch.from_numpy(coherence_modes(given, self.modes + spare))
         probe = with_power(probe, photons).to(self.device) / self.frames.scale
         self.state = BlindState.start(probe[None], shape)
-        # Where the file has its probe, or else where the start was.
-        known = torch.from_numpy(dataset.probe).to(self.device) if dataset.probe_known else self.state.probes[0]
-        self.home = centre_of(incoherent_sum(with_power(known, photons.to(self.device))))
+        known = torch.from_numpy(dataset.probe).to(self.device) if dataset.probe_known else None
+        self.home = home_of(known, photons, self.frames.propagator)
+        self.state = at_home(self.state, self.home)
         self.given = self.frames.positions.clone()
         self.generator = torch.Generator().manual_seed(seed)
         self.fitted = torch.from_numpy(self.used)

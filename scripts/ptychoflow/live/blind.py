@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ptychoflow.blind.candidates import GIVEN
 from ptychoflow.blind.frames import amplitudes_of
-from ptychoflow.blind.judged import at_home, judged_correction, judged_smoothing, object_at_home, probe_at_home
+from ptychoflow.blind.judged import at_home, home_of, judged_correction, judged_smoothing, object_at_home, probe_at_home
 from ptychoflow.blind.search import Start
 from ptychoflow.blind.start import FRAMES, find_start, middle_of
 from ptychoflow.live import windows
@@ -25,7 +25,7 @@ from ptychoflow.live.windows import LIT, LiveFrames, LiveImage, Window, light_of
 from ptychoflow.models.blind import Blind, subsets
 from ptychoflow.models.blind_state import BlindState, photons_per_pixel
 from ptychoflow.physics.diffraction import Propagator, incoherent_sum
-from ptychoflow.physics.gauge import centre_of, with_power
+from ptychoflow.physics.gauge import with_power
 from ptychoflow.physics.modes import coherence_modes
 from ptychoflow.settings.reconstruction import BlindReconstructionSettings
 
@@ -98,7 +98,7 @@ class BlindLiveReconstruction:
         self.incoming = IncomingFrames(self.mask, settings.held_out, seed)
         self.state: BlindState | None = None
         self.start: Start | None = None
-        self.scale, self.home = torch.ones(()), torch.zeros(2)
+        self.scale, self.home = torch.ones(()), home_of(None, torch.ones(()), self.propagator)
         self.passes, self.tried, self.waited = 0, 0, 0
         self.gain, self.smoothing = 1.0, 1.0
 
@@ -160,8 +160,7 @@ class BlindLiveReconstruction:
         self.tried = sum(count <= self.seen.count for count in AGAIN)
         counts = self.incoming.mean_counts()
         self.scale = counts[self.mask].mean().sqrt()
-        known = self.start.probe if self.guess is None else self.guess
-        self.home = centre_of(incoherent_sum(with_power(known, counts[self.mask].sum())))
+        self.home = home_of(self.guess, counts[self.mask].sum(), self.propagator)
         self._settle(self.start.probe)
 
     @torch.no_grad()
