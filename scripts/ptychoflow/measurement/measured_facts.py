@@ -73,6 +73,14 @@ def _doubts(found: Measurement, names: list[str], settings: str) -> list[str]:
             f"columns and both turned towards each other by {_written(found.shear, '')}, as where a stage drifts from "
             f"line to line or its axes are neither alike nor square ({settings})"
         )
+    if _may_be_blurred_along(found):
+        sentences.append(
+            f"the scan seems to be deformed, its rows stretched {_written(found.stretch, '')} times as much as its "
+            f"columns and both turned towards each other by {_written(found.shear, '')}, or its fringes are blurred "
+            "along one axis, which looks alike: by a stage that moves while frames are counted, or a wide source (the "
+            "first is mended by positions.stretch and shear; the second by light of several modes, which "
+            "reconstructions solve for)"
+        )
     if _may_be_blurred(found):
         sentences.append(
             f"the scan seems to be {_written(found.scale, '')} times as wide as the file says, or its fringes are "
@@ -102,6 +110,19 @@ def _believed(found: Measurement) -> Place:
 
 
 def _deformed(found: Measurement) -> bool:
+    return _misshapen(found) and not _may_be_blurred_along(found)
+
+
+def _may_be_blurred_along(found: Measurement) -> bool:
+    """Whether a scan seems narrower in one direction and no wider in any, as a blur along that one makes it."""
+    if not found.blurred or not _misshapen(found):
+        return False
+    widest = np.log(found.scale.value) + np.hypot(np.log(found.stretch.value), found.shear.value) / 2
+    unsure = (found.scale.error or 0) + np.hypot(found.stretch.error or 0, found.shear.error or 0) / 2
+    return bool(found.scale.error is None or widest < LEAST_SCALE + unsure)
+
+
+def _misshapen(found: Measurement) -> bool:
     """Whether its axes are neither alike nor square, in one of the two ways that keep its size and its rotation."""
     return any(
         one.error is not None and abs(one.value - usual) > LEAST_DEFORMED + one.error

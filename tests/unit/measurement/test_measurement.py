@@ -278,6 +278,25 @@ def test_a_blur_is_named_where_it_may_be_what_makes_a_scan_narrow(upright: Measu
     assert "blurred" not in sentence
 
 
+def test_a_blur_along_one_axis_is_named_where_it_may_be_what_deforms_a_scan(upright: Measurement):
+    """Columns that seem to be 0.93 times as wide, as of a stage that moves along them while frames are counted."""
+    dataset = zone_plate(1.0, 0.0, 0)
+    narrow = {"scale": Estimate(0.93**0.5, 0.03), "stretch": Estimate(1 / 0.93, 0.05), "shear": Estimate(0.0, 0.05)}
+    found = replace(upright, **narrow, defocus=Estimate(DEFOCUS, None))
+    facts, (sentence,) = measured_facts(found, dataset)
+    assert "deformed" in sentence
+    assert "blurred" not in sentence
+    assert "stretch: 1.07" in facts["settings_to_paste"]
+    facts, (sentence,) = measured_facts(replace(found, blurred=True), dataset)
+    assert "deformed" in sentence
+    assert "or its fringes are blurred along one axis" in sentence
+    assert "stretch" not in facts["settings_to_paste"]
+    # No blur widens an axis.
+    wide = replace(found, blurred=True, scale=Estimate(1.1**0.5, 0.04), stretch=Estimate(1.1, 0.03))
+    (sentence,) = measured_facts(wide, dataset)[1]
+    assert "blurred" not in sentence
+
+
 def test_the_twin_has_the_opposite_defocus_and_positions_turned_round(upright: Measurement):
     twin = upright.twin()
     assert twin.orientation == 3
