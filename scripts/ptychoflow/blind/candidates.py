@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from ptychoflow.blind.pupils import defocused, disk, pupil_radius
-from ptychoflow.dataset.position_axes import ORIENTATIONS
+from ptychoflow.blind.pupils import defocused, disk, pupil_radius, refocused
+from ptychoflow.dataset.position_axes import ORIENTATIONS, orientations
 from ptychoflow.physics.diffraction import Propagator
 
 GIVEN = "the file's probe"
@@ -87,3 +87,30 @@ def candidates_from(
         for number, name in enumerate(ORIENTATIONS)
         if one.given or number in TWINLESS
     ]
+
+
+def saddle_like(found: Candidate, pupil: Tensor) -> Candidate | None:
+    """Probe that makes of the positions as they are what another makes of mirrored ones.
+
+    Out of focus, a frame is a shadow of the object. A beam whose foci along two directions lie on either side of the
+    sample mirrors that shadow, as an axis that runs the other way, or two that are exchanged, do under a single focus.
+
+    Parameters
+    ----------
+    found : Candidate
+        Which explains a few frames best.
+    pupil : Tensor
+        (N, N) float, zero frequency in the corner.
+
+    Returns
+    -------
+    Candidate or None
+        None where its positions are not mirrored, or it has no defocus.
+    """
+    rows, columns, exchanged = orientations()[found.orientation]
+    if not found.defocus or (rows == columns) != exchanged:
+        return None
+    across = rows * found.defocus
+    probe = refocused(defocused(pupil, 0.0), 0.0, *((0.0, across) if exchanged else (across, 0.0)))
+    kind = "between rows and columns" if exchanged else "along rows and columns"
+    return Candidate(f"a pupil at opposite defoci {kind} of {across:+.4g} px²", probe[None])

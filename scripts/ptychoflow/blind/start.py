@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ptychoflow.blind.candidates import candidates_from
+from ptychoflow.blind.candidates import candidates_from, saddle_like
 from ptychoflow.blind.guesses import under_pupil
 from ptychoflow.blind.pupils import coarse_probe, cropped, embedded, pupil_of
 from ptychoflow.blind.search import ROUNDS, Rounds, Start, search
@@ -37,6 +37,8 @@ QUICK_ROUNDS: Rounds = ((2, 4), (3, 4), (4, 0))
 THOROUGH: Rounds = ((10, 3), (15, 3), (35, 0))
 """Of a start that is looked for again, with all modes: light of several that is taken for one hides the right defocus,
 and a probe of which no guess is near takes dozens of iterations to be found."""
+BETWEEN_TWO: Rounds = ((25, 0),)
+"""Of two starts, one of which may have to find out by itself how far its two foci are apart."""
 FARTHER = 0.6
 """Radius of the widest beam that is tried when a start is looked for again, as a share of the frame."""
 
@@ -155,6 +157,10 @@ def find_start(
     pupil = pupil_of(mean if small_size == size else cropped(mean, small_size))
     args = network, counts, positions * small_size / size, mask, propagator
     best = search(*args, candidates_from(pupil, known[0], propagator, every_orientation, known[1]), seed, rounds)
+    saddle = saddle_like(best.candidate, pupil)
+    if saddle is not None:
+        other = search(*args, [best.candidate, saddle], seed, BETWEEN_TWO)
+        best = other if other.candidate is saddle else best
     if modes is not None and best.doubtful:
         wider = candidates_from(pupil, known[0], propagator, False, known[1], FARTHER)
         # Under the orientation that was found: all of them would take minutes.
