@@ -114,8 +114,11 @@ def _deformed(found: Measurement) -> bool:
 
 
 def _may_be_blurred_along(found: Measurement) -> bool:
-    """Whether a scan seems narrower in one direction and no wider in any, as a blur along that one makes it."""
-    if not found.blurred or not _misshapen(found):
+    """Whether a scan seems narrower in one direction and no wider in any, as a blur along that one makes it.
+
+    A blur turns nothing, as a stage does that drifts from line to line.
+    """
+    if not found.blurred or turn_told(found) or not _misshapen(found):
         return False
     widest = np.log(found.scale.value) + np.hypot(np.log(found.stretch.value), found.shear.value) / 2
     unsure = (found.scale.error or 0) + np.hypot(found.stretch.error or 0, found.shear.error or 0) / 2

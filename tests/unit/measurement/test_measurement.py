@@ -291,10 +291,12 @@ def test_a_blur_along_one_axis_is_named_where_it_may_be_what_deforms_a_scan(upri
     assert "deformed" in sentence
     assert "or its fringes are blurred along one axis" in sentence
     assert "stretch" not in facts["settings_to_paste"]
-    # No blur widens an axis.
-    wide = replace(found, blurred=True, scale=Estimate(1.1**0.5, 0.04), stretch=Estimate(1.1, 0.03))
-    (sentence,) = measured_facts(wide, dataset)[1]
-    assert "blurred" not in sentence
+    # No blur widens an axis, and none turns a scan.
+    wide = {"scale": Estimate(1.1**0.5, 0.04), "stretch": Estimate(1.1, 0.03)}
+    for other in (wide, {"rotation": Estimate(4.0, 1.0)}):
+        *_, sentence = measured_facts(replace(found, blurred=True, **other), dataset)[1]
+        assert "deformed" in sentence
+        assert "blurred" not in sentence
 
 
 def test_the_twin_has_the_opposite_defocus_and_positions_turned_round(upright: Measurement):
