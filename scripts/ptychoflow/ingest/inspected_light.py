@@ -62,7 +62,7 @@ def inspected_frames(sample: Dataset, pairs: np.ndarray) -> tuple[dict[str, Any]
             f"{saturated} counts stand at the largest value, {largest:g}, and fewer just below: the detector seems to "
             "be saturated (detector.saturation)"
         )
-    if not 0.8 * photons.max() < flux < 50 * photons.max():
+    if sample.probe_known and not 0.8 * photons.max() < flux < 50 * photons.max():
         warnings.append(
             f"the probe holds {flux:.3g} photons and the brightest frame {photons.max():.3g}: expected about as many "
             "(flux, quantity)"
@@ -70,7 +70,7 @@ def inspected_frames(sample: Dataset, pairs: np.ndarray) -> tuple[dict[str, Any]
     if photons.min() < 0.1 * np.median(photons):
         warnings.append(
             f"a frame holds {photons.min():.3g} photons, the median {np.median(photons):.3g}: expected no frame "
-            "without beam (frames.photons, frames.leave_out)"
+            "without beam, unless the sample is opaque there (frames.photons, frames.leave_out)"
         )
     return facts, warnings
 

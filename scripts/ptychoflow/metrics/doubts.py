@@ -61,7 +61,7 @@ def doubts(scores: dict[str, float | int | None]) -> list[str]:
             sentences.append(
                 f"the {part} shows the lattice of the scan, {share:.1%} of its variance, expected at most "
                 f"{LARGEST_LATTICE_SHARE:.0%}; likely causes are a wrong centre of the frames, a wrong defocus of the "
-                "probe, or wrong positions"
+                "probe, or wrong positions, unless the sample itself repeats so"
             )
     if scores["collapsed"]:
         sentences.append("the image has collapsed: it is empty or unlike the true object")

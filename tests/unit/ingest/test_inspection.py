@@ -166,6 +166,12 @@ def test_what_is_broken_is_named(good: Dataset, name: str):
     assert any(re.search(expected, sentence) for sentence in warnings), warnings
 
 
+def test_a_probe_that_nobody_knows_is_not_said_to_be_too_dark(good: Dataset):
+    # It was made of bright frames, of which marks may hide a part.
+    _, warnings = inspect(replace(good, probe=good.probe / 100, probe_known=False))
+    assert not any("photons and the brightest frame" in sentence for sentence in warnings)
+
+
 @pytest.fixture(scope="module")
 def dense() -> Dataset:
     """A scan of which neighbouring frames are nearly alike, of few photons a pixel."""
