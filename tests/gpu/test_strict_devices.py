@@ -48,6 +48,7 @@ WAYS = {
     "positions and light": {"probe_modes": 1, "solve_positions": True, "solve_brightness": True},
     "from the photons": {"probe_modes": 1, "start": "photons", "orientation": True},
     "with its doubt": {"probe_modes": 1, "uncertainty": True},
+    "without a guess": {"probe_modes": 1},
 }
 
 
@@ -60,9 +61,10 @@ def unknown(small_dataset: Dataset) -> Dataset:
 @pytest.mark.parametrize("way", WAYS)
 def test_a_whole_reconstruction_stays_on_its_device(unknown: Dataset, small_cxi: Path, way: str):
     settings = BlindReconstructionSettings(**QUICK | WAYS[way])
-    expected = reconstruct(unknown, small_cxi, settings, show=lambda progress: None)
+    dataset = replace(unknown, probe_known=way != "without a guess")
+    expected = reconstruct(dataset, small_cxi, settings, show=lambda progress: None)
     with elsewhere() as there:
-        found = reconstruct(unknown, small_cxi, settings, device=there, show=lambda progress: None)
+        found = reconstruct(dataset, small_cxi, settings, device=there, show=lambda progress: None)
     # Rounding differs, as where convolutions choose their way by the device.
     assert found.provenance["held_out_deviance"] == pytest.approx(expected.provenance["held_out_deviance"], rel=0.05)
     assert found.provenance["start"]["name"] == expected.provenance["start"]["name"]

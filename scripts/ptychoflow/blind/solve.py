@@ -115,7 +115,7 @@ class BlindReconstruction:
         probe = with_power(probe, photons).to(self.device) / self.frames.scale
         self.state = BlindState.start(probe[None], shape)
         known = torch.from_numpy(dataset.probe).to(self.device) if dataset.probe_known else None
-        self.home = home_of(known, photons, self.frames.propagator)
+        self.home = home_of(known, photons.to(self.device), self.frames.propagator)
         self.state = at_home(self.state, self.home)
         self.given = self.frames.positions.clone()
         self.generator = torch.Generator().manual_seed(seed)
