@@ -160,7 +160,7 @@ def find_start(
     saddle = saddle_like(best.candidate, pupil)
     if saddle is not None:
         other = search(*args, [best.candidate, saddle], seed, BETWEEN_TWO)
-        best = other if other.candidate is saddle else best
+        best = replace(other, errors=best.errors | other.errors) if other.candidate is saddle else best
     if modes is not None and best.doubtful:
         wider = candidates_from(pupil, known[0], propagator, False, known[1], FARTHER)
         # Under the orientation that was found: all of them would take minutes.

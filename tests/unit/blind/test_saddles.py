@@ -3,10 +3,14 @@
 import numpy as np
 import pytest
 import torch
+from blind_scans import plain_engine
 
-from ptychoflow.blind.candidates import Candidate, saddle_like
+import ptychoflow.blind.start as start_module
+from ptychoflow.blind.candidates import GIVEN, Candidate, saddle_like
 from ptychoflow.blind.pupils import defocused
+from ptychoflow.blind.search import Start
 from ptychoflow.dataset.position_axes import turned
+from ptychoflow.physics.diffraction import Propagator
 from ptychoflow.physics.gauge import centre_of
 
 SIZE, DEFOCUS = 64, 60.0
@@ -38,3 +42,16 @@ def test_light_goes_where_mirrored_positions_would_have_it(orientation: int):
 @pytest.mark.parametrize(("orientation", "defocus"), [*((number, DEFOCUS) for number in (0, 3, 5, 6)), (1, None)])
 def test_no_saddle_looks_like_turned_positions_or_a_disk(orientation: int, defocus: float | None):
     assert saddle_like(Candidate("turned", spot()[None], orientation, defocus), spot()) is None
+
+
+def test_a_saddle_that_wins_leaves_what_was_found_of_the_others(monkeypatch: pytest.MonkeyPatch):
+    """The error of the file's probe is what tells that it is wrong."""
+    probe = defocused(spot(), DEFOCUS)[None]
+    mirrored = Start(Candidate("mirrored", probe, 1, DEFOCUS), probe, {GIVEN: 0.3, "mirrored": 0.1})
+    answers = [lambda tried: mirrored, lambda tried: Start(tried[1], probe, {"mirrored": 0.09, tried[1].name: 0.01})]
+    monkeypatch.setattr(start_module, "search", lambda *args: answers.pop(0)(args[5]))
+    counts, mask = spot().square().expand(4, -1, -1), torch.ones(SIZE, SIZE, dtype=torch.bool)
+    args = plain_engine(), counts, np.zeros((4, 2)), mask, counts[0], Propagator(SIZE), None
+    found = start_module.find_start(*args, every_orientation=True)
+    assert found.candidate.orientation == 0
+    assert found.errors == {GIVEN: 0.3, "mirrored": 0.09, found.candidate.name: 0.01}
