@@ -178,10 +178,10 @@ def home_of(known: Tensor | None, photons: Tensor, propagator: Propagator) -> Te
 
 def wandered(state: BlindState, home: Tensor | None) -> Tensor:
     """How far the first scan's probe, and its object with it, is from home (2,), (row, column) pixels; 0 for none."""
-    size, centre = state.probes.shape[-1], centre_of(state.probes.abs().square().sum(dim=1))[0]
     if home is None:
-        return torch.zeros_like(centre)
-    away = centre - home
+        return state.light.new_zeros(2)
+    size = state.probes.shape[-1]
+    away = centre_of(state.probes.abs().square().sum(dim=1))[0] - home
     return away - size * (away / size).round()
 
 
@@ -208,8 +208,8 @@ def probe_at_home(state: BlindState, home: Tensor | None) -> Tensor:
 def settled(state: BlindState, home: Tensor | None, deviance: Callable[[BlindState], float]) -> BlindState:
     """Move object and probe of a scan exactly home, unless frames are then explained worse; its modes orthogonal.
 
-    Light that fills its frame, as in a near field, comes in again at the other edge where it is moved by a fraction of
-    a pixel. It is left where whole pixels have brought it then.
+    Light that fills its frame comes in again at the other edge where it is moved by a fraction of a pixel. It is left
+    where whole pixels have brought it then.
 
     Parameters
     ----------

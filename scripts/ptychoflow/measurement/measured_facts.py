@@ -52,6 +52,10 @@ def measured_facts(found: Measurement, dataset: Dataset) -> tuple[dict[str, Any]
 def _doubts(found: Measurement, names: list[str], settings: str) -> list[str]:
     """Sentences on where the file says otherwise."""
     sentences = []
+    shape = (
+        f"the scan seems to be deformed, its rows stretched {_written(found.stretch, '')} times as much as its columns "
+        f"and both turned towards each other by {_written(found.shear, '')}"
+    )
     if found.orientation:
         twin = "" if found.twin_excluded else f", or {names[twin_of(found.orientation)]} and the opposite defocus"
         sentences.append(
@@ -69,17 +73,13 @@ def _doubts(found: Measurement, names: list[str], settings: str) -> list[str]:
         )
     if _deformed(found):
         sentences.append(
-            f"the scan seems to be deformed, its rows stretched {_written(found.stretch, '')} times as much as its "
-            f"columns and both turned towards each other by {_written(found.shear, '')}, as where a stage drifts from "
-            f"line to line or its axes are neither alike nor square ({settings})"
+            f"{shape}, as where a stage drifts from line to line or its axes are neither alike nor square ({settings})"
         )
     if _may_be_blurred_along(found):
         sentences.append(
-            f"the scan seems to be deformed, its rows stretched {_written(found.stretch, '')} times as much as its "
-            f"columns and both turned towards each other by {_written(found.shear, '')}, or its fringes are blurred "
-            "along one axis, which looks alike: by a stage that moves while frames are counted, or a wide source (the "
-            "first is mended by positions.stretch and shear; the second by light of several modes, which "
-            "reconstructions solve for)"
+            f"{shape}, or its fringes are blurred along one axis, which looks alike: by a stage that moves while "
+            "frames are counted, or a wide source (the first is mended by positions.stretch and shear; the second by "
+            "light of several modes, which reconstructions solve for)"
         )
     if _may_be_blurred(found):
         sentences.append(
