@@ -50,6 +50,15 @@ def scan_askew(scan: BadScan, random: np.random.Generator) -> BadScan:
     return replace(scan, positions=mapped(scan.positions, 1.0, degrees), fault=f"{degrees:.1f}°")
 
 
+def deformed(scan: BadScan, random: np.random.Generator) -> BadScan:
+    """Axes of the stage that are neither alike nor square, by 2 to 6 %."""
+    stretch, shear = random.uniform(0.02, 0.06, 2) * random.choice([-1, 1], 2)
+    middle = scan.positions.mean(axis=0)
+    settings = PositionSettings(stretch=1 + float(stretch), shear=float(shear))
+    positions = middle + settings.turned(scan.positions - middle)
+    return replace(scan, positions=positions, fault=f"stretch {1 + stretch:.3f}, shear {shear:.3f}")
+
+
 def centre_off(scan: BadScan, random: np.random.Generator) -> BadScan:
     move = tuple(int(pixels) for pixels in random.integers(-2, 3, 2))
     move = move if any(move) else (1, 0)
@@ -100,6 +109,23 @@ def _held(values: np.ndarray, random: np.random.Generator) -> tuple[np.ndarray, 
     start = int(random.integers(0, count - length))
     held[start : start + length] = held[start]
     return held, f"{length} of {count}"
+
+
+def backlash(scan: BadScan, random: np.random.Generator) -> BadScan:
+    """Frames lie apart along columns, by up to half a step, where the stage came from the other side."""
+    ways = np.sign(np.diff(scan.positions[:, 1], prepend=scan.positions[0, 1]))
+    pixels = float(random.uniform(0.5, 1.5))
+    positions = scan.positions + 0.5 * pixels * np.outer(ways, [0, 1])
+    return replace(scan, positions=positions, fault=f"of {pixels:.1f} pixels")
+
+
+def unsteady_beam(scan: BadScan, random: np.random.Generator) -> BadScan:
+    """Some frames lie on the detector a pixel beside the others."""
+    moved = random.random(len(scan.frames)) < random.uniform(0.2, 0.9)
+    frames = scan.frames.copy()
+    for number in np.flatnonzero(moved):
+        frames[number] = np.roll(frames[number], random.integers(-1, 2, 2), axis=(0, 1))
+    return replace(scan, frames=frames, fault=f"{moved.sum()} of {len(frames)} frames")
 
 
 def stuck_motor(scan: BadScan, random: np.random.Generator) -> BadScan:
@@ -206,12 +232,15 @@ HIDDEN_FAULTS: dict[str, Callable[[BadScan, np.random.Generator], BadScan]] = {
         frames_turned,
         positions_turned,
         scan_askew,
+        deformed,
         centre_off,
         late_frames,
         swapped_frames,
         snake,
         slipped_stage,
         drift,
+        backlash,
+        unsteady_beam,
         stuck_motor,
         repeated_frames,
         squared,

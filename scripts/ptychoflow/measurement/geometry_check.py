@@ -1,17 +1,22 @@
 """Whether what a file says of its geometry is what its photons tell, in a few seconds or in a whole measurement."""
 
 import logging
+from dataclasses import replace
+
+import numpy as np
 
 from ptychoflow.blind.pretrained import load_blind
 from ptychoflow.dataset.dataset import Dataset
-from ptychoflow.measurement.measured_facts import measured_facts, turn_told
+from ptychoflow.measurement.measured_facts import measured_facts, place_doubted
 from ptychoflow.measurement.measurement import FEWEST, Measurement, measure
+from ptychoflow.measurement.settling import DEFORMED
 
 log = logging.getLogger(__name__)
 
 SUSPECTED = 2.0
-"""Degrees by which a scan seems to be turned, from which on a quick look that is not sure of it goes on as a whole one.
-Those of sound scans find up to 1.9, and up to 4 of wedges, which hardly tell a turn."""
+"""Degrees by which a scan seems to be turned, from which on a quick look that is not sure of it goes on as a whole one,
+as it does from `DEFORMED` on of stretch and shear. Those of sound scans find up to 1.9 and 0.028; a few more, which
+hardly tell either, up to 4 and 0.1."""
 
 
 def geometry_doubts(dataset: Dataset, source: str, whole: bool) -> list[str]:
@@ -24,8 +29,8 @@ def geometry_doubts(dataset: Dataset, source: str, whole: bool) -> list[str]:
     source : str
         Name of the file it came from, for the message.
     whole : bool
-        Whether to measure as well as can be, or for a few seconds what is far off, and go on only where these leave it
-        open whether the scan is turned: where photons are few, nothing but a better look would ever show it.
+        Whether to measure as well as can be, or for a few seconds what is far off, and go on only where these find the
+        scan wider, turned or deformed, or leave it open: an image takes that on, and nothing would ever show it.
 
     Returns
     -------
@@ -42,7 +47,8 @@ def geometry_doubts(dataset: Dataset, source: str, whole: bool) -> list[str]:
     network = load_blind()[0]
     found, quick = measure(network, dataset, quick=not whole), not whole
     if quick and left_open(found):
-        found, quick = measure(network, dataset), False
+        log.info("%s: in a quick look the scan may be wider, turned or deformed: looking closer", source)
+        found, quick = looked_closer(found, measure(network, dataset)), False
     facts, sentences = measured_facts(found, dataset)
     if whole:
         measured = "; ".join(
@@ -57,5 +63,19 @@ def geometry_doubts(dataset: Dataset, source: str, whole: bool) -> list[str]:
 
 
 def left_open(found: Measurement) -> bool:
-    """Whether a scan may be turned by so much, or not at all."""
-    return abs(found.rotation.value) > SUSPECTED and not turn_told(found)
+    """Whether a scan whose axes run as they should may be wider, turned or deformed.
+
+    The errors of a quick look are those that it makes of simulated scans, and may be larger of others.
+    """
+    if found.orientation:
+        return False
+    deformed = max(abs(found.stretch.value - 1), abs(found.shear.value)) > DEFORMED
+    return deformed or abs(found.rotation.value) > SUSPECTED or place_doubted(found)
+
+
+def looked_closer(quick: Measurement, whole: Measurement) -> Measurement:
+    """The whole measurement, with the scale of the quick one where it comes to the same and cannot say how surely."""
+    if whole.scale.error is not None or quick.scale.error is None:
+        return whole
+    apart = abs(np.log(whole.scale.value / quick.scale.value))
+    return replace(whole, scale=quick.scale) if apart < quick.scale.error else whole

@@ -62,7 +62,7 @@ def _doubts(found: Measurement, names: list[str], settings: str) -> list[str]:
             f"the photons are explained best with positions {names[found.orientation]}{twin}: the axes of positions "
             f"and frames seem to differ ({settings})"
         )
-    if turn_told(found):
+    if _turn_told(found):
         sentences.append(
             f"the scan seems to be turned by {_written(found.rotation, ' degrees')} against the frames ({settings})"
         )
@@ -100,7 +100,7 @@ def _believed(found: Measurement) -> Place:
     """What the positions are to be mended by: what differs from the file, and of a deformed scan all that is told."""
     whole = _deformed(found)
     scaled = _scale_differs(found) or (whole and found.scale.error is not None and not _may_be_blurred(found))
-    turned = turn_told(found) or (whole and found.rotation.error is not None)
+    turned = _turn_told(found) or (whole and found.rotation.error is not None)
     return Place(
         float(np.log(found.scale.value)) if scaled else 0.0,
         float(np.radians(found.rotation.value)) if turned else 0.0,
@@ -118,7 +118,7 @@ def _may_be_blurred_along(found: Measurement) -> bool:
 
     A blur turns nothing, as a stage does that drifts from line to line.
     """
-    if not found.blurred or turn_told(found) or not _misshapen(found):
+    if not found.blurred or _turn_told(found) or not _misshapen(found):
         return False
     widest = np.log(found.scale.value) + np.hypot(np.log(found.stretch.value), found.shear.value) / 2
     unsure = (found.scale.error or 0) + np.hypot(found.stretch.error or 0, found.shear.error or 0) / 2
@@ -133,8 +133,12 @@ def _misshapen(found: Measurement) -> bool:
     )
 
 
-def turn_told(found: Measurement) -> bool:
-    """Whether the scan is turned against its frames, beyond all errors."""
+def place_doubted(found: Measurement) -> bool:
+    """Whether the scan is wider, turned or deformed beyond all errors, or looks so since its fringes are blurred."""
+    return _beyond_errors(found) or _turn_told(found) or _misshapen(found)
+
+
+def _turn_told(found: Measurement) -> bool:
     return found.rotation.error is not None and abs(found.rotation.value) > LEAST_ROTATION + found.rotation.error
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -112,26 +113,44 @@ def test_a_quick_look_says_what_is_far_off(upright: Measurement, caplog: pytest.
 
 
 @pytest.mark.slow
-def test_a_quick_look_that_leaves_open_whether_a_scan_is_turned_goes_on(
+def test_a_quick_look_that_leaves_the_place_of_frames_open_goes_on(
     upright: Measurement, monkeypatch: pytest.MonkeyPatch
 ):
-    seen, looks = [], [Estimate(5.5, 5.6)]
+    seen: list[bool] = []
+    looks: dict[bool, Measurement] = {}
+    sound = replace(upright, given_defocus=None)
 
     def measured(network: Blind, dataset: Dataset, quick: bool = False) -> Measurement:
         seen.append(quick)
-        return replace(upright, rotation=looks[-1] if quick else Estimate(5.8, 0.3))
+        return looks[quick]
+
+    def said(quick: dict[str, Any], whole: dict[str, Any]) -> list[str]:
+        seen.clear()
+        looks.update({True: replace(sound, **quick), False: replace(sound, **whole)})
+        return geometry_doubts(zone_plate(1.0, 0.0, 0), "few.npz", whole=False)
 
     monkeypatch.setattr("ptychoflow.measurement.geometry_check.measure", measured)
-    sentence, *_ = geometry_doubts(zone_plate(1.0, 0.0, 0), "few.npz", whole=False)
+    (sentence,) = said({"rotation": Estimate(5.5, 5.6)}, {"rotation": Estimate(5.8, 0.3)})
     assert "turned by 5.8 ± 0.3 degrees" in sentence
     assert "a quick look" not in sentence
     assert seen == [True, False]
-    # What is told, and what sound scans find, is left at that.
-    for look in (Estimate(5.5, 1.0), Estimate(1.9, 2.5), Estimate(1.9, None)):
-        seen.clear()
-        looks.append(look)
-        geometry_doubts(zone_plate(1.0, 0.0, 0), "few.npz", whole=False)
+    # The few frames of a quick look are not sure of a deformation, and too sure of a scale.
+    (sentence,) = said({"shear": Estimate(0.05, 0.07)}, {"shear": Estimate(0.05, 0.003)})
+    assert "deformed" in sentence
+    assert said({"scale": Estimate(1.09, 0.04)}, {"scale": Estimate(1.0, 0.004)}) == []
+    assert seen == [True, False]
+    # Where that cannot say how sure it is of a scale, the quick one's counts if it is the same.
+    (sentence,) = said({"scale": Estimate(1.17, 0.04)}, {"scale": Estimate(1.15, None)})
+    assert "1.17 ± 0.04 times as wide" in sentence
+    assert said({"scale": Estimate(1.09, 0.04)}, {"scale": Estimate(1.03, None)}) == []
+    # What sound scans find is left at that, and axes that run otherwise are to be mended first.
+    usual = {"rotation": Estimate(1.9, 2.5), "stretch": Estimate(1.028, 0.05), "shear": Estimate(-0.02, None)}
+    for name, look in usual.items():
+        assert said({name: look}, {}) == []
         assert seen == [True]
+    exchanged = {"orientation": 4, "orientation_errors": [1.0] * 4 + [0.1] + [1.0] * 3}
+    assert any("a quick look" in one for one in said(exchanged | {"shear": Estimate(0.05, 0.07)}, {}))
+    assert seen == [True]
 
 
 def test_errors_grow_with_what_windows_and_steps_differ_by():
