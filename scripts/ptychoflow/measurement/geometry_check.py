@@ -9,14 +9,15 @@ from ptychoflow.blind.pretrained import load_blind
 from ptychoflow.dataset.dataset import Dataset
 from ptychoflow.measurement.measured_facts import measured_facts, place_doubted
 from ptychoflow.measurement.measurement import FEWEST, Measurement, measure
-from ptychoflow.measurement.settling import DEFORMED
 
 log = logging.getLogger(__name__)
 
-SUSPECTED = 2.0
-"""Degrees by which a scan seems to be turned, from which on a quick look that is not sure of it goes on as a whole one,
-as it does from `DEFORMED` on of stretch and shear. Those of sound scans find up to 1.9 and 0.028; a few more, which
-hardly tell either, up to 4 and 0.1."""
+TURNED, DEFORMED = 2.0, 0.02
+"""Degrees, and stretch or shear, that a scan seems to be turned or deformed by, from which on a quick look that is not
+sure of it goes on as a whole one. Those of sound scans find up to 1.9 and mostly less than 0.02."""
+CONFIRMED = 1.4
+"""Error of the next best orientation over that of the best, from which on frames tell a deformation that was only
+suspected. Those of wedges, which hardly tell how their axes run, have 1.0 to 1.23, others 1.58 and more."""
 
 
 def geometry_doubts(dataset: Dataset, source: str, whole: bool) -> list[str]:
@@ -48,7 +49,8 @@ def geometry_doubts(dataset: Dataset, source: str, whole: bool) -> list[str]:
     found, quick = measure(network, dataset, quick=not whole), not whole
     if quick and left_open(found):
         log.info("%s: in a quick look the scan may be wider, turned or deformed: looking closer", source)
-        found, quick = looked_closer(found, measure(network, dataset)), False
+        closer = looked_closer(found, measure(network, dataset))
+        found, quick = closer, closer is found
     facts, sentences = measured_facts(found, dataset)
     if whole:
         measured = "; ".join(
@@ -63,19 +65,22 @@ def geometry_doubts(dataset: Dataset, source: str, whole: bool) -> list[str]:
 
 
 def left_open(found: Measurement) -> bool:
-    """Whether a scan whose axes run as they should may be wider, turned or deformed.
+    """Whether a scan whose axes are not told to run otherwise may be wider, turned or deformed.
 
     The errors of a quick look are those that it makes of simulated scans, and may be larger of others.
     """
     if found.orientation:
-        return False
+        return not found.orientation_told
     deformed = max(abs(found.stretch.value - 1), abs(found.shear.value)) > DEFORMED
-    return deformed or abs(found.rotation.value) > SUSPECTED or place_doubted(found)
+    return deformed or abs(found.rotation.value) > TURNED or place_doubted(found)
 
 
 def looked_closer(quick: Measurement, whole: Measurement) -> Measurement:
-    """The whole measurement, with the scale of the quick one where it comes to the same and cannot say how surely."""
+    """What counts of a quick look and the whole measurement that followed it."""
+    if not place_doubted(quick) and whole.orientation_ratio < CONFIRMED:
+        return quick
     if whole.scale.error is not None or quick.scale.error is None:
         return whole
-    apart = abs(np.log(whole.scale.value / quick.scale.value))
-    return replace(whole, scale=quick.scale) if apart < quick.scale.error else whole
+    # Which comes to the same, and cannot say how surely.
+    same = abs(np.log(whole.scale.value / quick.scale.value)) < quick.scale.error
+    return replace(whole, scale=quick.scale) if same else whole

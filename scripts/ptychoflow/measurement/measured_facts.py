@@ -11,7 +11,7 @@ from ptychoflow.measurement.geometry_fit import Place
 from ptychoflow.measurement.measurement import Measurement
 
 NOT_TOLD = "the photons do not tell"
-LEAST_SCALE, LEAST_ROTATION, LEAST_DEFORMED, LEAST_DEFOCUS = 0.01, 0.2, 0.01, 0.1
+LEAST_SCALE, LEAST_ROTATION, LEAST_DEFORMED, LEAST_DEFOCUS = 0.01, 0.3, 0.0125, 0.1
 """Differences from the file that are worth a warning, beyond the errors: of scale, in degrees, of stretch and of shear,
 relative."""
 

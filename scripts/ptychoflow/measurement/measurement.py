@@ -101,14 +101,18 @@ class Measurement:
         return replace(self, orientation=twin_of(self.orientation), orientation_errors=errors, defocus=defocus)
 
     @property
-    def orientation_told(self) -> bool:
-        """Whether no other orientation but the twin's explains the photons about as well."""
-        best = self.orientation_errors[self.orientation]
-        twin = twin_of(self.orientation)
+    def orientation_ratio(self) -> float:
+        """Error of the next best orientation, the twin's apart, over that of the one found."""
+        best, twin = self.orientation_errors[self.orientation], twin_of(self.orientation)
         others = [
             error for number, error in enumerate(self.orientation_errors) if number not in (self.orientation, twin)
         ]
-        return min(others) > TELLS_APART * best
+        return min(others) / max(best, 1e-12)
+
+    @property
+    def orientation_told(self) -> bool:
+        """Whether no other orientation but the twin's explains the photons about as well."""
+        return self.orientation_ratio > TELLS_APART
 
 
 def measure(network: Blind, dataset: Dataset, seed: int = 0, quick: bool = False) -> Measurement:

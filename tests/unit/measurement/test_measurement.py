@@ -143,8 +143,15 @@ def test_a_quick_look_that_leaves_the_place_of_frames_open_goes_on(
     (sentence,) = said({"scale": Estimate(1.17, 0.04)}, {"scale": Estimate(1.15, None)})
     assert "1.17 ± 0.04 times as wide" in sentence
     assert said({"scale": Estimate(1.09, 0.04)}, {"scale": Estimate(1.03, None)}) == []
+    # Frames that hardly tell how their axes run tell no deformation that was only suspected.
+    alike = {"orientation_errors": [0.9] + [1.0] * 7}
+    assert said({"shear": Estimate(0.05, 0.07)}, alike | {"shear": Estimate(0.05, 0.003)}) == []
+    assert said({"shear": Estimate(0.05, 0.03)}, alike | {"shear": Estimate(0.05, 0.003)}) != []
+    # Nor does a quick look know anything that took the wrong axes and is not sure of them.
+    (sentence,) = said({"orientation": 4}, {"shear": Estimate(0.05, 0.003)})
+    assert "deformed" in sentence
     # What sound scans find is left at that, and axes that run otherwise are to be mended first.
-    usual = {"rotation": Estimate(1.9, 2.5), "stretch": Estimate(1.028, 0.05), "shear": Estimate(-0.02, None)}
+    usual = {"rotation": Estimate(1.9, 2.5), "stretch": Estimate(1.018, 0.05), "shear": Estimate(-0.015, None)}
     for name, look in usual.items():
         assert said({name: look}, {}) == []
         assert seen == [True]
