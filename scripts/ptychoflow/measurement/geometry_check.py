@@ -7,7 +7,7 @@ import numpy as np
 
 from ptychoflow.blind.pretrained import load_blind
 from ptychoflow.dataset.dataset import Dataset
-from ptychoflow.measurement.measured_facts import measured_facts, place_doubted
+from ptychoflow.measurement.measured_facts import measured_facts, place_doubted, scale_doubted
 from ptychoflow.measurement.measurement import FEWEST, Measurement, measure
 
 log = logging.getLogger(__name__)
@@ -76,11 +76,12 @@ def left_open(found: Measurement) -> bool:
 
 
 def looked_closer(quick: Measurement, whole: Measurement) -> Measurement:
-    """What counts of a quick look and the whole measurement that followed it."""
+    """What counts of a quick look and of the whole measurement that followed it: of that, what was in question."""
     if not place_doubted(quick) and whole.orientation_ratio < CONFIRMED:
         return quick
-    if whole.scale.error is not None or quick.scale.error is None:
-        return whole
-    # Which comes to the same, and cannot say how surely.
-    same = abs(np.log(whole.scale.value / quick.scale.value)) < quick.scale.error
-    return replace(whole, scale=quick.scale) if same else whole
+    scale = quick.scale
+    if scale_doubted(quick):
+        # The whole may come to the same scale, and not know how surely.
+        same = abs(np.log(whole.scale.value / scale.value)) < scale.error
+        scale = scale if same and whole.scale.error is None else whole.scale
+    return replace(whole, scale=scale, defocus=quick.defocus)

@@ -133,9 +133,14 @@ def _misshapen(found: Measurement) -> bool:
     )
 
 
+def scale_doubted(found: Measurement) -> bool:
+    """Whether the scan is wider or narrower beyond all errors, or looks so since its fringes are blurred."""
+    return found.scale.error is not None and abs(found.scale.value - 1) > LEAST_SCALE + found.scale.error
+
+
 def place_doubted(found: Measurement) -> bool:
     """Whether the scan is wider, turned or deformed beyond all errors, or looks so since its fringes are blurred."""
-    return _beyond_errors(found) or _turn_told(found) or _misshapen(found)
+    return scale_doubted(found) or _turn_told(found) or _misshapen(found)
 
 
 def _turn_told(found: Measurement) -> bool:
@@ -143,16 +148,12 @@ def _turn_told(found: Measurement) -> bool:
 
 
 def _scale_differs(found: Measurement) -> bool:
-    return _beyond_errors(found) and not _may_be_blurred(found)
+    return scale_doubted(found) and not _may_be_blurred(found)
 
 
 def _may_be_blurred(found: Measurement) -> bool:
     """Whether a scan seems narrower, as a blur makes it; by how much hangs on beam and object."""
-    return _beyond_errors(found) and found.blurred and found.scale.value < 1
-
-
-def _beyond_errors(found: Measurement) -> bool:
-    return found.scale.error is not None and abs(found.scale.value - 1) > LEAST_SCALE + found.scale.error
+    return scale_doubted(found) and found.blurred and found.scale.value < 1
 
 
 def _defocus_differs(found: Measurement) -> bool:

@@ -143,6 +143,12 @@ def test_a_quick_look_that_leaves_the_place_of_frames_open_goes_on(
     (sentence,) = said({"scale": Estimate(1.17, 0.04)}, {"scale": Estimate(1.15, None)})
     assert "1.17 ± 0.04 times as wide" in sentence
     assert said({"scale": Estimate(1.09, 0.04)}, {"scale": Estimate(1.03, None)}) == []
+    # What was not in question, and is told otherwise by a little, is left as it was.
+    shear = {"shear": Estimate(0.05, 0.003)}
+    (sentence,) = said(
+        {"shear": Estimate(0.05, 0.07), "scale": Estimate(1.01, 0.03)}, shear | {"scale": Estimate(1.02, 0.009)}
+    )
+    assert "deformed" in sentence
     # Frames that hardly tell how their axes run tell no deformation that was only suspected.
     alike = {"orientation_errors": [0.9] + [1.0] * 7}
     assert said({"shear": Estimate(0.05, 0.07)}, alike | {"shear": Estimate(0.05, 0.003)}) == []
