@@ -248,8 +248,8 @@ class IngestSettings(Settings):
         Metres from the point source of a cone beam to the sample; the beam of a near field is parallel if not given.
     measure : bool, optional
         Whether the photons are asked for the geometry, to warn of where the file says otherwise: `true` for the whole
-        of `inspect_dataset.py --measure`, half a minute; `false` for nothing; if not given, a few seconds for what is
-        far off.
+        of `inspect_dataset.py --measure`, half a minute or more; `false` for nothing; if not given, a few seconds for
+        what is far off, and the whole where these doubt how wide, turned or deformed the scan is.
     detector : DetectorSettings
         Bad pixels, background, gain, crop and binning, in the pixels of the frames as they are stored.
     """
