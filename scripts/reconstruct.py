@@ -67,6 +67,7 @@ def main(
         by_blind_network,
         by_trained_network,
         find_checkpoint,
+        look_at_geometry,
         solves_for_the_probe,
     )
     from ptychoflow.reconstruction.pictures import keep_reconstruction
@@ -99,6 +100,7 @@ def main(
 
         preview = Preview(output_dir)
         made = by_blind_network(checkpoint, dataset, test_data, blind, seed or 0, accelerator, look=preview)
+        look_at_geometry(made, dataset, test_data)
     else:
         made = by_trained_network(checkpoint, dataset, test_data, inference, n_groups, phase_iterations, accelerator)
     keep_reconstruction(

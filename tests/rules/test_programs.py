@@ -21,6 +21,7 @@ import yaml
 from ptychoflow.dataset.cxi import read_cxi
 from ptychoflow.dataset.dataset import Dataset
 from ptychoflow.ingest.readers import read_dataset
+from ptychoflow.reconstruction.file import read_reconstruction
 from ptychoflow.running import command_line
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
@@ -205,6 +206,27 @@ def test_without_a_model_path_the_pretrained_network_reconstructs(
     assert run("reconstruct", *image, "--model_path", blind_weights, "--blind.iterations", 2) == 0
     assert run("reconstruct", *image, "--n_groups", 3) == 2
     assert run("reconstruct", *image, "--batch_size", 3) == 2
+
+
+def test_the_geometry_of_a_file_that_nobody_ingested_is_looked_at(
+    run: Callable, npz: Path, small_cxi: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    looked_at: list[str] = []
+
+    def doubts(dataset: Dataset, source: str, whole: bool) -> list[str]:
+        looked_at.append(source)
+        assert not whole
+        return ["the scan seems to be wider"]
+
+    monkeypatch.setattr("ptychoflow.measurement.geometry_check.geometry_doubts", doubts)
+    short = ["--accelerator", "cpu", "--blind.iterations", 1, "--blind.most_iterations", 1]
+    for scan in (npz, small_cxi):
+        assert run("reconstruct", "--test_data", scan, "--output_dir", tmp_path / scan.stem, *short) == 0
+    assert looked_at == [str(npz)]
+    foreign, own = (read_reconstruction(tmp_path / scan.stem / "reconstruction.h5") for scan in (npz, small_cxi))
+    assert "the scan seems to be wider" in foreign.provenance["warnings"]
+    assert "the scan seems to be wider" not in own.provenance["warnings"]
+    assert foreign.provenance == json.loads((tmp_path / npz.stem / "provenance.json").read_text())
 
 
 def test_settings_of_the_pretrained_network_are_refused_beside_another(

@@ -8,6 +8,7 @@ from ptychoflow.errors import InputError
 from ptychoflow.reconstruction.file import Reconstruction
 from ptychoflow.settings.blind import PRETRAINED
 from ptychoflow.settings.inference import InferenceSettings
+from ptychoflow.settings.ingest import IngestSettings
 from ptychoflow.settings.reconstruction import BlindReconstructionSettings
 
 
@@ -54,6 +55,28 @@ def by_blind_network(
     from ptychoflow.running.hardware import chosen_device
 
     return reconstruct(dataset, data, settings, checkpoint, seed, chosen_device(accelerator), show, look)
+
+
+def look_at_geometry(made: Reconstruction, dataset: Dataset, data: Path) -> None:
+    """Warn, in the record of an image too, where its photons tell another geometry than a file that nobody ingested.
+
+    Parameters
+    ----------
+    made : Reconstruction
+        By a blind network.
+    dataset : Dataset
+        That it was made from.
+    data : Path
+        Its file; one of our own was looked at when it was made.
+    """
+    from ptychoflow.dataset.position_axes import turned_dataset
+    from ptychoflow.ingest.rehearsal import is_ours
+    from ptychoflow.measurement.geometry_check import geometry_doubts
+
+    if not is_ours(data, IngestSettings()):
+        # Of axes that were found to run otherwise the image has told already.
+        found = turned_dataset(dataset, made.provenance["orientation"])
+        made.provenance["warnings"] += geometry_doubts(found, str(data), whole=False)
 
 
 def by_trained_network(
