@@ -7,7 +7,7 @@ import numpy as np
 
 from ptychoflow.blind.pretrained import load_blind
 from ptychoflow.dataset.dataset import Dataset
-from ptychoflow.measurement.measured_facts import measured_facts, place_doubted, scale_doubted
+from ptychoflow.measurement.measured_facts import hardly_told, measured_facts, place_doubted, scale_doubted
 from ptychoflow.measurement.measurement import FEWEST, Measurement, measure
 
 log = logging.getLogger(__name__)
@@ -15,9 +15,6 @@ log = logging.getLogger(__name__)
 TURNED, DEFORMED = 2.0, 0.02
 """Degrees, and stretch or shear, that a scan seems to be turned or deformed by, from which on a quick look that is not
 sure of it goes on as a whole one. Those of sound scans find up to 1.9 and mostly less than 0.02."""
-CONFIRMED = 1.4
-"""Error of the next best orientation over that of the best, from which on frames tell a deformation that was only
-suspected. Those of wedges, which hardly tell how their axes run, have 1.0 to 1.23, others 1.58 and more."""
 
 
 def geometry_doubts(dataset: Dataset, source: str, whole: bool) -> list[str]:
@@ -77,7 +74,7 @@ def left_open(found: Measurement) -> bool:
 
 def looked_closer(quick: Measurement, whole: Measurement) -> Measurement:
     """What counts of a quick look and of the whole measurement that followed it: of that, what was in question."""
-    if not place_doubted(quick) and whole.orientation_ratio < CONFIRMED:
+    if not place_doubted(quick) and hardly_told(whole):
         return quick
     scale = quick.scale
     if scale_doubted(quick):
