@@ -3,7 +3,7 @@
 ``python tests/benchmarks/spoilt_scans.py --output results/benchmarks/spoilt.jsonl`` draws 100 small scans of all kinds
 of objects and probes, writes, ingests and reconstructs each, and counts the warnings, all of them false. Then it spoils
 500 times one of those that nothing was said of, so that whatever is said now is due to the fault, and prints a table.
-Scans that stand in the output already are not tried again. What docs/formats.md reports is ``--draw 20 --good 40``.
+Scans that stand in the output already are not tried again. What docs/formats.md reports is ``--draw 25 --good 40``.
 """
 
 import json
