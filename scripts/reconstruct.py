@@ -12,6 +12,8 @@ from ptychoflow.settings.inference import InferenceSettings
 from ptychoflow.settings.reconstruction import BlindReconstructionSettings
 from ptychoflow.settings.training import FRAMES_IN_MEMORY
 
+OUTPUTS = "reconstruction.h5", "reconstructed_amplitude.png", "reconstructed_phase.png", "provenance.json"
+
 
 def main(
     test_data: Path,
@@ -100,18 +102,14 @@ def main(
 
         preview = Preview(output_dir)
         made = by_blind_network(checkpoint, dataset, test_data, blind, seed or 0, accelerator, look=preview)
-        look_at_geometry(made, dataset, test_data)
     else:
         made = by_trained_network(checkpoint, dataset, test_data, inference, n_groups, phase_iterations, accelerator)
-    keep_reconstruction(
-        made,
-        output_dir / "reconstruction.h5",
-        output_dir / "reconstructed_amplitude.png",
-        output_dir / "reconstructed_phase.png",
-        output_dir / "provenance.json",
-    )
+    outputs = [output_dir / name for name in OUTPUTS]
+    keep_reconstruction(made, *outputs)
     if preview is not None:
         preview.remove()
+        if look_at_geometry(made, dataset, test_data):
+            keep_reconstruction(made, *outputs)
 
 
 def refuse(network: str, **given: bool) -> None:

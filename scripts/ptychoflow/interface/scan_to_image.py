@@ -57,7 +57,7 @@ def by_blind_network(
     return reconstruct(dataset, data, settings, checkpoint, seed, chosen_device(accelerator), show, look)
 
 
-def look_at_geometry(made: Reconstruction, dataset: Dataset, data: Path) -> None:
+def look_at_geometry(made: Reconstruction, dataset: Dataset, data: Path) -> bool:
     """Warn, in the record of an image too, where its photons tell another geometry than a file that nobody ingested.
 
     Parameters
@@ -68,15 +68,22 @@ def look_at_geometry(made: Reconstruction, dataset: Dataset, data: Path) -> None
         That it was made from.
     data : Path
         Its file; one of our own was looked at when it was made.
+
+    Returns
+    -------
+    bool
+        Whether the record says more than before.
     """
     from ptychoflow.dataset.position_axes import turned_dataset
     from ptychoflow.ingest.rehearsal import is_ours
     from ptychoflow.measurement.geometry_check import geometry_doubts
 
-    if not is_ours(data, IngestSettings()):
-        # Of axes that were found to run otherwise the image has told already.
-        found = turned_dataset(dataset, made.provenance["orientation"])
-        made.provenance["warnings"] += geometry_doubts(found, str(data), whole=False)
+    if is_ours(data, IngestSettings()):
+        return False
+    # Of axes that were found to run otherwise the image has told already.
+    doubts = geometry_doubts(turned_dataset(dataset, made.provenance["orientation"]), str(data), whole=False)
+    made.provenance["warnings"] += doubts
+    return bool(doubts)
 
 
 def by_trained_network(

@@ -7,6 +7,7 @@ import numpy as np
 
 from ptychoflow.blind.pretrained import load_blind
 from ptychoflow.dataset.dataset import Dataset
+from ptychoflow.errors import InputError
 from ptychoflow.measurement.measured_facts import hardly_told, measured_facts, place_doubted, scale_doubted
 from ptychoflow.measurement.measurement import FEWEST, Measurement, measure
 
@@ -42,12 +43,17 @@ def geometry_doubts(dataset: Dataset, source: str, whole: bool) -> list[str]:
     """
     if not whole and (dataset.propagation != "far" or len(dataset.frames) < FEWEST):
         return []
-    network = load_blind()[0]
-    found, quick = measure(network, dataset, quick=not whole), not whole
-    if quick and left_open(found):
-        log.info("%s: in a quick look the scan may be wider, turned or deformed: looking closer", source)
-        closer = looked_closer(found, measure(network, dataset))
-        found, quick = closer, closer is found
+    network, quick = load_blind()[0], not whole
+    try:
+        found = measure(network, dataset, quick=quick)
+        if quick and left_open(found):
+            log.info("%s: in a quick look the scan may be wider, turned or deformed: looking closer", source)
+            found, quick = looked_closer(found, measure(network, dataset)), False
+    except InputError as error:
+        if whole:
+            raise
+        log.warning("%s: its geometry was not looked at: %s", source, error)
+        return [f"its geometry was not looked at: {error}"]
     facts, sentences = measured_facts(found, dataset)
     if whole:
         measured = "; ".join(

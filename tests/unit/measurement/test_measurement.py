@@ -110,6 +110,11 @@ def test_a_quick_look_says_what_is_far_off(upright: Measurement, caplog: pytest.
     assert geometry_doubts(few, "few.npz", whole=False) == []
     with pytest.raises(InputError, match="at least 16"):
         geometry_doubts(few, "few.npz", whole=True)
+    dark = replace(small_scan(), frames=np.zeros_like(small_scan().frames))
+    (sentence,) = geometry_doubts(dark, "dark.npz", whole=False)
+    assert sentence.startswith("its geometry was not looked at: no frame in the middle of the scan has a photon")
+    with pytest.raises(InputError, match="no frame in the middle"):
+        geometry_doubts(dark, "dark.npz", whole=True)
 
 
 @pytest.mark.slow
